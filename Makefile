@@ -1,0 +1,49 @@
+# Everything runs from the lock file in .venv; uv is fetched with pip when it is missing.
+UV := $(shell command -v uv 2>/dev/null || echo .bootstrap/bin/uv)
+export HF_HUB_OFFLINE ?= 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.bootstrap/bin/uv:
+	python3 -m pip install --quiet --target .bootstrap uv
+
+.PHONY: install
+install: $(filter .bootstrap/bin/uv,$(UV)) ## install everything from the lock file
+	$(UV) sync --frozen --all-extras --all-groups
+
+.PHONY: demo
+demo: $(filter .bootstrap/bin/uv,$(UV)) ## set up, turn the demo video into shards, show a document
+	$(UV) sync --frozen --extra demo
+	$(UV) run --no-sync storyloom run configs/demo.yaml
+	$(UV) run --no-sync storyloom show out/demo/shards
+
+.PHONY: test
+test: install ## set up and run all tests
+	$(UV) run --no-sync pytest
+
+.PHONY: lint
+lint: install ## formatting, lint, types, committed schemas
+	$(UV) run --no-sync ruff format --check .
+	$(UV) run --no-sync ruff check .
+	$(UV) run --no-sync mypy
+	$(UV) run --no-sync storyloom schema check schemas/json
+
+.PHONY: schemas
+schemas: install ## write the JSON Schemas that are committed
+	$(UV) run --no-sync storyloom schema export schemas/json
+
+.PHONY: demo-model
+demo-model: install ## fit the demo's image-text model again (needs ../shared/data/flickr8k)
+	$(UV) run --no-sync python demo/fit_model.py
+
+.PHONY: demo-video
+demo-video: install ## make the demo video again (needs ffmpeg and flite)
+	$(UV) run --no-sync python demo/make_video.py
+
+.PHONY: clean
+clean: ## remove what was built and what the demo wrote
+	rm -rf out .venv .bootstrap .mypy_cache .ruff_cache .pytest_cache

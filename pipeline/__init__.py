@@ -1,0 +1,1 @@
+"""The machine: plan, part store, runners, command line."""

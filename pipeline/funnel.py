@@ -1,0 +1,59 @@
+"""The funnel: where every video, frame and sentence of a run went. In = out + dropped by reason + failed by code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from pipeline.status import StageStatus
+
+
+class FunnelRow(BaseModel):
+    """One kind of thing and where it went.
+
+    Attributes:
+        what: ``videos``, ``frames``, ``sentences`` or ``documents``.
+        found: How many there were.
+        kept: How many are in the documents.
+        dropped: The others, by reason.
+        failed: Videos that failed, by ``stage.code``.
+    """
+
+    what: str
+    found: int
+    kept: int
+    dropped: dict[str, int]
+    failed: dict[str, int] = {}
+
+
+def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
+    """The funnel of the parts that went through `filter`."""
+    by_name = {one.stage: one for one in stages}
+    sampled, aligned, last = by_name["sample"].counts, by_name["align"].counts, by_name["filter"]
+    near = sampled.get("frames_dropped.near_duplicate", 0)
+    frames = _row("frames", sampled.get("frames", 0), last)
+    if near:
+        frames = frames.model_copy(
+            update={"found": frames.found + near, "dropped": {"near_duplicate": near, **frames.dropped}}
+        )
+    documents = last.counts.get("documents", 0)
+    return [
+        FunnelRow(what="videos", found=last.videos, kept=last.live, dropped=last.dropped, failed=last.failed),
+        frames,
+        _row("sentences", aligned.get("sentences", 0), last),
+        _row("documents", documents + sum(_dropped("documents", last).values()), last),
+    ]
+
+
+def _row(what: str, found: int, last: StageStatus) -> FunnelRow:
+    kept, dropped = last.counts.get(what, 0), _dropped(what, last)
+    elsewhere = found - kept - sum(dropped.values())
+    if elsewhere:
+        dropped = {**dropped, "video_ended": elsewhere}
+    return FunnelRow(what=what, found=found, kept=kept, dropped=dropped)
+
+
+def _dropped(what: str, last: StageStatus) -> dict[str, int]:
+    prefix = f"{what}_dropped."
+    return {key.removeprefix(prefix): n for key, n in last.counts.items() if key.startswith(prefix)}

@@ -1,0 +1,36 @@
+"""The inline runner: everything in this process, one part after the other. For tests, debugging and small jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.execute import Job, run_part
+from pipeline.groups import done_mark, write_group
+from pipeline.registry import WRITE
+from pipeline.runner import OnDone
+from stages.base import Stage
+
+
+class InlineRunner:
+    """Brings each part as far as it goes before the next one starts."""
+
+    def rows(self, job: Job, stages: Sequence[str], parts: Sequence[str], on_done: OnDone) -> None:
+        """See `Runner.rows`."""
+        done = {name: job.store.done(name, job.digests[name]) for name in stages}
+        ready: dict[str, Stage[Any, Any]] = {}
+        for part in parts:
+            for name in stages:
+                if part in done[name]:
+                    continue
+                if name not in ready:
+                    ready[name] = job.ready_stage(name)
+                run_part(job, ready[name], part)
+                on_done(name, part)
+
+    def write(self, job: Job, groups: dict[str, tuple[str, ...]], on_done: OnDone) -> None:
+        """See `Runner.write`."""
+        for group, parts in groups.items():
+            if not done_mark(job, group).exists():
+                write_group(job, group, parts)
+                on_done(WRITE, group)

@@ -1,0 +1,36 @@
+"""The stages that turn rows into rows, in an order in which each comes after what it reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stages.align import Align
+from stages.base import Stage
+from stages.download import Download
+from stages.filter import Filter
+from stages.sample import Sample
+from stages.score import Score
+from stages.transcribe import Transcribe
+
+ROW_STAGES: tuple[type[Stage[Any, Any]], ...] = (Download, Transcribe, Sample, Align, Score, Filter)
+
+WRITE = "write"
+"""The last stage: it turns groups of parts into shards, so it is no row stage."""
+
+STAGE_NAMES = (*(stage.name for stage in ROW_STAGES), WRITE)
+
+BY_NAME = {stage.name: stage for stage in ROW_STAGES}
+
+
+def downstream(names: set[str]) -> set[str]:
+    """The named stages and every stage that reads one of them, directly or not."""
+    reached = set(names)
+    for stage in ROW_STAGES:
+        if reached & {source.stage for source in stage.reads}:
+            reached.add(stage.name)
+    return reached | {WRITE} if reached else reached
+
+
+def upstream(name: str) -> tuple[str, ...]:
+    """The stages that a stage reads directly."""
+    return ("filter", "sample") if name == WRITE else tuple(source.stage for source in BY_NAME[name].reads)

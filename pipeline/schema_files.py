@@ -1,0 +1,46 @@
+"""JSON Schemas as files: written for whoever reads our rows, and checked so that they stay true."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from pipeline.config import RunConfig
+from pipeline.registry import ROW_STAGES
+from schemas.calibration import Calibration
+from schemas.rows import ManifestRow
+from schemas.sample import Sample
+from stages.atomic import write_atomically
+
+
+def schemas() -> dict[str, bytes]:
+    """File name and content of every schema."""
+    models: dict[str, type[BaseModel]] = {f"{stage.name}-row": stage.row for stage in ROW_STAGES}
+    models |= {"manifest-row": ManifestRow, "config": RunConfig, "calibration": Calibration, "shard-sample": Sample}
+    return {
+        f"{name}.schema.json": (json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n").encode()
+        for name, model in sorted(models.items())
+    }
+
+
+def write_schemas(folder: Path) -> list[str]:
+    """Write every schema into a folder and return the files' names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = schemas()
+    for name, content in found.items():
+        write_atomically(folder / name, content)
+    return list(found)
+
+
+def differing_schemas(folder: Path) -> dict[str, str]:
+    """Files of a folder that are missing, differ from the code or stand for nothing in it, and which it is."""
+    found = schemas()
+    present = {file.name for file in folder.glob("*.schema.json")}
+    differing = {name: "missing" for name in found if name not in present}
+    differing |= {name: "no such schema in the code" for name in present if name not in found}
+    for name in sorted(present & set(found)):
+        if (folder / name).read_bytes() != found[name]:
+            differing[name] = "differs from the code"
+    return dict(sorted(differing.items()))

@@ -1,0 +1,145 @@
+"""The part store: one Parquet file per stage, fingerprint and part; what is there is done, what is not is to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UsageError
+from schemas.arrow import arrow_schema
+from schemas.row import Model, Row
+from stages.atomic import commit_bytes, committing, remove_leftovers
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class Metrics(Model):
+    """What a finished part holds; its file marks the part as done.
+
+    Attributes:
+        videos: Rows.
+        live: Rows that later stages work on.
+        failed: Rows that failed in this stage or before it, by ``stage.code``.
+        dropped: Rows that this stage or one before it left out, by ``stage.reason``.
+        warnings: Rows with a warning of this stage or one before it, by code.
+        counts: The sums of `Row.counts`.
+        sha256: Of the Parquet file.
+    """
+
+    videos: int
+    live: int
+    failed: dict[str, int]
+    dropped: dict[str, int]
+    warnings: dict[str, int]
+    counts: dict[str, int]
+    sha256: str
+
+
+class PartStore:
+    """The work folder. Every method names a stage by name and fingerprint."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.plan = work / "plan"
+        self.media = work / "media"
+
+    def prepare(self) -> None:
+        """Make the work folder, check that it can be written, and clear what killed writers left in it.
+
+        Raises:
+            UsageError: It cannot be made or written.
+        """
+        try:
+            for folder in (self.plan, self.media):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.work / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
+            for folder in [self.plan, *self.work.glob("*/*/")]:
+                remove_leftovers(folder)
+        except OSError as reason:
+            raise UsageError(
+                f"the work folder {self.work} cannot be written: {reason}; choose another with --set work=…"
+            ) from reason
+
+    def folder(self, stage: str, fingerprint: str) -> Path:
+        """Where the parts of a stage lie."""
+        return self.work / stage / fingerprint
+
+    def done(self, stage: str, fingerprint: str) -> set[str]:
+        """Ids of the finished parts."""
+        files = self.folder(stage, fingerprint).glob("part-*.json")
+        return {file.stem.removeprefix("part-") for file in files}
+
+    def metrics(self, stage: str, fingerprint: str, part: str) -> Metrics:
+        """What a finished part holds."""
+        return Metrics.model_validate_json((self.folder(stage, fingerprint) / f"part-{part}.json").read_bytes())
+
+    def rows(
+        self, stage: str, fingerprint: str, part: str, row: type[RowT], without: tuple[str, ...] = ()
+    ) -> Iterator[RowT]:
+        """The rows of a finished part, one after the other, some columns left out."""
+        with pq.ParquetFile(self.folder(stage, fingerprint) / f"part-{part}.parquet") as file:
+            columns = [name for name in file.schema_arrow.names if name not in without]
+            for group in range(file.num_row_groups):
+                for values in file.read_row_group(group, columns=columns).to_pylist():
+                    yield row.model_validate(values)
+
+    def row(self, stage: str, fingerprint: str, part: str, row: type[RowT], position: int) -> RowT:
+        """One row of a finished part, by its place in the part; no other row is read."""
+        with pq.ParquetFile(self.folder(stage, fingerprint) / f"part-{part}.parquet") as file:
+            return row.model_validate(file.read_row_group(position).to_pylist()[0])
+
+    def commit(self, stage: str, fingerprint: str, part: str, row: type[Row], rows: Iterable[Row]) -> Metrics:
+        """Write a part's rows, one Parquet row group each so that readers can stream, then its metrics.
+
+        Whichever of several writers is first wins; the metrics are those of the file that is there.
+        """
+        final = self.folder(stage, fingerprint) / f"part-{part}.parquet"
+        schema = arrow_schema(row)
+        with committing(final) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for one in rows:
+                writer.write_table(pa.Table.from_pylist([one.model_dump()], schema=schema))
+        metrics = self._measure(stage, fingerprint, part, row)
+        commit_bytes(final.with_suffix(".json"), metrics.model_dump_json(indent=1).encode() + b"\n")
+        return metrics
+
+    def _measure(self, stage: str, fingerprint: str, part: str, row: type[Row]) -> Metrics:
+        failed, dropped, warnings, counts = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+        videos = live = 0
+        for one in self.rows(stage, fingerprint, part, row, without=("jpegs",)):
+            videos += 1
+            live += one.live
+            failed.update([f"{one.error.stage}.{one.error.code}"] if one.error else [])
+            dropped.update([f"{one.dropped.stage}.{one.dropped.reason}"] if one.dropped else [])
+            warnings.update(one.warnings)
+            counts.update(one.counts())
+        with (self.folder(stage, fingerprint) / f"part-{part}.parquet").open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return Metrics(
+            videos=videos,
+            live=live,
+            failed=dict(sorted(failed.items())),
+            dropped=dict(sorted(dropped.items())),
+            warnings=dict(sorted(warnings.items())),
+            counts=dict(sorted(counts.items())),
+            sha256=sha256,
+        )
+
+    def remove(self, stage: str, fingerprint: str, parts: Iterable[str]) -> None:
+        """Forget finished parts, marks first, so that they are done again."""
+        for part in parts:
+            for suffix in ("json", "parquet"):
+                (self.folder(stage, fingerprint) / f"part-{part}.{suffix}").unlink(missing_ok=True)
+
+    def describe(self, stage: str, fingerprint: str, ingredients: dict[str, object]) -> None:
+        """Keep what a fingerprint was made of beside its parts, so that a later run can say what changed."""
+        content = json.dumps(ingredients, indent=1, sort_keys=True) + "\n"
+        commit_bytes(self.folder(stage, fingerprint) / "stage.json", content.encode())

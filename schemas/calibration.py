@@ -1,0 +1,55 @@
+"""Calibration: one null distribution for the corpus, and the threshold it gives at a false-accept rate."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+
+from schemas.row import Model
+
+QUANTILES = 1001
+"""Points at which the null distribution is kept: 0.1 % apart, finer than any rate one would ask for."""
+
+ENOUGH = 50
+"""Null scores below which a threshold at 5 % rests on one or two of them (our choice)."""
+
+
+class Calibration(Model):
+    """The pooled similarity of unrelated frames and sentences.
+
+    Attributes:
+        parts: Ids of the parts that were pooled.
+        samples: How many null scores they had.
+        quantiles: Similarity at 0, 0.1, … 100 % of them; empty when there were none.
+    """
+
+    parts: list[str]
+    samples: int
+    quantiles: list[float]
+
+    @classmethod
+    def pool(cls, parts: list[str], null: npt.NDArray[np.float64]) -> Self:
+        """Pool the null scores of some parts, shape (samples,)."""
+        quantiles = np.quantile(null, np.linspace(0.0, 1.0, QUANTILES)).round(4).tolist() if null.size else []
+        return cls(parts=parts, samples=int(null.size), quantiles=quantiles)
+
+    @model_validator(mode="after")
+    def _quantiles_are_whole(self) -> Self:
+        if self.quantiles and len(self.quantiles) != QUANTILES:
+            raise ValueError(f"{len(self.quantiles)} quantiles, expected {QUANTILES}")
+        return self
+
+    def threshold(self, false_accept_rate: float) -> float:
+        """Similarity that the stated share of unrelated pairs reaches; -1.0, which drops nothing, without any."""
+        if not self.quantiles:
+            return -1.0
+        points = np.linspace(0.0, 1.0, QUANTILES)
+        return round(float(np.interp(1.0 - false_accept_rate, points, self.quantiles)), 4)
+
+    def digest(self) -> str:
+        """Hash of the content, for the fingerprint of what is decided with it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]

@@ -1,0 +1,88 @@
+"""What every row has: the video it speaks of, and what went wrong with it, if anything did."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+VideoKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
+"""First 20 hexadecimal digits of the SHA-256 of a manifest row's id (or URL, where it has none)."""
+
+Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+"""Seconds from the start of the video, float64, rounded to 1 ms."""
+
+Similarity = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
+"""Cosine similarity of a frame and a text, rounded to 4 decimals (beyond that devices disagree)."""
+
+
+def to_milliseconds(seconds: float) -> float:
+    """Round a time to 1 ms, the resolution of every time in a row or a shard."""
+    return round(float(seconds), 3)
+
+
+class Model(BaseModel):
+    """Base of everything that is written to a file: immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class RowError(Model):
+    """Why a stage failed on a video.
+
+    Attributes:
+        stage: Stage in which the failure arose; later stages pass it through unchanged.
+        code: Short machine-readable cause, e.g. ``not_found``; docs/errors.md lists them all.
+        message: What is wrong and how to fix it, for a person.
+        retryable: Whether running again may help, e.g. after a timeout.
+    """
+
+    stage: str
+    code: str
+    message: str
+    retryable: bool = False
+
+
+class Dropped(Model):
+    """Why a stage left a healthy video out, e.g. ``no_speech``: not a failure, and counted apart.
+
+    Attributes:
+        stage: Stage that dropped it.
+        reason: Short machine-readable reason; docs/errors.md lists them all.
+        detail: The measured value behind the reason, for a person.
+    """
+
+    stage: str
+    reason: str
+    detail: str = ""
+
+
+class Row(Model):
+    """One video's row in one stage; every video keeps a row in every stage.
+
+    Attributes:
+        video: Key that joins the rows of all stages.
+        error: Set when this or an earlier stage failed on the video; the rest of the row is then empty.
+        dropped: Set when this or an earlier stage left the video out; never together with `error`.
+        warnings: Codes of what is odd but was worked around, e.g. ``picture_ends_early``.
+    """
+
+    video: VideoKey
+    error: RowError | None = None
+    dropped: Dropped | None = None
+    warnings: list[str] = []
+
+    @model_validator(mode="after")
+    def _fails_or_is_dropped(self) -> Self:
+        if self.error and self.dropped:
+            raise ValueError("a row has an error or is dropped, never both")
+        return self
+
+    @property
+    def live(self) -> bool:
+        """Whether later stages have work to do on this video."""
+        return self.error is None and self.dropped is None
+
+    def counts(self) -> dict[str, int]:
+        """What a run adds up over this stage's rows, e.g. frames; keys read ``what`` or ``what_dropped.reason``."""
+        return {}

@@ -1,0 +1,339 @@
+"""The rows of the stages, in the order of the pipeline. Each is one video."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.row import Model, Row, Seconds, Similarity, VideoKey
+
+
+class ManifestRow(Model):
+    """One line of the manifest, after its key was derived.
+
+    Attributes:
+        video: Key of the video.
+        url: Where the media lies, as the manifest says: a URL or a local path.
+        folder: The manifest's folder, to which a relative path is relative; it never enters a shard.
+        source_id: The manifest's `id`, or the URL where it has none.
+        subtitles: Path or URL of a subtitle track; empty when there is none.
+        title: Title, for the shard; empty when unknown.
+        language: BCP 47 code of the speech, when known; empty to have it detected.
+        license: Licence of the media, for the shard; empty when unknown.
+    """
+
+    video: VideoKey
+    url: str
+    folder: str = ""
+    source_id: str
+    subtitles: str = ""
+    title: str = ""
+    language: str = ""
+    license: str = ""
+
+    @property
+    def location(self) -> str:
+        """Where to fetch the media: the URL as it is, or an absolute path."""
+        return self.url if "://" in self.url else str(Path(self.folder, self.url).expanduser())
+
+
+class MediaRow(Row):
+    """What `download` found: the file and its streams.
+
+    Attributes:
+        media: Path of the media file, relative to the work folder's `media/`.
+        sha256: Of the file's content.
+        size: Bytes.
+        duration: Seconds as the container states them; -1.0 where it does not.
+        container: The demuxer's name, e.g. ``mov,mp4,m4a,3gp,3g2,mj2``.
+        has_audio: Whether there is a decodable audio stream.
+        has_video: Whether there is a moving picture (a cover image does not count).
+        width: Pixels as displayed (rotation and sample aspect ratio applied); 0 without a picture.
+        height: Pixels as displayed; 0 without a picture.
+        fps: Average frames per second; 0.0 without a picture.
+        video_codec: Codec's name; empty without a picture.
+        audio_codec: Codec's name; empty without sound.
+    """
+
+    media: str = ""
+    sha256: str = ""
+    size: int = 0
+    duration: float = -1.0
+    container: str = ""
+    has_audio: bool = False
+    has_video: bool = False
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    video_codec: str = ""
+    audio_codec: str = ""
+
+    def counts(self) -> dict[str, int]:
+        return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}
+
+
+class Word(Model):
+    """A spoken word.
+
+    Attributes:
+        start: Seconds.
+        end: Seconds, not before `start`.
+        text: The word with its punctuation, and the space before it if the language writes one.
+        probability: The recogniser's confidence, 0 to 1.
+    """
+
+    start: Seconds
+    end: Seconds
+    text: str
+    probability: Annotated[float, Field(ge=0.0, le=1.0)]
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"word {self.text!r} ends at {self.end}, before it starts at {self.start}")
+        return self
+
+
+class Segment(Model):
+    """A stretch of speech as the recogniser decoded it.
+
+    Attributes:
+        start: Seconds.
+        end: Seconds.
+        avg_logprob: Mean log-probability of the tokens.
+        no_speech_prob: Probability that nobody speaks, 0 to 1.
+        compression_ratio: Length of the text over its gzipped length; loops score high.
+        words: In time order.
+    """
+
+    start: Seconds
+    end: Seconds
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+    words: list[Word]
+
+
+class TranscriptRow(Row):
+    """What `transcribe` heard.
+
+    Attributes:
+        language: BCP 47 code.
+        language_probability: 0 to 1; 1.0 when the language was given.
+        duration: Seconds of decoded audio.
+        segments: In time order.
+    """
+
+    language: str = ""
+    language_probability: float = 0.0
+    duration: Seconds = 0.0
+    segments: list[Segment] = []
+
+    def counts(self) -> dict[str, int]:
+        return {"words": sum(len(segment.words) for segment in self.segments)}
+
+
+class Frame(Model):
+    """A sampled frame.
+
+    Attributes:
+        time: Presentation time of the decoded frame, in seconds.
+        scene: Number of the scene it lies in, from 0.
+        width: Pixels of the JPEG.
+        height: Pixels of the JPEG.
+        black: Share of black pixels, 0 to 1 (ffmpeg's blackframe).
+        blur: ffmpeg's blurdetect measure, higher is blurrier; -1.0 for a picture without an edge to measure.
+    """
+
+    time: Seconds
+    scene: int
+    width: int
+    height: int
+    black: float
+    blur: float
+
+
+class FramesRow(Row):
+    """What `sample` kept.
+
+    Attributes:
+        frames: In time order, times strictly rising.
+        jpegs: One baseline JPEG per frame, in the same order; empty where a reader left the column out.
+        near_duplicates: Frames left out because they look like the last kept one.
+        covered: Seconds up to which the picture could be decoded.
+    """
+
+    frames: list[Frame] = []
+    jpegs: list[bytes] = []
+    near_duplicates: int = 0
+    covered: Seconds = 0.0
+
+    @model_validator(mode="after")
+    def _frames_match_jpegs_and_time(self) -> Self:
+        if self.jpegs and len(self.jpegs) != len(self.frames):
+            raise ValueError(f"{len(self.frames)} frames but {len(self.jpegs)} JPEGs")
+        times = [frame.time for frame in self.frames]
+        if any(later <= earlier for earlier, later in pairwise(times)):
+            raise ValueError("frame times must rise strictly")
+        return self
+
+    def counts(self) -> dict[str, int]:
+        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates}
+
+
+class Sentence(Model):
+    """A sentence with the time in which it is spoken.
+
+    Attributes:
+        start: Seconds, of its first word.
+        end: Seconds, of its last word.
+        text: Trimmed, without control characters or training placeholders.
+        words: How many words (characters, in languages that write no spaces).
+        source: Where the text comes from.
+        flag: Why it should not be trusted, e.g. ``repetition``; empty when it can.
+    """
+
+    start: Seconds
+    end: Seconds
+    text: str
+    words: int
+    source: Literal["asr", "subtitles"] = "asr"
+    flag: str = ""
+
+
+class Pair(Model):
+    """A frame and a sentence near enough in time to belong together.
+
+    Attributes:
+        frame: Index into the video's frames.
+        sentence: Index into the video's sentences.
+    """
+
+    frame: int
+    sentence: int
+
+
+class AlignedRow(Row):
+    """What `align` made of words and frame times.
+
+    Attributes:
+        language: As transcribed.
+        sentences: In time order, not overlapping.
+        frame_times: Seconds, of all the video's frames.
+        pairs: Candidates inside the window, ordered by frame, then sentence.
+        null_pairs: Pairs drawn outside the window, whose similarity is that of unrelated frame and text.
+    """
+
+    language: str = ""
+    sentences: list[Sentence] = []
+    frame_times: list[Seconds] = []
+    pairs: list[Pair] = []
+    null_pairs: list[Pair] = []
+
+    def counts(self) -> dict[str, int]:
+        return {"sentences": len(self.sentences), "pairs": len(self.pairs)}
+
+
+class ScoresRow(Row):
+    """What `score` measured.
+
+    Attributes:
+        model: Name of the image-text model.
+        revision: Its revision or content hash.
+        similarity: Of each of the aligned row's `pairs`, in order.
+        null_similarity: Of each of its `null_pairs`, in order.
+    """
+
+    model: str = ""
+    revision: str = ""
+    similarity: list[Similarity] = []
+    null_similarity: list[Similarity] = []
+
+
+class DocumentFrame(Model):
+    """A frame of a document.
+
+    Attributes:
+        frame: Index into the video's frames.
+        time: Seconds.
+        text: Index into the document's texts; -1 for a frame with no text of its own.
+        similarity: With that text; -1.0 without one.
+        shift: Seconds by which its sentence was moved against the clock; 0.0 in `time` mode.
+    """
+
+    frame: int
+    time: Seconds
+    text: int
+    similarity: float
+    shift: float
+
+
+class DocumentText(Model):
+    """A sentence of a document: times in seconds, text, and where the text comes from."""
+
+    start: Seconds
+    end: Seconds
+    text: str
+    source: str
+
+
+class Document(Model):
+    """An interleaved document, before it is written to a shard.
+
+    Attributes:
+        number: From 0, within its video.
+        start: Seconds, of its first frame or word.
+        end: Seconds, of its last frame or word.
+        language: BCP 47 code.
+        frames: In time order.
+        texts: In time order.
+    """
+
+    number: int
+    start: Seconds
+    end: Seconds
+    language: str
+    frames: list[DocumentFrame]
+    texts: list[DocumentText]
+
+
+class DroppedItem(Model):
+    """A frame, sentence or document that `filter` left out, and why.
+
+    Attributes:
+        kind: What it is.
+        index: Into the video's frames or sentences; for a document, that of its first sentence.
+        time: Seconds.
+        reason: Short machine-readable reason; docs/errors.md lists them all.
+    """
+
+    kind: Literal["frame", "sentence", "document"]
+    index: int
+    time: Seconds
+    reason: str
+
+
+class DocumentsRow(Row):
+    """What `filter` decided.
+
+    Attributes:
+        threshold: Similarity below which a frame was dropped.
+        documents: In time order.
+        dropped_items: In time order.
+    """
+
+    threshold: float = 0.0
+    documents: list[Document] = []
+    dropped_items: list[DroppedItem] = []
+
+    def counts(self) -> dict[str, int]:
+        kept = {
+            "documents": len(self.documents),
+            "frames": sum(len(document.frames) for document in self.documents),
+            "sentences": sum(len(document.texts) for document in self.documents),
+        }
+        return kept | Counter(f"{item.kind}s_dropped.{item.reason}" for item in self.dropped_items)

@@ -1,0 +1,117 @@
+"""align: sentences with times, and the pairs of frame and sentence that are near enough to belong together."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from schemas.config import StageConfig
+from schemas.rows import AlignedRow, FramesRow, Pair, Sentence, TranscriptRow
+from stages.base import Input, Stage, Video
+from stages.sentences import SentenceRules, sentences
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class AlignConfig(StageConfig):
+    """Where sentences end, and how far a frame looks for its sentence.
+
+    Attributes:
+        max_gap: Seconds of silence that end a sentence (TemporalAlignNet, sentencify).
+        soft_words: Words from which a comma ends it too (TemporalAlignNet cuts at any stop from 20 tokens on).
+        max_words: Longest sentence, in words (our choice).
+        min_words: Shorter sentences join a neighbour (our choice).
+        window: Seconds between a frame and a sentence, at most, for them to be a candidate pair (HowToCaption, ±10 s).
+        null_per_frame: Unrelated sentences drawn for each frame, for the null distribution (our choice).
+    """
+
+    max_gap: Annotated[float, Field(gt=0)] = 1.0
+    soft_words: Annotated[int, Field(ge=1)] = 20
+    max_words: Annotated[int, Field(ge=1)] = 60
+    min_words: Annotated[int, Field(ge=1)] = 3
+    window: Annotated[float, Field(ge=0)] = 10.0
+    null_per_frame: Annotated[int, Field(ge=0)] = 16
+
+
+class Align(Stage[AlignConfig, AlignedRow]):
+    """Joins what was heard with when it was seen; looks at times only."""
+
+    name = "align"
+    version = 1
+    reads = (Input("transcribe"), Input("sample", without=("jpegs",)))
+    row = AlignedRow
+    Config = AlignConfig
+
+    def one(self, video: Video) -> AlignedRow:
+        config = self.config
+        transcript = video[TranscriptRow]
+        rules = SentenceRules(config.max_gap, config.soft_words, config.max_words, config.min_words)
+        found = sentences(transcript.segments, rules)
+        times = np.array([frame.time for frame in video[FramesRow].frames], dtype=np.float64)
+        first, last = window_bounds(times, found, config.window)
+        overlap = window_bounds(times, found, 0.0)
+        return AlignedRow(
+            video=video.key,
+            warnings=[*transcript.warnings, *video[FramesRow].warnings],
+            language=transcript.language,
+            sentences=found,
+            frame_times=times.tolist(),
+            pairs=_pairs(*_ranges(first, last)),
+            null_pairs=_null_pairs(
+                (first, last), overlap, len(found), config.null_per_frame, _seed(self.context.seed, video.key)
+            ),
+        )
+
+
+def window_bounds(times: FloatArray, found: list[Sentence], window: float) -> tuple[IntArray, IntArray]:
+    """For each frame time, the half-open range of sentences at most `window` seconds away from it.
+
+    Sentences are in time order and do not overlap, so what is near a frame lies side by side.
+
+    Args:
+        times: Seconds, shape (frames,).
+        found: The video's sentences.
+        window: Seconds; 0.0 finds the sentence whose interval `[start, end)` holds the frame.
+    """
+    starts = np.array([sentence.start for sentence in found], dtype=np.float64)
+    ends = np.array([sentence.end for sentence in found], dtype=np.float64)
+    first = np.searchsorted(ends, times - window, side="right")
+    last = np.searchsorted(starts, times + window, side="right")
+    return first, np.maximum(first, last)
+
+
+def _ranges(first: IntArray, last: IntArray) -> tuple[IntArray, IntArray]:
+    """Spell out one range of sentences per frame as two parallel arrays, frame and sentence."""
+    counts = last - first
+    frames = np.repeat(np.arange(len(first)), counts)
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return frames, np.repeat(first, counts) + offsets
+
+
+def _null_pairs(
+    window: tuple[IntArray, IntArray], overlap: tuple[IntArray, IntArray], count: int, draws: int, seed: int
+) -> list[Pair]:
+    """Draw sentences that do not belong to a frame: outside its window; in a short video, any it does not overlap."""
+    first, last = window
+    crowded = (last - first) >= count
+    first, last = np.where(crowded, overlap[0], first), np.where(crowded, overlap[1], last)
+    outside = count - (last - first)
+    frames = np.repeat(np.flatnonzero(outside > 0), draws)
+    drawn = np.random.default_rng(seed).integers(0, np.maximum(outside[frames], 1))
+    drawn = np.where(drawn >= first[frames], drawn + (last - first)[frames], drawn)
+    unique = np.unique(np.stack([frames, drawn], axis=1), axis=0)
+    return _pairs(unique[:, 0], unique[:, 1])
+
+
+def _pairs(frames: IntArray, found: IntArray) -> list[Pair]:
+    return [Pair(frame=f, sentence=s) for f, s in zip(frames.tolist(), found.tolist(), strict=True)]
+
+
+def _seed(seed: int, key: str) -> int:
+    """A seed of the video's own, so that neither the part nor the order of the work matters."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:8], "big")

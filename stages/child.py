@@ -1,0 +1,91 @@
+"""Child processes that decode untrusted media: bounded in time and memory, killed when their reader leaves."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+STDERR_KEPT = 2000
+"""Characters of a failed child's last words that go into an error message."""
+
+
+class ChildFailed(Exception):
+    """A child process ended badly.
+
+    Args:
+        command: Its program's name.
+        status: Exit status; negative when a signal ended it.
+        stderr: The end of what it printed.
+        timed_out: Whether it was killed for taking too long.
+    """
+
+    def __init__(self, command: str, status: int, stderr: str, *, timed_out: bool) -> None:
+        cause = "took too long and was stopped" if timed_out else f"ended with status {status}"
+        super().__init__(f"{command} {cause}: {stderr.strip() or 'it printed nothing'}")
+        self.status = status
+        self.stderr = stderr
+        self.timed_out = timed_out
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one child.
+
+    Attributes:
+        seconds: Wall-clock time after which it is killed.
+        memory: Bytes of address space it may take.
+    """
+
+    seconds: float
+    memory: int
+
+
+@contextmanager
+def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = ()) -> Iterator[IO[bytes]]:
+    """Run a command and yield its standard output; it is gone when the block ends, however that ends.
+
+    Raises:
+        ChildFailed: It ended with another status than 0 after its output was read to the end, or ran out of time.
+    """
+    with tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            pass_fds=tuple(pass_fds),
+            env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1"},
+        )
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (limits.memory, limits.memory))
+        timed_out = threading.Event()
+
+        def stop() -> None:
+            timed_out.set()
+            process.kill()
+
+        timer = threading.Timer(limits.seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            assert process.stdout is not None
+            yield process.stdout
+            process.stdout.close()
+            status = process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        if status != 0:
+            stderr.seek(0)
+            said = stderr.read().decode(errors="replace")[-STDERR_KEPT:]
+            raise ChildFailed(Path(command[0]).name, status, said, timed_out=timed_out.is_set())

@@ -1,0 +1,205 @@
+"""Getting a media file: what all ways share, local paths and object stores. See also fetch_http.py, fetch_site.py."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from stages.base import VideoDropped, VideoFailed
+
+T = TypeVar("T")
+
+CHUNK = 1 << 20
+"""Bytes read from an object store at a time (our choice)."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds up to which the pause between attempts grows (our choice)."""
+
+
+class TryLater(VideoFailed):
+    """A failure whose server said when to come back.
+
+    Args:
+        after: Seconds.
+    """
+
+    def __init__(self, code: str, message: str, after: float) -> None:
+        super().__init__(code, message, retryable=True)
+        self.after = after
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much one video may cost.
+
+    Attributes:
+        max_bytes: Of its file.
+        deadline: On `time.monotonic`'s clock, in seconds; for all attempts together.
+        timeout: Seconds of silence after which a connection is given up.
+        attempts: Tries, the first included.
+        pause: Seconds before the second attempt; doubles with each further one.
+    """
+
+    max_bytes: int
+    deadline: float
+    timeout: float
+    attempts: int
+    pause: float
+
+    def check_size(self, size: int) -> None:
+        """Raise VideoDropped ``too_large`` for a file of more than `max_bytes`."""
+        if size > self.max_bytes:
+            raise VideoDropped("too_large", f"{size} bytes or more, over download.max_bytes = {self.max_bytes}")
+
+    def check_time(self) -> None:
+        """Raise VideoFailed ``too_slow`` after the deadline."""
+        if time.monotonic() > self.deadline:
+            raise VideoFailed("too_slow", "not fetched within download.max_seconds", retryable=True)
+
+
+def scheme_of(url: str) -> str:
+    """The URL's scheme in lower case; ``file`` for a path."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
+    return found[1].lower() if found else "file"
+
+
+def host_of(url: str) -> str:
+    """The URL's host in lower case.
+
+    Raises:
+        VideoFailed: ``bad_url``.
+    """
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError as reason:
+        raise VideoFailed("bad_url", f"{shown(url)} is not a URL: {reason}") from reason
+
+
+def shown(url: str) -> str:
+    """The URL as it may stand in a message: without password and query, which hold the keys of signed URLs."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def status_failure(status: int, url: str, after: float | None = None) -> VideoFailed:
+    """What an HTTP status other than success means for the video; `after` is the server's Retry-After, in seconds."""
+    said = f"{host_of(url)} answered {status} for {shown(url)}"
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        return VideoFailed("not_found", f"{said}: it is not, or no longer, there")
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS):
+        return VideoFailed("forbidden", f"{said}: it is not for everybody, or a signed URL has expired")
+    limited = status == HTTPStatus.TOO_MANY_REQUESTS
+    if limited or status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        code = "rate_limited" if limited else "server_error"
+        return VideoFailed(code, said, retryable=True) if after is None else TryLater(code, said, after)
+    return VideoFailed("http_status", f"{said}, which is no video")
+
+
+def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
+    """Call until it does not fail in a retryable way, with growing pauses or those a server asks for."""
+    from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+
+    growing = wait_exponential_jitter(initial=bounds.pause, max=LONGEST_PAUSE, jitter=bounds.pause)
+
+    def pause(state: RetryCallState) -> float:
+        failed = state.outcome.exception() if state.outcome else None
+        return failed.after if isinstance(failed, TryLater) else growing(state)
+
+    def enough(state: RetryCallState) -> bool:
+        return state.attempt_number >= bounds.attempts or time.monotonic() + state.upcoming_sleep > bounds.deadline
+
+    worth_it = retry_if_exception(lambda error: isinstance(error, VideoFailed) and error.retryable)
+    return Retrying(retry=worth_it, wait=pause, stop=enough, reraise=True)(attempt)
+
+
+def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> int:
+    """Append chunks to a file that has `have` bytes, within bounds; the size it then has, in bytes."""
+    for chunk in chunks:
+        have += len(chunk)
+        bounds.check_size(have)
+        file.write(chunk)
+        bounds.check_time()
+    return have
+
+
+def local_file(url: str, root: str) -> Path:
+    """The file behind a path or ``file://`` URL, symbolic links resolved.
+
+    Args:
+        url: Path, relative to the working directory unless absolute, or URL.
+        root: Folder under which the file must lie; empty for anywhere.
+
+    Raises:
+        VideoFailed: ``bad_url``, ``not_found``, ``outside_root``, ``not_a_file`` or ``forbidden``.
+    """
+    path = url
+    if scheme := re.match("file://", url, re.IGNORECASE):
+        if host_of(url) not in ("", "localhost"):
+            raise VideoFailed("bad_url", f"{url} names another machine; write file:///path")
+        path = unquote(url[scheme.end() :].removeprefix("localhost"))
+    try:
+        file = Path(path).resolve(strict=True)
+        mode = file.stat().st_mode
+    except PermissionError as reason:
+        raise VideoFailed("forbidden", f"{path}: a folder on the way may not be entered") from reason
+    except (OSError, ValueError, RuntimeError) as reason:  # ValueError: a null byte; RuntimeError: links in a circle
+        raise VideoFailed("not_found", f"there is no file {path!r}; is this machine meant to see it?") from reason
+    if root and not file.is_relative_to(Path(root).resolve()):
+        raise VideoFailed("outside_root", f"{file} does not lie under download.local_root = {root}")
+    if not stat.S_ISREG(mode):
+        kind = "a folder; list its files, or give it as the manifest" if stat.S_ISDIR(mode) else "no regular file"
+        raise VideoFailed("not_a_file", f"{file} is {kind}")
+    if not os.access(file, os.R_OK):
+        raise VideoFailed("forbidden", f"{file} may not be read by this user")
+    return file
+
+
+def from_storage(url: str, file: Path, bounds: Bounds) -> None:
+    """Copy an object that fsspec can open, e.g. from S3; credentials come from fsspec's own configuration.
+
+    Raises:
+        VideoFailed: ``missing_package``, ``scheme_refused``, ``not_found``, ``forbidden``, ``storage_error`` or
+            ``too_slow``.
+        VideoDropped: ``too_large``.
+    """
+    import fsspec
+
+    scheme = scheme_of(url)
+    try:
+        filesystem = fsspec.filesystem(scheme)  # not url_to_fs: a chain such as zip://…::http://… must not be followed
+    except ImportError as missing:
+        message = f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)"
+        raise VideoFailed("missing_package", message, retryable=True) from missing
+    except ValueError as unknown:
+        raise VideoFailed("scheme_refused", f"no package opens {scheme}:// URLs") from unknown
+
+    def copy() -> None:
+        with file.open("wb") as copied:
+            save(_stored(filesystem, url), copied, 0, bounds)
+
+    with_retries(copy, bounds)
+
+
+def _stored(filesystem: Any, url: str) -> Iterator[bytes]:
+    try:
+        with filesystem.open(url, "rb") as source:
+            while chunk := source.read(CHUNK):
+                yield chunk
+    except FileNotFoundError as reason:
+        raise VideoFailed("not_found", f"there is nothing at {shown(url)}") from reason
+    except PermissionError as reason:
+        raise VideoFailed("forbidden", f"{shown(url)} may not be read: {reason}") from reason
+    except Exception as reason:  # each store's package has its own exceptions
+        message = f"{shown(url)} could not be read: {type(reason).__name__}: {reason}"
+        raise VideoFailed("storage_error", message, retryable=True) from reason

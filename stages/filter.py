@@ -1,0 +1,240 @@
+"""filter: which frame goes with which sentence, what is dropped and why, and where documents begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from schemas.config import StageConfig
+from schemas.row import Dropped
+from schemas.rows import (
+    AlignedRow,
+    Document,
+    DocumentFrame,
+    DocumentsRow,
+    DocumentText,
+    DroppedItem,
+    Frame,
+    FramesRow,
+    ScoresRow,
+    Sentence,
+)
+from stages.align import window_bounds
+from stages.base import Input, Stage, Video
+
+UNPAIRED = -1
+"""Stands for "no sentence" wherever a frame names its sentence."""
+
+
+class FilterConfig(StageConfig):
+    """What a document may hold.
+
+    Attributes:
+        mode: ``time`` gives a frame to the sentence whose interval holds it.
+        threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution.
+        false_accept_rate: Share of unrelated pairs that a calibrated threshold lets pass (our choice).
+        max_black: Share of black pixels from which a frame is dropped as black (ffmpeg blackframe's default, 98 %).
+        max_blur: Blur from which a frame is dropped, in ffmpeg blurdetect's unit; 0.0 keeps blurred frames.
+        min_words: Fewest words of a document (OBELICS).
+        max_words: Most words of a document (OBELICS).
+        max_images: Most images of a document (OBELICS).
+        max_silence: Seconds without a sentence that end a document (our choice).
+    """
+
+    mode: Literal["time"] = "time"
+    threshold: Literal["calibrated"] | Annotated[float, Field(ge=-1.0, le=1.0)] = "calibrated"
+    false_accept_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
+    max_black: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
+    max_blur: Annotated[float, Field(ge=0.0)] = 0.0
+    min_words: Annotated[int, Field(ge=1)] = 10
+    max_words: Annotated[int, Field(ge=1)] = 2000
+    max_images: Annotated[int, Field(ge=1, le=1000)] = 30
+    max_silence: Annotated[float, Field(gt=0)] = 30.0
+
+
+@dataclass
+class Unit:
+    """A sentence with the frames in and around it, which no document boundary parts. Without speech, frames alone."""
+
+    sentence: int
+    start: float
+    end: float
+    words: int
+    frames: list[int] = field(default_factory=list)
+
+
+class Filter(Stage[FilterConfig, DocumentsRow]):
+    """A dropped frame does not drop its text; every drop has a reason."""
+
+    name = "filter"
+    version = 1
+    reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)))
+    row = DocumentsRow
+    Config = FilterConfig
+
+    def revision(self) -> str:
+        calibration = self.context.calibration
+        return f"calibration:{calibration.digest()}" if calibration and self.config.threshold == "calibrated" else ""
+
+    @property
+    def threshold(self) -> float:
+        """Similarity below which a frame is dropped."""
+        if self.config.threshold != "calibrated":
+            return self.config.threshold
+        assert self.context.calibration is not None, "the runner calibrates before it filters"
+        return self.context.calibration.threshold(self.config.false_accept_rate)
+
+    def one(self, video: Video) -> DocumentsRow:
+        aligned, frames = video[AlignedRow], video[FramesRow].frames
+        dropped = [
+            DroppedItem(kind="sentence", index=i, time=s.start, reason=s.flag)
+            for i, s in enumerate(aligned.sentences)
+            if s.flag
+        ]
+        sentence_of, similarity = assign_by_time(aligned, video[ScoresRow])
+        kept = []
+        for index, frame in enumerate(frames):
+            reason = self._frame_reason(frame, sentence_of[index], similarity[index])
+            if reason:
+                dropped.append(DroppedItem(kind="frame", index=index, time=frame.time, reason=reason))
+            else:
+                kept.append(index)
+
+        documents: list[Document] = []
+        for units in self._documents(aligned.sentences, frames, kept):
+            reason = self._document_reason(units)
+            surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
+            if reason:
+                dropped.extend(_dropped_document(units, aligned.sentences, frames, reason))
+            else:
+                dropped.extend(_dropped_frames(surplus, frames, "too_many_images"))
+                documents.append(
+                    _document(len(documents), units, set(surplus), aligned, frames, sentence_of, similarity)
+                )
+        return DocumentsRow(
+            video=video.key,
+            dropped=None if documents else _nothing_left(dropped),
+            warnings=aligned.warnings,
+            threshold=self.threshold,
+            documents=documents,
+            dropped_items=sorted(dropped, key=lambda item: (item.time, item.kind, item.index)),
+        )
+
+    def _frame_reason(self, frame: Frame, sentence: int, similarity: float) -> str:
+        if frame.black >= self.config.max_black:
+            return "black"
+        if self.config.max_blur and frame.blur >= self.config.max_blur:
+            return "blurred"
+        if sentence != UNPAIRED and similarity < self.threshold:
+            return "low_similarity"
+        return ""
+
+    def _document_reason(self, units: Sequence[Unit]) -> str:
+        words = sum(unit.words for unit in units)
+        if words == 0:
+            return "no_text"
+        if words < self.config.min_words:
+            return "too_few_words"
+        return "" if any(unit.frames for unit in units) else "no_image"
+
+    def _documents(
+        self, sentences: Sequence[Sentence], frames: Sequence[Frame], kept: Sequence[int]
+    ) -> Iterator[list[Unit]]:
+        """Group units into documents: a new one at a long silence and where a limit would be passed."""
+        document: list[Unit] = []
+        for unit in _units(sentences, frames, kept):
+            words = sum(u.words for u in document) + unit.words
+            images = sum(len(u.frames) for u in document) + len(unit.frames)
+            silence = unit.start - document[-1].end if document else 0.0
+            if document and (
+                silence > self.config.max_silence or words > self.config.max_words or images > self.config.max_images
+            ):
+                yield document
+                document = []
+            document.append(unit)
+        if document:
+            yield document
+
+
+def assign_by_time(aligned: AlignedRow, scores: ScoresRow) -> tuple[list[int], list[float]]:
+    """For each frame, the trusted sentence whose interval holds it, and their similarity; -1 and -1.0 without one."""
+    times = np.array(aligned.frame_times, dtype=np.float64)
+    first, last = window_bounds(times, aligned.sentences, 0.0)
+    flagged = np.array([bool(sentence.flag) for sentence in aligned.sentences] + [True])
+    sentence_of = np.where(last > first, last - 1, UNPAIRED)
+    sentence_of = np.where(flagged[sentence_of], UNPAIRED, sentence_of)
+    of_pair = {(p.frame, p.sentence): s for p, s in zip(aligned.pairs, scores.similarity, strict=True)}
+    assigned: list[int] = sentence_of.tolist()
+    return assigned, [of_pair[(f, s)] if s != UNPAIRED else -1.0 for f, s in enumerate(assigned)]
+
+
+def _units(sentences: Sequence[Sentence], frames: Sequence[Frame], kept: Sequence[int]) -> list[Unit]:
+    """Trusted sentences with their frames: those in it, and those since the last one, whichever text is nearer."""
+    units = [Unit(i, s.start, s.end, s.words) for i, s in enumerate(sentences) if not s.flag]
+    if not units:
+        return [Unit(UNPAIRED, frames[kept[0]].time, frames[kept[-1]].time, 0, list(kept))] if kept else []
+    starts = np.array([unit.start for unit in units])
+    times = np.array([frames[index].time for index in kept], dtype=np.float64)
+    for index, time, following in zip(kept, times, np.searchsorted(starts, times, side="right"), strict=True):
+        previous = max(int(following) - 1, 0)
+        nearer_to_next = following < len(units) and time - units[previous].end > units[following].start - time
+        units[int(following) if nearer_to_next else previous].frames.append(index)
+    return units
+
+
+def _document(
+    number: int,
+    units: Sequence[Unit],
+    surplus: set[int],
+    aligned: AlignedRow,
+    frames: Sequence[Frame],
+    sentence_of: Sequence[int],
+    similarity: Sequence[float],
+) -> Document:
+    text_of_sentence = {unit.sentence: position for position, unit in enumerate(units)}
+    kept = sorted(index for unit in units for index in unit.frames if index not in surplus)
+    texts = [aligned.sentences[unit.sentence] for unit in units]
+    times = [frames[index].time for index in kept]
+    return Document(
+        number=number,
+        start=min(times[0], texts[0].start),
+        end=max(times[-1], texts[-1].end),
+        language=aligned.language,
+        frames=[
+            DocumentFrame(
+                frame=index,
+                time=frames[index].time,
+                text=text_of_sentence[sentence_of[index]] if sentence_of[index] != UNPAIRED else UNPAIRED,
+                similarity=similarity[index],
+                shift=0.0,
+            )
+            for index in kept
+        ],
+        texts=[DocumentText(start=s.start, end=s.end, text=s.text, source=s.source) for s in texts],
+    )
+
+
+def _dropped_document(
+    units: Sequence[Unit], sentences: Sequence[Sentence], frames: Sequence[Frame], reason: str
+) -> list[DroppedItem]:
+    """The document, its sentences and its frames, all with the reason for which the document goes."""
+    spoken = [unit.sentence for unit in units if unit.sentence != UNPAIRED]
+    inside = [index for unit in units for index in unit.frames]
+    return [
+        DroppedItem(kind="document", index=units[0].sentence, time=units[0].start, reason=reason),
+        *(DroppedItem(kind="sentence", index=i, time=sentences[i].start, reason=f"document_{reason}") for i in spoken),
+        *_dropped_frames(inside, frames, f"document_{reason}"),
+    ]
+
+
+def _dropped_frames(indexes: Sequence[int], frames: Sequence[Frame], reason: str) -> list[DroppedItem]:
+    return [DroppedItem(kind="frame", index=i, time=frames[i].time, reason=reason) for i in indexes]
+
+
+def _nothing_left(dropped: Sequence[DroppedItem]) -> Dropped:
+    reasons = sorted({item.reason for item in dropped if item.kind == "document"}) or ["no_frames_no_sentences"]
+    return Dropped(stage=Filter.name, reason="no_document", detail=", ".join(reasons))

@@ -1,0 +1,27 @@
+"""The revision of a model that is named by a path: the hash of its content."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+
+def content_revision(model: str) -> str:
+    """``sha256:`` and 16 digits of a file's or folder's content; the name itself when it is no local path."""
+    path = Path(model).expanduser()
+    if not model or not path.exists():
+        return model
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    root = path if path.is_dir() else path.parent
+    digest = hashlib.sha256()
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{file.relative_to(root)}\0{_file_sha256(file, stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+@functools.cache
+def _file_sha256(file: Path, _size: int, _mtime_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,20 @@
+"""The demo, run once for all tests that look at what comes out of a run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.runs import Finished, demo_config, run_quietly
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it: no test may need a hub
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """configs/demo.yaml over the committed video, run inline. Tests only look at it."""
+    folder = tmp_path_factory.mktemp("demo")
+    config = demo_config(folder)
+    run_quietly(config)
+    return Finished(config)

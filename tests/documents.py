@@ -1,0 +1,116 @@
+"""Documents, frames and finished datasets for the tests of the shard format."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.publish import publish
+from pipeline.published import Provenance, Published
+from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
+from stages.write import VideoDocuments, WriteConfig, write_group
+
+PROVENANCE = Provenance(
+    config={"filter": {"mode": "time"}},
+    fingerprints={"filter": "0123456789abcdef"},
+    revisions={"score": "tiny@1"},
+    tools={"ffmpeg": "5.1"},
+    funnel=[{"stage": "filter", "in": 3, "out": 3}],
+)
+
+
+@cache
+def jpeg(number: int, width: int = 64, height: int = 48, **options: Any) -> bytes:
+    """A small baseline JPEG that differs for every number."""
+    pixels = np.random.default_rng(number).integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((width, height)).save(file, "JPEG", quality=80, **options)
+    return file.getvalue()
+
+
+def video_key(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:20]
+
+
+def document(
+    number: int = 0, *, frames: int = 2, texts: int = 2, start: float = 0.0, words: str = "so here we"
+) -> Document:
+    """Sentences of 1.5 s every 2 s, and a frame in each as long as there are frames; later frames follow the last."""
+    return Document(
+        number=number,
+        start=start,
+        end=start + 2.0 * max(frames, texts),
+        language="en",
+        frames=[
+            DocumentFrame(
+                frame=index,
+                time=start + 2.0 * index + 0.5,
+                text=index if index < texts else -1,
+                similarity=0.25 if index < texts else -1.0,
+                shift=0.0,
+            )
+            for index in range(frames)
+        ],
+        texts=[
+            DocumentText(start=start + 2.0 * n, end=start + 2.0 * n + 1.5, text=f"{words} {number} {n}", source="asr")
+            for n in range(texts)
+        ],
+    )
+
+
+def video(name: str, *documents: Document, jpegs: list[bytes] | None = None) -> VideoDocuments:
+    """A video with these documents, as `write_group` reads it."""
+    frames = 1 + max((frame.frame for document in documents for frame in document.frames), default=0)
+    pictures = [jpeg(hash_of(name) + n) for n in range(frames)] if jpegs is None else jpegs
+    manifest = ManifestRow(video=video_key(name), url=f"https://example.org/{name}.mp4", source_id=name, title=name)
+    return manifest, DocumentsRow(video=manifest.video, documents=list(documents)), lambda: pictures
+
+
+def hash_of(name: str) -> int:
+    return int(video_key(name)[:6], 16)
+
+
+def videos(count: int, documents: int = 2, **shape: Any) -> list[VideoDocuments]:
+    """So many videos with so many documents each."""
+    return [
+        video(f"video-{v}", *(document(d, start=100.0 * d, **shape) for d in range(documents))) for v in range(count)
+    ]
+
+
+def dataset(folder: Path, groups: list[list[VideoDocuments]], config: WriteConfig) -> Published:
+    """Write and publish the groups; the dataset lies at ``folder/out``."""
+    work = [folder / "work" / f"group-{number}" for number in range(len(groups))]
+    shards = [write_group(some, place, config, 7) for some, place in zip(groups, work, strict=True)]
+    return publish(shards, work, folder / "out", config, PROVENANCE)
+
+
+def read_shard(path: Path) -> dict[str, bytes]:
+    """Content by member name, in the tar's order."""
+    with tarfile.open(path) as tar:
+        found = {info.name: tar.extractfile(info) for info in tar}
+        return {name: file.read() for name, file in found.items() if file is not None}
+
+
+def read_documents(folder: Path) -> dict[str, Any]:
+    """Every document below a folder, by key."""
+    members = [read_shard(path) for path in sorted(folder.rglob("*.tar"))]
+    return {
+        name.removesuffix(".json"): json.loads(content)
+        for shard in members
+        for name, content in shard.items()
+        if name.endswith(".json")
+    }
+
+
+def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and modification time of every file below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}

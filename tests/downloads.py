@@ -1,0 +1,43 @@
+"""Videos put through `download`, for its tests and those of the ways in which it fetches."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from schemas.rows import ManifestRow, MediaRow
+from stages.base import Context, Video
+from stages.download import Download, DownloadConfig
+
+ROOT = Path(__file__).parents[1]
+EDGE = ROOT.parent / "shared" / "data" / "edge"
+NARRATED = ROOT / "demo" / "narrated.mp4"
+CONTENT = NARRATED.read_bytes()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def video(url: str, source_id: str = "") -> Video:
+    key = hashlib.sha256((source_id or url).encode()).hexdigest()[:20]
+    return Video(ManifestRow(video=key, url=url, source_id=source_id or url), [])
+
+
+def stage(media: Path, **config: Any) -> Download:
+    made = Download(DownloadConfig(retry_pause=0.0, **config), Context(seed=0, media=media))
+    made.setup()
+    return made
+
+
+def downloaded(media: Path, url: str, *, source_id: str = "", **config: Any) -> MediaRow:
+    """The row of one video, from a stage that may talk to the server on this machine."""
+    (row,) = stage(media, **{"allow_private_addresses": True, **config}).process([video(url, source_id)])
+    assert isinstance(row, MediaRow)
+    return row
+
+
+def outcome(row: MediaRow) -> str:
+    return row.error.code if row.error else row.dropped.reason if row.dropped else "live"
+
+
+def files(media: Path) -> list[str]:
+    return sorted(file.relative_to(media).as_posix() for file in media.rglob("*") if not file.is_dir())

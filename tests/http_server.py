@@ -1,0 +1,240 @@
+"""A real HTTP server on this machine that serves one file and misbehaves as the path says."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body>Nothing here.</body></html>"
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `content`.
+
+    Attributes:
+        content: The file's bytes.
+        requests: Path, Range and If-Range header of every request, in order.
+        hosts: Host header of every request, in order.
+        most_at_once: Largest number of requests that were answered at the same time.
+        released: Set by a test to let stalled answers end.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = content
+        self.requests: list[tuple[str, str | None, str | None]] = []
+        self.hosts: list[str | None] = []
+        self.most_at_once = 0
+        self.released = threading.Event()
+        self._running = 0
+        self._seen: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request among those that run."""
+        with self._lock:
+            self._running += 1
+            self.most_at_once = max(self.most_at_once, self._running)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def noted(self, path: str, headers: Message) -> int:
+        """Remember a request; how many came for the path before."""
+        with self._lock:
+            self.hosts.append(headers["Host"])
+            self.requests.append((path, headers["Range"], headers["If-Range"]))
+            self._seen[path] += 1
+            return self._seen[path] - 1
+
+    def ranges(self, path: str) -> list[str | None]:
+        return [wanted for seen, wanted, _ in self.requests if seen == f"/{path}"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One method a path: ``/cut_once.mp4`` is answered by `cut_once`."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        name = re.sub(r"\W.*", "", self.path.lstrip("/"))
+        before = self.server.noted(self.path, self.headers)
+        self.close_connection = True
+        answer = getattr(self, f"answer_{name}", None)
+        if answer is None:
+            self.status(404)
+        else:
+            with self.server.counted():
+                answer(before)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the terminal."""
+
+    def status(self, code: int, **headers: str) -> None:
+        self.send(PAGE, code, length=None, **headers)
+
+    def send(self, body: bytes, code: int = 200, *, length: int | None = None, **headers: str) -> None:
+        """Answer with a body; a `length` beyond it makes the connection end too early."""
+        self.send_response(code)
+        for key, value in headers.items():
+            self.send_header(key.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_range(self, etag: str, upto: int | None = None) -> None:
+        """The content from where the Range header says, if If-Range allows, and only `upto` bytes of it."""
+        content = self.server.content
+        wanted = re.match(r"bytes=(\d+)-", self.headers["Range"] or "")
+        if wanted and self.headers["If-Range"] in (None, etag):
+            start = int(wanted[1])
+            stated = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            rest = content[start:]
+            self.send(rest[:upto], 206, length=len(rest), ETag=etag, Content_Range=stated)
+        else:
+            self.send(content[:upto], length=len(content), ETag=etag)
+
+    @property
+    def half(self) -> int:
+        return len(self.server.content) // 2
+
+    def answer_good(self, before: int) -> None:
+        self.send_range('"v1"')
+
+    def answer_cut_once(self, before: int) -> None:
+        self.send_range('"v1"', self.half if before == 0 else None)
+
+    def answer_cut_always(self, before: int) -> None:
+        self.send_range('"v1"', 1000)
+
+    def answer_cut_three_times(self, before: int) -> None:
+        self.send_range('"v1"', 1000 if before < 3 else None)
+
+    def answer_no_range(self, before: int) -> None:
+        """Says what it has, but always starts anew."""
+        content = self.server.content
+        self.send(content if before else content[: self.half], length=len(content), ETag='"v1"')
+
+    def answer_no_validator(self, before: int) -> None:
+        content = self.server.content
+        self.send(content if before else content[: self.half], length=len(content))
+
+    def answer_changed(self, before: int) -> None:
+        """Another content, cut off, then the one that stays."""
+        if before == 0:
+            self.send(b"\0" * self.half, length=len(self.server.content), ETag='"v0"')
+        else:
+            self.send_range('"v1"')
+
+    def answer_ignores_if_range(self, before: int) -> None:
+        """As `answer_changed`, but a range of the new content is sent to whoever has the old one."""
+        if before == 0:
+            self.send(b"\0" * self.half, length=len(self.server.content), ETag='"v0"')
+            return
+        if self.headers["If-Range"]:
+            del self.headers["If-Range"]
+        self.send_range('"v1"')
+
+    def answer_range_refused(self, before: int) -> None:
+        if self.headers["Range"]:
+            self.status(416)
+        else:
+            self.answer_cut_once(before)
+
+    def answer_rate_limited_once(self, before: int) -> None:
+        self.send_range('"v1"') if before else self.status(429, Retry_After="0")
+
+    def answer_rate_limited_until_2015(self, before: int) -> None:
+        self.send_range('"v1"') if before else self.status(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT")
+
+    def answer_rate_limited_for_a_day(self, before: int) -> None:
+        self.status(429, Retry_After="86400")
+
+    def answer_error_once(self, before: int) -> None:
+        self.send_range('"v1"') if before else self.status(500)
+
+    def answer_error_always(self, before: int) -> None:
+        self.status(503)
+
+    def answer_gone(self, before: int) -> None:
+        self.status(410)
+
+    def answer_forbidden(self, before: int) -> None:
+        self.status(403)
+
+    def answer_teapot(self, before: int) -> None:
+        self.status(418)
+
+    def answer_page(self, before: int) -> None:
+        self.send(PAGE, Content_Type="text/html")
+
+    def answer_empty(self, before: int) -> None:
+        self.send(b"")
+
+    def answer_watch(self, before: int) -> None:
+        """A site's page with a video on it."""
+        page = b'<html><head><title>A talk</title></head><body><video src="/good.mp4"></video></body></html>'
+        self.send(page, Content_Type="text/html")
+
+    def answer_redirect(self, before: int) -> None:
+        """To what follows the question mark."""
+        self.status(302, Location=self.path.partition("?")[2])
+
+    def answer_loop(self, before: int) -> None:
+        self.status(301, Location=self.path)
+
+    def answer_endless(self, before: int) -> None:
+        """No length, and more than the file has."""
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while not self.server.released.is_set():
+                self.wfile.write(b"\0" * 65536)
+        except OSError:
+            pass  # the client had enough
+
+    def answer_slow(self, before: int) -> None:
+        time.sleep(0.1)
+        self.send(PAGE)
+
+    def answer_stalls_once(self, before: int) -> None:
+        if before:
+            self.send_range('"v1"')
+            return
+        self.send_range('"v1"', self.half)
+        self.server.released.wait(60)
+
+    def answer_stalls_always(self, before: int) -> None:
+        self.server.released.wait(60)
+
+
+@contextmanager
+def serving(content: bytes, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """A server in a thread of its own, gone with the block."""
+    with Server(content) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.released.set()
+            server.shutdown()
+            thread.join()

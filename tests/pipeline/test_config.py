@@ -1,0 +1,63 @@
+"""The config: what is wrong is named, with the nearest right name."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import load_config
+from pipeline.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+GOOD = "manifest: list.txt\nwork: work\noutput: out\n"
+
+
+def config(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["demo", "local", "cluster"])
+def test_the_configs_of_this_repository_load(name: str) -> None:
+    load_config(ROOT / "configs" / f"{name}.yaml")
+
+
+def test_set_overrides_a_nested_key_and_its_value_is_yaml(tmp_path: Path) -> None:
+    loaded = load_config(config(tmp_path, GOOD), ["filter.threshold=0.25", "download.resources.cpus=2", "seed=7"])
+    assert (loaded.filter.threshold, loaded.download.resources.cpus, loaded.seed) == (0.25, 2.0, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        (GOOD + "filtre: {}\n", [], "filtre: unknown key; did you mean 'filter'?"),
+        (GOOD + "filter:\n  treshold: 0.2\n", [], "filter.treshold: unknown key; did you mean 'threshold'?"),
+        ("work: w\noutput: o\n", [], "manifest: missing"),
+        (GOOD + "seed: many\n", [], "got 'many'"),
+        (GOOD, ["seed"], "--set takes key=value"),
+        (GOOD + "seed: 1\n", ["seed.a.b=1"], "'seed' is a value"),
+        (GOOD, ["write.max_image=3"], "did you mean 'max_images'?"),
+        ("- a list", [], "must hold keys and values"),
+        ("a: [", [], "cannot be read as YAML"),
+    ],
+)
+def test_a_wrong_config_says_what_is_wrong(tmp_path: Path, text: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        load_config(config(tmp_path, text), overrides)
+    assert message in str(refused.value)
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no config at"):
+        load_config(tmp_path / "nothing.yaml")
+
+
+def test_resources_do_not_enter_a_stages_identity(tmp_path: Path) -> None:
+    one = load_config(config(tmp_path, GOOD), ["align.resources.cpus=4"])
+    two = load_config(config(tmp_path, GOOD))
+    assert one.align.identity() == two.align.identity()
+
+
+def test_documents_may_not_hold_more_images_than_shards_declare(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"filter\.max_images"):
+        load_config(config(tmp_path, GOOD), ["filter.max_images=40"])

@@ -1,0 +1,79 @@
+"""Reading manifests of every form, and saying what is wrong with one."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.manifest import read_manifest
+
+
+def written(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_a_text_file_holds_a_path_or_url_a_line(tmp_path: Path) -> None:
+    rows, _ = read_manifest(written(tmp_path, "list.txt", "\ufeffa.mp4\n\n# a comment\nhttps://example.org/b.mp4\n"))
+    assert [row.location for row in rows] == [str(tmp_path / "a.mp4"), "https://example.org/b.mp4"]
+
+
+def test_the_key_comes_from_what_the_manifest_says_not_from_where_it_lies(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    one, _ = read_manifest(written(tmp_path / "one", "list.txt", "a.mp4"))
+    two, _ = read_manifest(written(tmp_path / "two", "list.txt", "a.mp4"))
+    assert one[0].video == two[0].video
+    assert one[0].url == two[0].url
+    assert one[0].location != two[0].location
+
+
+def test_csv_columns_are_read_as_text(tmp_path: Path) -> None:
+    text = "url,id,title,language,license,other\nv.mp4,0017,1984,en,CC0,x\n"
+    ((row,), _) = read_manifest(written(tmp_path, "list.csv", text))
+    assert (row.source_id, row.title, row.language, row.license) == ("0017", "1984", "en", "CC0")
+
+
+def test_jsonl_and_parquet_say_the_same_as_csv(tmp_path: Path) -> None:
+    csv, _ = read_manifest(written(tmp_path, "l.csv", "url,id\nv.mp4,x\nw.mp4,\n"))
+    jsonl, _ = read_manifest(
+        written(tmp_path, "l.jsonl", '{"url": "v.mp4", "id": "x"}\n{"url": "w.mp4", "id": null}\n')
+    )
+    pq.write_table(pa.table({"url": ["v.mp4", "w.mp4"], "id": ["x", None]}), tmp_path / "l.parquet")
+    parquet, _ = read_manifest(str(tmp_path / "l.parquet"))
+    assert csv == jsonl == parquet
+
+
+def test_a_folder_is_read_in_order_with_the_subtitles_beside_the_media(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("b.mp4", "b.vtt", "a.WEBM", "notes.txt", "sub/c.mkv"):
+        (tmp_path / name).touch()
+    rows, _ = read_manifest(str(tmp_path))
+    assert [row.source_id for row in rows] == ["a.WEBM", "b.mp4", "sub/c.mkv"]
+    assert [row.subtitles for row in rows] == ["", "b.vtt", ""]
+
+
+def test_lines_that_repeat_an_id_are_counted(tmp_path: Path) -> None:
+    rows, duplicates = read_manifest(written(tmp_path, "list.txt", "a.mp4\nb.mp4\na.mp4\n"))
+    assert (len(rows), duplicates) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("empty.txt", "\n# nothing\n", "holds no paths or URLs"),
+        ("list.csv", "path\nv.mp4\n", "no column `url`; it has: path"),
+        ("list.csv", "url,title\n,x\n", "row 1: no url"),
+        ("list.jsonl", '{"url": \n', "cannot be read"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_says_why(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_manifest(written(tmp_path, name, text))
+
+
+def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no manifest at .*nothing\.txt"):
+        read_manifest(str(tmp_path / "nothing.txt"))

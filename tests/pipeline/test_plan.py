@@ -1,0 +1,88 @@
+"""The plan: append-only parts that a growing or changing manifest does not disturb."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.plan import make_plan, part_rows
+from schemas.config import PartsConfig
+from schemas.rows import ManifestRow
+
+TWO = PartsConfig(videos=2)
+
+
+def manifest(*numbers: int, title: str = "") -> list[ManifestRow]:
+    return [ManifestRow(video=f"{n:020x}", url=f"/{n}.mp4", source_id=f"{n}.mp4", title=title) for n in numbers]
+
+
+def videos(folder: Path, parts: tuple[str, ...]) -> list[str]:
+    return [row.source_id for part in parts for row in part_rows(folder, part)]
+
+
+def test_the_same_manifest_gives_the_same_parts_whatever_its_order(tmp_path: Path) -> None:
+    forward = make_plan(manifest(*range(9)), tmp_path / "a", TWO, seed=1)
+    backward = make_plan(manifest(*reversed(range(9))), tmp_path / "b", TWO, seed=1)
+    assert forward.parts == backward.parts
+
+
+def test_another_seed_gives_another_order(tmp_path: Path) -> None:
+    one = make_plan(manifest(*range(20)), tmp_path / "a", TWO, seed=1)
+    two = make_plan(manifest(*range(20)), tmp_path / "b", TWO, seed=2)
+    assert videos(tmp_path / "a", one.parts) != videos(tmp_path / "b", two.parts)
+
+
+def test_planning_again_adds_nothing(tmp_path: Path) -> None:
+    first = make_plan(manifest(*range(5)), tmp_path, TWO, seed=0)
+    again = make_plan(manifest(*range(5)), tmp_path, TWO, seed=0)
+    assert (first.new_parts, again.new_parts, again.parts) == (3, 0, first.parts)
+
+
+def test_a_manifest_that_grew_keeps_its_parts_and_adds_new_ones(tmp_path: Path) -> None:
+    before = make_plan(manifest(*range(4)), tmp_path, TWO, seed=0)
+    after = make_plan(manifest(*range(7)), tmp_path, TWO, seed=0)
+    assert after.parts[: len(before.parts)] == before.parts
+    assert after.new_parts == 2
+
+
+def test_a_video_that_left_dissolves_only_its_own_part(tmp_path: Path) -> None:
+    before = make_plan(manifest(*range(6)), tmp_path, TWO, seed=0)
+    after = make_plan(manifest(*range(5)), tmp_path, TWO, seed=0)
+    assert len(set(before.parts) & set(after.parts)) == 2
+    assert sorted(videos(tmp_path, after.parts)) == [f"{n}.mp4" for n in range(5)]
+
+
+def test_a_manifest_that_comes_back_finds_its_old_parts(tmp_path: Path) -> None:
+    before = make_plan(manifest(*range(6)), tmp_path, TWO, seed=0)
+    make_plan(manifest(*range(6), title="renamed"), tmp_path, TWO, seed=0)
+    assert make_plan(manifest(*range(6)), tmp_path, TWO, seed=0).parts == before.parts
+
+
+def test_a_changed_line_is_another_part(tmp_path: Path) -> None:
+    before = make_plan(manifest(1, 2), tmp_path, TWO, seed=0)
+    after = make_plan(manifest(1, 2, title="renamed"), tmp_path, TWO, seed=0)
+    assert not set(before.parts) & set(after.parts)
+
+
+def test_a_part_that_was_never_planned_is_named(tmp_path: Path) -> None:
+    make_plan(manifest(1), tmp_path, TWO, seed=0)
+    with pytest.raises(KeyError, match="nowhere"):
+        part_rows(tmp_path, "nowhere")
+
+
+def test_a_group_takes_another_id_when_its_parts_change(tmp_path: Path) -> None:
+    before = make_plan(manifest(*range(6)), tmp_path, TWO, seed=0).groups(2)
+    after = make_plan(manifest(*range(8)), tmp_path, TWO, seed=0).groups(2)
+    assert next(iter(before)) == next(iter(after))
+    assert list(before)[1] != list(after)[1]
+
+
+@given(steps=st.lists(st.sets(st.integers(0, 12), min_size=1), min_size=1, max_size=4), size=st.integers(1, 5))
+def test_every_video_is_in_exactly_one_part_however_the_manifest_changes(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[set[int]], size: int
+) -> None:
+    folder = tmp_path_factory.mktemp("plan")
+    for numbers in steps:
+        plan = make_plan(manifest(*numbers), folder, PartsConfig(videos=size), seed=3)
+        assert sorted(videos(folder, plan.parts)) == sorted(f"{n}.mp4" for n in numbers)

@@ -1,0 +1,241 @@
+"""A run from end to end on real media with the demo's models: what comes out, and what runs again when."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import RunFailed, UsageError
+from pipeline.funnel import funnel
+from pipeline.registry import ROW_STAGES
+from pipeline.run import run, select, survey
+from schemas.rows import DocumentsRow, TranscriptRow
+from tests.runs import EVERYTHING, ROOT, TRUTH, Finished, Recorder, clip, content_of, demo_config, run_quietly
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def test_the_sentence_under_each_frame_is_the_one_that_is_spoken_there(demo_run: Finished) -> None:
+    (document,) = demo_run.documents()
+    texts = [text for text in document["texts"] if text is not None]
+    pairs = list(zip(document["image_time"], document["image_text_index"], strict=True))
+    for time, index in pairs:
+        (shown,) = [s for s in TRUTH["segments"] if s["start"] <= time < s["end"]]
+        if shown["kind"] == "silent":
+            assert index == -1
+        else:
+            assert words(texts[index]) == words(shown["text"])
+    assert len(pairs) >= 8
+
+
+def test_every_sentence_stays_whatever_becomes_of_its_frame(demo_run: Finished) -> None:
+    (document,) = demo_run.documents()
+    spoken = [words(segment["text"]) for segment in TRUTH["segments"] if segment["text"]]
+    assert [words(text) for text in document["texts"] if text is not None] == spoken
+
+
+def test_a_frame_that_nobody_speaks_of_is_dropped_for_its_score(demo_run: Finished) -> None:
+    (off_topic,) = [segment for segment in TRUTH["segments"] if segment["kind"] == "off_topic"]
+    (row,) = demo_run.rows("filter").values()
+    assert isinstance(row, DocumentsRow)
+    dropped = {item.time: item.reason for item in row.dropped_items if item.kind == "frame"}
+    assert [reason for time, reason in dropped.items() if off_topic["start"] <= time < off_topic["end"]] == [
+        "low_similarity"
+    ]
+
+
+def test_nothing_of_the_machine_is_in_the_shards(demo_run: Finished) -> None:
+    (document,) = demo_run.documents()
+    assert document["video_url"] == "narrated.mp4"
+    for file in Path(demo_run.config.output).rglob("*"):
+        assert file.is_dir() or str(ROOT).encode() not in file.read_bytes()
+
+
+def test_running_again_does_nothing(demo_run: Finished) -> None:
+    def times() -> dict[str, int]:
+        folders = (Path(demo_run.config.work), Path(demo_run.config.output))
+        return {
+            str(file): file.stat().st_mtime_ns for folder in folders for file in folder.rglob("*") if file.is_file()
+        }
+
+    before = times()
+    recorder = run_quietly(demo_run.config)
+    assert recorder.done == []
+    assert times() == before
+
+
+def test_a_changed_threshold_runs_filter_and_write_and_says_why(tmp_path: Path, demo_run: Finished) -> None:
+    config = demo_config(tmp_path, f"work={demo_run.config.work}", "filter.threshold=0.0")
+    recorder = run_quietly(config)
+    assert recorder.ran == {"filter", "write"}
+    assert 'filter.threshold "calibrated" → 0.0' in recorder.why["filter"]
+    assert recorder.why["write"] == "filter changed"
+    assert recorder.why["score"] == ""
+    frames = [len(document["image_time"]) for document in Finished(config).documents()]
+    assert frames > [len(document["image_time"]) for document in demo_run.documents()]
+
+
+def test_only_and_from_name_what_is_missing(tmp_path: Path) -> None:
+    config = demo_config(tmp_path)
+    with pytest.raises(RunFailed, match="align reads transcribe, which has 1 of 1 parts to do"):
+        run(config, select(["align"], None, force=False), Recorder())
+    with pytest.raises(UsageError, match="no stage 'allign'"):
+        select(["allign"], None, force=False)
+
+
+def test_only_brings_one_stage_up_to_date(tmp_path: Path) -> None:
+    recorder = run_quietly(demo_config(tmp_path), select(["download"], None, force=False))
+    assert recorder.ran == {"download"}
+
+
+def test_force_does_again_what_is_done_and_gives_the_same_bytes(tmp_path: Path, demo_run: Finished) -> None:
+    config = demo_config(tmp_path)
+    short = select(["download", "sample"], None, force=False)
+    run_quietly(config, short)
+    before = content_of(config.work)
+    recorder = run_quietly(config, select(["sample"], None, force=True))
+    assert recorder.ran == {"sample"}
+    assert content_of(config.work) == before
+    whole = content_of(demo_run.config.work)
+    assert all(whole[name] == digest for name, digest in before.items())
+
+
+def test_two_runs_give_the_same_bytes_of_everything(tmp_path: Path, demo_run: Finished) -> None:
+    config = demo_config(tmp_path)
+    run_quietly(config)
+    whole = content_of(demo_run.config.work)  # which other tests added to
+    assert {name: whole[name] for name in content_of(config.work)} == content_of(config.work)
+    assert content_of(config.output) == content_of(demo_run.config.output)
+
+
+def test_an_output_folder_with_other_things_in_it_is_left_alone(tmp_path: Path, demo_run: Finished) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("do not lose me")
+    with pytest.raises(UsageError, match="out"):
+        run(demo_config(tmp_path, f"work={demo_run.config.work}"), EVERYTHING, Recorder())
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_a_work_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("a file")
+    with pytest.raises(UsageError, match=r"work folder .* cannot be written"):
+        survey(demo_config(tmp_path))
+
+
+def test_a_run_without_a_document_fails_with_the_counts(tmp_path: Path, demo_run: Finished) -> None:
+    config = demo_config(tmp_path, f"work={demo_run.config.work}", "filter.threshold=0.99", "filter.min_words=2000")
+    with pytest.raises(RunFailed, match="no document came out"):
+        run(config, EVERYTHING, Recorder())
+
+
+def test_ctrl_c_in_the_middle_loses_nothing(tmp_path: Path, demo_run: Finished) -> None:
+    config = demo_config(tmp_path)
+    # A shell that starts its tests in the background has them ignore Ctrl-C; a person's does not.
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "run",
+        str(ROOT / "configs" / "demo.yaml"),
+    ]
+    for name in ("manifest", "work", "output"):
+        command += ["--set", f"{name}={getattr(config, name)}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("download: 1"):
+                process.send_signal(signal.SIGINT)
+                break
+        _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in stderr
+    assert "Traceback" not in stderr
+    assert not [name for name in content_of(config.work) if ".tmp-" in name]
+    recorder = run_quietly(config)
+    assert "download" not in recorder.ran
+    assert content_of(config.output) == content_of(demo_run.config.output)
+
+
+@pytest.fixture(scope="module")
+def bad_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run over one good video and one of each kind of bad input."""
+    folder = tmp_path_factory.mktemp("bad")
+    clip(folder / "good.mp4", 0, 10)
+    clip(folder / "no_sound.mp4", 0, 3, "-an")
+    clip(folder / "no_speech.mp4", 0, 3, "-af", "volume=0")
+    clip(folder / "no_picture.m4a", 0, 6, "-vn")
+    whole = clip(folder / "cut_off.mp4", 0, 12, "-movflags", "+faststart").read_bytes()
+    (folder / "cut_off.mp4").write_bytes(whole[: len(whole) * 6 // 10])
+    (folder / "page.mp4").write_text("<!doctype html><html><title>404</title></html>")
+    (folder / "empty.mp4").touch()
+    names = ["good", "no_sound", "no_speech", "cut_off", "page", "empty", "not_there"]
+    lines = [f"{name}.mp4" for name in names] + ["no_picture.m4a", "gopher://example.org/v.mp4"]
+    (folder / "list.txt").write_text("\n".join(lines))
+    config = demo_config(folder, f"manifest={folder / 'list.txt'}", "filter.threshold=-1.0", "parts.videos=3")
+    run_quietly(config)
+    return Finished(config)
+
+
+OUTCOMES = {
+    "good.mp4": "live",
+    "cut_off.mp4": "live",
+    "no_sound.mp4": "transcribe.no_audio",
+    "no_speech.mp4": "transcribe.no_speech",
+    "no_picture.m4a": "sample.no_picture",
+    "page.mp4": "download.not_media",
+    "empty.mp4": "download.not_media",
+    "not_there.mp4": "download.not_found",
+    "gopher://example.org/v.mp4": "download.scheme_refused",
+}
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in ROW_STAGES])
+def test_every_video_keeps_its_row_in_every_stage(bad_run: Finished, stage: str) -> None:
+    assert set(bad_run.rows(stage)) == set(OUTCOMES)
+
+
+@pytest.mark.parametrize(("url", "outcome"), OUTCOMES.items())
+def test_bad_input_ends_with_a_typed_outcome_that_reaches_the_last_stage(
+    bad_run: Finished, url: str, outcome: str
+) -> None:
+    row = bad_run.rows("filter")[url]
+    if row.error:
+        assert f"{row.error.stage}.{row.error.code}" == outcome
+        assert row.error.message
+    elif row.dropped:
+        assert f"{row.dropped.stage}.{row.dropped.reason}" == outcome
+    else:
+        assert outcome == "live"
+
+
+def test_a_video_that_is_cut_off_keeps_what_is_there_and_says_so(bad_run: Finished) -> None:
+    transcript = bad_run.rows("transcribe")["cut_off.mp4"]
+    assert isinstance(transcript, TranscriptRow)
+    heard = [word.text for segment in transcript.segments for word in segment.words]
+    assert words("".join(heard))[:4] == ["the", "woman", "in", "an"]
+    assert "picture_ends_early" in bad_run.rows("filter")["cut_off.mp4"].warnings
+
+
+def test_the_funnel_adds_up(bad_run: Finished) -> None:
+    for row in funnel(bad_run.situation.status()):
+        assert row.found == row.kept + sum(row.dropped.values()) + sum(row.failed.values()), row.what
+
+
+def test_a_manifest_that_grew_runs_only_the_new_videos(tmp_path: Path) -> None:
+    clip(tmp_path / "a.mp4", 0, 5)
+    clip(tmp_path / "b.mp4", 5, 5)
+    (tmp_path / "list.txt").write_text("a.mp4\n")
+    config = demo_config(tmp_path, f"manifest={tmp_path / 'list.txt'}")
+    short = select(["download", "sample"], None, force=False)
+    run_quietly(config, short)
+    (tmp_path / "list.txt").write_text("b.mp4\na.mp4\nb.mp4\n")
+    recorder = run_quietly(config, short)
+    assert (recorder.new_parts, recorder.duplicates, len(recorder.done)) == (1, 1, 2)
+    assert set(Finished(config).rows("sample")) == {"a.mp4", "b.mp4"}

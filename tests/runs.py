@@ -1,0 +1,120 @@
+"""Runs of the whole pipeline for tests, and what came out of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import RunConfig, load_config
+from pipeline.plan import Plan
+from pipeline.run import Selection, Situation, run, select, survey
+from pipeline.status import StageStatus
+from schemas.calibration import Calibration
+from schemas.row import Row
+from stages import ffmpeg
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+NARRATED = ROOT / "demo" / "narrated.mp4"
+TRUTH = json.loads((ROOT / "demo" / "narrated.gt.json").read_text())
+
+EVERYTHING = select([], None, force=False)
+
+
+@dataclass
+class Recorder:
+    """A listener that remembers what it was told."""
+
+    to_do: dict[str, int] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    done: list[tuple[str, str]] = field(default_factory=list)
+    new_parts: int = 0
+    duplicates: int = 0
+
+    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, runner: str) -> None:
+        del runner
+        self.to_do = {one.stage: one.to_do for one in before}
+        self.why = {one.stage: one.why for one in before}
+        self.new_parts = plan.new_parts
+        self.duplicates = duplicates
+
+    def advanced(self, stage: str, unit: str) -> None:
+        self.done.append((stage, unit))
+
+    def finished(self, after: Sequence[StageStatus], calibration: Calibration | None) -> None:
+        pass
+
+    @property
+    def ran(self) -> set[str]:
+        return {stage for stage, _ in self.done}
+
+
+def demo_config(folder: Path, *overrides: str) -> RunConfig:
+    """configs/demo.yaml with its folders under `folder`."""
+    places = [f"manifest={ROOT / 'demo' / 'videos.txt'}", f"work={folder / 'work'}", f"output={folder / 'out'}"]
+    return load_config(ROOT / "configs" / "demo.yaml", [*places, *overrides])
+
+
+def run_quietly(config: RunConfig, selection: Selection = EVERYTHING) -> Recorder:
+    recorder = Recorder()
+    run(config, selection, recorder)
+    return recorder
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that is over."""
+
+    config: RunConfig
+
+    @property
+    def situation(self) -> Situation:
+        return survey(self.config)
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The JSON of every document in the shards, in order."""
+        found = []
+        for shard in sorted(Path(self.config.output).glob("data/*/*.tar")):
+            with tarfile.open(shard) as tar:
+                for member in tar:
+                    content = tar.extractfile(member)
+                    if member.name.endswith(".json") and content is not None:
+                        found.append(json.loads(content.read()))
+        return found
+
+    def rows(self, stage: str) -> dict[str, Row]:
+        """The rows of a stage, by the manifest's url."""
+        from pipeline.plan import part_rows
+        from pipeline.registry import BY_NAME
+
+        situation = self.situation
+        store, digest = situation.job.store, situation.job.digests[stage]
+        return {
+            line.url: row
+            for part in situation.plan.parts
+            for line, row in zip(
+                part_rows(store.plan, part),
+                store.rows(stage, digest, part, BY_NAME[stage].row),
+                strict=True,
+            )
+        }
+
+
+def content_of(folder: str | Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by path; media are links and the plan names the machine's folders."""
+    files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
+    kept = [file for file in files if not {"media", "plan"} & set(file.relative_to(folder).parts)]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
+
+
+def clip(target: Path, start: float, seconds: float, *options: str) -> Path:
+    """A piece of the demo video, encoded again, so that it starts where it is said."""
+    arguments = ["-v", "error", "-ss", str(start), "-t", str(seconds), "-i", str(NARRATED), *options]
+    subprocess.run([ffmpeg.program(), "-nostdin", "-y", *arguments, str(target)], check=True)
+    return target

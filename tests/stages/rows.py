@@ -1,0 +1,66 @@
+"""Small rows for tests of stages that look at rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from schemas.rows import AlignedRow, Frame, FramesRow, ManifestRow, ScoresRow, Segment, Sentence, TranscriptRow, Word
+from stages.align import Align, AlignConfig
+from stages.base import Context, Video
+
+KEY = "0123456789abcdef0123"
+MANIFEST = ManifestRow(video=KEY, url="video.mp4", source_id="video.mp4")
+CONTEXT = Context(seed=0, media=Path("media"))
+
+
+def sentence(start: float, end: float, text: str = "a few words that were said here", flag: str = "") -> Sentence:
+    return Sentence(start=start, end=end, text=text, words=len(text.split()), flag=flag)
+
+
+def frames_row(times: Sequence[float], black: Sequence[float] = (), blur: Sequence[float] = ()) -> FramesRow:
+    frames = [
+        Frame(
+            time=time,
+            scene=0,
+            width=64,
+            height=36,
+            black=black[i] if black else 0.0,
+            blur=blur[i] if blur else 0.0,
+        )
+        for i, time in enumerate(times)
+    ]
+    return FramesRow(video=KEY, frames=frames)
+
+
+def transcript(spans: Sequence[tuple[float, float, str]]) -> TranscriptRow:
+    """One segment per span, its words spread evenly over it."""
+    segments = []
+    for start, end, text in spans:
+        words = text.split()
+        step = (end - start) / len(words)
+        segments.append(
+            Segment(
+                start=start,
+                end=end,
+                avg_logprob=-0.1,
+                no_speech_prob=0.0,
+                compression_ratio=1.0,
+                words=[
+                    Word(start=start + i * step, end=start + (i + 1) * step, text=f" {word}", probability=1.0)
+                    for i, word in enumerate(words)
+                ],
+            )
+        )
+    return TranscriptRow(video=KEY, language="en", segments=segments)
+
+
+def aligned(
+    spans: Sequence[tuple[float, float, str]], times: Sequence[float], config: AlignConfig | None = None
+) -> AlignedRow:
+    return Align(config or AlignConfig(), CONTEXT).one(Video(MANIFEST, [transcript(spans), frames_row(times)]))
+
+
+def scored(row: AlignedRow, similarity: float | Sequence[float]) -> ScoresRow:
+    values = list(similarity) if isinstance(similarity, Sequence) else [similarity] * len(row.pairs)
+    return ScoresRow(video=KEY, similarity=values, null_similarity=[0.0] * len(row.null_pairs))

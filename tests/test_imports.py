@@ -1,0 +1,47 @@
+"""Imports point one way, and heavy packages wait until they are used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED = {"schemas": {"schemas"}, "stages": {"schemas", "stages"}, "pipeline": {"schemas", "stages", "pipeline"}}
+HEAVY = {"av", "datasets", "faster_whisper", "fsspec", "httpx", "open_clip", "ray", "skimage", "torch", "transformers"}
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level packages that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_those_before_it(package: str) -> None:
+    for file in (ROOT / package).rglob("*.py"):
+        wrong = (imported(file) & set(ALLOWED)) - ALLOWED[package]
+        assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
+
+
+def test_schemas_import_neither_torch_nor_ray() -> None:
+    for file in (ROOT / "schemas").rglob("*.py"):
+        assert not imported(file) & {"torch", "ray"}, file.name
+
+
+def test_loading_a_config_imports_nothing_heavy() -> None:
+    code = "import sys, pipeline.config, pipeline.run, pipeline.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert not HEAVY & set(loaded.split())
+
+
+def test_the_command_line_imports_no_stage_before_a_command_runs() -> None:
+    code = "import sys, pipeline.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert not {"pyarrow", "pydantic", "numpy", "stages.base"} & set(loaded.split())
