@@ -107,7 +107,7 @@ def _add(file: Path, first: int, rows: Sequence[ManifestRow], per_part: int) -> 
 
 
 def _row_digest(row: ManifestRow) -> str:
-    return digest(row.video, row.location, row.source_id, row.subtitles, row.title, row.language, row.license)
+    return digest(*row.model_dump().values())
 
 
 def digest(*texts: str) -> str:

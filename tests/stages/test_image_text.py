@@ -1,0 +1,111 @@
+"""The image-text model: long texts are split, black bars are cut, batches do not matter."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
+from stages.base import StageSetupError, Video
+from stages.demo_models import photo_sentence_folder
+from stages.image_text import ImageTextModel, ModelSpec, without_bars
+from stages.score import Score, ScoreConfig
+from tests.stages.rows import CONTEXT, KEY, MANIFEST, frames_row, sentence
+
+CAT, COFFEE, CUP = "A young brown cat with green eyes.", "A red cup of coffee on a table.", "A cup of coffee."
+
+
+def photo(name: str) -> Image.Image:
+    from skimage import data
+
+    return Image.fromarray(getattr(data, name)()).convert("RGB")
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
+def spec(batch: int = 8) -> ModelSpec:
+    return ModelSpec(f"local-dir:{photo_sentence_folder()}", "", device="cpu", precision="auto", threads=2, batch=batch)
+
+
+@pytest.fixture(scope="module")
+def model() -> ImageTextModel:
+    return ImageTextModel(spec())
+
+
+def test_embeddings_have_unit_length(model: ImageTextModel) -> None:
+    lengths = np.linalg.norm(model.encode_texts([CAT, COFFEE]), axis=1)
+    assert lengths == pytest.approx([1.0, 1.0], abs=1e-6)
+
+
+def test_a_photo_scores_higher_with_its_own_sentence(model: ImageTextModel) -> None:
+    similarity = model.encode_jpegs([jpeg(photo("coffee"))]) @ model.encode_texts([COFFEE, CAT]).T
+    assert similarity[0, 0] > similarity[0, 1] + 0.1
+
+
+def test_a_text_over_the_context_length_is_split_and_not_cut(model: ImageTextModel) -> None:
+    filler = "the weather was fine and we went on for a while without saying much at all " * 8
+    long, cut = model.encode_texts([filler + COFFEE, filler])
+    assert float(long @ model.encode_texts([CUP])[0]) > float(cut @ model.encode_texts([CUP])[0]) + 0.05
+
+
+def test_a_long_text_without_spaces_is_split_too(model: ImageTextModel) -> None:
+    assert model.encode_texts(["咖啡" * 200]).shape == (1, 384)
+
+
+def test_batches_do_not_change_an_embedding(model: ImageTextModel) -> None:
+    jpegs = [jpeg(photo(name)) for name in ("astronaut", "chelsea", "coffee")]
+    one_by_one = np.concatenate([model.encode_jpegs([content]) for content in jpegs])
+    assert model.encode_jpegs(jpegs) == pytest.approx(one_by_one, abs=1e-5)
+
+
+def test_black_bars_are_cut() -> None:
+    picture = photo("coffee").resize((300, 200))
+    framed = Image.new("RGB", (640, 360))
+    framed.paste(picture, (170, 80))
+    assert without_bars(framed).size == pytest.approx((300, 200), abs=2)
+
+
+def test_a_picture_without_bars_stays_whole() -> None:
+    assert without_bars(photo("coffee")).size == photo("coffee").size
+
+
+def test_a_dark_picture_with_a_small_light_stays_whole() -> None:
+    night = Image.new("RGB", (640, 360))
+    night.paste(Image.new("RGB", (20, 20), "white"), (300, 200))
+    assert without_bars(night).size == (640, 360)
+
+
+def test_score_compares_the_pairs_that_align_names_in_their_order() -> None:
+    stage = Score(ScoreConfig(batch=8), CONTEXT)
+    stage.setup()
+    frames = frames_row([1.0, 5.0]).model_copy(update={"jpegs": [jpeg(photo("chelsea")), jpeg(photo("coffee"))]})
+    aligned = AlignedRow(
+        video=KEY,
+        sentences=[sentence(0, 4, CAT), sentence(4, 8, COFFEE), sentence(8, 12, COFFEE)],
+        frame_times=[1.0, 5.0],
+        pairs=[Pair(frame=0, sentence=0), Pair(frame=1, sentence=1), Pair(frame=1, sentence=2)],
+        null_pairs=[Pair(frame=1, sentence=0)],
+    )
+    row = stage.one(Video(MANIFEST, [aligned, frames]))
+    assert isinstance(row, ScoresRow)
+    assert row.similarity[1] == row.similarity[2] > row.null_similarity[0]
+    assert (row.model, row.revision) == ("demo", stage.revision())
+    assert len(row.similarity) == 3
+
+
+def test_a_video_without_frames_has_no_scores() -> None:
+    stage = Score(ScoreConfig(), CONTEXT)
+    stage.setup()
+    aligned = AlignedRow(video=KEY, sentences=[sentence(0, 4)])
+    row = stage.one(Video(MANIFEST, [aligned, FramesRow(video=KEY)]))
+    assert (row.similarity, row.null_similarity) == ([], [])
+
+
+def test_a_model_that_cannot_be_loaded_is_named() -> None:
+    with pytest.raises(StageSetupError, match=r"score\.model 'ViT-nothing' cannot be loaded"):
+        Score(ScoreConfig(model="ViT-nothing"), CONTEXT).setup()
