@@ -31,6 +31,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 HELD_OUT_PHOTOS = 200
 CAPTIONS_PER_PHOTO = 5
 FOLDS = 4
+THREADS = 2
 BATCH = 4  # photos; larger ones leave the cache of a CPU
 
 
@@ -229,13 +230,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PROJECTION)
     parser.add_argument("--cross-validate", action="store_true", help="print the table that chose the knobs")
     arguments = parser.parse_args()
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(THREADS)
+    with threadpool_limits(1, user_api="blas"):  # sums depend on the number of threads, and so would the file
+        fit_and_measure(arguments.photos, arguments.out, cross_validated=arguments.cross_validate)
+
+
+def fit_and_measure(folder: Path, out: Path, *, cross_validated: bool) -> None:
+    """Fits on a folder of photos, writes the projection to `out`, and prints what it reaches."""
     from safetensors.torch import save
     from timm.data.imagenet_info import ImageNetInfo
 
     from stages.demo_models.assemble import classifier_weight
 
-    captions, to_fit, held_out = split_photos(arguments.photos)
-    paths = {name: arguments.photos / "images" / name for name in captions}
+    captions, to_fit, held_out = split_photos(folder)
+    paths = {name: folder / "images" / name for name in captions}
     bare = Towers(Projection(np.zeros((1280, 384)), np.zeros(384), np.eye(384)))
     features = bare.photos([paths[name] for name in to_fit], bare.model.visual.trunk)
     sentences = bare.sentences([text for name in to_fit for text in captions[name]])
@@ -244,15 +255,15 @@ def main() -> None:
     lemmas = [info.index_to_description(index, detailed=False).split(",")[0] for index in range(1000)]
     class_names = bare.sentences([f"a photo of a {lemma}" for lemma in lemmas])
     classifier = classifier_weight().double().numpy()
-    if arguments.cross_validate:
+    if cross_validated:
         cross_validate(features, sentences, classifier, class_names)
     projection = fit(features, sentences, classifier, class_names, Knobs())
-    arguments.out.write_bytes(save(projection.tensors()))
+    out.write_bytes(save(projection.tensors()))
 
     shipped = Towers(projection)
     images = shipped.photos([paths[name] for name in held_out], shipped.model.encode_image)
     texts = shipped.sentences([text for name in held_out for text in captions[name]])
-    print(f"fitted on {len(to_fit)} photos, measured on {len(held_out)} others: {arguments.out}")
+    print(f"fitted on {len(to_fit)} photos, measured on {len(held_out)} others: {out}")
     for name, value in measure(images, texts.reshape(len(held_out), CAPTIONS_PER_PHOTO, -1)).items():
         print(f"{name:28s} {value:.3f}")
 

@@ -72,7 +72,7 @@ def summary(published: Published) -> str:
 
 
 def front_matter(published: Published) -> dict[str, Any]:
-    """The card's YAML. The globs name the shards alone, and every image is declared: both on purpose (FORMAT.md)."""
+    """The card's YAML. The globs name the shards alone, and every image is declared: see docs/format.md."""
     data_files = [{"split": SPLIT_NAMES[split], "path": f"data/{split}/shard-*.tar"} for split in published.splits]
     images = [f"{number:0{IMAGE_DIGITS}d}.jpg" for number in range(published.max_images)]
     features = [

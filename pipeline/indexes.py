@@ -1,4 +1,4 @@
-"""The small files beside the shards that tell each reader what is there. FORMAT.md says who reads which."""
+"""The small files beside the shards that tell each reader what is there. docs/format.md says who reads which."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import ray.data
 
 ATTEMPTS = 3
-"""Datasets started over what is missing, as long as each brings something (RAY.md, point 2: crash-only)."""
+"""Datasets started over what is missing, as long as each brings something (our choice)."""
 
 Missing = dict[str, set[str]]
 """Ids of the parts or groups that are not done, by stage."""

@@ -13,7 +13,7 @@ from pipeline.fingerprint import Fingerprint, what_changed
 from pipeline.groups import done_mark, group_shards
 from pipeline.plan import Plan
 from pipeline.registry import STAGE_NAMES, WRITE
-from pipeline.store import PartStore
+from pipeline.store import PartStore, by_name
 
 
 class StageStatus(BaseModel):
@@ -83,10 +83,10 @@ def _row_status(job: Job, parts: Sequence[str], name: str, why: str) -> StageSta
         why=why if len(done) < len(parts) else "",
         videos=videos,
         live=live,
-        failed=dict(sorted(failed.items())),
-        dropped=dict(sorted(dropped.items())),
-        warnings=dict(sorted(warnings.items())),
-        counts=dict(sorted(counts.items())),
+        failed=by_name(failed),
+        dropped=by_name(dropped),
+        warnings=by_name(warnings),
+        counts=by_name(counts),
     )
 
 

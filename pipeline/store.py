@@ -126,10 +126,10 @@ class PartStore:
         return Metrics(
             videos=videos,
             live=live,
-            failed=dict(sorted(failed.items())),
-            dropped=dict(sorted(dropped.items())),
-            warnings=dict(sorted(warnings.items())),
-            counts=dict(sorted(counts.items())),
+            failed=by_name(failed),
+            dropped=by_name(dropped),
+            warnings=by_name(warnings),
+            counts=by_name(counts),
             sha256=sha256,
         )
 
@@ -143,3 +143,8 @@ class PartStore:
         """Keep what a fingerprint was made of beside its parts, so that a later run can say what changed."""
         content = json.dumps(ingredients, indent=1, sort_keys=True) + "\n"
         commit_bytes(self.folder(stage, fingerprint) / "stage.json", content.encode())
+
+
+def by_name(counter: Counter[str]) -> dict[str, int]:
+    """What was counted, in the order of the names, so that files and tables do not depend on the order of the work."""
+    return dict(sorted(counter.items()))

@@ -66,9 +66,11 @@ class TerminalListener:
         say = self._console.print
         if any(one.stage == "filter" and one.done for one in after):
             say(funnel_table(after))
-        warnings = max((one.warnings for one in after), key=len)
+        warnings = Counter[str]()
+        for one in after:
+            warnings |= Counter(one.warnings)  # later stages repeat those of the rows that they read
         if warnings:
-            say("warnings: " + ", ".join(f"{code} {n}" for code, n in warnings.items()), highlight=False)
+            say("warnings: " + ", ".join(f"{code} {n}" for code, n in sorted(warnings.items())), highlight=False)
         if calibration is not None and calibration.samples < ENOUGH:
             say(f"the threshold rests on {calibration.samples} null scores only; set filter.threshold instead")
 

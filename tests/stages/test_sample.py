@@ -12,7 +12,7 @@ from PIL import Image
 from schemas.rows import FramesRow
 from stages import ffmpeg
 from stages.sample import Sample, SampleConfig
-from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, run, shared
+from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, picture_shorter_than_sound, run, shared
 
 
 def sample(media: Path, *, config: SampleConfig | None = None, **fields: Any) -> FramesRow:
@@ -166,18 +166,7 @@ def test_a_file_cut_off_in_the_middle_keeps_its_frames_and_says_so(tmp_path: Pat
 
 
 def test_a_picture_shorter_than_its_sound_is_no_fault(tmp_path: Path) -> None:
-    short = made(
-        tmp_path / "v.mp4",
-        "-t",
-        "4",
-        "-i",
-        NARRATED,
-        "-t",
-        "9",
-        "-i",
-        NARRATED,
-        *["-map", "0:v", "-map", "1:a", "-c", "copy"],
-    )
+    short = picture_shorter_than_sound(tmp_path)
     assert live(sample(short, duration=9.0)).warnings == []
 
 
