@@ -1,9 +1,14 @@
-"""The Ray runner: Ray Data streams part ids through one pool of workers per stage; the data stays in files."""
+"""The Ray runner: Ray Data streams part ids through one pool of workers per stage; the data stays in files.
+
+A row is a part id and the `problem` that kept a stage from doing it, empty when none did.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +19,8 @@ from pipeline.groups import done_mark, write_group
 from pipeline.registry import WRITE
 from pipeline.runner import OnDone
 from schemas.config import Resources
+from schemas.sample import FormatError
+from stages.base import Stage, StageSetupError
 
 if TYPE_CHECKING:
     import ray.data
@@ -24,21 +31,43 @@ ATTEMPTS = 3
 Missing = dict[str, set[str]]
 """Ids of the parts or groups that are not done, by stage."""
 
+SETUP_ATTEMPTS = 3
+"""Workers of a stage that may fail in `setup` one after the other before the dataset ends."""
+
+CANNOT_START = "cannot start: "
+"""Begins the problem that no further attempt would mend."""
+
 POLL_SECONDS = 1.0
 """How often the store is listed for progress."""
 
 
 class StageWorker:
-    """A stage in a Ray actor: set up once, then called with one part id after the other."""
+    """A stage in a Ray actor: set up once, then called with one part id after the other.
+
+    What goes wrong travels in the row. Ray would answer an exception by starting workers for ever, and print each one.
+    """
 
     def __init__(self, job: Job, name: str) -> None:
         self._job = job
-        self._stage = job.ready_stage(name)
+        self._name = name
+        self._stage: Stage[Any, Any] | None = None
+        self._broken = ""
+        try:
+            self._stage = job.ready_stage(name)
+        except StageSetupError as reason:
+            self._broken = f"{CANNOT_START}{reason}"
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        for part in batch["part"]:
-            run_part(self._job, self._stage, str(part))
-        return batch
+        (part,), (problem,) = batch["part"], batch["problem"]
+        return {"part": [part], "problem": [problem or self._broken or self._attempt(str(part))]}
+
+    def _attempt(self, part: str) -> str:
+        assert self._stage is not None
+        try:
+            run_part(self._job, self._stage, part)
+        except Exception as reason:  # noqa: BLE001 - whatever it is, the driver tells it and tries again
+            return f"{self._name}, part {part}: {type(reason).__name__}: {reason}"
+        return ""
 
 
 class GroupWriter:
@@ -49,9 +78,15 @@ class GroupWriter:
         self._groups = groups
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        for group in batch["part"]:
+        (group,) = batch["part"]
+        problem = ""
+        try:
             write_group(self._job, str(group), self._groups[str(group)])
-        return batch
+        except FormatError as reason:
+            problem = f"{CANNOT_START}{reason}"
+        except Exception as reason:  # noqa: BLE001 - as above
+            problem = f"write, group {group}: {type(reason).__name__}: {reason}"
+        return {"part": [group], "problem": [problem]}
 
 
 @contextlib.contextmanager
@@ -61,27 +96,46 @@ def ray_session(address: str) -> Iterator[None]:
     Raises:
         RunFailed: No cluster answers at the address.
     """
-    import ray
-    import ray.data
+    # Ray's core logs to the terminal past Python; the setting itself is announced there too.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    with _stderr_held_back():
+        import ray
+        import ray.data
 
-    try:
-        ray.init(
-            address=address or None,
-            include_dashboard=False if not address else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            ignore_reinit_error=True,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as reason:
-        raise RunFailed(f"no Ray cluster at {address!r}: {reason}") from reason
+        try:
+            ray.init(
+                address=address or None,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                ignore_reinit_error=True,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as reason:
+            raise RunFailed(f"no Ray cluster at {address!r}: {reason}") from reason
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.actor_init_retry_on_errors = True
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context.max_consecutive_actor_init_deaths = SETUP_ATTEMPTS
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Keep what a block writes to standard error, from any language, off the terminal."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 class RayRunner:
@@ -133,11 +187,13 @@ def _until_done(start: Callable[[Missing], ray.data.Dataset], missing: Callable[
     to_do = missing()
     attempts = 0
     while any(to_do.values()):
-        failure = "a worker ended without a word"
+        failure = "workers ended without a word"
         with _progress(missing, to_do, on_done):
             try:
-                for _ in start(to_do).iter_batches(batch_size=1):
-                    pass
+                for row in start(to_do).iter_rows():
+                    failure = row["problem"] or failure
+                    if failure.startswith(CANNOT_START):
+                        raise RunFailed(failure.removeprefix(CANNOT_START))
             except (ray.exceptions.RayError, RuntimeError, ValueError) as reason:
                 failure = _innermost(reason)
         before, to_do = to_do, missing()
@@ -177,7 +233,8 @@ def _progress(missing: Callable[[], Missing], to_do: Missing, on_done: OnDone) -
 def _dataset(units: Sequence[str]) -> ray.data.Dataset:
     import ray.data
 
-    return ray.data.from_items([{"part": unit} for unit in units], override_num_blocks=max(1, len(units)))
+    rows = [{"part": unit, "problem": ""} for unit in units]
+    return ray.data.from_items(rows, override_num_blocks=max(1, len(units)))
 
 
 def _through(

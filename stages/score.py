@@ -66,7 +66,8 @@ class Score(Stage[ScoreConfig, ScoresRow]):
                 ModelSpec(name, config.pretrained, config.device, config.precision, config.threads, config.batch)
             )
         except (DemoModelMissing, OSError, RuntimeError, ValueError) as reason:
-            raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {reason}") from reason
+            said = str(reason).partition(" Available:")[0]  # open_clip goes on with the names of all its models
+            raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {said}") from reason
 
     def one(self, video: Video) -> ScoresRow:
         assert self._model is not None, "setup() comes first"

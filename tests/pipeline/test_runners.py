@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import RunFailed
 from pipeline.inline import InlineRunner
 from pipeline.registry import ROW_STAGES
-from pipeline.run import run, survey
+from pipeline.run import run, select, survey
+from schemas.config import RunnerConfig
 from tests.runs import EVERYTHING, Finished, Recorder, clip, content_of, demo_config, run_quietly
 
 PARTS = 3
@@ -53,3 +55,13 @@ def test_ray_gives_the_same_bytes_as_inline(clips: Path, tmp_path: Path, inline_
     assert content_of(config.output) == content_of(inline_run.config.output)
     assert sorted(recorder.done) == sorted(set(recorder.done))
     assert len(recorder.done) == PARTS * len(ROW_STAGES) + 1
+
+
+@pytest.mark.ray
+def test_a_stage_that_cannot_start_ends_a_ray_run_with_its_reason(clips: Path, tmp_path: Path) -> None:
+    config = demo_config(tmp_path, f"manifest={clips}", "runner.kind=ray", "transcribe.model=nothing")
+    run_quietly(
+        config.model_copy(update={"runner": RunnerConfig(kind="inline")}), select(["download"], None, force=False)
+    )
+    with pytest.raises(RunFailed, match=r"^transcribe\.model 'nothing' cannot be loaded by faster-whisper"):
+        run(config, select(["transcribe"], None, force=False), Recorder())

@@ -37,7 +37,7 @@ def made(out: Path, *arguments: str | Path) -> Path:
 
 def picture_shorter_than_sound(folder: Path) -> Path:
     """Nothing is missing in it: 4 s of the demo's picture beside 9 s of its sound."""
-    inputs = ["-t", "4", "-i", NARRATED, "-t", "9", "-i", NARRATED]
+    inputs: list[str | Path] = ["-t", "4", "-i", NARRATED, "-t", "9", "-i", NARRATED]
     return made(folder / "short_picture.mp4", *inputs, "-map", "0:v", "-map", "1:a", "-c", "copy")
 
 
