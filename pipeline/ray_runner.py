@@ -96,6 +96,8 @@ def ray_session(address: str) -> Iterator[None]:
     Raises:
         RunFailed: No cluster answers at the address.
     """
+    # Under `uv run`, Ray would start each worker with `uv run` in a copy of this folder, where no environment is.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     # Ray's core logs to the terminal past Python; the setting itself is announced there too.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with _stderr_held_back():

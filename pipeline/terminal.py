@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipeline.funnel import funnel
 from pipeline.plan import Plan
+from pipeline.registry import WRITE
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
 
@@ -33,9 +34,9 @@ class TerminalListener:
         """Say what there is, what is to be done, and why it is to be done again."""
         say = self._console.print
         new = f", {plan.new_parts} new" if plan.new_parts else ""
-        say(f"{plan.videos} videos in {len(plan.parts)} parts{new}")
+        say(f"{_count(plan.videos, 'video')} in {_count(len(plan.parts), 'part')}{new}")
         if duplicates:
-            say(f"  {duplicates} lines of the manifest repeat an earlier id and were left out")
+            say(f"  left out of the manifest, since they repeat an earlier id: {_count(duplicates, 'line')}")
         to_do = [one for one in before if one.to_do and one.stage in self._selected]
         if not to_do:
             say("everything is up to date")
@@ -43,8 +44,8 @@ class TerminalListener:
         say(f"to do (runner: {runner}):")
         for one in to_do:
             why = f"  ({one.why})" if one.why else ""
-            unit = "groups" if one.stage == "write" else "parts"
-            say(f"  {one.stage:<10} {one.to_do} of {one.units} {unit}{why}", highlight=False, markup=False)
+            units = _count(one.units, "group" if one.stage == WRITE else "part")
+            say(f"  {one.stage:<10} {one.to_do} of {units}{why}", highlight=False, markup=False)
             self._units[one.stage] = one.to_do
         if self._console.is_terminal:
             self._start_bars()
@@ -85,6 +86,10 @@ class TerminalListener:
         self._progress = Progress(*columns, console=self._console)
         self._bars = {stage: self._progress.add_task(stage, total=units) for stage, units in self._units.items()}
         self._progress.start()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def funnel_table(stages: Sequence[StageStatus]) -> Table:
