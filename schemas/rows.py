@@ -226,6 +226,8 @@ class AlignedRow(Row):
         frame_times: Seconds, of all the video's frames.
         pairs: Candidates inside the window, ordered by frame, then sentence.
         null_pairs: Pairs drawn outside the window, whose similarity is that of unrelated frame and text.
+        null_texts: Sentences of other videos of the part, for a video that has none of its own outside the window.
+        null_text_pairs: Pairs of a frame and one of `null_texts`.
     """
 
     language: str = ""
@@ -233,6 +235,8 @@ class AlignedRow(Row):
     frame_times: list[Seconds] = []
     pairs: list[Pair] = []
     null_pairs: list[Pair] = []
+    null_texts: list[str] = []
+    null_text_pairs: list[Pair] = []
 
     def counts(self) -> dict[str, int]:
         return {"sentences": len(self.sentences), "pairs": len(self.pairs)}
@@ -245,7 +249,7 @@ class ScoresRow(Row):
         model: Name of the image-text model.
         revision: Its revision or content hash.
         similarity: Of each of the aligned row's `pairs`, in order.
-        null_similarity: Of each of its `null_pairs`, in order.
+        null_similarity: Of each of its `null_pairs`, then of each of its `null_text_pairs`, in order.
     """
 
     model: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import StageConfig
+from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, Sentence, TranscriptRow
 from stages.base import Input, Stage, Video
 from stages.sentences import SentenceRules, sentences
@@ -27,7 +29,8 @@ class AlignConfig(StageConfig):
         max_words: Longest sentence, in words (our choice).
         min_words: Shorter sentences join a neighbour (our choice).
         window: Seconds between a frame and a sentence, at most, for them to be a candidate pair (HowToCaption, ±10 s).
-        null_per_frame: Unrelated sentences drawn for each frame, for the null distribution (our choice).
+        null_per_frame: Unrelated sentences drawn for each frame, for the null distribution: of the same video, outside
+            the window; where it has none there, of other videos of the part (our choice).
     """
 
     max_gap: Annotated[float, Field(gt=0)] = 1.0
@@ -47,6 +50,36 @@ class Align(Stage[AlignConfig, AlignedRow]):
     row = AlignedRow
     Config = AlignConfig
 
+    def process(self, videos: Iterable[Video]) -> Iterator[Row]:
+        """Each video by itself; then unrelated text for those that have none outside the window.
+
+        Only sentences are held for the part, no frames.
+        """
+        rows = [self.guarded(video) for video in videos]
+        spoken = {row.video: row.sentences for row in rows if isinstance(row, AlignedRow)}
+        for row in rows:
+            if isinstance(row, AlignedRow) and row.live and not row.null_pairs:
+                others = {s.text for video, said in spoken.items() if video != row.video for s in said if not s.flag}
+                yield self._with_other_null(row, sorted(others))
+            else:
+                yield row
+
+    def _with_other_null(self, row: AlignedRow, foreign: Sequence[str]) -> AlignedRow:
+        """Pair frames with sentences of other videos; without any, with those of its own that they do not overlap."""
+        seed, times = _seed(self.context.seed, row.video), np.array(row.frame_times, dtype=np.float64)
+        if not foreign:
+            own = _null_pairs(window_bounds(times, row.sentences, 0.0), len(row.sentences), self._draws, seed)
+            return row.model_copy(update={"null_pairs": own})
+        drawn = np.random.default_rng(seed).permutation(len(foreign))[: self._draws]
+        frames, texts = np.divmod(np.arange(len(times) * len(drawn)), len(drawn))
+        return row.model_copy(
+            update={"null_texts": [foreign[index] for index in drawn], "null_text_pairs": _pairs(frames, texts)}
+        )
+
+    @property
+    def _draws(self) -> int:
+        return self.config.null_per_frame
+
     def one(self, video: Video) -> AlignedRow:
         config = self.config
         transcript = video[TranscriptRow]
@@ -54,7 +87,6 @@ class Align(Stage[AlignConfig, AlignedRow]):
         found = sentences(transcript.segments, rules)
         times = np.array([frame.time for frame in video[FramesRow].frames], dtype=np.float64)
         first, last = window_bounds(times, found, config.window)
-        overlap = window_bounds(times, found, 0.0)
         return AlignedRow(
             video=video.key,
             warnings=[*transcript.warnings, *video[FramesRow].warnings],
@@ -62,9 +94,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
             sentences=found,
             frame_times=times.tolist(),
             pairs=_pairs(*_ranges(first, last)),
-            null_pairs=_null_pairs(
-                (first, last), overlap, len(found), config.null_per_frame, _seed(self.context.seed, video.key)
-            ),
+            null_pairs=_null_pairs((first, last), len(found), self._draws, _seed(self.context.seed, video.key)),
         )
 
 
@@ -93,13 +123,9 @@ def _ranges(first: IntArray, last: IntArray) -> tuple[IntArray, IntArray]:
     return frames, np.repeat(first, counts) + offsets
 
 
-def _null_pairs(
-    window: tuple[IntArray, IntArray], overlap: tuple[IntArray, IntArray], count: int, draws: int, seed: int
-) -> list[Pair]:
-    """Draw sentences that do not belong to a frame: outside its window; in a short video, any it does not overlap."""
-    first, last = window
-    crowded = (last - first) >= count
-    first, last = np.where(crowded, overlap[0], first), np.where(crowded, overlap[1], last)
+def _null_pairs(near: tuple[IntArray, IntArray], count: int, draws: int, seed: int) -> list[Pair]:
+    """Draw sentences for each frame among the `count` of its video, except those in its half-open range `near`."""
+    first, last = near
     outside = count - (last - first)
     frames = np.repeat(np.flatnonzero(outside > 0), draws)
     drawn = np.random.default_rng(seed).integers(0, np.maximum(outside[frames], 1))

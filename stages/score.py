@@ -73,7 +73,7 @@ class Score(Stage[ScoreConfig, ScoresRow]):
         assert self._model is not None, "setup() comes first"
         aligned = video[AlignedRow]
         row = ScoresRow(video=video.key, model=self.config.model, revision=self.revision(), warnings=aligned.warnings)
-        if not aligned.pairs:
+        if not video[FramesRow].jpegs or not aligned.sentences:
             return row
         frames = self._model.encode_jpegs(video[FramesRow].jpegs)
         texts, text_of_sentence = np.unique([sentence.text for sentence in aligned.sentences], return_inverse=True)
@@ -81,9 +81,16 @@ class Score(Stage[ScoreConfig, ScoresRow]):
         return row.model_copy(
             update={
                 "similarity": _similarity(frames, sentences, aligned.pairs),
-                "null_similarity": _similarity(frames, sentences, aligned.null_pairs),
+                "null_similarity": _similarity(frames, sentences, aligned.null_pairs)
+                + self._foreign_similarity(frames, aligned),
             }
         )
+
+    def _foreign_similarity(self, frames: Embeddings, aligned: AlignedRow) -> list[float]:
+        assert self._model is not None
+        if not aligned.null_text_pairs:
+            return []
+        return _similarity(frames, self._model.encode_texts(aligned.null_texts), aligned.null_text_pairs)
 
 
 def _similarity(frames: Embeddings, sentences: Embeddings, pairs: Sequence[Pair]) -> list[float]:

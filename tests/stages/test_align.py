@@ -1,11 +1,15 @@
 """align: which frame and sentence may belong together."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.align import AlignConfig, window_bounds
-from tests.stages.rows import aligned, sentence
+from schemas.rows import AlignedRow
+from stages.align import Align, AlignConfig, window_bounds
+from stages.base import Video
+from tests.stages.rows import CONTEXT, MANIFEST, aligned, frames_row, sentence, transcript
 
 SPANS = [
     (0.0, 4.0, "The first sentence is here."),
@@ -24,8 +28,30 @@ def test_null_pairs_lie_outside_the_window() -> None:
     assert {(pair.frame, pair.sentence) for pair in row.null_pairs} == {(0, 2), (1, 0), (1, 1)}
 
 
-def test_in_a_short_video_null_pairs_are_those_that_do_not_overlap() -> None:
-    row = aligned(SPANS[:2], [2.0, 7.0])
+def processed(*videos: Sequence[tuple[float, float, str]]) -> list[AlignedRow]:
+    """The rows of a part of videos with these sentences and frames at 2 s and 7 s."""
+    part = []
+    for number, spans in enumerate(videos):
+        key = f"{number:020x}"
+        rows = [transcript(spans), frames_row([2.0, 7.0])]
+        part.append(
+            Video(MANIFEST.model_copy(update={"video": key}), [row.model_copy(update={"video": key}) for row in rows])
+        )
+    found = list(Align(AlignConfig(), CONTEXT).process(part))
+    assert all(isinstance(row, AlignedRow) for row in found)
+    return [row for row in found if isinstance(row, AlignedRow)]
+
+
+def test_a_short_video_takes_its_null_texts_from_the_other_videos_of_its_part() -> None:
+    short, long = processed(SPANS[:1], [(40.0 * i, 40.0 * i + 4.0, f"Sentence number {i} of many.") for i in range(3)])
+    assert sorted(short.null_texts) == [f"Sentence number {i} of many." for i in range(3)]
+    assert [(pair.frame, pair.sentence) for pair in short.null_text_pairs] == [(f, s) for f in (0, 1) for s in range(3)]
+    assert long.null_pairs
+    assert long.null_texts == []
+
+
+def test_a_short_video_alone_in_its_part_takes_those_of_its_own_that_do_not_overlap() -> None:
+    (row,) = processed(SPANS[:2])
     assert {(pair.frame, pair.sentence) for pair in row.null_pairs} == {(0, 1), (1, 0)}
 
 
