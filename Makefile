@@ -36,6 +36,10 @@ lint: install ## formatting, lint, types, committed schemas
 schemas: install ## write the JSON Schemas that are committed
 	$(UV) run --no-sync storyloom schema export schemas/json
 
+.PHONY: bench-align
+bench-align: install ## how well frames meet their sentences (uses ../shared/data/flickr8k where it is)
+	$(UV) run --no-sync storyloom bench align $(addprefix --photos ,$(wildcard ../shared/data/flickr8k))
+
 .PHONY: demo-model
 demo-model: install ## fit the demo's image-text model again (needs ../shared/data/flickr8k)
 	$(UV) run --no-sync python demo/fit_model.py

@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 schema_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of every row, of the config and of a sample.")
 app.add_typer(schema_app, name="schema")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure how well frames meet their sentences.")
+app.add_typer(bench_app, name="bench")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, e.g. configs/demo.yaml.")]
 Overrides = Annotated[
@@ -112,6 +114,52 @@ def schema_check(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None
         typer.echo(f"run `storyloom schema export {folder}` and commit what changed", err=True)
         raise typer.Exit(FAILED)
     typer.echo(f"{folder} matches the code")
+
+
+@bench_app.command("align")
+def bench_align_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Whose models and settings are measured.")] = Path(
+        "configs/demo.yaml"
+    ),
+    photos: Annotated[
+        Path | None, typer.Option(help="Photos with spoken captions, laid out as Flickr8k; else the demo's video.")
+    ] = None,
+    only_lag: Annotated[list[str] | None, typer.Option(help="Seconds, e.g. +4, or drift; repeatable.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report there too.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Build narrated videos whose sound is late, early or drifting, and compare what comes out with the truth."""
+    import json
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    from pipeline.bench_align import bench_align, select_lags
+    from pipeline.bench_material import demo_material, photo_material
+    from pipeline.bench_report import markdown
+    from pipeline.config import load_config
+
+    lags = select_lags(only_lag or [])
+    loaded = load_config(config, overrides or [])
+    material = photo_material(photos) if photos else demo_material(Path("demo"))
+    with TemporaryDirectory() as scratch:
+        report = bench_align(material, loaded, lags, Path(scratch))
+    typer.echo("\n".join(markdown(report)))
+    if json_file:
+        json_file.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+
+
+@bench_app.command("htm-align")
+def htm_align_command(
+    features: Annotated[Path, typer.Argument(metavar="DIR", help="ID.npz per video, arrays `video` and `text`.")],
+    annotations: Annotated[Path, typer.Argument(metavar="FILE", help="htm_align.json as published.")],
+    dot: Annotated[bool, typer.Option("--dot", help="Compare by dot product instead of by cosine.")] = False,
+) -> None:
+    """Measure features of HTM-Align's videos by its protocol: R@1 and ROC-AUC."""
+    from pipeline.htm_align import htm_align, markdown
+
+    typer.echo("\n".join(markdown(htm_align(features, annotations, dot=dot))))
 
 
 def _console() -> Console:

@@ -38,7 +38,15 @@ class ManifestRow(Model):
     @property
     def location(self) -> str:
         """Where to fetch the media: the URL as it is, or an absolute path."""
-        return self.url if "://" in self.url else str(Path(self.folder, self.url).expanduser())
+        return self._absolute(self.url)
+
+    @property
+    def subtitles_location(self) -> str:
+        """Where to fetch the subtitle track, as `location`; empty when there is none."""
+        return self._absolute(self.subtitles) if self.subtitles else ""
+
+    def _absolute(self, url: str) -> str:
+        return url if "://" in url else str(Path(self.folder, url).expanduser())
 
 
 class MediaRow(Row):
@@ -57,6 +65,8 @@ class MediaRow(Row):
         fps: Average frames per second; 0.0 without a picture.
         video_codec: Codec's name; empty without a picture.
         audio_codec: Codec's name; empty without sound.
+        subtitles: Path of the manifest's subtitle track, relative to the work folder's `media/`; empty without one.
+        subtitle_tracks: Numbers, among the file's own subtitle tracks, of the first ones that are text.
     """
 
     media: str = ""
@@ -71,9 +81,15 @@ class MediaRow(Row):
     fps: float = 0.0
     video_codec: str = ""
     audio_codec: str = ""
+    subtitles: str = ""
+    subtitle_tracks: list[int] = []
 
     def counts(self) -> dict[str, int]:
         return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}
+
+
+TextSource = Literal["asr", "subtitles"]
+"""Where spoken text comes from: a speech recogniser, or a subtitle track that agrees with one."""
 
 
 class Word(Model):
@@ -83,7 +99,7 @@ class Word(Model):
         start: Seconds.
         end: Seconds, not before `start`.
         text: The word with its punctuation, and the space before it if the language writes one.
-        probability: The recogniser's confidence, 0 to 1.
+        probability: The recogniser's confidence, 0 to 1; 0.0 for a subtitle's word that it did not hear.
     """
 
     start: Seconds
@@ -99,7 +115,7 @@ class Word(Model):
 
 
 class Segment(Model):
-    """A stretch of speech as the recogniser decoded it.
+    """A stretch of speech as the recogniser decoded it, or a subtitle's cue, whose measures are 0.0.
 
     Attributes:
         start: Seconds.
@@ -125,12 +141,16 @@ class TranscriptRow(Row):
         language: BCP 47 code.
         language_probability: 0 to 1; 1.0 when the language was given.
         duration: Seconds of decoded audio.
+        source: Where the words of all segments come from.
+        agreement: Of the subtitle track that was used, or came nearest, with what was heard, 0 to 1; -1.0 without one.
         segments: In time order.
     """
 
     language: str = ""
     language_probability: float = 0.0
     duration: Seconds = 0.0
+    source: TextSource = "asr"
+    agreement: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
     segments: list[Segment] = []
 
     def counts(self) -> dict[str, int]:
@@ -201,7 +221,7 @@ class Sentence(Model):
     end: Seconds
     text: str
     words: int
-    source: Literal["asr", "subtitles"] = "asr"
+    source: TextSource = "asr"
     flag: str = ""
 
 
@@ -326,11 +346,14 @@ class DocumentsRow(Row):
 
     Attributes:
         threshold: Similarity below which a frame was dropped.
+        lag: Seconds by which speech follows the picture, as `clip` mode found; negative when it comes first, 0.0 when
+            that is not clear and in `time` mode.
         documents: In time order.
         dropped_items: In time order.
     """
 
     threshold: float = 0.0
+    lag: float = 0.0
     documents: list[Document] = []
     dropped_items: list[DroppedItem] = []
 

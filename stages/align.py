@@ -84,7 +84,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
         config = self.config
         transcript = video[TranscriptRow]
         rules = SentenceRules(config.max_gap, config.soft_words, config.max_words, config.min_words)
-        found = sentences(transcript.segments, rules)
+        found = sentences(transcript.segments, rules, transcript.source)
         times = np.array([frame.time for frame in video[FramesRow].frames], dtype=np.float64)
         first, last = window_bounds(times, found, config.window)
         return AlignedRow(

@@ -1,4 +1,4 @@
-"""Download: fetches or links each video's media file, makes sure that it is one, and describes its streams."""
+"""Download: fetches or links each video's media file and subtitles, makes sure it is media, describes its streams."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
 from stages.child import ChildFailed, Limits, child
 from stages.fetch import Bounds, from_storage, host_of, local_file, scheme_of
 from stages.media import link, present, publish, unfinished
+from stages.subtitles import MAX_BYTES
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """Demuxers whose name is not what their files are called."""
@@ -72,8 +73,9 @@ class DownloadConfig(StageConfig):
 class Download(Stage[DownloadConfig, MediaRow]):
     """Puts a video's file at ``media/<2 hex>/<key>.<ext>``: local files as links, others whole or not at all.
 
-    A file that is there already is used as it is: the key stands for the manifest's id, so a new signed URL of the
-    same video fetches nothing.
+    The manifest's subtitle track goes to ``<key>-subtitles.<ext>`` beside it; a video can do without. A file that is
+    there already is used as it is: the key stands for the manifest's id, so a new signed URL of the same video fetches
+    nothing.
     """
 
     name: ClassVar[str] = "download"
@@ -100,7 +102,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         if scheme == "file":
             source = local_file(url, self.config.local_root)
             probed = self._checked(source)
-            final = folder / f"{video.key}.{_extension(source.name, probed)}"
+            final = folder / f"{video.key}.{_extension(source.name, _of_container(probed))}"
             link(source, final)
         elif earlier := present(folder, video.key):
             final, probed = earlier, self._checked(earlier)
@@ -108,7 +110,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
             with unfinished(folder, video.key) as place:
                 source = self._fetched(url, scheme, place)
                 probed = self._checked(source)
-                final = folder / f"{video.key}.{_extension(urlsplit(url).path, probed)}"
+                final = folder / f"{video.key}.{_extension(urlsplit(url).path, _of_container(probed))}"
                 if not publish(source, final):  # another worker was faster: its file counts
                     probed = self._checked(final)
         return self._described(video, final, probed)
@@ -117,27 +119,68 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """The file, somewhere in the folder `place`."""
         config = self.config
         host = host_of(url)
-        file = place / "media"
-        with self._hosts.setdefault(host, threading.BoundedSemaphore(config.per_host)):
-            bounds = Bounds(
-                max_bytes=config.max_bytes,
-                deadline=time.monotonic() + config.max_seconds,
-                timeout=config.timeout,
-                attempts=config.attempts,
-                pause=config.retry_pause,
-            )
-            if scheme not in ("http", "https"):
-                from_storage(url, file, bounds)
-            elif any(host == site or host.endswith(f".{site}") for site in config.sites):
-                from stages.fetch_site import from_site
+        if scheme in ("http", "https") and any(host == site or host.endswith(f".{site}") for site in config.sites):
+            from stages.fetch_site import from_site
 
-                quality, longest = config.site_format, config.max_duration
+            quality, longest = config.site_format, config.max_duration
+            with self._turn(host):
+                bounds = self._bounds(config.max_bytes)
                 return from_site(url, place / "site", bounds, quality=quality, max_duration=longest)
-            else:
+        return self._copied(url, scheme, place / "media", config.max_bytes)
+
+    def _copied(self, url: str, scheme: str, file: Path, max_bytes: int) -> Path:
+        """`file`, with what lies at the URL."""
+        with self._turn(host_of(url)):
+            bounds = self._bounds(max_bytes)
+            if scheme in ("http", "https"):
                 from stages.fetch_http import from_http
 
-                from_http(url, file, bounds, allow_private=config.allow_private_addresses)
+                from_http(url, file, bounds, allow_private=self.config.allow_private_addresses)
+            else:
+                from_storage(url, file, bounds)
         return file
+
+    def _turn(self, host: str) -> threading.BoundedSemaphore:
+        """What is held while a host is asked for something."""
+        return self._hosts.setdefault(host, threading.BoundedSemaphore(self.config.per_host))
+
+    def _bounds(self, max_bytes: int) -> Bounds:
+        config = self.config
+        deadline = time.monotonic() + config.max_seconds
+        return Bounds(max_bytes, deadline, timeout=config.timeout, attempts=config.attempts, pause=config.retry_pause)
+
+    def _subtitles(self, video: Video) -> tuple[str, list[str]]:
+        """Path of the manifest's subtitle track as the row states it, and warnings; no track costs a video."""
+        url = video.manifest.subtitles_location
+        if not url:
+            return "", []
+        try:
+            file = self._track(url, self.context.media / video.key[:2], f"{video.key}-subtitles")
+        except VideoFailed:
+            return "", ["subtitles_unavailable"]
+        except VideoDropped:
+            return "", ["subtitles_too_large"]
+        return file.relative_to(self.context.media).as_posix(), []
+
+    def _track(self, url: str, folder: Path, name: str) -> Path:
+        """The subtitle track at a URL, brought into the folder under a name that gets an extension."""
+        scheme = scheme_of(url)
+        if scheme not in self.config.schemes:
+            raise VideoFailed("scheme_refused", f"{scheme} is not among download.schemes {self.config.schemes}")
+        if scheme == "file":
+            source = local_file(url, self.config.local_root)
+            if source.stat().st_size > MAX_BYTES:
+                raise VideoDropped("too_large", f"over {MAX_BYTES} bytes")
+            final = folder / f"{name}.{_extension(source.name, 'vtt')}"
+            link(source, final)
+            return final
+        if earlier := present(folder, name):
+            return earlier
+        with unfinished(folder, name) as place:
+            source = self._copied(url, scheme, place / "track", MAX_BYTES)
+            final = folder / f"{name}.{_extension(urlsplit(url).path, 'vtt')}"
+            publish(source, final)
+        return final
 
     def _checked(self, file: Path) -> dict[str, Any]:
         """What `probe` found, once it and the file's size are within the configured bounds."""
@@ -157,7 +200,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
         with file.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         media = file.relative_to(self.context.media).as_posix()
-        return MediaRow(video=video.key, media=media, sha256=sha256, size=file.stat().st_size, **probed)
+        subtitles, warnings = self._subtitles(video)
+        found = probed | {"subtitles": subtitles, "warnings": probed["warnings"] + warnings}
+        return MediaRow(video=video.key, media=media, sha256=sha256, size=file.stat().st_size, **found)
 
 
 def probe(file: Path, limits: Limits) -> dict[str, Any]:
@@ -181,8 +226,13 @@ def probe(file: Path, limits: Limits) -> dict[str, Any]:
     return found
 
 
-def _extension(path: str, probed: dict[str, Any]) -> str:
-    """That of the path in the URL, where it looks like one, otherwise the container's."""
+def _extension(path: str, otherwise: str) -> str:
+    """That of the path in the URL, where it looks like one."""
     suffix = PurePosixPath(path.lower()).suffix[1:]
+    return suffix if re.fullmatch("[a-z0-9]{1,5}", suffix) else otherwise
+
+
+def _of_container(probed: dict[str, Any]) -> str:
+    """The extension that files of the container have."""
     container: str = probed["container"]
-    return suffix if re.fullmatch("[a-z0-9]{1,5}", suffix) else SUFFIXES.get(container, container.partition(",")[0])
+    return SUFFIXES.get(container, container.partition(",")[0])

@@ -23,18 +23,20 @@ from schemas.rows import (
     ScoresRow,
     Sentence,
 )
-from stages.align import window_bounds
+from stages.align import IntArray
+from stages.assign import UNPAIRED, Assignment, assign_by_clip, assign_by_time, worth_by_null, worth_by_threshold
 from stages.base import Input, Stage, Video
-
-UNPAIRED = -1
-"""Stands for "no sentence" wherever a frame names its sentence."""
 
 
 class FilterConfig(StageConfig):
     """What a document may hold.
 
     Attributes:
-        mode: ``time`` gives a frame to the sentence whose interval holds it.
+        mode: ``time`` gives a frame the sentence whose interval holds it. ``clip`` finds out by how much the video's
+            narration lags behind its picture, and a frame may take the sentence that looks right near there, inside
+            align's window; frames and sentences keep their order.
+        shift_cost: What a second between a frame and its sentence costs in ``clip`` mode, in nats: at 0.5, a sentence
+            2 s off must be 2.7 times as rare among unrelated pairs as the false-accept rate asks (our choice).
         threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution.
         false_accept_rate: Share of unrelated pairs that a calibrated threshold lets pass (our choice).
         max_black: Share of black pixels from which a frame is dropped as black (ffmpeg blackframe's default, 98 %).
@@ -45,7 +47,8 @@ class FilterConfig(StageConfig):
         max_silence: Seconds without a sentence that end a document (our choice).
     """
 
-    mode: Literal["time"] = "time"
+    mode: Literal["time", "clip"] = "time"
+    shift_cost: Annotated[float, Field(ge=0.0)] = 0.5
     threshold: Literal["calibrated"] | Annotated[float, Field(ge=-1.0, le=1.0)] = "calibrated"
     false_accept_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     max_black: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
@@ -95,34 +98,44 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             for i, s in enumerate(aligned.sentences)
             if s.flag
         ]
-        sentence_of, similarity = assign_by_time(aligned, video[ScoresRow])
+        assigned = self._assign(aligned, video[ScoresRow])
         kept = []
         for index, frame in enumerate(frames):
-            reason = self._frame_reason(frame, sentence_of[index], similarity[index])
+            reason = self._frame_reason(frame, int(assigned.sentence[index]), float(assigned.similarity[index]))
             if reason:
                 dropped.append(DroppedItem(kind="frame", index=index, time=frame.time, reason=reason))
             else:
                 kept.append(index)
 
         documents: list[Document] = []
-        for units in self._documents(aligned.sentences, frames, kept):
+        for units in self._documents(_units(aligned.sentences, frames, kept, assigned.sentence)):
             reason = self._document_reason(units)
             surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
             if reason:
                 dropped.extend(_dropped_document(units, aligned.sentences, frames, reason))
             else:
                 dropped.extend(_dropped_frames(surplus, frames, "too_many_images"))
-                documents.append(
-                    _document(len(documents), units, set(surplus), aligned, frames, sentence_of, similarity)
-                )
+                documents.append(_document(len(documents), units, set(surplus), aligned, assigned))
         return DocumentsRow(
             video=video.key,
             dropped=None if documents else _nothing_left(dropped),
             warnings=aligned.warnings,
             threshold=self.threshold,
+            lag=assigned.lag,
             documents=documents,
             dropped_items=sorted(dropped, key=lambda item: (item.time, item.kind, item.index)),
         )
+
+    def _assign(self, aligned: AlignedRow, scores: ScoresRow) -> Assignment:
+        if self.config.mode == "time":
+            return assign_by_time(aligned, scores)
+        similarity = np.array(scores.similarity, dtype=np.float64)
+        if self.config.threshold != "calibrated":
+            worth = worth_by_threshold(similarity, self.config.threshold)
+        else:
+            assert self.context.calibration is not None, "the runner calibrates before it filters"
+            worth = worth_by_null(similarity, self.context.calibration.quantiles, self.config.false_accept_rate)
+        return assign_by_clip(aligned, scores, worth, self.config.shift_cost)
 
     def _frame_reason(self, frame: Frame, sentence: int, similarity: float) -> str:
         if frame.black >= self.config.max_black:
@@ -141,12 +154,10 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             return "too_few_words"
         return "" if any(unit.frames for unit in units) else "no_image"
 
-    def _documents(
-        self, sentences: Sequence[Sentence], frames: Sequence[Frame], kept: Sequence[int]
-    ) -> Iterator[list[Unit]]:
+    def _documents(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
         """Group units into documents: a new one at a long silence and where a limit would be passed."""
         document: list[Unit] = []
-        for unit in _units(sentences, frames, kept):
+        for unit in units:
             words = sum(u.words for u in document) + unit.words
             images = sum(len(u.frames) for u in document) + len(unit.frames)
             silence = unit.start - document[-1].end if document else 0.0
@@ -160,29 +171,30 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             yield document
 
 
-def assign_by_time(aligned: AlignedRow, scores: ScoresRow) -> tuple[list[int], list[float]]:
-    """For each frame, the trusted sentence whose interval holds it, and their similarity; -1 and -1.0 without one."""
-    times = np.array(aligned.frame_times, dtype=np.float64)
-    first, last = window_bounds(times, aligned.sentences, 0.0)
-    flagged = np.array([bool(sentence.flag) for sentence in aligned.sentences] + [True])
-    sentence_of = np.where(last > first, last - 1, UNPAIRED)
-    sentence_of = np.where(flagged[sentence_of], UNPAIRED, sentence_of)
-    of_pair = {(p.frame, p.sentence): s for p, s in zip(aligned.pairs, scores.similarity, strict=True)}
-    assigned: list[int] = sentence_of.tolist()
-    return assigned, [of_pair[(f, s)] if s != UNPAIRED else -1.0 for f, s in enumerate(assigned)]
+def _units(
+    sentences: Sequence[Sentence], frames: Sequence[Frame], kept: Sequence[int], sentence_of: IntArray
+) -> list[Unit]:
+    """Trusted sentences with their frames: their own, and those of no sentence that are nearest to them.
 
-
-def _units(sentences: Sequence[Sentence], frames: Sequence[Frame], kept: Sequence[int]) -> list[Unit]:
-    """Trusted sentences with their frames: those in it, and those since the last one, whichever text is nearer."""
+    A frame with a sentence goes where the sentence goes, even if the clock says otherwise, so that no document's end
+    parts them. A frame without one goes by the clock, but not past the frames before and after it that have one: so
+    frames keep their order across documents.
+    """
     units = [Unit(i, s.start, s.end, s.words) for i, s in enumerate(sentences) if not s.flag]
     if not units:
         return [Unit(UNPAIRED, frames[kept[0]].time, frames[kept[-1]].time, 0, list(kept))] if kept else []
-    starts = np.array([unit.start for unit in units])
     times = np.array([frames[index].time for index in kept], dtype=np.float64)
-    for index, time, following in zip(kept, times, np.searchsorted(starts, times, side="right"), strict=True):
-        previous = max(int(following) - 1, 0)
-        nearer_to_next = following < len(units) and time - units[previous].end > units[following].start - time
-        units[int(following) if nearer_to_next else previous].frames.append(index)
+    starts, ends = np.array([unit.start for unit in units]), np.array([unit.end for unit in units])
+    following = np.searchsorted(starts, times, side="right")
+    previous, following = np.maximum(following - 1, 0), np.minimum(following, len(units) - 1)
+    nearest = np.where(times - ends[previous] > starts[following] - times, following, previous)
+
+    own = sentence_of[np.array(kept, dtype=np.int64)]
+    unit_of_own = np.searchsorted([unit.sentence for unit in units], own)
+    earliest = np.maximum.accumulate(np.where(own == UNPAIRED, 0, unit_of_own))
+    latest = np.minimum.accumulate(np.where(own == UNPAIRED, len(units) - 1, unit_of_own)[::-1])[::-1]
+    for index, unit in zip(kept, np.clip(nearest, earliest, latest).tolist(), strict=True):
+        units[unit].frames.append(index)
     return units
 
 
@@ -191,14 +203,12 @@ def _document(
     units: Sequence[Unit],
     surplus: set[int],
     aligned: AlignedRow,
-    frames: Sequence[Frame],
-    sentence_of: Sequence[int],
-    similarity: Sequence[float],
+    assigned: Assignment,
 ) -> Document:
-    text_of_sentence = {unit.sentence: position for position, unit in enumerate(units)}
+    text_of_sentence = {UNPAIRED: UNPAIRED} | {unit.sentence: position for position, unit in enumerate(units)}
     kept = sorted(index for unit in units for index in unit.frames if index not in surplus)
     texts = [aligned.sentences[unit.sentence] for unit in units]
-    times = [frames[index].time for index in kept]
+    times = [aligned.frame_times[index] for index in kept]
     return Document(
         number=number,
         start=min(times[0], texts[0].start),
@@ -207,12 +217,12 @@ def _document(
         frames=[
             DocumentFrame(
                 frame=index,
-                time=frames[index].time,
-                text=text_of_sentence[sentence_of[index]] if sentence_of[index] != UNPAIRED else UNPAIRED,
-                similarity=similarity[index],
-                shift=0.0,
+                time=time,
+                text=text_of_sentence[int(assigned.sentence[index])],
+                similarity=float(assigned.similarity[index]),
+                shift=float(assigned.shift[index]),
             )
-            for index in kept
+            for index, time in zip(kept, times, strict=True)
         ],
         texts=[DocumentText(start=s.start, end=s.end, text=s.text, source=s.source) for s in texts],
     )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+MAX_SUBTITLE_TRACKS = 8
+"""Text tracks that are told of, the first ones: each that is looked at costs a pass through the file (our choice)."""
+
 HEAD_BYTES = 4096
 """Bytes looked at to name what a file is, when it is not media (our choice)."""
 
@@ -123,6 +126,7 @@ def _described(container: InputContainer) -> dict[str, Any]:
         "has_audio": bool(audio),
         "has_video": bool(video),
         "audio_codec": audio[0].codec_context.codec.canonical_name if audio else "",
+        "subtitle_tracks": _text_tracks(container),
     }
     warnings = [] if row["duration"] >= 0 else ["no_duration"]
     if any(stream.type == "audio" for stream in container.streams if stream not in known):
@@ -137,6 +141,13 @@ def _described(container: InputContainer) -> dict[str, Any]:
             warnings.append("first_picture_damaged")
         row |= _picture(video[0], rotation or 0)
     return row | {"warnings": warnings}
+
+
+def _text_tracks(container: InputContainer) -> list[int]:
+    """Numbers, among the subtitle tracks, of those that are text and no pictures of text."""
+    tracks = enumerate(container.streams.subtitles)
+    text = [number for number, one in tracks if one.codec_context is not None and one.codec_context.codec.text_sub]
+    return text[:MAX_SUBTITLE_TRACKS]
 
 
 def _picture(stream: VideoStream, rotation: int) -> dict[str, Any]:

@@ -11,17 +11,24 @@ from pydantic import Field
 
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.row import to_milliseconds
-from schemas.rows import MediaRow, TranscriptRow
+from schemas.rows import MediaRow, Segment, TextSource, TranscriptRow
 from stages import ffmpeg
-from stages.asr import Recogniser, bcp47_language, segments_of, whisper_language
+from stages.agreement import Fitted, fitted
+from stages.asr import HeardSegment, Recogniser, bcp47_language, segments_of, whisper_language
 from stages.base import Context, Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.child import ChildFailed, Limits, child
 from stages.demo_models import DEMO, DemoModelMissing, whisper_folder, whisper_revision
 from stages.revision import content_revision
+from stages.sentences import TERMINAL
+from stages.subtitles import tracks
 from stages.vad import SAMPLE_RATE, Audio, VadConfig, speech
 
 LIBRARIES = {"faster-whisper": ("faster-whisper", "ctranslate2"), "openai-whisper": ("openai-whisper", "torch")}
 """Packages whose versions may change what is heard."""
+
+
+MIN_SENTENCE_ENDS = 0.25
+"""Share of the recogniser's ends of sentences that a subtitle track has to mark at least (our choice)."""
 
 
 class TranscribeConfig(StageConfig):
@@ -35,6 +42,9 @@ class TranscribeConfig(StageConfig):
         compute_type: CTranslate2's; ``int8`` runs everywhere, ``float16`` on GPUs (LiveCC). openai-whisper has
             ``float16`` and ``float32``. ``default`` leaves it to the library and the device.
         vad: Voice activity detection.
+        subtitles: ``prefer`` takes the text of a subtitle track that agrees with what was heard; ``ignore`` never does.
+        min_agreement: Share of words that track and recogniser must have in common, 0 to 1 (our choice: tracks of the
+            same speech measure over 0.8, of other speech under 0.2; tests/stages/test_agreement.py).
         batch_size: Windows of 30 s that are recognised at once (faster-whisper only; LiveCC's 16). Like the device it
             moves probabilities by less than the decimals that are kept.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -49,6 +59,8 @@ class TranscribeConfig(StageConfig):
     beam_size: Annotated[int, Field(ge=1)] = 5
     compute_type: str = "int8"
     vad: VadConfig = VadConfig()
+    subtitles: Literal["prefer", "ignore"] = "prefer"
+    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.6
     batch_size: Annotated[int, Field(ge=1), OPERATIONAL] = 16
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
     cpu_threads: Annotated[int, Field(ge=1), OPERATIONAL] = 2
@@ -57,7 +69,10 @@ class TranscribeConfig(StageConfig):
 
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
-    """Decodes a video's first sound track and has a Whisper model write down what is said."""
+    """Decodes a video's first sound track and has a Whisper model write down what is said.
+
+    A subtitle track that says the same gives the text; when it is said stays the recogniser's.
+    """
 
     name = "transcribe"
     version = 1
@@ -96,19 +111,57 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             warnings.append("language_not_supported")
             language = ""
         heard = self._recogniser.transcribe(audio, language)
-        segments = segments_of(heard.segments, speech(audio, self.config.vad, padded=False), duration)
+        stretches = speech(audio, self.config.vad, padded=False)
+        segments = segments_of(heard.segments, stretches, duration)
         if not segments:
             raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of sound")
+        source: TextSource = "asr"
+        nearest, problems = self._nearest_track(media, segments, duration, limits)
+        if nearest and nearest.agreement < self.config.min_agreement:
+            problems.append("subtitles_disagree")
+        elif nearest and _loses_sentences(nearest, segments):
+            problems.append("subtitles_unpunctuated")
+        elif nearest:
+            source = "subtitles"
+            segments = segments_of([HeardSegment(cue, 0.0, 0.0, 0.0) for cue in nearest.cues], stretches, duration)
         if ffmpeg.ends_early(path, duration, media.duration, limits):
             warnings.append("audio_ends_early")
         return TranscriptRow(
             video=video.key,
-            warnings=warnings,
+            warnings=warnings + problems,
             language=bcp47_language(heard.language),
             language_probability=heard.language_probability,
             duration=to_milliseconds(duration),
+            source=source,
+            agreement=nearest.agreement if nearest else -1.0,
             segments=segments,
         )
+
+    def _nearest_track(
+        self, media: MediaRow, heard: list[Segment], duration: float, limits: Limits
+    ) -> tuple[Fitted | None, list[str]]:
+        """The first subtitle track that agrees enough, otherwise the one that agrees most; and warnings of others."""
+        nearest: Fitted | None = None
+        problems: list[str] = []
+        if self.config.subtitles == "ignore":
+            return nearest, problems
+        for cues in tracks(media, self.context.media, limits):
+            if not cues:
+                problems = ["subtitles_unreadable"]
+                continue
+            track = fitted(cues, heard, duration)
+            if nearest is None or track.agreement > nearest.agreement:
+                nearest = track
+            if nearest.agreement >= self.config.min_agreement:
+                break
+        return nearest, problems
+
+
+def _loses_sentences(track: Fitted, heard: list[Segment]) -> bool:
+    """Whether a track marks far fewer ends of sentences than the recogniser: captions that a machine wrote do."""
+    marked = sum(bool(TERMINAL.search(word.text.strip())) for cue in track.cues for word in cue)
+    expected = sum(bool(TERMINAL.search(word.text.strip())) for segment in heard for word in segment.words)
+    return marked < MIN_SENTENCE_ENDS * expected
 
 
 def load_recogniser(config: TranscribeConfig) -> Recogniser:

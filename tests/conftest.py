@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests.runs import Finished, demo_config, run_quietly
 
+settings.register_profile("storyloom", deadline=None)  # no test is about time, and machines are shared
+settings.load_profile("storyloom")
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it: no test may need a hub
 
 

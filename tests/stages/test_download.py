@@ -3,12 +3,17 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from schemas.rows import ManifestRow, MediaRow
+from stages.base import Video
 from stages.download import DownloadConfig
+from stages.subtitles import MAX_BYTES
 from tests.downloads import CONTENT, EDGE, NARRATED, SHA256, downloaded, files, outcome, stage, video
-from tests.http_server import Server
+from tests.http_server import Server, serving
+from tests.stages.real_media import made
 
 
 def test_a_local_file_is_linked_and_not_copied(media: Path) -> None:
@@ -163,3 +168,93 @@ def test_workers_that_race_on_a_video_agree(media: Path, server: Server) -> None
         rows = list(pool.map(lambda _: downloaded(media, server.url("good.mp4")), range(4)))
     assert {row.sha256 for row in rows} == {SHA256}
     assert files(media) == [rows[0].media]
+
+
+TRACK = "WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n"
+
+
+def subtitled(media: Path, subtitles: str, url: str = str(NARRATED), **config: Any) -> MediaRow:
+    """The row of a video whose manifest names a subtitle track."""
+    manifest = video(url).manifest.model_copy(update={"subtitles": subtitles})
+    row = stage(media, **{"allow_private_addresses": True, **config}).guarded(Video(manifest, []))
+    assert isinstance(row, MediaRow)
+    assert row.live, row.error or row.dropped
+    return row
+
+
+def test_a_local_track_is_linked_beside_the_media(media: Path, tmp_path: Path) -> None:
+    (tmp_path / "talk.en.SRT").write_text(TRACK)
+    row = subtitled(media, str(tmp_path / "talk.en.SRT"))
+    assert row.subtitles == f"{row.video[:2]}/{row.video}-subtitles.srt"
+    assert (media / row.subtitles).resolve() == tmp_path / "talk.en.SRT"
+    assert (row.warnings, row.sha256) == ([], SHA256)
+
+
+def test_a_relative_track_starts_at_the_manifest_s_folder(media: Path, tmp_path: Path) -> None:
+    (tmp_path / "talk.vtt").write_text(TRACK)
+    manifest = ManifestRow(video="0" * 20, url=str(NARRATED), folder=str(tmp_path), source_id="x", subtitles="talk.vtt")
+    row = stage(media).guarded(Video(manifest, []))
+    assert isinstance(row, MediaRow)
+    assert (media / row.subtitles).read_text() == TRACK
+
+
+def test_a_track_is_fetched_once_and_never_taken_for_the_media(media: Path) -> None:
+    with serving(TRACK.encode()) as tracks, serving(CONTENT) as videos:
+        rows = [subtitled(media, tracks.url("good.vtt"), videos.url("good.mp4")) for _ in range(2)]
+        assert (len(tracks.requests), len(videos.requests)) == (1, 1)
+    assert rows[0] == rows[1]
+    assert (media / rows[0].subtitles).read_text() == TRACK
+    assert files(media) == sorted([rows[0].subtitles, rows[0].media])
+
+
+@pytest.mark.parametrize("path", ["gone.vtt", "forbidden.vtt", "error_always.vtt"])
+def test_a_track_that_cannot_be_fetched_costs_a_warning_and_not_the_video(
+    media: Path, server: Server, path: str
+) -> None:
+    row = subtitled(media, server.url(path), attempts=2)
+    assert (row.subtitles, row.warnings) == ("", ["subtitles_unavailable"])
+
+
+@pytest.mark.parametrize("subtitles", ["/nowhere/talk.vtt", "/", "ftp://example.org/talk.vtt", "http://[::1/talk.vtt"])
+def test_a_track_that_cannot_be_one_costs_a_warning_and_not_the_video(media: Path, subtitles: str) -> None:
+    row = subtitled(media, subtitles)
+    assert (row.subtitles, row.warnings) == ("", ["subtitles_unavailable"])
+
+
+def test_a_track_stays_under_the_root_and_away_from_private_addresses(
+    media: Path, tmp_path: Path, server: Server
+) -> None:
+    (tmp_path / "talk.vtt").write_text(TRACK)
+    outside = subtitled(media, str(tmp_path / "talk.vtt"), local_root=str(NARRATED.parent))
+    private = subtitled(media, server.url("good.vtt"), allow_private_addresses=False)
+    assert outside.warnings == private.warnings == ["subtitles_unavailable"]
+    assert server.requests == []
+
+
+def test_a_huge_track_costs_a_warning_and_not_the_video(media: Path, tmp_path: Path) -> None:
+    huge = tmp_path / "huge.vtt"
+    huge.write_bytes(b" " * (MAX_BYTES + 1))
+    with serving(huge.read_bytes()) as tracks:
+        for place in (str(huge), tracks.url("good.vtt")):
+            row = subtitled(media, place)
+            assert (row.subtitles, row.warnings) == ("", ["subtitles_too_large"])
+    assert files(media) == [row.media]
+
+
+def test_text_tracks_inside_a_video_are_found(media: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.vtt").write_text(TRACK)
+    tracks: list[str | Path] = [
+        "-i",
+        tmp_path / "t.vtt",
+        "-i",
+        tmp_path / "t.vtt",
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-map",
+        "2",
+    ]
+    made(tmp_path / "v.mkv", "-i", NARRATED, *tracks, "-c", "copy", "-c:s", "srt")
+    assert downloaded(media, str(tmp_path / "v.mkv")).subtitle_tracks == [0, 1]
+    assert downloaded(media, str(NARRATED)).subtitle_tracks == []

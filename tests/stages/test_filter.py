@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.calibration import Calibration
@@ -140,7 +140,50 @@ def test_another_calibration_is_another_revision() -> None:
     assert len(revisions) == 2
 
 
+def test_clip_mode_pairs_narration_that_comes_late_and_says_by_how_much() -> None:
+    told = [(start + 4.0, end + 4.0, text) for start, end, text in spans(20, every=5.0)]
+    row = aligned(told, [5.0 * i + 2.0 for i in range(20)])
+    similarity = [0.4 if pair.frame == pair.sentence else 0.0 for pair in row.pairs]
+    late, on_time = decide(row, similarity, mode="clip"), decide(row, similarity, mode="time")
+    (document,) = late.documents
+    assert [(frame.text, frame.similarity, frame.shift) for frame in document.frames] == [
+        (i, 0.4, -2.0) for i in range(20)
+    ]
+    assert late.lag == pytest.approx(4.0, abs=0.5)
+    assert on_time.lag == 0.0
+    assert reasons(on_time, "frame") == [(i, "low_similarity") for i in range(1, 20)]
+
+
+def test_in_clip_mode_a_frame_unlike_the_sentence_of_its_moment_is_dropped() -> None:
+    result = decide(aligned(spans(2), [2.0, 12.0]), [0.5, 0.0, 0.0, 0.1], mode="clip")
+    assert [(frame.time, frame.text) for frame in result.documents[0].frames] == [(2.0, 0)]
+    assert reasons(result, "frame") == [(1, "low_similarity")]
+
+
+def test_in_clip_mode_a_frame_goes_into_the_document_of_its_sentence() -> None:
+    row = aligned(spans(3), [2.0, 9.0, 13.5, 22.0])
+    similarity = [0.5 if (pair.frame, pair.sentence) in {(0, 0), (1, 1), (2, 2), (3, 2)} else 0.0 for pair in row.pairs]
+    documents = decide(row, similarity, mode="clip", max_words=6, threshold=0.1, shift_cost=0.1).documents
+    assert [[(frame.time, frame.text) for frame in document.frames] for document in documents] == [
+        [(2.0, 0)],
+        [(9.0, 0)],
+        [(13.5, 0), (22.0, 0)],
+    ]
+
+
+def test_a_frame_without_a_sentence_does_not_overtake_one_that_was_moved() -> None:
+    row = aligned(spans(2), [2.0, 3.0, 4.5, 12.0])
+    similarity = [0.5 if (pair.frame, pair.sentence) in {(0, 0), (1, 1), (3, 1)} else -0.5 for pair in row.pairs]
+    documents = decide(row, similarity, mode="clip", max_words=6, threshold=0.1, shift_cost=0.1).documents
+    assert [[(frame.time, frame.text) for frame in document.frames] for document in documents] == [
+        [(2.0, 0)],
+        [(3.0, 0), (4.5, -1), (12.0, 0)],
+    ]
+
+
+@settings(deadline=None)
 @given(
+    mode=st.sampled_from(["time", "clip"]),
     gaps=st.lists(st.floats(0.1, 50), min_size=0, max_size=12),
     times=st.lists(st.floats(0, 400), max_size=40, unique_by=lambda t: round(t, 3)),
     low=st.floats(0, 1),
@@ -148,7 +191,7 @@ def test_another_calibration_is_another_revision() -> None:
     max_words=st.integers(6, 40),
 )
 def test_everything_that_comes_in_goes_out_or_has_a_reason(
-    gaps: list[float], times: list[float], low: float, max_images: int, max_words: int
+    mode: str, gaps: list[float], times: list[float], low: float, max_images: int, max_words: int
 ) -> None:
     said, clock = [], 0.0
     for i, gap in enumerate(gaps):
@@ -156,7 +199,7 @@ def test_everything_that_comes_in_goes_out_or_has_a_reason(
         clock += 2.0 + gap
     row = aligned(said, sorted(round(time, 3) for time in times))
     similarity = [((7 * i) % 10) / 10 for i in range(len(row.pairs))]
-    result = decide(row, similarity, threshold=low, max_images=max_images, max_words=max_words, min_words=4)
+    result = decide(row, similarity, mode=mode, threshold=low, max_images=max_images, max_words=max_words, min_words=4)
 
     kept_frames = [frame.frame for document in result.documents for frame in document.frames]
     assert sorted(kept_frames + [i for i, _ in reasons(result, "frame")]) == list(range(len(row.frame_times)))
@@ -166,6 +209,10 @@ def test_everything_that_comes_in_goes_out_or_has_a_reason(
     assert kept_frames == sorted(kept_frames)
     for document in result.documents:
         assert 1 <= len(document.frames) <= max_images
-        assert all(
-            document.texts[f.text].start <= f.time < document.texts[f.text].end for f in document.frames if f.text >= 0
-        )
+        for frame in document.frames:
+            if frame.text == -1:
+                assert frame.shift == 0.0
+                continue
+            text = document.texts[frame.text]
+            assert text.start + frame.shift - 1e-9 <= frame.time <= text.end + frame.shift + 1e-9
+            assert abs(frame.shift) <= (10.0 if mode == "clip" else 0.0)

@@ -1,0 +1,163 @@
+"""`storyloom bench align`: how well frames meet their sentences when the sound is late, early or drifting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pipeline.bench_listen import Heard, listen, live, with_lag
+from pipeline.bench_material import Material
+from pipeline.bench_measure import Case, Judged, Lag, auc, judge
+from pipeline.bench_media import build
+from pipeline.bench_report import Boundaries, Line, Report
+from pipeline.bench_scores import Scorer
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from schemas.calibration import Calibration
+from schemas.row import Row, to_milliseconds
+from schemas.rows import AlignedRow, DocumentsRow
+from stages.align import Align
+from stages.base import Context, Stage, Video
+from stages.filter import Filter, FilterConfig
+
+STEPS = (0.0, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0, 8.0, -8.0)
+LAGS = {lag.name: lag for lag in (*(Lag(f"{s:+g}" if s else "0", s, s) for s in STEPS), Lag("drift", 0.0, 4.0))}
+"""Seconds by which the sound is late; `drift` goes from 0 s at the start of a video to 4 s at its end."""
+
+MODES = ("time", "clip")
+FREE = {"min_words": 1, "max_words": 10**6, "max_images": 1000, "max_silence": 1e6}
+"""Rules about documents, out of the way: what is measured is which frame goes with which sentence."""
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+def select_lags(names: Sequence[str]) -> list[Lag]:
+    """The lags of these names; all of them without a name.
+
+    Raises:
+        UsageError: A name is no lag's.
+    """
+    for name in names:
+        if name not in LAGS:
+            raise UsageError(f"no lag {name!r}; the lags are {', '.join(LAGS)}")
+    return [lag for lag in LAGS.values() if not names or lag.name in names]
+
+
+def bench_align(material: Material, config: RunConfig, lags: Sequence[Lag], scratch: Path) -> Report:
+    """Build the videos, run the pipeline's stages over them under every lag, and compare with the truth.
+
+    Args:
+        material: What the videos are made of.
+        config: Its stages' sections and seed count; its manifest and folders do not.
+        lags: Of the sound.
+        scratch: An existing folder for media and rows.
+
+    Raises:
+        RunFailed: A video cannot be built, or a stage cannot work on it.
+    """
+    videos = build(material, scratch, config.seed)
+    heard, real = listen(videos, config, scratch)
+    bench = _Bench(config, Context(config.seed, scratch))
+    lines: list[Line] = []
+    for lag in lags:
+        cases = bench.cases(heard, lag)
+        lines.extend(bench.line(cases, heard, mode) for mode in MODES)
+    return Report(
+        material=material.name,
+        videos=len(videos),
+        seconds=to_milliseconds(sum(video.seconds for video in videos)),
+        model=config.score.model,
+        false_accept_rate=config.filter.false_accept_rate,
+        boundaries=_boundaries(bench.cases(heard, LAGS["0"])),
+        real_lag=real,
+        lines=lines,
+    )
+
+
+class _Bench:
+    """The stages behind the media, over rows in memory."""
+
+    def __init__(self, config: RunConfig, context: Context) -> None:
+        self._config = config
+        self._context = context
+        self._align = Align(config.align, context)
+        self._scorer = Scorer(config.score, context)
+
+    def cases(self, heard: Sequence[Heard], lag: Lag) -> list[Case]:
+        """Align and score all videos under a lag, as one part."""
+        late = [with_lag(one.transcript, lag, one.video.seconds) for one in heard]
+        aligned = _rows(
+            self._align,
+            [Video(one.manifest, [row, one.frames]) for one, row in zip(heard, late, strict=True)],
+            AlignedRow,
+        )
+        scores = [self._scorer.scores(one, row) for one, row in zip(heard, aligned, strict=True)]
+        return [Case(one.video, lag, a, s) for one, a, s in zip(heard, aligned, scores, strict=True)]
+
+    def line(self, cases: Sequence[Case], heard: Sequence[Heard], mode: str) -> Line:
+        """Assign under a mode, without and with the configured threshold, and measure."""
+        lag = cases[0].lag
+        base = FilterConfig.model_validate(self._config.filter.model_dump() | FREE | {"mode": mode})
+        open_to_all = base.model_copy(update={"threshold": -1.0})
+        before, after = self._filtered(cases, heard, open_to_all), self._filtered(cases, heard, base)
+        judged = Judged(0, 0, 0, 0, 0)
+        for case, one, other in zip(cases, before, after, strict=True):
+            judged += judge(case, one, other)
+        estimates = [row.lag for row in after]
+        errors = np.concatenate([c.boundary_errors(e).ravel() for c, e in zip(cases, estimates, strict=True)])
+        matched, mismatched = (np.concatenate(kind) for kind in zip(*(c.pair_scores() for c in cases), strict=True))
+        lag_errors = [abs(e - c.true_lag()) for c, e in zip(cases, estimates, strict=True)]
+        return Line(
+            lag=lag.name,
+            mode=mode,
+            frames=judged,
+            recall=_share(judged.right, judged.described),
+            wrong_kept=_share(judged.wrong_kept, judged.wrong),
+            boundary_median=to_milliseconds(np.median(errors)),
+            boundary_p95=to_milliseconds(np.quantile(errors, 0.95)),
+            auc=_rounded(auc(matched, mismatched)),
+            lag_error=_rounded(np.mean(lag_errors)) if mode == "clip" else None,
+            threshold=after[0].threshold,
+        )
+
+    def _filtered(self, cases: Sequence[Case], heard: Sequence[Heard], config: FilterConfig) -> list[DocumentsRow]:
+        null = np.array([score for case in cases for score in case.scores.null_similarity])
+        context = Context(self._context.seed, self._context.media, Calibration.pool([], null))
+        videos = [
+            Video(one.manifest, [case.aligned, case.scores, one.frames]) for one, case in zip(heard, cases, strict=True)
+        ]
+        return _rows(Filter(config, context), videos, DocumentsRow)
+
+
+def _rows(stage: Stage[Any, Any], videos: Sequence[Video], row: type[RowT]) -> list[RowT]:
+    """The rows of a stage over one part, in the order of the videos."""
+    found = {one.video: one for one in stage.process(videos)}
+    rows = [live(found[video.key]) for video in videos]
+    return [one for one in rows if isinstance(one, row)]
+
+
+def _boundaries(cases: Sequence[Case]) -> Boundaries:
+    errors = [case.boundary_errors(0.0) for case in cases]
+    spoken = sum(bool(shot.text) for case in cases for shot in case.video.shots)
+    together = np.concatenate(errors)
+    (start, end), (start_p95, end_p95) = np.median(together, axis=0), np.quantile(together, 0.95, axis=0)
+    return Boundaries(
+        sentences=spoken,
+        missed=spoken - len(together),
+        start_median=to_milliseconds(start),
+        start_p95=to_milliseconds(start_p95),
+        end_median=to_milliseconds(end),
+        end_p95=to_milliseconds(end_p95),
+    )
+
+
+def _share(count: int, whole: int) -> float | None:
+    return round(count / whole, 4) if whole else None
+
+
+def _rounded(value: Any) -> float | None:
+    return None if value is None else round(float(value), 4)

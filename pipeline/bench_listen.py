@@ -1,0 +1,130 @@
+"""What the alignment bench hears and sees in its videos: once through the media, then moved by each lag."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from pipeline.bench_measure import Lag
+from pipeline.bench_media import Narrated, mux
+from pipeline.bench_report import RealLag
+from pipeline.config import RunConfig
+from pipeline.errors import RunFailed
+from pipeline.plan import part_rows
+from pipeline.run import Selection, run, survey
+from schemas.row import Row, to_milliseconds
+from schemas.rows import FramesRow, ManifestRow, TranscriptRow, Word
+
+RowT = TypeVar("RowT", bound=Row)
+
+REAL_LAG = 4.0
+"""Seconds of the lag that one video is also given in its file, to show that moving the words comes to the same."""
+
+
+MEDIA_STAGES = frozenset({"download", "transcribe", "sample"})
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A video with its rows at lag 0."""
+
+    video: Narrated
+    manifest: ManifestRow
+    transcript: TranscriptRow
+    frames: FramesRow
+
+
+def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tuple[list[Heard], RealLag]:
+    """Run the media stages once per video at lag 0, and over one more file with a lag."""
+    files = {video.name: mux(video, 0.0, scratch / f"{video.name}.mkv") for video in videos}
+    late = f"{videos[0].name}-late"
+    files[late] = mux(videos[0], REAL_LAG, scratch / f"{late}.mkv")
+    lines = [json.dumps({"url": file.name, "id": name}) for name, file in files.items()]
+    manifest = scratch / "videos.jsonl"
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    places = {"manifest": str(manifest), "work": str(scratch / "work"), "output": str(scratch / "shards")}
+    config = config.model_copy(update=places)
+    run(config, Selection(MEDIA_STAGES), _Silent())
+    rows = _media_rows(config)
+    heard = [Heard(video, *rows[video.name]) for video in videos]
+    return heard, _real_lag(heard[0].transcript, rows[late][1])
+
+
+def _media_rows(config: RunConfig) -> dict[str, tuple[ManifestRow, TranscriptRow, FramesRow]]:
+    """The rows of all videos by the id in the manifest."""
+    situation = survey(config)
+    store, digests = situation.job.store, situation.job.digests
+    found = {}
+    for part in situation.plan.parts:
+        transcripts = store.rows("transcribe", digests["transcribe"], part, TranscriptRow)
+        frames = store.rows("sample", digests["sample"], part, FramesRow)
+        for line, transcript, sampled in zip(part_rows(store.plan, part), transcripts, frames, strict=True):
+            found[line.source_id] = (line, live(transcript), live(sampled))
+    return found
+
+
+def _real_lag(base: TranscriptRow, late: TranscriptRow) -> RealLag:
+    """Compare the words of two files whose sound differs by REAL_LAG."""
+    first, second = _words(base), _words(late)
+    same = SequenceMatcher(None, [w.text for w in first], [w.text for w in second], autojunk=False)
+    pairs = [(first[m.a + k], second[m.b + k]) for m in same.get_matching_blocks() for k in range(m.size)]
+    moved = np.array([(word.start, word.end) for word, _ in pairs]) + REAL_LAG
+    differences = np.abs(moved - np.array([(word.start, word.end) for _, word in pairs]))
+    median, p95, largest = (to_milliseconds(found) for found in np.quantile(differences, (0.5, 0.95, 1.0)))
+    return RealLag(REAL_LAG, len(first), len(pairs), median, p95, largest)
+
+
+def _words(transcript: TranscriptRow) -> list[Word]:
+    return [word for segment in transcript.segments for word in segment.words]
+
+
+def with_lag(transcript: TranscriptRow, lag: Lag, seconds: float) -> TranscriptRow:
+    """The words as they are heard when the sound of a video so many seconds long has a lag."""
+
+    def late(time: float) -> float:
+        return to_milliseconds(max(0.0, float(lag.late(np.array(time), seconds))))
+
+    def moved(word: Word) -> Word:
+        return word.model_copy(update={"start": late(word.start), "end": late(word.end)})
+
+    segments = [
+        segment.model_copy(
+            update={
+                "start": late(segment.start),
+                "end": late(segment.end),
+                "words": [moved(word) for word in segment.words],
+            }
+        )
+        for segment in transcript.segments
+    ]
+    return transcript.model_copy(update={"segments": segments})
+
+
+class _Silent:
+    """A listener that says nothing."""
+
+    def planned(self, before: object, plan: object, duplicates: int, runner: str) -> None:
+        """Nothing."""
+
+    def advanced(self, stage: str, unit: str) -> None:
+        """Nothing."""
+
+    def finished(self, after: object, calibration: object) -> None:
+        """Nothing."""
+
+
+def live(row: RowT) -> RowT:
+    """The row, when no stage failed on its video.
+
+    Raises:
+        RunFailed: One did.
+    """
+    if row.error:
+        raise RunFailed(f"{row.error.stage} failed on a video of the bench: {row.error.code}: {row.error.message}")
+    return row

@@ -1,0 +1,139 @@
+"""What the alignment bench reports: its numbers, and the table that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.bench_measure import Judged
+
+
+@dataclass(frozen=True)
+class RealLag:
+    """Words heard in a file with a lag, against the words of the file without it, moved by that lag.
+
+    Attributes:
+        lag: Seconds.
+        words: Heard without the lag.
+        same_words: How many of them were heard again.
+        median: Seconds between their times, over starts and ends.
+        p95: The same, 95th percentile.
+        largest: The same, maximum.
+    """
+
+    lag: float
+    words: int
+    same_words: int
+    median: float
+    p95: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """Distance of recognised from true sentence times at lag 0, in seconds: median and 95th percentile."""
+
+    sentences: int
+    missed: int
+    start_median: float
+    start_p95: float
+    end_median: float
+    end_p95: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the report.
+
+    Attributes:
+        lag: Its name.
+        mode: ``time`` or ``clip``.
+        frames: Counts.
+        recall: Of the described frames, the share whose assigned sentence is about them (R@1).
+        wrong_kept: Of the frames with a wrong sentence, the share that the threshold keeps.
+        boundary_median: Seconds between sentences, moved by the estimated lag, and the truth on the picture's clock.
+        boundary_p95: The same, 95th percentile.
+        auc: Of the similarity, candidate pairs that belong together against those that do not.
+        lag_error: Seconds between the estimated and the true lag, mean over the videos; None where none is estimated.
+        threshold: Similarity.
+    """
+
+    lag: str
+    mode: str
+    frames: Judged
+    recall: float | None
+    wrong_kept: float | None
+    boundary_median: float
+    boundary_p95: float
+    auc: float | None
+    lag_error: float | None
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was measured."""
+
+    material: str
+    videos: int
+    seconds: float
+    model: str
+    false_accept_rate: float
+    boundaries: Boundaries
+    real_lag: RealLag
+    lines: list[Line]
+
+
+HEADER = ("lag s", "mode", "R@1", "right kept", "wrong kept", "boundary s", "AUC", "lag error s", "threshold")
+
+
+def markdown(report: Report) -> Iterator[str]:
+    """The report as lines of Markdown."""
+    yield f"{report.videos} videos, {report.seconds:.1f} s, of {report.material}; score model: {report.model};"
+    yield f"stated false-accept rate {report.false_accept_rate:.0%}."
+    yield ""
+    yield f"| {' | '.join(HEADER)} |"
+    yield "|" + " --- |" * len(HEADER)
+    for line in report.lines:
+        yield f"| {' | '.join(_cells(line))} |"
+    yield ""
+    pooled = [
+        f"{mode} {sum(one.frames.wrong_kept for one in lines)}/{sum(one.frames.wrong for one in lines)}"
+        for mode, lines in _by_mode(report.lines).items()
+    ]
+    yield f"Wrong sentences kept, over these lags: {', '.join(pooled)}."
+    found = report.boundaries
+    yield (
+        f"Sentence boundaries at lag 0, {found.sentences} sentences, {found.missed} not heard: start"
+        f" {found.start_median:.2f} s (median), {found.start_p95:.2f} s (95 %); end {found.end_median:.2f} s,"
+        f" {found.end_p95:.2f} s."
+    )
+    real = report.real_lag
+    yield (
+        f"One file whose sound really is {real.lag:g} s late: {real.same_words} of {real.words} words are heard again;"
+        f" their times are {real.median:.3f} s (median), {real.p95:.3f} s (95 %), {real.largest:.3f} s (largest) from"
+        " the moved ones."
+    )
+
+
+def _by_mode(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    return {mode: [line for line in lines if line.mode == mode] for mode in dict.fromkeys(one.mode for one in lines)}
+
+
+def _cells(line: Line) -> list[str]:
+    frames = line.frames
+    return [
+        line.lag,
+        line.mode,
+        f"{_number(line.recall, 2)} ({frames.right}/{frames.described})",
+        f"{frames.right_kept}/{frames.right}",
+        f"{frames.wrong_kept}/{frames.wrong}",
+        f"{_number(line.boundary_median, 2)} / {_number(line.boundary_p95, 2)}",
+        _number(line.auc, 3),
+        _number(line.lag_error, 2),
+        _number(line.threshold, 3),
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,177 @@
+"""The alignment bench: its videos are what their truth says, and its measures tell right from wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from pipeline.bench_align import LAGS, bench_align, select_lags
+from pipeline.bench_material import demo_material, photo_material
+from pipeline.bench_measure import Lag, auc
+from pipeline.bench_media import RATE_HZ, Narrated, build, mux
+from pipeline.bench_report import Line, Report, markdown
+from pipeline.cli import app
+from stages import ffmpeg
+from tests.runs import ROOT, SHARED, demo_config
+
+FLICKR = SHARED / "flickr8k"
+DEMO = demo_material(ROOT / "demo")
+
+
+def decoded_sound(file: Path) -> np.ndarray:
+    command = [str(ffmpeg.program()), "-v", "error", "-i", str(file), "-f", "s16le", "pipe:"]
+    return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, dtype="<i2")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Narrated:
+    (built,) = build(DEMO, tmp_path_factory.mktemp("media"), seed=0)
+    return built
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The bench over the demo's material at lag 0, late by 4 s, and drifting."""
+    folder = tmp_path_factory.mktemp("bench")
+    return bench_align(DEMO, demo_config(folder), [LAGS["0"], LAGS["+4"], LAGS["drift"]], folder)
+
+
+def line(report: Report, lag: str, mode: str) -> Line:
+    (found,) = [one for one in report.lines if (one.lag, one.mode) == (lag, mode)]
+    return found
+
+
+def test_a_built_video_holds_every_kind_of_shot_without_a_gap(video: Narrated) -> None:
+    assert {shot.kind for shot in video.shots} == {"described", "off_topic", "silent", "card"}
+    assert [shot.start for shot in video.shots[1:]] == [shot.end for shot in video.shots[:-1]]
+    assert len(video.sound) == round(video.seconds * RATE_HZ)
+
+
+def test_there_is_sound_where_the_truth_says_speech_and_nowhere_else(video: Narrated) -> None:
+    spoken = np.zeros(len(video.sound), dtype=bool)
+    for shot in video.shots:
+        first, last = round(shot.speech_start * RATE_HZ), round(shot.speech_end * RATE_HZ)
+        spoken[first:last] = True
+        if shot.text:
+            assert np.abs(video.sound[first : first + 160]).max() > 0
+            assert np.abs(video.sound[last - 160 : last]).max() > 0
+    assert not video.sound[~spoken].any()
+
+
+def test_the_picture_changes_where_the_truth_says_so(video: Narrated) -> None:
+    size = 32 * 18
+    command = [str(ffmpeg.program()), "-v", "error", "-i", str(video.picture), "-vf", "scale=32:18,format=gray"]
+    raw = subprocess.run([*command, "-f", "rawvideo", "pipe:"], capture_output=True, check=True).stdout
+    frames = np.frombuffer(raw, dtype=np.uint8).reshape(-1, size).astype(int)
+    changes = np.flatnonzero(np.abs(np.diff(frames, axis=0)).mean(axis=1) > 10) + 1
+    assert (changes / 10).tolist() == [shot.start for shot in video.shots[1:]]
+
+
+@pytest.mark.parametrize("lag", [4.0, -8.0])
+def test_a_lag_moves_the_sound_against_the_picture_and_changes_nothing_else(
+    video: Narrated, tmp_path: Path, lag: float
+) -> None:
+    on_time = decoded_sound(mux(video, 0.0, tmp_path / "on-time.mkv"))
+    moved = decoded_sound(mux(video, lag, tmp_path / "moved.mkv"))
+    assert np.array_equal(moved, np.roll(on_time, round(lag * RATE_HZ)))
+
+
+def test_the_same_seed_gives_the_same_bytes(video: Narrated, tmp_path: Path) -> None:
+    (again,) = build(DEMO, tmp_path, seed=0)
+    assert again.shots == video.shots
+    assert again.picture.read_bytes() == video.picture.read_bytes()
+    assert np.array_equal(again.sound, video.sound)
+
+
+@given(first=st.floats(-8, 8), last=st.floats(-8, 8), time=st.floats(0, 100))
+def test_what_is_due_is_where_late_came_from(first: float, last: float, time: float) -> None:
+    lag = Lag("any", first, last)
+    there = lag.late(np.array([time]), 100.0)
+    assert lag.due(there, 100.0)[0] == pytest.approx(time, abs=1e-6)
+
+
+def test_auc_counts_ties_half() -> None:
+    assert auc(np.array([0.5, 0.9]), np.array([0.5, 0.1])) == pytest.approx(3.5 / 4)
+    assert auc(np.array([0.5]), np.array([])) is None
+
+
+def test_without_a_lag_both_modes_give_pictures_their_sentences(report: Report) -> None:
+    for mode in ("time", "clip"):
+        found = line(report, "0", mode)
+        assert found.frames.described == 9
+        assert found.frames.right >= 8
+
+
+def test_a_late_sound_leaves_time_mode_with_wrong_sentences_as_far_off_as_the_lag(report: Report) -> None:
+    found = line(report, "+4", "time")
+    assert found.recall is not None
+    assert found.recall < 0.35
+    assert found.boundary_median == pytest.approx(4.0, abs=0.1)
+    assert found.lag_error is None
+
+
+def test_kept_sentences_are_some_of_the_assigned_ones(report: Report) -> None:
+    for found in report.lines:
+        assert found.frames.right + found.frames.wrong > 0
+        assert found.frames.right_kept <= found.frames.right <= found.frames.described
+
+
+def test_a_late_file_is_heard_as_the_words_moved_by_the_lag(report: Report) -> None:
+    assert report.real_lag.same_words >= 0.95 * report.real_lag.words
+    assert report.real_lag.p95 <= 0.05
+
+
+def test_recognised_sentences_begin_and_end_where_the_truth_does(report: Report) -> None:
+    assert report.boundaries.sentences == 10
+    assert report.boundaries.missed == 0
+    assert report.boundaries.start_median < 0.15
+    assert report.boundaries.end_median < 0.15
+
+
+def test_the_table_has_a_line_per_lag_and_mode(report: Report) -> None:
+    table = [row for row in markdown(report) if row.startswith("|")]
+    assert [row.split(" | ")[:2] for row in table[2:]] == [
+        [f"| {lag}", mode] for lag in ("0", "+4", "drift") for mode in ("time", "clip")
+    ]
+
+
+def test_an_unknown_lag_is_refused_with_the_known_ones() -> None:
+    result = CliRunner().invoke(app, ["bench", "align", "--only-lag", "3"])
+    assert "no lag '3'; the lags are 0, +1, -1, +2, -2, +4, -4, +8, -8, drift" in str(result.exception)
+
+
+def test_no_lag_named_means_all() -> None:
+    assert select_lags([]) == list(LAGS.values())
+    assert [lag.name for lag in select_lags(["-4", "0"])] == ["0", "-4"]
+
+
+@pytest.mark.skipif(not FLICKR.exists(), reason="needs ../shared/data/flickr8k")
+def test_no_photo_of_the_demo_models_fit_is_used() -> None:
+    from demo.fit_model import split_photos
+
+    material = photo_material(FLICKR)
+    pictures = [one.picture for one in [*material.described, *material.off_topic]] + material.unmentioned
+    fitted_on = set(split_photos(FLICKR)[1])
+    assert len(pictures) > 30
+    assert not {picture.file.name for picture in pictures} & fitted_on
+
+
+@pytest.mark.skipif(not FLICKR.exists(), reason="needs ../shared/data/flickr8k")
+def test_sentences_about_nothing_shown_belong_to_no_shown_picture() -> None:
+    material = photo_material(FLICKR)
+    shown = {one.picture for one in material.described} | set(material.unmentioned)
+    assert material.off_topic
+    assert not shown & {one.picture for one in material.off_topic}
+
+
+def test_the_report_is_plain_json(report: Report) -> None:
+    from dataclasses import asdict
+
+    assert json.loads(json.dumps(asdict(report)))["lines"][0]["frames"]["described"] == 9
