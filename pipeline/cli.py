@@ -82,6 +82,20 @@ def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
         _console().print(status_table(stages))
 
 
+@app.command("report")
+def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Show a run's alignment: lags, shifts, scores against the null, pairs per minute."""
+    from pipeline.config import load_config
+    from pipeline.report import alignment_report, print_report
+    from pipeline.run import survey
+
+    report = alignment_report(survey(load_config(config, overrides or [])))
+    if as_json:
+        typer.echo(report.model_dump_json(indent=1))
+    else:
+        print_report(report, _console())
+
+
 @app.command("show")
 def show_command(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of finished shards.")],

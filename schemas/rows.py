@@ -270,12 +270,14 @@ class ScoresRow(Row):
         revision: Its revision or content hash.
         similarity: Of each of the aligned row's `pairs`, in order.
         null_similarity: Of each of its `null_pairs`, then of each of its `null_text_pairs`, in order.
+        continuity: Similarity of the text before and after each boundary between its sentences; one fewer than these.
     """
 
     model: str = ""
     revision: str = ""
     similarity: list[Similarity] = []
     null_similarity: list[Similarity] = []
+    continuity: list[Similarity] = []
 
 
 class DocumentFrame(Model):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -23,9 +22,9 @@ from schemas.rows import (
     ScoresRow,
     Sentence,
 )
-from stages.align import IntArray
 from stages.assign import UNPAIRED, Assignment, assign_by_clip, assign_by_time, worth_by_null, worth_by_threshold
 from stages.base import Input, Stage, Video
+from stages.boundaries import DocumentLimits, Unit, documents_of, topic_turns, units_of
 
 
 class FilterConfig(StageConfig):
@@ -45,6 +44,8 @@ class FilterConfig(StageConfig):
         max_words: Most words of a document (OBELICS).
         max_images: Most images of a document (OBELICS).
         max_silence: Seconds without a sentence that end a document (our choice).
+        topic_similarity: A document also ends at a scene cut where the text before and after it is less similar than
+            this. -1.0, the default, is never: the value depends on the model, and short captions differ at every cut.
     """
 
     mode: Literal["time", "clip"] = "time"
@@ -57,17 +58,7 @@ class FilterConfig(StageConfig):
     max_words: Annotated[int, Field(ge=1)] = 2000
     max_images: Annotated[int, Field(ge=1, le=1000)] = 30
     max_silence: Annotated[float, Field(gt=0)] = 30.0
-
-
-@dataclass
-class Unit:
-    """A sentence with the frames in and around it, which no document boundary parts. Without speech, frames alone."""
-
-    sentence: int
-    start: float
-    end: float
-    words: int
-    frames: list[int] = field(default_factory=list)
+    topic_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
 
 
 class Filter(Stage[FilterConfig, DocumentsRow]):
@@ -108,7 +99,9 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
                 kept.append(index)
 
         documents: list[Document] = []
-        for units in self._documents(_units(aligned.sentences, frames, kept, assigned.sentence)):
+        turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
+        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence)
+        for units in documents_of(all_units, turns, self._limits()):
             reason = self._document_reason(units)
             surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
             if reason:
@@ -137,6 +130,10 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             worth = worth_by_null(similarity, self.context.calibration.quantiles, self.config.false_accept_rate)
         return assign_by_clip(aligned, scores, worth, self.config.shift_cost)
 
+    def _limits(self) -> DocumentLimits:
+        config = self.config
+        return DocumentLimits(config.min_words, config.max_words, config.max_images, config.max_silence)
+
     def _frame_reason(self, frame: Frame, sentence: int, similarity: float) -> str:
         if frame.black >= self.config.max_black:
             return "black"
@@ -153,49 +150,6 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
         if words < self.config.min_words:
             return "too_few_words"
         return "" if any(unit.frames for unit in units) else "no_image"
-
-    def _documents(self, units: Sequence[Unit]) -> Iterator[list[Unit]]:
-        """Group units into documents: a new one at a long silence and where a limit would be passed."""
-        document: list[Unit] = []
-        for unit in units:
-            words = sum(u.words for u in document) + unit.words
-            images = sum(len(u.frames) for u in document) + len(unit.frames)
-            silence = unit.start - document[-1].end if document else 0.0
-            if document and (
-                silence > self.config.max_silence or words > self.config.max_words or images > self.config.max_images
-            ):
-                yield document
-                document = []
-            document.append(unit)
-        if document:
-            yield document
-
-
-def _units(
-    sentences: Sequence[Sentence], frames: Sequence[Frame], kept: Sequence[int], sentence_of: IntArray
-) -> list[Unit]:
-    """Trusted sentences with their frames: their own, and those of no sentence that are nearest to them.
-
-    A frame with a sentence goes where the sentence goes, even if the clock says otherwise, so that no document's end
-    parts them. A frame without one goes by the clock, but not past the frames before and after it that have one: so
-    frames keep their order across documents.
-    """
-    units = [Unit(i, s.start, s.end, s.words) for i, s in enumerate(sentences) if not s.flag]
-    if not units:
-        return [Unit(UNPAIRED, frames[kept[0]].time, frames[kept[-1]].time, 0, list(kept))] if kept else []
-    times = np.array([frames[index].time for index in kept], dtype=np.float64)
-    starts, ends = np.array([unit.start for unit in units]), np.array([unit.end for unit in units])
-    following = np.searchsorted(starts, times, side="right")
-    previous, following = np.maximum(following - 1, 0), np.minimum(following, len(units) - 1)
-    nearest = np.where(times - ends[previous] > starts[following] - times, following, previous)
-
-    own = sentence_of[np.array(kept, dtype=np.int64)]
-    unit_of_own = np.searchsorted([unit.sentence for unit in units], own)
-    earliest = np.maximum.accumulate(np.where(own == UNPAIRED, 0, unit_of_own))
-    latest = np.minimum.accumulate(np.where(own == UNPAIRED, len(units) - 1, unit_of_own)[::-1])[::-1]
-    for index, unit in zip(kept, np.clip(nearest, earliest, latest).tolist(), strict=True):
-        units[unit].frames.append(index)
-    return units
 
 
 def _document(

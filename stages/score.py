@@ -15,6 +15,9 @@ from stages.demo_models import DEMO, DemoModelMissing, photo_sentence_folder, ph
 from stages.image_text import Embeddings, ImageTextModel, ModelSpec, Precision
 from stages.revision import content_revision
 
+REACH = 3
+"""Sentences on either side of a boundary that say what the talk is about there (our choice)."""
+
 
 class ScoreConfig(StageConfig):
     """The image-text model.
@@ -83,6 +86,7 @@ class Score(Stage[ScoreConfig, ScoresRow]):
                 "similarity": _similarity(frames, sentences, aligned.pairs),
                 "null_similarity": _similarity(frames, sentences, aligned.null_pairs)
                 + self._foreign_similarity(frames, aligned),
+                "continuity": continuity(sentences),
             }
         )
 
@@ -91,6 +95,17 @@ class Score(Stage[ScoreConfig, ScoresRow]):
         if not aligned.null_text_pairs:
             return []
         return _similarity(frames, self._model.encode_texts(aligned.null_texts), aligned.null_text_pairs)
+
+
+def continuity(sentences: Embeddings) -> list[float]:
+    """Cosine similarity of the text before and after each boundary between sentences, up to `REACH` on either side."""
+    sums = np.concatenate([np.zeros((1, sentences.shape[1])), np.cumsum(sentences, axis=0, dtype=np.float64)])
+    boundary = np.arange(1, len(sentences))
+    before = sums[boundary] - sums[np.maximum(0, boundary - REACH)]
+    after = sums[np.minimum(len(sentences), boundary + REACH)] - sums[boundary]
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    cosine: list[float] = np.clip(np.einsum("nd,nd->n", before, after) / lengths, -1.0, 1.0).round(4).tolist()
+    return cosine
 
 
 def _similarity(frames: Embeddings, sentences: Embeddings, pairs: Sequence[Pair]) -> list[float]:

@@ -61,6 +61,8 @@ def aligned(
     return Align(config or AlignConfig(), CONTEXT).one(Video(MANIFEST, [transcript(spans), frames_row(times)]))
 
 
-def scored(row: AlignedRow, similarity: float | Sequence[float]) -> ScoresRow:
+def scored(row: AlignedRow, similarity: float | Sequence[float], continuity: Sequence[float] = ()) -> ScoresRow:
     values = list(similarity) if isinstance(similarity, Sequence) else [similarity] * len(row.pairs)
-    return ScoresRow(video=KEY, similarity=values, null_similarity=[0.0] * len(row.null_pairs))
+    return ScoresRow(
+        video=KEY, similarity=values, null_similarity=[0.0] * len(row.null_pairs), continuity=list(continuity)
+    )

@@ -10,7 +10,7 @@ from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import StageSetupError, Video
 from stages.demo_models import photo_sentence_folder
 from stages.image_text import ImageTextModel, ModelSpec, without_bars
-from stages.score import Score, ScoreConfig
+from stages.score import Score, ScoreConfig, continuity
 from tests.stages.rows import CONTEXT, KEY, MANIFEST, frames_row, sentence
 
 CAT, COFFEE, CUP = "A young brown cat with green eyes.", "A red cup of coffee on a table.", "A cup of coffee."
@@ -96,6 +96,18 @@ def test_score_compares_the_pairs_that_align_names_in_their_order() -> None:
     assert row.similarity[1] == row.similarity[2] > row.null_similarity[0]
     assert (row.model, row.revision) == ("demo", stage.revision())
     assert len(row.similarity) == 3
+
+
+def test_continuity_drops_where_the_talk_turns_to_something_else(model: ImageTextModel) -> None:
+    about = ["A cup of coffee.", "The coffee is hot.", "A spoon of sugar for the coffee."]
+    then = ["A dog runs on the grass.", "The dog jumps for a ball.", "Two dogs play."]
+    found = continuity(model.encode_texts([*about, *then]))
+    assert len(found) == 5
+    assert found.index(min(found)) == 2
+
+
+def test_a_single_sentence_has_no_boundary(model: ImageTextModel) -> None:
+    assert continuity(model.encode_texts([CAT])) == []
 
 
 def test_a_video_without_frames_has_no_scores() -> None:

@@ -1,0 +1,151 @@
+"""The alignment of a run in numbers: lags, shifts, scores against the null, pairs per minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.errors import RunFailed
+from pipeline.run import Situation
+from schemas.row import Row
+from schemas.rows import DocumentsRow, MediaRow, ScoresRow
+
+EDGES = [-10.0, -8.0, -6.0, -4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+"""Seconds, bounds of the histograms: narrow around 0, since most of what is there lies there."""
+
+PERCENTILES = (5, 25, 50, 75, 95)
+
+BAR = 40
+"""Characters of the longest bar."""
+
+Values = npt.NDArray[np.float64]
+
+
+class AlignmentReport(BaseModel):
+    """What a run's alignment looks like.
+
+    Attributes:
+        videos: With at least one document.
+        minutes: Length of all videos that gave a document, as their containers state it.
+        frames: In documents.
+        pairs: Frames in documents that have a sentence of their own.
+        pairs_per_minute: Of these videos.
+        threshold: Similarity below which a frame was dropped.
+        edges: Bounds of the histograms, in seconds.
+        lags: Videos by estimated narration lag, one count per interval of `edges`.
+        shifts: Pairs by shift, likewise.
+        kept: Percentiles 5, 25, 50, 75 and 95 of the similarity of pairs.
+        null: The same of unrelated frames and sentences.
+        null_above_threshold: Share of the unrelated ones that reach the threshold, 0 to 1.
+    """
+
+    videos: int
+    minutes: float
+    frames: int
+    pairs: int
+    pairs_per_minute: float
+    threshold: float
+    edges: list[float]
+    lags: list[int]
+    shifts: list[int]
+    kept: list[float]
+    null: list[float]
+    null_above_threshold: float
+
+
+def alignment_report(situation: Situation) -> AlignmentReport:
+    """Add up a run's rows; one video's at a time is in memory, and of each only its numbers are kept.
+
+    Raises:
+        RunFailed: `filter` is not up to date, or no video gave a document.
+    """
+    waiting = next((one for one in situation.status() if one.stage == "filter" and one.to_do), None)
+    if waiting:
+        raise RunFailed(f"filter has {waiting.to_do} of {waiting.units} parts to do; run it first")
+    seconds, lags, thresholds = 0.0, list[float](), set[float]()
+    frames, shifts, kept, null = 0, list[float](), list[float](), list[float]()
+    for media, scores, row in _rows(situation):
+        null.extend(scores.null_similarity)
+        if not row.documents:
+            continue
+        seconds += max(0.0, media.duration)
+        lags.append(row.lag)
+        thresholds.add(row.threshold)
+        in_documents = [frame for document in row.documents for frame in document.frames]
+        frames += len(in_documents)
+        shifts.extend(frame.shift for frame in in_documents if frame.text >= 0)
+        kept.extend(frame.similarity for frame in in_documents if frame.text >= 0)
+    if not lags:
+        raise RunFailed("no video gave a document, so there is no alignment to report")
+    (threshold,) = thresholds
+    minutes = seconds / 60
+    return AlignmentReport(
+        videos=len(lags),
+        minutes=round(minutes, 2),
+        frames=frames,
+        pairs=len(kept),
+        pairs_per_minute=round(len(kept) / minutes, 2) if minutes else 0.0,
+        threshold=threshold,
+        edges=EDGES,
+        lags=_histogram(lags),
+        shifts=_histogram(shifts),
+        kept=_percentiles(kept),
+        null=_percentiles(null),
+        null_above_threshold=round(float(np.mean(np.array(null) >= threshold)), 4) if null else 0.0,
+    )
+
+
+def print_report(report: AlignmentReport, console: Console) -> None:
+    """Print a report as tables and bars."""
+    console.print(
+        f"{report.videos} videos, {report.minutes} min: {report.frames} frames in documents, {report.pairs} with a"
+        f" sentence, {report.pairs_per_minute} a minute",
+        highlight=False,
+    )
+    scores = Table("similarity", *(f"{p} %" for p in PERCENTILES))
+    scores.add_row("frame with its sentence", *(f"{value:.3f}" for value in report.kept))
+    scores.add_row("unrelated", *(f"{value:.3f}" for value in report.null))
+    console.print(scores)
+    share = 100 * report.null_above_threshold
+    console.print(f"threshold {report.threshold:.3f}: {share:.1f} % of the unrelated reach it", highlight=False)
+    for title, counts in (("narration lag, videos", report.lags), ("shift of sentences, frames", report.shifts)):
+        console.print(f"\n{title}, by seconds", highlight=False)
+        for low, high, count in zip(EDGES, EDGES[1:], counts, strict=False):
+            if count:
+                bar = "█" * max(1, round(BAR * count / max(counts)))
+                console.print(f"  {low:6.1f} to {high:5.1f}  {count:8d}  {bar}", highlight=False)
+
+
+def _rows(situation: Situation) -> Iterator[tuple[MediaRow, ScoresRow, DocumentsRow]]:
+    """The three rows of every video."""
+    store, digests = situation.job.store, situation.job.digests
+    for part in situation.plan.parts:
+        media = store.rows("download", digests["download"], part, MediaRow)
+        scores = store.rows("score", digests["score"], part, ScoresRow)
+        documents = store.rows("filter", digests["filter"], part, DocumentsRow)
+        for rows in zip(media, scores, documents, strict=True):
+            _check_keys(part, rows)
+            yield rows
+
+
+def _check_keys(part: str, rows: tuple[Row, ...]) -> None:
+    keys = {row.video for row in rows}
+    if len(keys) > 1:
+        raise RunFailed(f"part {part}: rows of different videos stand side by side: {', '.join(sorted(keys))}")
+
+
+def _histogram(values: list[float]) -> list[int]:
+    """Counts per interval of `EDGES`; what lies beyond the last ones is counted in them."""
+    counts, _ = np.histogram(np.clip(values, EDGES[0], EDGES[-1]), EDGES)
+    found: list[int] = counts.tolist()
+    return found
+
+
+def _percentiles(values: list[float]) -> list[float]:
+    found: list[float] = np.percentile(values, PERCENTILES).round(4).tolist() if values else [0.0] * len(PERCENTILES)
+    return found

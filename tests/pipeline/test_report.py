@@ -1,0 +1,50 @@
+"""A run's report: what it says agrees with the shards and the rows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import RunFailed
+from pipeline.report import EDGES, alignment_report
+from pipeline.run import survey
+from tests.pipeline.test_cli import DEMO, folders, storyloom
+from tests.runs import Finished, demo_config
+
+
+def test_pairs_and_frames_are_those_of_the_shards(demo_run: Finished) -> None:
+    (document,) = demo_run.documents()
+    report = alignment_report(demo_run.situation)
+    paired = [
+        score
+        for score, text in zip(document["image_clip_score"], document["image_text_index"], strict=True)
+        if text >= 0
+    ]
+    assert (report.videos, report.frames, report.pairs) == (1, len(document["image_time"]), len(paired))
+    assert report.pairs_per_minute == pytest.approx(len(paired) / (52.0 / 60), abs=0.1)
+    assert min(paired) >= report.threshold
+    assert report.kept[2] > report.null[2] + 0.1
+
+
+def test_the_share_of_unrelated_pairs_over_the_threshold_is_the_stated_rate(demo_run: Finished) -> None:
+    report = alignment_report(demo_run.situation)
+    assert report.null_above_threshold == pytest.approx(demo_run.config.filter.false_accept_rate, abs=0.02)
+
+
+def test_histograms_count_every_video_and_pair_once(demo_run: Finished) -> None:
+    report = alignment_report(demo_run.situation)
+    assert (sum(report.lags), sum(report.shifts)) == (report.videos, report.pairs)
+    assert len(report.lags) == len(report.shifts) == len(EDGES) - 1
+
+
+def test_a_run_that_is_not_finished_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="filter has 1 of 1 parts to do"):
+        alignment_report(survey(demo_config(tmp_path)))
+
+
+def test_the_command_prints_it_for_people_and_as_json(demo_run: Finished) -> None:
+    shown = storyloom("report", DEMO, *folders(demo_run))
+    assert shown.returncode == 0
+    assert "frame with its sentence" in shown.stdout
+    printed = json.loads(storyloom("report", DEMO, *folders(demo_run), "--json").stdout)
+    assert printed["videos"] == 1
