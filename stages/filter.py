@@ -33,7 +33,7 @@ class FilterConfig(StageConfig):
     Attributes:
         mode: ``time`` gives a frame the sentence whose interval holds it. ``clip`` finds out by how much the video's
             narration lags behind its picture, and a frame may take the sentence that looks right near there, inside
-            align's window; frames and sentences keep their order.
+            align's window; frames and sentences keep their order. The default is what docs/alignment.md measures.
         shift_cost: What a second between a frame and its sentence costs in ``clip`` mode, in nats: at 0.5, a sentence
             2 s off must be 2.7 times as rare among unrelated pairs as the false-accept rate asks (our choice).
         threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution.
@@ -48,7 +48,7 @@ class FilterConfig(StageConfig):
             this. -1.0, the default, is never: the value depends on the model, and short captions differ at every cut.
     """
 
-    mode: Literal["time", "clip"] = "time"
+    mode: Literal["time", "clip"] = "clip"
     shift_cost: Annotated[float, Field(ge=0.0)] = 0.5
     threshold: Literal["calibrated"] | Annotated[float, Field(ge=-1.0, le=1.0)] = "calibrated"
     false_accept_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05

@@ -23,7 +23,7 @@ def decide(
     blur: Sequence[float] = (),
     **config: object,
 ) -> DocumentsRow:
-    options = FilterConfig.model_validate({"threshold": 0.2, "min_words": 1} | config)
+    options = FilterConfig.model_validate({"mode": "time", "threshold": 0.2, "min_words": 1} | config)
     frames = frames_row(row.frame_times, black, blur)
     return Filter(options, CONTEXT).one(Video(MANIFEST, [row, scored(row, similarity), frames]))
 
