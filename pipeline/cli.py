@@ -164,6 +164,17 @@ def bench_align_command(
         json_file.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
 
 
+@bench_app.command("assign")
+def bench_assign_command(
+    sentences: Annotated[int, typer.Option(min=1, help="Sentences of the video.")] = 1000,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the video, one a second.")] = 3600,
+) -> None:
+    """Time the assignment of frames to sentences on a video of random numbers; prints CPU seconds as JSON."""
+    from pipeline.bench_assign import bench_assign
+
+    typer.echo(bench_assign(sentences, frames).model_dump_json(indent=1))
+
+
 @bench_app.command("htm-align")
 def htm_align_command(
     features: Annotated[Path, typer.Argument(metavar="DIR", help="ID.npz per video, arrays `video` and `text`.")],

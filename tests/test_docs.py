@@ -32,9 +32,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_the_commands_of_the_readme_run_in_their_order(checkout: Path) -> None:
-    found = [line for line in commands(ROOT / "README.md") if line.startswith("uv run storyloom")]
-    assert len(found) >= 7
+def test_the_commands_of_the_pages_run_in_their_order(checkout: Path) -> None:
+    pages = [ROOT / "README.md", ROOT / "docs" / "alignment.md"]
+    found = [line for page in pages for line in commands(page) if line.startswith("uv run storyloom")]
+    assert len(found) >= 9
     run = [sys.executable, "-m", "pipeline.cli"]
     for line in ["uv run storyloom run configs/demo.yaml", *found]:
         words = line.split()[3:]
