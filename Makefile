@@ -22,8 +22,12 @@ demo: $(filter .bootstrap/bin/uv,$(UV)) ## set up, turn the demo video into shar
 	$(UV) run --no-sync storyloom show out/demo/shards
 
 .PHONY: test
-test: install ## set up and run all tests
-	$(UV) run --no-sync pytest
+test: install ## set up and run the tests, but for the slow ones
+	$(UV) run --no-sync pytest -m "not slow"
+
+.PHONY: test-slow
+test-slow: install ## the tests that take half a minute or more each
+	$(UV) run --no-sync pytest -m slow
 
 .PHONY: lint
 lint: install ## formatting, lint, types, committed schemas

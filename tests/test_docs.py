@@ -31,6 +31,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_commands_of_the_pages_run_in_their_order(checkout: Path) -> None:
     pages = [ROOT / "README.md", ROOT / "docs" / "alignment.md"]

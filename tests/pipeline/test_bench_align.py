@@ -21,6 +21,8 @@ from pipeline.cli import app
 from stages import ffmpeg
 from tests.runs import ROOT, SHARED, demo_config
 
+pytestmark = pytest.mark.slow
+
 FLICKR = SHARED / "flickr8k"
 DEMO = demo_material(ROOT / "demo")
 

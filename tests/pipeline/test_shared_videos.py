@@ -18,7 +18,10 @@ FILES = {
     "dj_video1.mp4": "videos",
 }
 
-pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"{SHARED.name} with real videos is not there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not SHARED.exists(), reason="../shared/data with real videos is not there"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from stages.transcribe import Transcribe, TranscribeConfig
 from tests.runs import NARRATED
 from tests.stages.real_media import context, run
 
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(seconds=120, memory=4 * 1024**3)
 LOOK = Look(step=60.0, scene_threshold=0.3, max_side=160, qscale=5)
 TOLERANCE = 0.05

@@ -203,6 +203,7 @@ def test_the_revision_follows_the_content_of_a_local_model(tmp_path: Path) -> No
     assert "ffmpeg" in one
 
 
+@pytest.mark.slow
 def test_openai_whisper_hears_the_same_words(stage: Transcribe, beginning: Path, tmp_path: Path) -> None:
     converter = SHARED.parent / "tools" / "ct2_whisper_to_openai.py"
     if not converter.exists():
