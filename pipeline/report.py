@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
@@ -22,8 +21,6 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 BAR = 40
 """Characters of the longest bar."""
-
-Values = npt.NDArray[np.float64]
 
 
 class AlignmentReport(BaseModel):
