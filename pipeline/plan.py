@@ -47,7 +47,7 @@ def make_plan(manifest: Sequence[ManifestRow], folder: Path, config: PartsConfig
     """Read the plan in a folder and add parts for the videos that it does not hold yet.
 
     A part counts when each of its videos stands in the manifest unchanged. A video that left the manifest dissolves
-    its part, and the others get a new one. The order of the manifest does not matter.
+    its part, and the others get a new one. Neither the manifest's order nor the folder that it lies in matters.
 
     Args:
         manifest: Its rows; keys are unique.
@@ -71,7 +71,7 @@ def make_plan(manifest: Sequence[ManifestRow], folder: Path, config: PartsConfig
         known_before = set(known) if known_before is None else known_before
         if not waiting:
             return Plan(tuple(active), len(manifest), len(set(active) - known_before))
-        rows = [waiting[digest] for digest in sorted(waiting)]
+        rows = sorted(waiting.values(), key=lambda row: row.video)  # by nothing that moves with a folder
         random.Random(seed).shuffle(rows)  # noqa: S311 - an order, not a secret
         # Another driver may add the same file first; it wins, and the loop reads what it wrote.
         _add(folder / f"{len(files):06d}.parquet", len(known), rows, config.videos)

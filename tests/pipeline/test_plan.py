@@ -27,6 +27,14 @@ def test_the_same_manifest_gives_the_same_parts_whatever_its_order(tmp_path: Pat
     assert forward.parts == backward.parts
 
 
+def test_videos_share_a_part_whatever_folder_they_lie_in(tmp_path: Path) -> None:
+    def parts(base: str) -> list[str]:
+        rows = [row.model_copy(update={"folder": base}) for row in manifest(*range(20))]
+        return videos(tmp_path / base, make_plan(rows, tmp_path / base, TWO, seed=1).parts)
+
+    assert parts("here") == parts("there")
+
+
 def test_another_seed_gives_another_order(tmp_path: Path) -> None:
     one = make_plan(manifest(*range(20)), tmp_path / "a", TWO, seed=1)
     two = make_plan(manifest(*range(20)), tmp_path / "b", TWO, seed=2)

@@ -89,8 +89,13 @@ def test_matched_frames_score_well_above_mismatched_ones(shared_run: Finished) -
 
 
 def test_the_sentence_under_each_frame_of_the_clean_room_is_spoken_there(shared_run: Finished) -> None:
-    found = pairs(document(shared_run, "nasa_13013_multistream.mp4"))
-    assert found
+    # The small model has never seen a clean room: which sentence is what counts here, not how similar it is.
+    config = shared_run.config
+    every_frame = config.filter.model_copy(update={"threshold": 0.0})
+    lenient = config.model_copy(update={"filter": every_frame, "output": f"{config.output}-lenient"})
+    run_quietly(lenient)
+    found = pairs(document(Finished(lenient), "nasa_13013_multistream.mp4"))
+    assert len(found) == 3
     assert all("webb space telescope" in text.lower() and time < 12.0 for time, text in found)
 
 
