@@ -149,9 +149,9 @@ def bench_align_command(
     from dataclasses import asdict
     from tempfile import TemporaryDirectory
 
-    from pipeline.bench_align import bench_align, select_lags
-    from pipeline.bench_material import demo_material, photo_material
-    from pipeline.bench_report import markdown
+    from pipeline.bench.align import bench_align, select_lags
+    from pipeline.bench.material import demo_material, photo_material
+    from pipeline.bench.report import markdown
     from pipeline.config import load_config
 
     lags = select_lags(only_lag or [])
@@ -170,7 +170,7 @@ def bench_assign_command(
     frames: Annotated[int, typer.Option(min=1, help="Frames of the video, one a second.")] = 3600,
 ) -> None:
     """Time the assignment of frames to sentences on a video of random numbers; prints CPU seconds as JSON."""
-    from pipeline.bench_assign import bench_assign
+    from pipeline.bench.assign import bench_assign
 
     typer.echo(bench_assign(sentences, frames).model_dump_json(indent=1))
 
@@ -182,7 +182,7 @@ def htm_align_command(
     dot: Annotated[bool, typer.Option("--dot", help="Compare by dot product instead of by cosine.")] = False,
 ) -> None:
     """Measure features of HTM-Align's videos by its protocol: R@1 and ROC-AUC."""
-    from pipeline.htm_align import htm_align, markdown
+    from pipeline.bench.htm_align import htm_align, markdown
 
     typer.echo("\n".join(markdown(htm_align(features, annotations, dot=dot))))
 

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from pipeline.calibrate import read_calibration, remove_calibration
 from pipeline.config import RunConfig
+from pipeline.dataset.provenance import provenance
+from pipeline.dataset.publish import publish
 from pipeline.errors import RunFailed, UsageError
 from pipeline.execute import Job
 from pipeline.fingerprint import Fingerprint, fingerprints, needs_calibration
@@ -18,8 +20,6 @@ from pipeline.groups import group_folder, group_shards, remove_group
 from pipeline.inline import InlineRunner
 from pipeline.manifest import read_manifest
 from pipeline.plan import Plan, make_plan
-from pipeline.provenance import provenance
-from pipeline.publish import publish
 from pipeline.registry import ROW_STAGES, STAGE_NAMES, WRITE, downstream, upstream
 from pipeline.runner import Runner
 from pipeline.status import StageStatus, status

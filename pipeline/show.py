@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from pipeline.dataset.published import read_manifest
 from pipeline.errors import UsageError
-from pipeline.published import read_manifest
 from schemas.sample import Sample
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.publish import publish
-from pipeline.published import Provenance, Published
+from pipeline.dataset.publish import publish
+from pipeline.dataset.published import Provenance, Published
 from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
 from stages.write import VideoDocuments, WriteConfig, write_group
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.card import card, summary
-from pipeline.croissant import croissant
+from pipeline.dataset.card import card, summary
+from pipeline.dataset.croissant import croissant
+from pipeline.dataset.indexes import as_json, index_files
+from pipeline.dataset.place import Placed, check, index_of, put
+from pipeline.dataset.published import MANIFEST, Provenance, Published, describe, read_manifest
 from pipeline.errors import RunFailed, UsageError
-from pipeline.indexes import as_json, index_files
-from pipeline.place import Placed, check, index_of, put
-from pipeline.published import MANIFEST, Provenance, Published, describe, read_manifest
 from stages.atomic import TEMPORARY_SUFFIX, sync_folder, write_atomically
 from stages.write import Shard, Split, WriteConfig
 

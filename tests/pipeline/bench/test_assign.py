@@ -1,6 +1,6 @@
 """The timing of the assignment is of a video of the size that was asked for."""
 
-from pipeline.bench_assign import bench_assign
+from pipeline.bench.assign import bench_assign
 
 
 def test_the_video_has_the_size_that_was_asked_for() -> None:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.bench_listen import Heard, listen, live, with_lag
-from pipeline.bench_material import Material
-from pipeline.bench_measure import Case, Judged, Lag, auc, judge
-from pipeline.bench_media import build
-from pipeline.bench_report import Boundaries, Line, Report
-from pipeline.bench_scores import Scorer
+from pipeline.bench.listen import Heard, listen, live, with_lag
+from pipeline.bench.material import Material
+from pipeline.bench.measure import Case, Judged, Lag, auc, judge
+from pipeline.bench.media import build
+from pipeline.bench.report import Boundaries, Line, Report
+from pipeline.bench.scores import Scorer
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from schemas.calibration import Calibration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.published import Published
+from pipeline.dataset.published import Published
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.bench_measure import auc
+from pipeline.bench.measure import auc
 from pipeline.errors import UsageError
 
 Features = NDArray[np.float64]

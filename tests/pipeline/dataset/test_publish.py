@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.place import ShardBroken
-from pipeline.publish import MARKER, NothingToPublish, OutputNotOurs, publish
-from pipeline.published import Provenance, Published, read_manifest
+from pipeline.dataset.place import ShardBroken
+from pipeline.dataset.publish import MARKER, NothingToPublish, OutputNotOurs, publish
+from pipeline.dataset.published import Provenance, Published, read_manifest
 from schemas.sample import FormatError
 from stages.write import Shard, WriteConfig, write_group
 from tests.documents import PROVENANCE, dataset, document, read_documents, tree, video, videos

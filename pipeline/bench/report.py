@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.bench_measure import Judged
+from pipeline.bench.measure import Judged
 
 
 @dataclass(frozen=True)

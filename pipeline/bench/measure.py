@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bench_media import Narrated
+from pipeline.bench.media import Narrated
 from schemas.rows import AlignedRow, DocumentsRow, ScoresRow, Sentence
 
 FloatArray = NDArray[np.float64]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from pipeline.bench_listen import Heard, live
+from pipeline.bench.listen import Heard, live
 from pipeline.errors import RunFailed
 from schemas.rows import AlignedRow, Pair, ScoresRow
 from stages.base import Context, StageSetupError, Video

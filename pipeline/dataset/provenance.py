@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+from pipeline.dataset.published import Provenance
 from pipeline.execute import Job
 from pipeline.fingerprint import Fingerprint
 from pipeline.funnel import funnel
-from pipeline.published import Provenance
 from pipeline.status import StageStatus
 
 TOOLS = ("storyloom", "faster-whisper", "open-clip-torch", "openai-whisper", "pyarrow", "torch")

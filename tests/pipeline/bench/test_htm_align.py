@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.bench.htm_align import htm_align
 from pipeline.cli import app
 from pipeline.errors import UsageError
-from pipeline.htm_align import htm_align
 
 SECONDS = np.eye(10)
 """A video of ten seconds that look like nothing but themselves."""

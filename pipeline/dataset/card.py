@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.indexes import as_yaml
-from pipeline.published import Published
+from pipeline.dataset.indexes import as_yaml
+from pipeline.dataset.published import Published
 from schemas.arrow import arrow_schema
 from schemas.sample import IMAGE_DIGITS, Sample
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bench_material import Clip, Material
+from pipeline.bench.material import Clip, Material
 from pipeline.errors import RunFailed
 from stages import ffmpeg
 

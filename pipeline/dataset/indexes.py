@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.published import Published
+from pipeline.dataset.published import Published
 from schemas.sample import SCHEMA
 from stages.write import Split
 

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.bench_measure import Lag
-from pipeline.bench_media import Narrated, mux
-from pipeline.bench_report import RealLag
+from pipeline.bench.measure import Lag
+from pipeline.bench.media import Narrated, mux
+from pipeline.bench.report import RealLag
 from pipeline.config import RunConfig
 from pipeline.errors import RunFailed
 from pipeline.plan import part_rows

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from pipeline.bench_align import LAGS, bench_align, select_lags
-from pipeline.bench_material import demo_material, photo_material
-from pipeline.bench_measure import Lag, auc
-from pipeline.bench_media import RATE_HZ, Narrated, build, mux
-from pipeline.bench_report import Line, Report, markdown
+from pipeline.bench.align import LAGS, bench_align, select_lags
+from pipeline.bench.material import demo_material, photo_material
+from pipeline.bench.measure import Lag, auc
+from pipeline.bench.media import RATE_HZ, Narrated, build, mux
+from pipeline.bench.report import Line, Report, markdown
 from pipeline.cli import app
 from stages import ffmpeg
 from tests.runs import ROOT, SHARED, demo_config

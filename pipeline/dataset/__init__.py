@@ -1,0 +1,1 @@
+"""The finished dataset: shards in their place, indexes, card and provenance."""
