@@ -1,0 +1,44 @@
+"""The command line. Exit codes: 0 done, 1 the data or the run failed a check, 2 wrong usage or config."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pipeline.cli.bench import bench_align_command, bench_assign_command, htm_align_command
+from pipeline.cli.dataset import show_command
+from pipeline.cli.run import report_command, run_command, status_command
+from pipeline.cli.schema import schema_check, schema_export
+from pipeline.errors import StoryloomError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn a list of videos into interleaved video-text documents.",
+)
+app.command("run")(run_command)
+app.command("status")(status_command)
+app.command("report")(report_command)
+app.command("show")(show_command)
+
+schema_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of every row, of the config and of a sample.")
+schema_app.command("export")(schema_export)
+schema_app.command("check")(schema_check)
+app.add_typer(schema_app, name="schema")
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, speed and overhead.")
+bench_app.command("align")(bench_align_command)
+bench_app.command("assign")(bench_assign_command)
+bench_app.command("htm-align")(htm_align_command)
+app.add_typer(bench_app, name="bench")
+
+
+def main() -> None:
+    """Entry point: turns what a person can mend into a message and the documented exit code."""
+    try:
+        app()
+    except StoryloomError as problem:
+        typer.echo(f"storyloom: {problem}", err=True)
+        sys.exit(problem.exit_code)

@@ -1,0 +1,64 @@
+"""Commands that measure: bench align, bench assign, bench htm-align."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import Overrides
+
+
+def bench_align_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Whose models and settings are measured.")] = Path(
+        "configs/demo.yaml"
+    ),
+    photos: Annotated[
+        Path | None, typer.Option(help="Photos with spoken captions, laid out as Flickr8k; else the demo's video.")
+    ] = None,
+    only_lag: Annotated[list[str] | None, typer.Option(help="Seconds, e.g. +4, or drift; repeatable.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report there too.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Build narrated videos whose sound is late, early or drifting, and compare what comes out with the truth."""
+    import json
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    from pipeline.bench.align import bench_align, select_lags
+    from pipeline.bench.material import demo_material, photo_material
+    from pipeline.bench.report import markdown
+    from pipeline.config import load_config
+
+    lags = select_lags(only_lag or [])
+    loaded = load_config(config, overrides or [])
+    material = photo_material(photos) if photos else demo_material(Path("demo"))
+    with TemporaryDirectory() as scratch:
+        report = bench_align(material, loaded, lags, Path(scratch))
+    typer.echo("\n".join(markdown(report)))
+    if json_file:
+        json_file.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+
+
+def bench_assign_command(
+    sentences: Annotated[int, typer.Option(min=1, help="Sentences of the video.")] = 1000,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the video, one a second.")] = 3600,
+) -> None:
+    """Time the assignment of frames to sentences on a video of random numbers; prints CPU seconds as JSON."""
+    from pipeline.bench.assign import bench_assign
+
+    typer.echo(bench_assign(sentences, frames).model_dump_json(indent=1))
+
+
+def htm_align_command(
+    features: Annotated[Path, typer.Argument(metavar="DIR", help="ID.npz per video, arrays `video` and `text`.")],
+    annotations: Annotated[Path, typer.Argument(metavar="FILE", help="htm_align.json as published.")],
+    dot: Annotated[bool, typer.Option("--dot", help="Compare by dot product instead of by cosine.")] = False,
+) -> None:
+    """Measure features of HTM-Align's videos by its protocol: R@1 and ROC-AUC."""
+    from pipeline.bench.htm_align import htm_align, markdown
+
+    typer.echo("\n".join(markdown(htm_align(features, annotations, dot=dot))))

@@ -1,0 +1,31 @@
+"""Commands for JSON Schemas: schema export, schema check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import FAILED
+
+
+def schema_export(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Write one JSON Schema per row, for the config and for a sample."""
+    from pipeline.schema_files import write_schemas
+
+    for name in write_schemas(folder):
+        typer.echo(folder / name)
+
+
+def schema_check(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Exit with 1 when the schemas in a folder are not those of the code."""
+    from pipeline.schema_files import differing_schemas
+
+    differing = differing_schemas(folder)
+    for name, problem in differing.items():
+        typer.echo(f"{folder / name}: {problem}", err=True)
+    if differing:
+        typer.echo(f"run `storyloom schema export {folder}` and commit what changed", err=True)
+        raise typer.Exit(FAILED)
+    typer.echo(f"{folder} matches the code")
