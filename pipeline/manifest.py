@@ -1,16 +1,21 @@
-"""Reading a manifest: a text file, CSV, JSONL, Parquet, or a folder of media."""
+"""Reading a manifest: a text file, CSV, JSONL, Parquet, or a folder of media. It becomes a table."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
+from schemas.arrow import arrow_schema
 from schemas.rows import ManifestRow
+
+SCHEMA = arrow_schema(ManifestRow)
 
 COLUMNS = ("url", "id", "subtitles", "title", "language", "license")
 
@@ -20,10 +25,13 @@ MEDIA_SUFFIXES = frozenset(
 SUBTITLE_SUFFIXES = (".vtt", ".srt")
 
 
-def read_manifest(path: str) -> tuple[list[ManifestRow], int]:
+def read_manifest(path: str) -> tuple[pa.Table, int]:
     """The manifest's rows in their order, and how many lines repeated an earlier one's id and were left out.
 
     Relative paths are relative to the manifest's folder, so that a manifest can travel with its media.
+
+    Returns:
+        A table with the columns of `ManifestRow`, one row per video, and the number of lines left out.
 
     Raises:
         UsageError: There is no such manifest, it is empty, or a line cannot be understood.
@@ -31,36 +39,50 @@ def read_manifest(path: str) -> tuple[list[ManifestRow], int]:
     source = Path(path).expanduser()
     if not source.exists():
         raise UsageError(f"no manifest at {source.absolute()}; give a list of paths or URLs, or a folder of media")
-    base = source if source.is_dir() else source.parent
-    rows: dict[str, ManifestRow] = {}
-    lines = 0
-    for line in _from_folder(source) if source.is_dir() else _from_file(source):
-        lines += 1
-        row = _row(line, base.absolute(), f"{path}, row {lines}")
-        rows.setdefault(row.video, row)
-    if not rows:
+    lines = _from_folder(source) if source.is_dir() else _from_file(source)
+    if not lines.num_rows:
         what = "media files" if source.is_dir() else "paths or URLs"
         raise UsageError(f"the manifest {path} holds no {what}")
-    return list(rows.values()), lines - len(rows)
+    base = source if source.is_dir() else source.parent
+    rows = _rows(_texts(lines, path), base.absolute(), path)
+    first = _first_of_each(rows["video"])
+    if len(first) == len(rows):
+        return rows, 0
+    return rows.take(first), len(rows) - len(first)
 
 
-def _from_folder(folder: Path) -> Iterator[dict[str, Any]]:
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.suffix.lower() in MEDIA_SUFFIXES:
-            beside = [file.with_suffix(suffix) for suffix in SUBTITLE_SUFFIXES]
-            subtitles = next((str(s.relative_to(folder)) for s in beside if s.is_file()), "")
-            yield {"url": str(file.relative_to(folder)), "subtitles": subtitles}
+def _from_folder(folder: Path) -> pa.Table:
+    found = sorted(_media_below(folder, ""))
+    return pa.table({"url": [url for url, _ in found], "subtitles": [subtitles for _, subtitles in found]})
 
 
-def _from_file(file: Path) -> Iterator[dict[str, Any]]:
+def _media_below(folder: Path, below: str) -> Iterator[tuple[str, str]]:
+    """Relative paths of the media and of the subtitles beside them, empty where there are none."""
+    with os.scandir(folder / below) as entries:
+        folders, files = [], set()
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            elif entry.is_file():
+                files.add(entry.name)
+    for name in files:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a Path for each of a million names takes a minute
+        if suffix.lower() in MEDIA_SUFFIXES:
+            beside = (stem + other for other in SUBTITLE_SUFFIXES)
+            subtitles = next((below + other for other in beside if other in files), "")
+            yield below + name, subtitles
+    for name in folders:
+        yield from _media_below(folder, f"{below}{name}/")
+
+
+def _from_file(file: Path) -> pa.Table:
     suffix = file.suffix.lower()
     try:
         if suffix in (".csv", ".jsonl", ".ndjson", ".parquet"):
-            yield from _rows_of(_table(file, suffix), file)
-        else:
-            with file.open(encoding="utf-8-sig") as lines:
-                stripped = (line.strip() for line in lines)
-                yield from ({"url": line} for line in stripped if line and not line.startswith("#"))
+            return _table(file, suffix)
+        with file.open(encoding="utf-8-sig") as lines:
+            stripped = (line.strip() for line in lines)
+            return pa.table({"url": pa.array([line for line in stripped if line and line[0] != "#"], pa.string())})
     except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as reason:
         raise UsageError(f"the manifest {file} cannot be read as {suffix or 'text'}: {reason}") from reason
 
@@ -80,26 +102,45 @@ def _table(file: Path, suffix: str) -> pa.Table:
     return json.read_json(file)
 
 
-def _rows_of(table: pa.Table, file: Path) -> Iterable[dict[str, Any]]:
-    if "url" not in table.column_names:
-        raise UsageError(f"the manifest {file} has no column `url`; it has: {', '.join(table.column_names)}")
-    known = table.select([name for name in COLUMNS if name in table.column_names])
-    for batch in known.to_batches(max_chunksize=10_000):
-        yield from batch.to_pylist()
+def _texts(lines: pa.Table, path: str) -> dict[str, pa.ChunkedArray]:
+    """Each known column as trimmed text, empty where the manifest has nothing."""
+    if "url" not in lines.column_names:
+        raise UsageError(f"the manifest {path} has no column `url`; it has: {', '.join(lines.column_names)}")
+    texts = dict.fromkeys(COLUMNS, _repeated("", len(lines)))
+    for name in COLUMNS:
+        if name in lines.column_names:
+            try:
+                column = lines[name].cast(pa.string())
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as reason:
+                raise UsageError(f"the manifest {path}: column `{name}` is no text: {reason}") from reason
+            texts[name] = pc.utf8_trim_whitespace(column.fill_null(""))
+    return texts
 
 
-def _row(line: dict[str, Any], base: Path, where: str) -> ManifestRow:
-    text = {name: str(line.get(name) if line.get(name) is not None else "").strip() for name in COLUMNS}
-    if not text["url"]:
-        raise UsageError(f"{where}: no url")
-    source_id = text["id"] or text["url"]
-    return ManifestRow(
-        video=hashlib.sha256(source_id.encode()).hexdigest()[:20],
-        url=text["url"],
-        folder=str(base),
-        source_id=source_id,
-        subtitles=text["subtitles"],
-        title=text["title"],
-        language=text["language"],
-        license=text["license"],
-    )
+def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
+    without = pc.index(texts["url"], "").as_py()
+    if without >= 0:
+        raise UsageError(f"{path}, row {without + 1}: no url")
+    source_id = pc.if_else(pc.equal(texts["id"], ""), texts["url"], texts["id"])
+    columns = {
+        **texts,
+        "video": pa.chunked_array([_keys(chunk) for chunk in source_id.chunks], pa.string()),
+        "folder": _repeated(str(base), len(source_id)),
+        "source_id": source_id,
+    }
+    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _keys(source_ids: pa.Array) -> pa.Array:
+    return pa.array([hashlib.sha256(one.encode()).hexdigest()[:20] for one in source_ids.to_pylist()], pa.string())
+
+
+def _repeated(text: str, times: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.repeat(text, times)])
+
+
+def _first_of_each(keys: pa.ChunkedArray) -> np.typing.NDArray[np.int64]:
+    """Where each key stands for the first time, in order."""
+    codes = keys.combine_chunks().dictionary_encode().indices.to_numpy()
+    first: np.typing.NDArray[np.int64] = np.unique(codes, return_index=True)[1]
+    return first  # rising, since codes are given in the order in which the keys appear

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from pydantic import BaseModel
 
@@ -13,7 +13,8 @@ from pipeline.fingerprint import Fingerprint, what_changed
 from pipeline.groups import done_mark, group_shards
 from pipeline.plan import Plan
 from pipeline.registry import STAGE_NAMES, WRITE
-from pipeline.store import PartStore, by_name
+from pipeline.store import PartStore
+from pipeline.tallies import tally
 
 
 class StageStatus(BaseModel):
@@ -65,29 +66,8 @@ def status(job: Job, plan: Plan, found: dict[str, Fingerprint]) -> list[StageSta
 
 
 def _row_status(job: Job, parts: Sequence[str], name: str, why: str) -> StageStatus:
-    store, digest = job.store, job.digests[name]
-    failed, dropped, warnings, counts = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    videos = live = 0
-    done = store.done(name, digest).intersection(parts)
-    for metrics in (store.metrics(name, digest, part) for part in sorted(done)):
-        videos += metrics.videos
-        live += metrics.live
-        failed.update(metrics.failed)
-        dropped.update(metrics.dropped)
-        warnings.update(metrics.warnings)
-        counts.update(metrics.counts)
-    return StageStatus(
-        stage=name,
-        units=len(parts),
-        done=len(done),
-        why=why if len(done) < len(parts) else "",
-        videos=videos,
-        live=live,
-        failed=by_name(failed),
-        dropped=by_name(dropped),
-        warnings=by_name(warnings),
-        counts=by_name(counts),
-    )
+    found = tally(job.store, name, job.digests[name], parts)
+    return StageStatus(stage=name, units=len(parts), why=why if found.done < len(parts) else "", **asdict(found))
 
 
 def _write_status(job: Job, groups: dict[str, tuple[str, ...]], why: str) -> StageStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import UsageError
 from schemas.arrow import arrow_schema
 from schemas.row import Model, Row
-from stages.atomic import commit_bytes, committing, remove_leftovers
+from stages.atomic import TEMPORARY_SUFFIX, commit_bytes, committing, remove_leftovers
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -49,6 +50,7 @@ class PartStore:
         self.work = work
         self.plan = work / "plan"
         self.media = work / "media"
+        self.tallies = work / "tallies"
 
     def prepare(self) -> None:
         """Make the work folder, check that it can be written, and clear what killed writers left in it.
@@ -61,13 +63,18 @@ class PartStore:
                 folder.mkdir(parents=True, exist_ok=True)
             probe = self.work / ".writable"
             probe.write_bytes(b"")
-            probe.unlink()
-            for folder in [self.plan, *self.work.glob("*/*/")]:
-                remove_leftovers(folder)
+            probe.unlink(missing_ok=True)  # another run may check at the same time
+            self.remove_leftovers()
         except OSError as reason:
             raise UsageError(
                 f"the work folder {self.work} cannot be written: {reason}; choose another with --set work=…"
             ) from reason
+
+    def remove_leftovers(self) -> None:
+        """Clear what killed writers left."""
+        for folder in [self.plan, *self.work.glob("*/*/")]:
+            if any(name.endswith(TEMPORARY_SUFFIX) for name in os.listdir(folder)):  # noqa: PTH208 - many
+                remove_leftovers(folder)
 
     def folder(self, stage: str, fingerprint: str) -> Path:
         """Where the parts of a stage lie."""
@@ -75,12 +82,17 @@ class PartStore:
 
     def done(self, stage: str, fingerprint: str) -> set[str]:
         """Ids of the finished parts."""
-        files = self.folder(stage, fingerprint).glob("part-*.json")
-        return {file.stem.removeprefix("part-") for file in files}
+        folder = self.folder(stage, fingerprint)
+        names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - no Path for each of many names
+        return {part for part in map(marked_part, names) if part is not None}
+
+    def is_done(self, stage: str, fingerprint: str, part: str) -> bool:
+        """Whether one part is finished."""
+        return (self.folder(stage, fingerprint) / mark_name(part)).exists()
 
     def metrics(self, stage: str, fingerprint: str, part: str) -> Metrics:
         """What a finished part holds."""
-        return Metrics.model_validate_json((self.folder(stage, fingerprint) / f"part-{part}.json").read_bytes())
+        return Metrics.model_validate_json((self.folder(stage, fingerprint) / mark_name(part)).read_bytes())
 
     def rows(
         self, stage: str, fingerprint: str, part: str, row: type[RowT], without: tuple[str, ...] = ()
@@ -89,13 +101,13 @@ class PartStore:
         with pq.ParquetFile(self.folder(stage, fingerprint) / f"part-{part}.parquet") as file:
             columns = [name for name in file.schema_arrow.names if name not in without]
             for group in range(file.num_row_groups):
-                for values in file.read_row_group(group, columns=columns).to_pylist():
+                for values in file.read_row_group(group, columns=columns, use_threads=False).to_pylist():
                     yield row.model_validate(values)
 
     def row(self, stage: str, fingerprint: str, part: str, row: type[RowT], position: int) -> RowT:
         """One row of a finished part, by its place in the part; no other row is read."""
         with pq.ParquetFile(self.folder(stage, fingerprint) / f"part-{part}.parquet") as file:
-            return row.model_validate(file.read_row_group(position).to_pylist()[0])
+            return row.model_validate(file.read_row_group(position, use_threads=False).to_pylist()[0])
 
     def commit(self, stage: str, fingerprint: str, part: str, row: type[Row], rows: Iterable[Row]) -> Metrics:
         """Write a part's rows, one Parquet row group each so that readers can stream, then its metrics.
@@ -143,6 +155,16 @@ class PartStore:
         """Keep what a fingerprint was made of beside its parts, so that a later run can say what changed."""
         content = json.dumps(ingredients, indent=1, sort_keys=True) + "\n"
         commit_bytes(self.folder(stage, fingerprint) / "stage.json", content.encode())
+
+
+def mark_name(part: str) -> str:
+    """The name of the file that marks a part as done."""
+    return f"part-{part}.json"
+
+
+def marked_part(name: str) -> str | None:
+    """The part that a file marks as done, by the file's name; None for any other file."""
+    return name[5:-5] if name.startswith("part-") and name.endswith(".json") else None
 
 
 def by_name(counter: Counter[str]) -> dict[str, int]:

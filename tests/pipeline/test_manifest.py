@@ -8,6 +8,8 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.manifest import read_manifest
+from schemas.rows import ManifestRow
+from tests.manifests import rows as rows_of
 
 
 def written(folder: Path, name: str, text: str) -> str:
@@ -15,16 +17,20 @@ def written(folder: Path, name: str, text: str) -> str:
     return str(folder / name)
 
 
+def read(path: str) -> list[ManifestRow]:
+    return rows_of(read_manifest(path)[0])
+
+
 def test_a_text_file_holds_a_path_or_url_a_line(tmp_path: Path) -> None:
-    rows, _ = read_manifest(written(tmp_path, "list.txt", "\ufeffa.mp4\n\n# a comment\nhttps://example.org/b.mp4\n"))
+    rows = read(written(tmp_path, "list.txt", "\ufeffa.mp4\n\n# a comment\nhttps://example.org/b.mp4\n"))
     assert [row.location for row in rows] == [str(tmp_path / "a.mp4"), "https://example.org/b.mp4"]
 
 
 def test_the_key_comes_from_what_the_manifest_says_not_from_where_it_lies(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-    one, _ = read_manifest(written(tmp_path / "one", "list.txt", "a.mp4"))
-    two, _ = read_manifest(written(tmp_path / "two", "list.txt", "a.mp4"))
+    one = read(written(tmp_path / "one", "list.txt", "a.mp4"))
+    two = read(written(tmp_path / "two", "list.txt", "a.mp4"))
     assert one[0].video == two[0].video
     assert one[0].url == two[0].url
     assert one[0].location != two[0].location
@@ -32,17 +38,15 @@ def test_the_key_comes_from_what_the_manifest_says_not_from_where_it_lies(tmp_pa
 
 def test_csv_columns_are_read_as_text(tmp_path: Path) -> None:
     text = "url,id,title,language,license,other\nv.mp4,0017,1984,en,CC0,x\n"
-    ((row,), _) = read_manifest(written(tmp_path, "list.csv", text))
+    (row,) = read(written(tmp_path, "list.csv", text))
     assert (row.source_id, row.title, row.language, row.license) == ("0017", "1984", "en", "CC0")
 
 
 def test_jsonl_and_parquet_say_the_same_as_csv(tmp_path: Path) -> None:
-    csv, _ = read_manifest(written(tmp_path, "l.csv", "url,id\nv.mp4,x\nw.mp4,\n"))
-    jsonl, _ = read_manifest(
-        written(tmp_path, "l.jsonl", '{"url": "v.mp4", "id": "x"}\n{"url": "w.mp4", "id": null}\n')
-    )
+    csv = read(written(tmp_path, "l.csv", "url,id\nv.mp4,x\nw.mp4,\n"))
+    jsonl = read(written(tmp_path, "l.jsonl", '{"url": "v.mp4", "id": "x"}\n{"url": "w.mp4", "id": null}\n'))
     pq.write_table(pa.table({"url": ["v.mp4", "w.mp4"], "id": ["x", None]}), tmp_path / "l.parquet")
-    parquet, _ = read_manifest(str(tmp_path / "l.parquet"))
+    parquet = read(str(tmp_path / "l.parquet"))
     assert csv == jsonl == parquet
 
 
@@ -50,14 +54,33 @@ def test_a_folder_is_read_in_order_with_the_subtitles_beside_the_media(tmp_path:
     (tmp_path / "sub").mkdir()
     for name in ("b.mp4", "b.vtt", "a.WEBM", "notes.txt", "sub/c.mkv"):
         (tmp_path / name).touch()
-    rows, _ = read_manifest(str(tmp_path))
+    rows = read(str(tmp_path))
     assert [row.source_id for row in rows] == ["a.WEBM", "b.mp4", "sub/c.mkv"]
     assert [row.subtitles for row in rows] == ["", "b.vtt", ""]
 
 
 def test_lines_that_repeat_an_id_are_counted(tmp_path: Path) -> None:
     rows, duplicates = read_manifest(written(tmp_path, "list.txt", "a.mp4\nb.mp4\na.mp4\n"))
-    assert (len(rows), duplicates) == (2, 1)
+    assert (rows["url"].to_pylist(), duplicates) == (["a.mp4", "b.mp4"], 1)
+
+
+def test_the_first_of_the_lines_that_share_an_id_counts(tmp_path: Path) -> None:
+    text = "url,id,title\nz.mp4,z,\na.mp4,x,first\nb.mp4,x,second\n"
+    assert [(row.url, row.title) for row in read(written(tmp_path, "list.csv", text))] == [
+        ("z.mp4", ""),
+        ("a.mp4", "first"),
+    ]
+
+
+def test_numbers_and_space_become_plain_text(tmp_path: Path) -> None:
+    (row,) = read(written(tmp_path, "list.jsonl", '{"url": " v.mp4\\t", "id": 17, "title": null}\n'))
+    assert (row.url, row.source_id, row.title) == ("v.mp4", "17", "")
+
+
+def test_a_column_of_lists_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "list.jsonl", '{"url": "v.mp4", "title": [1, 2]}\n')
+    with pytest.raises(UsageError, match=r"list\.jsonl: column `title` is no text"):
+        read_manifest(path)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +89,7 @@ def test_lines_that_repeat_an_id_are_counted(tmp_path: Path) -> None:
         ("empty.txt", "\n# nothing\n", "holds no paths or URLs"),
         ("list.csv", "path\nv.mp4\n", "no column `url`; it has: path"),
         ("list.csv", "url,title\n,x\n", "row 1: no url"),
+        ("list.csv", "url,title\nv.mp4,x\n  ,y\n,z\n", "list.csv, row 2: no url"),
         ("list.jsonl", '{"url": \n', "cannot be read"),
     ],
 )
