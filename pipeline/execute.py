@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig
+from pipeline.isolate import killers
 from pipeline.plan import part_rows
 from pipeline.registry import BY_NAME
+from pipeline.starts import started
 from pipeline.store import Metrics, PartStore
 from schemas.calibration import Calibration
-from schemas.row import Row
+from schemas.row import Row, RowError
 from stages.base import Context, Stage, StageSetupError, Video, passed_on
+
+UNSUSPICIOUS_STARTS = 2
+"""Starts of a part, none of which came to an end, before its videos are suspected (our choice): machines die."""
+
+MOST_STARTS = 6
+"""Starts after which the whole part is given up as failed (our choice)."""
 
 
 class ContractBroken(RuntimeError):
@@ -75,10 +83,27 @@ def run_part(job: Job, stage: Stage[Any, Any], part: str) -> Metrics:
         ContractBroken: The stage has a bug.
     """
     store, digest = job.store, job.digests[stage.name]
-    if part in store.done(stage.name, digest):
+    if store.is_done(stage.name, digest, part):
         return store.metrics(stage.name, digest, part)
-    rows = _in_order(stage, _videos(job, stage, part))
-    return store.commit(stage.name, digest, part, stage.row, rows)
+    with started(store.folder(stage.name, digest), part) as starts:
+        rows = _in_order(stage, _videos(job, stage, part), _ended(job, stage, part, starts))
+        return store.commit(stage.name, digest, part, stage.row, rows)
+
+
+def live_videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
+    """The videos of a part that no earlier stage ended."""
+    return (video for video in _videos(job, stage, part) if video.halted() is None)
+
+
+def _ended(job: Job, stage: Stage[Any, Any], part: str, starts: int) -> dict[str, RowError]:
+    """Videos that the stage must not touch, since they kill its worker, with the error of their row."""
+    if starts <= UNSUSPICIOUS_STARTS:
+        return {}
+    if starts <= MOST_STARTS:
+        return killers(job, stage.name, part)
+    message = f"workers died {MOST_STARTS} times over the part of this video, but over no video alone; report it"
+    error = RowError(stage=stage.name, code="worker_crashed", message=message, retryable=True)
+    return {video.key: error for video in live_videos(job, stage, part)}
 
 
 def _videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
@@ -96,7 +121,7 @@ def _videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
         yield Video(line, rows)
 
 
-def _in_order(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:
+def _in_order(stage: Stage[Any, Any], videos: Iterable[Video], killers: dict[str, RowError]) -> Iterator[Row]:
     """The stage's rows in the order of the videos, whatever order it works in; ended videos are passed on."""
     order: list[str] = []
     ready: dict[str, Row] = {}
@@ -105,6 +130,8 @@ def _in_order(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:
         for video in videos:
             order.append(video.key)
             ended = passed_on(stage, video)
+            if ended is None and video.key in killers:
+                ended = stage.row(video=video.key, error=killers[video.key])
             if ended is None:
                 yield video
             else:

@@ -15,17 +15,19 @@ from stages.base import Stage
 class InlineRunner:
     """Brings each part as far as it goes before the next one starts."""
 
+    overlaps = False
+
+    def __init__(self) -> None:
+        self._ready: dict[tuple[str, str], Stage[Any, Any]] = {}
+
     def rows(self, job: Job, stages: Sequence[str], parts: Sequence[str], on_done: OnDone) -> None:
         """See `Runner.rows`."""
         done = {name: job.store.done(name, job.digests[name]) for name in stages}
-        ready: dict[str, Stage[Any, Any]] = {}
         for part in parts:
             for name in stages:
                 if part in done[name]:
                     continue
-                if name not in ready:
-                    ready[name] = job.ready_stage(name)
-                run_part(job, ready[name], part)
+                run_part(job, self._stage(job, name), part)
                 on_done(name, part)
 
     def write(self, job: Job, groups: dict[str, tuple[str, ...]], on_done: OnDone) -> None:
@@ -34,3 +36,10 @@ class InlineRunner:
             if not done_mark(job, group).exists():
                 write_group(job, group, parts)
                 on_done(WRITE, group)
+
+    def _stage(self, job: Job, name: str) -> Stage[Any, Any]:
+        """Set up once for the whole run: models are loaded once, whatever waves there are."""
+        key = (name, job.digests[name])
+        if key not in self._ready:
+            self._ready[key] = job.ready_stage(name)
+        return self._ready[key]

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from pipeline.errors import RunFailed
 from pipeline.execute import Job, run_part
 from pipeline.groups import done_mark, write_group
-from pipeline.registry import WRITE
+from pipeline.metrics import StageMetrics
+from pipeline.pools import Pool, pools
+from pipeline.registry import STAGE_NAMES, WRITE
 from pipeline.runner import OnDone
-from schemas.config import Resources
+from pipeline.waves import media_seconds
 from schemas.sample import FormatError
 from stages.base import Stage, StageSetupError
-
-if TYPE_CHECKING:
-    import ray.data
 
 ATTEMPTS = 3
 """Datasets started over what is missing, as long as each brings something (our choice)."""
@@ -31,14 +30,17 @@ ATTEMPTS = 3
 Missing = dict[str, set[str]]
 """Ids of the parts or groups that are not done, by stage."""
 
-SETUP_ATTEMPTS = 3
-"""Workers of a stage that may fail in `setup` one after the other before the dataset ends."""
-
 CANNOT_START = "cannot start: "
 """Begins the problem that no further attempt would mend."""
 
+SETUP_ATTEMPTS = 3
+"""Workers of a stage that may die in their start one after the other before a Dataset ends."""
+
 POLL_SECONDS = 1.0
-"""How often the store is listed for progress."""
+"""Between two listings of the store for progress, at least."""
+
+POLL_SHARE = 0.05
+"""Share of the driver's time that listings take at most: large folders are listed less often."""
 
 
 class StageWorker:
@@ -52,6 +54,7 @@ class StageWorker:
         self._name = name
         self._stage: Stage[Any, Any] | None = None
         self._broken = ""
+        self._metrics = StageMetrics(name)
         try:
             self._stage = job.ready_stage(name)
         except StageSetupError as reason:
@@ -64,7 +67,9 @@ class StageWorker:
     def _attempt(self, part: str) -> str:
         assert self._stage is not None
         try:
-            run_part(self._job, self._stage, part)
+            with self._metrics.timed():
+                done = run_part(self._job, self._stage, part)
+            self._metrics.count(done, media_seconds(self._job, part))
         except Exception as reason:  # noqa: BLE001 - whatever it is, the driver tells it and tries again
             return f"{self._name}, part {part}: {type(reason).__name__}: {reason}"
         return ""
@@ -89,59 +94,80 @@ class GroupWriter:
         return {"part": [group], "problem": [problem]}
 
 
-@contextlib.contextmanager
-def ray_session(address: str) -> Iterator[None]:
-    """Join or start a Ray cluster; its log goes to its own files.
+@dataclass(frozen=True)
+class Step:
+    """A pool of workers: their class, and what it is made with."""
 
-    Raises:
-        RunFailed: No cluster answers at the address.
+    worker: type
+    arguments: dict[str, Any]
+    pool: Pool
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One Dataset: units that go through one pool of workers after the other.
+
+    Attributes:
+        units: Ids of parts or groups.
+        steps: What they go through, in order.
+        stall_seconds: Seconds without progress that end it.
     """
-    # Under `uv run`, Ray would start each worker with `uv run` in a copy of this folder, where no environment is.
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    # Ray's core logs to the terminal past Python; the setting itself is announced there too.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    with _stderr_held_back():
-        import ray
+
+    units: list[str]
+    steps: list[Step]
+    stall_seconds: float
+
+    def run(self) -> str:
+        """Bring every unit through; returns the last problem that a worker told, empty without one."""
         import ray.data
 
-        try:
-            ray.init(
-                address=address or None,
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                ignore_reinit_error=True,
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.actor_init_retry_on_errors = True
+        context.max_consecutive_actor_init_deaths = SETUP_ATTEMPTS
+        context.execution_no_progress_timeout_s = self.stall_seconds
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        rows = [{"part": unit, "problem": ""} for unit in self.units]
+        dataset: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
+        for step in self.steps:
+            dataset = dataset.map_batches(
+                step.worker,
+                fn_constructor_kwargs=step.arguments,
+                batch_size=1,
+                num_cpus=step.pool.cpus,
+                num_gpus=step.pool.gpus or None,
+                memory=step.pool.memory or None,
+                compute=step.pool.strategy(),
             )
-        except (ConnectionError, RuntimeError, ValueError) as reason:
-            raise RunFailed(f"no Ray cluster at {address!r}: {reason}") from reason
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.actor_init_retry_on_errors = True
-    context.max_consecutive_actor_init_deaths = SETUP_ATTEMPTS
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+        problem = ""
+        for row in dataset.iter_rows():
+            problem = row["problem"] or problem
+            if problem.startswith(CANNOT_START):
+                break
+        return problem
 
 
-@contextlib.contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    """Keep what a block writes to standard error, from any language, off the terminal."""
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(terminal, 2)
-        os.close(terminal)
+def _run(flow: Flow) -> str:
+    """Run a flow from here, or from inside the cluster when this is a client of it: Ray Data has no client mode."""
+    import ray
+    from ray.util.client import ray as client
+
+    if not client.is_connected():
+        return flow.run()
+    return str(ray.get(ray.remote(num_cpus=0)(Flow.run).remote(flow)))
 
 
 class RayRunner:
-    """Runs on the cluster of the session. While one part is transcribed, the next one is decoded."""
+    """Runs on the cluster of the session, one pool of workers per stage.
+
+    Args:
+        stages: All stages of the run; their pools have to fit the cluster together.
+    """
+
+    overlaps = True
+
+    def __init__(self, stages: Sequence[str] = STAGE_NAMES) -> None:
+        self._stages = tuple(stages)
 
     def rows(self, job: Job, stages: Sequence[str], parts: Sequence[str], on_done: OnDone) -> None:
         """See `Runner.rows`.
@@ -153,17 +179,13 @@ class RayRunner:
         def missing() -> Missing:
             return {name: set(parts) - job.store.done(name, job.digests[name]) for name in stages}
 
-        def start(to_do: Missing) -> ray.data.Dataset:
+        def flow(to_do: Missing) -> Flow:
+            waiting, sizes = set().union(*to_do.values()), self._pools(job)
             active = [name for name in stages if to_do[name]]
-            share = _share([job.config.stage(name).resources for name in active])
-            waiting = set().union(*to_do.values())
-            dataset = _dataset([part for part in parts if part in waiting])
-            for name in active:
-                resources = job.config.stage(name).resources
-                dataset = _through(dataset, StageWorker, {"job": job, "name": name}, resources, share)
-            return dataset
+            steps = [Step(StageWorker, {"job": job, "name": name}, sizes[name]) for name in active]
+            return Flow([part for part in parts if part in waiting], steps, job.config.runner.stall_seconds)
 
-        _until_done(start, missing, on_done)
+        _until_done(flow, missing, on_done)
 
     def write(self, job: Job, groups: dict[str, tuple[str, ...]], on_done: OnDone) -> None:
         """See `Runner.write`.
@@ -175,34 +197,38 @@ class RayRunner:
         def missing() -> Missing:
             return {WRITE: {group for group in groups if not done_mark(job, group).exists()}}
 
-        def start(to_do: Missing) -> ray.data.Dataset:
-            dataset = _dataset(sorted(to_do[WRITE]))
-            return _through(dataset, GroupWriter, {"job": job, "groups": groups}, job.config.write.resources, 1.0)
+        def flow(to_do: Missing) -> Flow:
+            step = Step(GroupWriter, {"job": job, "groups": groups}, self._pools(job)[WRITE])
+            return Flow(sorted(to_do[WRITE]), [step], job.config.runner.stall_seconds)
 
-        _until_done(start, missing, on_done)
+        _until_done(flow, missing, on_done)
+
+    def _pools(self, job: Job) -> dict[str, Pool]:
+        """Sized anew for each Dataset, since nodes come and go."""
+        import ray
+
+        return pools(job.config, self._stages, ray.cluster_resources())
 
 
-def _until_done(start: Callable[[Missing], ray.data.Dataset], missing: Callable[[], Missing], on_done: OnDone) -> None:
-    """Run a dataset over what is missing; when it raises but brought something, run another over the rest."""
+def _until_done(flow: Callable[[Missing], Flow], missing: Callable[[], Missing], on_done: OnDone) -> None:
+    """Run a flow over what is missing; when it fails or leaves something, run another over the rest."""
     import ray.exceptions
 
     to_do = missing()
     attempts = 0
     while any(to_do.values()):
-        failure = "workers ended without a word"
         with _progress(missing, to_do, on_done):
             try:
-                for row in start(to_do).iter_rows():
-                    failure = row["problem"] or failure
-                    if failure.startswith(CANNOT_START):
-                        raise RunFailed(failure.removeprefix(CANNOT_START))
+                problem = _run(flow(to_do)) or "workers ended without a word"
             except (ray.exceptions.RayError, RuntimeError, ValueError) as reason:
-                failure = _innermost(reason)
+                problem = _innermost(reason)
+        if problem.startswith(CANNOT_START):
+            raise RunFailed(problem.removeprefix(CANNOT_START))
         before, to_do = to_do, missing()
         attempts = 0 if sum(map(len, to_do.values())) < sum(map(len, before.values())) else attempts + 1
         if any(to_do.values()) and attempts >= ATTEMPTS:
             waiting = ", ".join(f"{name}: {len(units)} parts" for name, units in to_do.items() if units)
-            raise RunFailed(f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {failure}")
+            raise RunFailed(f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem}")
 
 
 @contextlib.contextmanager
@@ -219,8 +245,11 @@ def _progress(missing: Callable[[], Missing], to_do: Missing, on_done: OnDone) -
                 on_done(name, unit)
 
     def watch() -> None:
-        while not over.wait(POLL_SECONDS):
+        pause = POLL_SECONDS
+        while not over.wait(pause):
+            began = time.monotonic()
             look()
+            pause = max(POLL_SECONDS, (time.monotonic() - began) / POLL_SHARE)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -230,48 +259,6 @@ def _progress(missing: Callable[[], Missing], to_do: Missing, on_done: OnDone) -
         over.set()
         watcher.join()
         look()
-
-
-def _dataset(units: Sequence[str]) -> ray.data.Dataset:
-    import ray.data
-
-    rows = [{"part": unit, "problem": ""} for unit in units]
-    return ray.data.from_items(rows, override_num_blocks=max(1, len(units)))
-
-
-def _through(
-    dataset: ray.data.Dataset, worker: type, arguments: dict[str, Any], resources: Resources, share: float
-) -> ray.data.Dataset:
-    from ray.data import ActorPoolStrategy
-
-    return dataset.map_batches(
-        worker,
-        fn_constructor_kwargs=arguments,
-        batch_size=1,
-        num_cpus=resources.cpus * share,
-        num_gpus=resources.gpus or None,
-        compute=ActorPoolStrategy(
-            min_size=resources.min_workers, max_size=resources.max_workers or _fitting(resources, share)
-        ),
-    )
-
-
-def _share(wanted: Sequence[Resources]) -> float:
-    """By how much CPU requests shrink so that one pool per stage fits the cluster: Ray would wait for ever."""
-    import ray
-
-    demand = sum(resources.cpus * resources.min_workers for resources in wanted)
-    return min(1.0, ray.cluster_resources().get("CPU", 1.0) / demand) if demand else 1.0
-
-
-def _fitting(resources: Resources, share: float) -> int:
-    """How many workers of a stage the cluster could hold, were they alone on it."""
-    import ray
-
-    cluster = ray.cluster_resources()
-    by_cpu = cluster.get("CPU", 1.0) / (resources.cpus * share) if share == 1.0 else resources.min_workers
-    by_gpu = cluster.get("GPU", 0.0) / resources.gpus if resources.gpus else by_cpu
-    return max(resources.min_workers, int(min(by_cpu, by_gpu)))
 
 
 def _innermost(reason: BaseException) -> str:

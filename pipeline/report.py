@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.errors import RunFailed
-from pipeline.run import Situation
+from pipeline.situation import Situation
 from schemas.row import Row
 from schemas.rows import DocumentsRow, MediaRow, ScoresRow
 

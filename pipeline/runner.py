@@ -12,7 +12,13 @@ OnDone = Callable[[str, str], None]
 
 
 class Runner(Protocol):
-    """Where stages run. Whatever runs them, the bytes are the same."""
+    """Where stages run. Whatever runs them, the bytes are the same.
+
+    Attributes:
+        overlaps: Whether its methods may be called from several threads, so that work goes on beside other work.
+    """
+
+    overlaps: bool
 
     def rows(self, job: Job, stages: Sequence[str], parts: Sequence[str], on_done: OnDone) -> None:
         """Bring parts through row stages, named in the pipeline's order; what is done already is left alone."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -11,12 +14,36 @@ from rich.table import Table
 
 from pipeline.funnel import funnel
 from pipeline.plan import Plan
+from pipeline.progress import Advance, Tail
 from pipeline.registry import WRITE
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
 
-LINES_PER_STAGE = 10
-"""Lines of progress per stage where there is no terminal to draw bars on."""
+LINE_SECONDS = 60.0
+"""Between two lines of progress where there is no terminal to draw bars on."""
+
+
+@dataclass
+class _Going:
+    """How far one stage is."""
+
+    units: int
+    done: int = 0
+    videos: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+    def add(self, done: Advance) -> None:
+        self.done += 1
+        self.videos += done.videos
+        self.failed += done.failed
+        self.seconds += done.seconds
+
+    def rest(self, seconds: float) -> str:
+        """Videos, speed and failures, for a person; the run has taken so many seconds."""
+        parts = [_count(self.videos, "video")] if self.videos else []
+        parts += [f"{self.seconds / seconds:.1f} media h/h"] if self.seconds and seconds >= 1.0 else []
+        return ", ".join([*parts, f"{self.failed} failed"] if self.failed else parts)
 
 
 class TerminalListener:
@@ -25,10 +52,12 @@ class TerminalListener:
     def __init__(self, console: Console, selected: frozenset[str]) -> None:
         self._console = console
         self._selected = selected
-        self._units: dict[str, int] = {}
-        self._done = Counter[str]()
+        self._going: dict[str, _Going] = {}
         self._bars: dict[str, TaskID] = {}
         self._progress: Progress | None = None
+        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._lock = threading.Lock()
 
     def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, runner: str) -> None:
         """Say what there is, what is to be done, and why it is to be done again."""
@@ -46,22 +75,31 @@ class TerminalListener:
             why = f"  ({one.why})" if one.why else ""
             units = _count(one.units, "group" if one.stage == WRITE else "part")
             say(f"  {one.stage:<10} {one.to_do} of {units}{why}", highlight=False, markup=False)
-            self._units[one.stage] = one.to_do
+            self._going[one.stage] = _Going(one.to_do)
+
+    def started(self, logs: str) -> None:
+        """Say where the runner's logs are, and begin to show progress."""
+        if logs:
+            self._console.print(f"Ray's logs: {logs}", highlight=False, markup=False)
+        self._began = time.monotonic()
+        if not self._going:
+            return
         if self._console.is_terminal:
             self._start_bars()
+        else:
+            threading.Thread(target=self._lines, daemon=True).start()
 
-    def advanced(self, stage: str, unit: str) -> None:
-        """Move a stage's bar, or print a line now and then."""
-        del unit
-        self._done[stage] += 1
-        if self._progress is not None:
-            self._progress.update(self._bars[stage], completed=self._done[stage])
-            return
-        done, units = self._done[stage], self._units[stage]
-        if done == units or done * LINES_PER_STAGE // units > (done - 1) * LINES_PER_STAGE // units:
-            self._console.print(f"{stage}: {done} of {units}", highlight=False)
+    def advanced(self, done: Advance) -> None:
+        """Move a stage's bar; off a terminal, say that the stage is done."""
+        with self._lock:
+            going = self._going[done.stage]
+            going.add(done)
+            if self._progress is not None:
+                self._progress.update(self._bars[done.stage], completed=going.done, rest=going.rest(self._elapsed()))
+            elif going.done == going.units:
+                self._line(done.stage)
 
-    def finished(self, after: Sequence[StageStatus], calibration: Calibration | None) -> None:
+    def finished(self, after: Sequence[StageStatus], calibration: Calibration | None, tail: Tail | None) -> None:
         """Print the funnel and what a person should know about it."""
         self.stop()
         say = self._console.print
@@ -74,22 +112,49 @@ class TerminalListener:
             say("warnings: " + ", ".join(f"{code} {n}" for code, n in sorted(warnings.items())), highlight=False)
         if calibration is not None and calibration.samples < ENOUGH:
             say(f"the threshold rests on {calibration.samples} null scores only; set filter.threshold instead")
+        if tail is not None:
+            videos = ", ".join(f"{name} ({_clock(seconds)})" for name, seconds in tail.videos)
+            say(
+                f"tail: the last 5 % of the work took {_clock(tail.seconds)} of {_clock(tail.of)}; in it: {videos}",
+                highlight=False,
+                markup=False,
+            )
 
     def stop(self) -> None:
         """End the bars, also when the run fails."""
+        self._over.set()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
     def _start_bars(self) -> None:
-        columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[rest]}"),
+        )
         self._progress = Progress(*columns, console=self._console)
-        self._bars = {stage: self._progress.add_task(stage, total=units) for stage, units in self._units.items()}
+        self._bars = {stage: self._progress.add_task(stage, total=g.units, rest="") for stage, g in self._going.items()}
         self._progress.start()
 
+    def _lines(self) -> None:
+        """A line a minute per stage that is under way."""
+        while not self._over.wait(LINE_SECONDS):
+            with self._lock:
+                for stage, going in self._going.items():
+                    if 0 < going.done < going.units:
+                        self._line(stage)
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    def _line(self, stage: str) -> None:
+        going = self._going[stage]
+        rest = going.rest(self._elapsed())
+        said = f"{stage}: {going.done} of {going.units}{', ' + rest if rest else ''}"
+        self._console.print(said, highlight=False, markup=False)
 
 
 def funnel_table(stages: Sequence[StageStatus]) -> Table:
@@ -111,3 +176,14 @@ def status_table(stages: Sequence[StageStatus]) -> Table:
         dropped = ", ".join(f"{k.removeprefix(here)} {n}" for k, n in one.dropped.items() if k.startswith(here))
         table.add_row(one.stage, str(one.done), str(one.to_do), failed, dropped, one.why)
     return table
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _clock(seconds: float) -> str:
+    """A length of time as people write it, e.g. 1:02:11."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

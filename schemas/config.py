@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Operational:
@@ -21,26 +21,51 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+Auto = Literal["auto"]
+
+
 class Resources(Section):
     """What one worker of a stage takes, and how many workers there may be (the `ray` runner only).
 
     Attributes:
-        cpus: Logical CPUs per worker.
-        gpus: GPUs per worker; a fraction lets several workers share one.
+        cpus: Logical CPUs per worker; less where the cluster has fewer than one worker of every stage needs.
+        gpus: GPUs per worker; a fraction lets several workers share one. ``auto`` is half a GPU for stages with a
+            model where the cluster has GPUs, so that one of each shares a GPU; none elsewhere (our choice).
+        memory: Bytes that Ray sets aside per worker; 0 sets nothing aside.
         min_workers: Workers kept while there is work.
-        max_workers: Upper bound; 0 stands for as many as the cluster's CPUs and GPUs allow.
+        max_workers: Upper bound; 0 stands for as many as the cluster's CPUs and GPUs hold.
+        parts_at_once: Parts that a worker has in hand: with 2, the next one is read and decoded, and the last one
+            written, while the model works on another.
+        tasks_in_flight: Parts that are sent to a worker before it asks for them, those in hand included; 0 stands for
+            twice `parts_at_once`, the least with which Ray lets a pool grow.
     """
 
     cpus: Annotated[float, Field(gt=0)] = 1.0
-    gpus: Annotated[float, Field(ge=0)] = 0.0
+    gpus: Auto | Annotated[float, Field(ge=0)] = "auto"
+    memory: Annotated[int, Field(ge=0)] = 0
     min_workers: Annotated[int, Field(ge=1)] = 1
     max_workers: Annotated[int, Field(ge=0)] = 0
+    parts_at_once: Annotated[int, Field(ge=1)] = 1
+    tasks_in_flight: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _pool(self) -> Self:
+        if 0 < self.max_workers < self.min_workers:
+            raise ValueError(f"max_workers ({self.max_workers}) is under min_workers ({self.min_workers})")
+        if 0 < self.tasks_in_flight < self.parts_at_once:
+            raise ValueError(f"tasks_in_flight ({self.tasks_in_flight}) is under parts_at_once ({self.parts_at_once})")
+        return self
 
 
 class StageConfig(Section):
     """Base of a stage's config section."""
 
     resources: Annotated[Resources, OPERATIONAL] = Resources()
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether the stage has a model that works on a GPU where there is one."""
+        return False
 
     def identity(self) -> dict[str, Any]:
         """The fields that change the stage's output, as JSON-able values: what the fingerprint hashes."""
@@ -60,11 +85,17 @@ class RunnerConfig(Section):
             there are more than `auto_inline_parts` parts to do, otherwise `inline`.
         address: Ray address, e.g. ``ray://head:10001`` or ``auto``; empty starts a local Ray.
         auto_inline_parts: Up to so many parts, `auto` stays inline: Ray's start takes longer than they do (our choice).
+        max_failed_share: Share of failed videos, 0 to 1, over which a run ends with exit code 1 and publishes nothing
+            (our choice).
+        stall_seconds: Seconds without a finished part after which Ray's work is ended and begun again over what is
+            missing; must be above what the slowest part takes (our choice; Ray's own is 1,800).
     """
 
     kind: Literal["auto", "inline", "ray"] = "auto"
     address: str = ""
     auto_inline_parts: Annotated[int, Field(ge=0)] = 8
+    max_failed_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    stall_seconds: Annotated[float, Field(gt=0.0)] = 7200.0
 
 
 class PartsConfig(Section):

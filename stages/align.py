@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from schemas.config import StageConfig
+from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, Sentence, TranscriptRow
 from stages.base import Input, Stage, Video
@@ -39,6 +39,7 @@ class AlignConfig(StageConfig):
     min_words: Annotated[int, Field(ge=1)] = 3
     window: Annotated[float, Field(ge=0)] = 10.0
     null_per_frame: Annotated[int, Field(ge=0)] = 16
+    resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
 
 class Align(Stage[AlignConfig, AlignedRow]):

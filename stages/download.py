@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 import stages.probe
-from schemas.config import OPERATIONAL, StageConfig
+from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
@@ -68,6 +68,7 @@ class DownloadConfig(StageConfig):
     per_host: Annotated[int, Field(ge=1), OPERATIONAL] = 2
     probe_seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 60.0
     probe_memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 2**30
+    resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
 
 class Download(Stage[DownloadConfig, MediaRow]):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from schemas.config import StageConfig
+from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Dropped
 from schemas.rows import (
     AlignedRow,
@@ -59,6 +59,7 @@ class FilterConfig(StageConfig):
     max_images: Annotated[int, Field(ge=1, le=1000)] = 30
     max_silence: Annotated[float, Field(gt=0)] = 30.0
     topic_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
+    resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
 
 class Filter(Stage[FilterConfig, DocumentsRow]):

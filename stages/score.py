@@ -39,6 +39,10 @@ class ScoreConfig(StageConfig):
     threads: Annotated[int, Field(ge=1)] = 2
     batch: Annotated[int, Field(ge=1)] = 32
 
+    @property
+    def uses_gpu(self) -> bool:
+        return self.device != "cpu"
+
 
 class Score(Stage[ScoreConfig, ScoresRow]):
     """Encodes a video's frames and sentences once, and compares them where `align` says so."""

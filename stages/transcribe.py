@@ -67,6 +67,10 @@ class TranscribeConfig(StageConfig):
     seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 1800.0
     memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 1024**3
 
+    @property
+    def uses_gpu(self) -> bool:
+        return self.device != "cpu"
+
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """Decodes a video's first sound track and has a Whisper model write down what is said.

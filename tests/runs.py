@@ -13,7 +13,9 @@ from typing import Any
 
 from pipeline.config import RunConfig, load_config
 from pipeline.plan import Plan
-from pipeline.run import Selection, Situation, run, select, survey
+from pipeline.progress import Advance, Tail
+from pipeline.run import Selection, run, select
+from pipeline.situation import Situation, survey
 from pipeline.status import StageStatus
 from schemas.calibration import Calibration
 from schemas.row import Row
@@ -35,6 +37,9 @@ class Recorder:
     why: dict[str, str] = field(default_factory=dict)
     done: list[tuple[str, str]] = field(default_factory=list)
     new_parts: int = 0
+    logs: str = ""
+    seconds: float = 0.0
+    tail: Tail | None = None
     duplicates: int = 0
 
     def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, runner: str) -> None:
@@ -44,11 +49,15 @@ class Recorder:
         self.new_parts = plan.new_parts
         self.duplicates = duplicates
 
-    def advanced(self, stage: str, unit: str) -> None:
-        self.done.append((stage, unit))
+    def started(self, logs: str) -> None:
+        self.logs = logs
 
-    def finished(self, after: Sequence[StageStatus], calibration: Calibration | None) -> None:
-        pass
+    def advanced(self, done: Advance) -> None:
+        self.done.append((done.stage, done.unit))
+        self.seconds += done.seconds
+
+    def finished(self, after: Sequence[StageStatus], calibration: Calibration | None, tail: Tail | None) -> None:
+        self.tail = tail
 
     @property
     def ran(self) -> set[str]:
@@ -107,9 +116,12 @@ class Finished:
 
 
 def content_of(folder: str | Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by path; media are links and the plan names the machine's folders."""
+    """SHA-256 of every file below a folder, by path.
+
+    Left out are media, which are links, the plan, which names the machine's folders, and tallies, which have times.
+    """
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
-    kept = [file for file in files if not {"media", "plan"} & set(file.relative_to(folder).parts)]
+    kept = [file for file in files if not {"media", "plan", "tallies"} & set(file.relative_to(folder).parts)]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
 
 

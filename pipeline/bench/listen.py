@@ -17,7 +17,9 @@ from pipeline.bench.report import RealLag
 from pipeline.config import RunConfig
 from pipeline.errors import RunFailed
 from pipeline.plan import part_rows
-from pipeline.run import Selection, run, survey
+from pipeline.progress import Advance
+from pipeline.run import Selection, run
+from pipeline.situation import survey
 from schemas.row import Row, to_milliseconds
 from schemas.rows import FramesRow, ManifestRow, TranscriptRow, Word
 
@@ -112,10 +114,13 @@ class _Silent:
     def planned(self, before: object, plan: object, duplicates: int, runner: str) -> None:
         """Nothing."""
 
-    def advanced(self, stage: str, unit: str) -> None:
+    def started(self, logs: str) -> None:
+        pass
+
+    def advanced(self, done: Advance) -> None:
         """Nothing."""
 
-    def finished(self, after: object, calibration: object) -> None:
+    def finished(self, after: object, calibration: object, tail: object) -> None:
         """Nothing."""
 
 

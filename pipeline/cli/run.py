@@ -17,6 +17,9 @@ def run_command(
         str | None, typer.Option("--from", help="Bring this stage and those behind it up to date.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Do again what failed in a way that may pass, e.g. a server was silent.")
+    ] = False,
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. ray://head:10001.")] = None,
@@ -30,7 +33,7 @@ def run_command(
     changes += [f"runner.kind={runner}"] if runner else []
     changes += [f"runner.address={address}"] if address else []
     loaded = load_config(config, changes)
-    selection = select(only or [], start, force=force)
+    selection = select(only or [], start, force=force, retry=retry)
     listener = TerminalListener(terminal(), selection.stages)
     try:
         run(loaded, selection, listener)
@@ -49,7 +52,7 @@ def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     import json
 
     from pipeline.config import load_config
-    from pipeline.run import survey
+    from pipeline.situation import survey
     from pipeline.terminal import status_table
 
     stages = survey(load_config(config, overrides or [])).status()
@@ -63,7 +66,7 @@ def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     """Show a run's alignment: lags, shifts, scores against the null, pairs per minute."""
     from pipeline.config import load_config
     from pipeline.report import alignment_report, print_report
-    from pipeline.run import survey
+    from pipeline.situation import survey
 
     report = alignment_report(survey(load_config(config, overrides or [])))
     if as_json:

@@ -13,6 +13,7 @@ from schemas.config import PartsConfig, StageConfig
 from schemas.row import Row, RowError
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
+from tests.manifests import table
 
 COUNT = 5
 
@@ -76,7 +77,7 @@ class PartOfFive:
         config = RunConfig(manifest="-", work=str(work), output="-", parts=PartsConfig(videos=COUNT))
         self.job = Job(config, None, self.digests, {})
         rows = [ManifestRow(video=key, url=f"/{n}.mp4", source_id=str(n)) for n, key in enumerate(self.keys)]
-        (self.part,) = make_plan(rows, self.job.store.plan, config.parts, seed=0).parts
+        (self.part,) = make_plan(table(rows), self.job.store.plan, config.parts, seed=0).parts
         from pipeline.plan import part_rows
 
         self.order = [row.video for row in part_rows(self.job.store.plan, self.part)]

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import RunFailed
 from pipeline.report import EDGES, alignment_report
-from pipeline.run import survey
+from pipeline.situation import survey
 from tests.pipeline.test_cli import DEMO, folders, storyloom
 from tests.runs import Finished, demo_config
 

@@ -11,8 +11,10 @@ import pytest
 from pipeline.errors import RunFailed, UsageError
 from pipeline.funnel import funnel
 from pipeline.registry import ROW_STAGES
-from pipeline.run import run, select, survey
+from pipeline.run import run, select
+from pipeline.situation import survey
 from schemas.rows import DocumentsRow, TranscriptRow
+from tests.http_server import serving
 from tests.runs import EVERYTHING, ROOT, TRUTH, Finished, Recorder, clip, content_of, demo_config, run_quietly
 
 
@@ -239,3 +241,23 @@ def test_a_manifest_that_grew_runs_only_the_new_videos(tmp_path: Path) -> None:
     recorder = run_quietly(config, short)
     assert (recorder.new_parts, recorder.duplicates, len(recorder.done)) == (1, 1, 2)
     assert set(Finished(config).rows("sample")) == {"a.mp4", "b.mp4"}
+
+
+def test_retry_does_again_what_may_pass_and_leaves_the_rest_alone(tmp_path: Path) -> None:
+    with serving(clip(tmp_path / "a.mp4", 0, 5).read_bytes()) as server:
+        (tmp_path / "list.txt").write_text(f"a.mp4\nnot_there.mp4\n{server.url('error_once.mp4')}\n")
+        config = demo_config(
+            tmp_path,
+            f"manifest={tmp_path / 'list.txt'}",
+            "parts.videos=1",
+            "download.attempts=1",
+            "download.allow_private_addresses=true",
+            "runner.max_failed_share=1.0",
+        )
+        stages = ["download", "sample"]
+        run_quietly(config, select(stages, None, force=False))
+        failed = {url: row.error.code for url, row in Finished(config).rows("sample").items() if row.error}
+        assert failed == {"not_there.mp4": "not_found", server.url("error_once.mp4"): "server_error"}
+        recorder = run_quietly(config, select(stages, None, force=False, retry=True))
+        assert [stage for stage, _ in recorder.done] == stages
+        assert {url for url, row in Finished(config).rows("sample").items() if row.error} == {"not_there.mp4"}

@@ -7,7 +7,8 @@ import pytest
 from pipeline.errors import RunFailed
 from pipeline.inline import InlineRunner
 from pipeline.registry import ROW_STAGES
-from pipeline.run import run, select, survey
+from pipeline.run import run, select
+from pipeline.situation import survey
 from schemas.config import RunnerConfig
 from tests.runs import EVERYTHING, Finished, Recorder, clip, content_of, demo_config, run_quietly
 

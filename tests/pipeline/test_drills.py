@@ -1,0 +1,204 @@
+"""What clusters do to a run, done to it on purpose: nothing is lost, doubled or left behind, and no byte differs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.registry import STAGE_NAMES
+from schemas.rows import FramesRow
+from stages.atomic import TEMPORARY_SUFFIX
+from tests.runs import ROOT, Finished, clip, content_of, demo_config, run_quietly
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+
+FAULTS = ROOT / "tests" / "drills"
+CLIPS = 6
+SETTINGS = ["parts.videos=2", "parts.group=2", "filter.threshold=0.0", "filter.min_words=1"]
+"""Three parts in two groups and two waves; no calibration, so that a clip stands for itself."""
+
+PATIENCE = 600.0
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for number in range(CLIPS):
+        clip(folder / f"{number}.mp4", 8.0 * number, 7.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    config = demo_config(tmp_path_factory.mktemp("undisturbed"), f"manifest={clips}", *SETTINGS, "runner.kind=inline")
+    run_quietly(config)
+    return Finished(config)
+
+
+@contextmanager
+def cluster(nodes: int, **environment: str) -> Iterator[Any]:
+    """A Ray cluster of some nodes on this machine, whose processes have these variables in their environment."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    before = dict(os.environ)
+    os.environ.update({"PYTHONPATH": f"{FAULTS}:{ROOT}", "RAY_BACKEND_LOG_LEVEL": "fatal", **environment})
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "include_dashboard": False})
+    try:
+        for _ in range(nodes - 1):
+            found.add_node(num_cpus=3)
+        yield found
+    finally:
+        ray.shutdown()
+        found.shutdown()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class Run:
+    """`storyloom run` in a process of its own, as a user starts it."""
+
+    def __init__(self, folder: Path, clips: Path, *options: str, address: str = "", runner: str = "ray") -> None:
+        self.config = demo_config(folder, f"manifest={clips}", *SETTINGS)
+        places = [f"{name}={getattr(self.config, name)}" for name in ("manifest", "work", "output")]
+        overrides = [part for setting in [*places, *SETTINGS, *options] for part in ("--set", setting)]
+        command = [sys.executable, "-m", "pipeline.cli", "run", str(ROOT / "configs" / "demo.yaml"), *overrides]
+        command += ["--runner", runner, *(["--address", address] if address else [])]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+
+    def ended(self) -> tuple[int, str]:
+        """Exit code and everything that was printed."""
+        said, _ = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, said
+
+    def wait_for(self, stage: str, parts: int) -> None:
+        """Until a stage has finished so many parts."""
+        until = time.monotonic() + PATIENCE
+        while len(list(Path(self.config.work).glob(f"{stage}/*/part-*.json"))) < parts:
+            assert self.process.poll() is None, self.process.communicate()[0]
+            assert time.monotonic() < until, f"{stage} did not finish {parts} parts"
+            time.sleep(0.05)
+
+
+def assert_like(config: Any, undisturbed: Finished) -> None:
+    """The same bytes as an undisturbed run, and nothing else."""
+    expected, found = content_of(undisturbed.config.output), content_of(config.output)
+    assert found == expected
+    expected, found = content_of(undisturbed.config.work), content_of(config.work)
+    assert {name: digest for name, digest in found.items() if "tallies/" not in name} == {
+        name: digest for name, digest in expected.items() if "tallies/" not in name
+    }
+    assert leftovers(config) == []
+
+
+def leftovers(config: Any) -> list[str]:
+    files = [file for folder in (config.work, config.output) for file in Path(folder).rglob("*")]
+    return sorted(str(file) for file in files if TEMPORARY_SUFFIX in file.name or ".start-" in file.name)
+
+
+def test_a_worker_of_every_stage_is_killed(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    with cluster(2, DRILL_KILL=str(killed)) as nodes:
+        run = Run(tmp_path, clips, address=nodes.address)
+        code, said = run.ended()
+    assert code == 0, said
+    assert {mark.name for mark in killed.iterdir()} == set(STAGE_NAMES)
+    assert_like(run.config, undisturbed)
+
+
+def test_a_node_is_removed_in_the_middle(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+    with cluster(1) as nodes:
+        lost = nodes.add_node(num_cpus=6)
+        run = Run(tmp_path, clips, address=nodes.address)
+        run.wait_for("download", 2)
+        nodes.remove_node(lost, allow_graceful=False)
+        code, said = run.ended()
+    assert code == 0, said
+    assert_like(run.config, undisturbed)
+
+
+def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+    with cluster(2) as nodes:
+        first = Run(tmp_path, clips, address=nodes.address)
+        first.wait_for("sample", 1)
+        os.killpg(first.process.pid, signal.SIGKILL)
+        first.process.wait()
+        second = Run(tmp_path, clips, address=nodes.address)
+        code, said = second.ended()
+    assert code == 0, said
+    assert "sample     3 of 3" not in said
+    assert_like(second.config, undisturbed)
+
+
+def test_two_drivers_work_on_one_folder_at_once(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+    with cluster(2) as nodes:
+        runs = [Run(tmp_path, clips, address=nodes.address) for _ in range(2)]
+        ends = [run.ended() for run in runs]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert_like(runs[0].config, undisturbed)
+
+
+def test_a_video_that_kills_its_worker_fails_alone(clips: Path, tmp_path: Path) -> None:
+    with cluster(1, DRILL_CRASH="3.mp4") as nodes:
+        run = Run(tmp_path, clips, address=nodes.address)
+        code, said = run.ended()
+    assert code == 0, said
+    assert "sample.worker_crashed 1" in said
+    rows = Finished(run.config).rows("sample")
+    killer = rows.pop("3.mp4")
+    assert killer.error is not None
+    assert (killer.error.code, "SIGSEGV" in killer.error.message) == ("worker_crashed", True)
+    assert all(isinstance(row, FramesRow) and row.live and row.frames for row in rows.values())
+    assert leftovers(run.config) == []
+
+
+def test_a_full_disk_ends_the_run_with_its_reason_and_space_mends_it(
+    clips: Path, tmp_path: Path, undisturbed: Finished
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    try:
+        with cluster(1) as nodes:
+            full = Run(disk, clips, address=nodes.address)
+            code, said = full.ended()
+            assert code == 1, said
+            assert "No space left on device" in said
+            assert "parts are missing" in said
+            subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+            mended = Run(disk, clips, address=nodes.address)
+            code, said = mended.ended()
+        assert code == 0, said
+        assert_like(mended.config, undisturbed)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_work_folder_that_cannot_be_written_is_named_before_anything_starts(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("a file where the folder should be")
+    code, said = Run(tmp_path, clips).ended()
+    assert code == 2
+    assert f"the work folder {tmp_path / 'work'} cannot be written" in said
+    assert (tmp_path / "work").read_text() == "a file where the folder should be"
+
+
+def test_most_videos_failing_is_no_quiet_success(clips: Path, tmp_path: Path) -> None:
+    names = "\n".join(str(file) for file in [clips / "0.mp4", clips / "gone-1.mp4", clips / "gone-2.mp4"])
+    (tmp_path / "list.txt").write_text(names)
+    run = Run(tmp_path, tmp_path / "list.txt", runner="inline")
+    code, said = run.ended()
+    assert code == 1
+    assert "2 of 3 videos failed" in said
+    assert "download.not_found 2" in said
+    assert not Path(run.config.output).exists()
