@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 
@@ -46,10 +47,25 @@ def sample_bytes(key: str, document: bytes, jpegs: Sequence[bytes]) -> bytes:
     return b"".join([member(f"{key}.json", document), *images])
 
 
+def document_bytes(members: bytes) -> bytes:
+    """The content of a sample's first member, `KEY.json`: the inverse of `sample_bytes` for the document.
+
+    Raises:
+        tarfile.HeaderError: The bytes do not begin with a tar header.
+    """
+    header = tarfile.TarInfo.frombuf(members[: tarfile.BLOCKSIZE], "ascii", "strict")
+    return members[tarfile.BLOCKSIZE : tarfile.BLOCKSIZE + header.size]
+
+
 def trailer(size: int) -> bytes:
     """What ends a shard whose members take `size` bytes: two zero blocks, and zeros up to a multiple of 10,240."""
     end = 2 * tarfile.BLOCKSIZE
     return bytes(end + -(size + end) % tarfile.RECORDSIZE)
+
+
+def read_index(path: Path) -> list[int]:
+    """Where each sample of a shard starts, and last where the last one's padded data ends: see `index_bytes`."""
+    return [int(offset) for offset in np.fromfile(path, dtype=INDEX_TYPE)]
 
 
 def index_bytes(sizes: Sequence[int]) -> bytes:

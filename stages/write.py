@@ -1,10 +1,9 @@
-"""Documents into shards: shuffled inside a group of parts, cut into files of near-equal size."""
+"""Documents into shards: shuffled inside a group of parts, cut into files of the target size and a rest."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,18 +13,19 @@ from typing import IO, Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from schemas.config import StageConfig
-from schemas.row import Model, Seconds, to_milliseconds
 from schemas.rows import Document, DocumentsRow, ManifestRow
 from schemas.sample import FormatError
 from stages.atomic import replacing, write_atomically
-from stages.document import count_words, to_sample
+from stages.document import to_sample
 from stages.shard import index_bytes, sample_bytes, trailer
+from stages.tally import Tally
 
-WRITE_VERSION = 1
+WRITE_VERSION = 2
 """Raised whenever a change of the code changes the output."""
 
 Split = Literal["train", "val"]
-Count = Annotated[int, Field(ge=0)]
+
+SPLITS: tuple[Split, ...] = ("train", "val")
 
 VideoDocuments = tuple[ManifestRow, DocumentsRow, Callable[[], list[bytes]]]
 """A video, what `filter` decided, and how to load the JPEGs of all its frames."""
@@ -36,7 +36,9 @@ class WriteConfig(StageConfig):
 
     Attributes:
         name: The dataset's name, for its card and indexes.
-        shard_bytes: A shard's size is at most about so many bytes (WebDataset's advice is 256 MB to 1 GB).
+        shard_bytes: Bytes of a shard (WebDataset's advice is 256 MB to 1 GB). Documents are not cut, so that a shard
+            misses this by up to half of its largest document: by less than 5 % where documents are under a tenth of
+            it. Each split's last shard is smaller.
         max_images: Most images of a document, fixed for the dataset (OBELICS: 30): Hugging Face drops the images
             beyond what the card declares without a word.
         val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the video's key,
@@ -49,32 +51,34 @@ class WriteConfig(StageConfig):
     val_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
 
 
-class Shard(Model):
+class Shard(Tally):
     """A finished tar file and what is in it.
 
     Attributes:
         split: Which part of the dataset it belongs to.
         file: Its path relative to the folder it lies in; its index lies beside it, as ``<stem>.tar.idx``.
-        nsamples: Documents.
-        nimages: Images.
-        nwords: Words of the texts; in scripts without spaces, characters.
-        seconds: Sum of the documents' lengths.
+        nsamples: Documents; no shard is empty.
         filesize: Bytes.
         sha256: Of the whole file, hexadecimal.
         md5sum: Of the whole file, hexadecimal; wids checks it.
-        languages: Documents by language code; the empty code stands for unknown.
     """
 
     split: Split
     file: str
     nsamples: Annotated[int, Field(ge=1)]
-    nimages: Count
-    nwords: Count
-    seconds: Seconds
     filesize: Annotated[int, Field(gt=0)]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     md5sum: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-    languages: dict[str, int]
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether it holds what a group had left over: it is merged with others' when the dataset is published."""
+        return self.file == rest_file(self.split)
+
+
+def rest_file(split: Split) -> str:
+    """Name of the file with a group's last documents, too few for a whole shard."""
+    return f"{split}-rest.tar"
 
 
 @dataclass(frozen=True)
@@ -86,25 +90,20 @@ class Spooled:
         split: Where it goes.
         offset: Bytes from the start of the spool.
         size: Bytes.
-        images: How many.
-        words: How many.
-        seconds: Length.
-        language: Code.
+        tally: Its counts.
     """
 
     key: str
     split: Split
     offset: int
     size: int
-    images: int
-    words: int
-    seconds: float
-    language: str
+    tally: Tally
 
 
 def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteConfig, seed: int) -> list[Shard]:
     """Write the documents of a group's videos as shards into `folder`, training shards first.
 
+    Every shard has about the target size but for each split's last one, the rest, whose file is named `rest_file`.
     The bytes depend on the documents, the config and the seed, not on the order of the videos. At no time are the
     JPEGs of more than one video in memory. No shard is written unless every document of the group is accepted.
 
@@ -115,10 +114,31 @@ def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteCon
     with tempfile.TemporaryFile(dir=folder) as spool:
         documents = _shuffled(_spool(videos, spool, config), seed)
         shards: list[Shard] = []
-        for split in ("train", "val"):
-            cut = _cut([document for document in documents if document.split == split], config.shard_bytes)
-            shards += [_write_shard(spool, folder / f"{split}-{n:06d}.tar", some) for n, some in enumerate(cut)]
+        for split in SPLITS:
+            of_split = [document for document in documents if document.split == split]
+            numbers = list(shard_numbers((document.size for document in of_split), config.shard_bytes))
+            for number, some in groupby(zip(numbers, of_split, strict=True), key=lambda numbered: numbered[0]):
+                name = rest_file(split) if number == numbers[-1] else f"{split}-{number:06d}.tar"
+                members = ((_members(spool, document), document.tally) for _, document in some)
+                shards.append(write_shard(folder / name, split, members))
     return shards
+
+
+def shard_numbers(sizes: Iterable[int], target: int) -> Iterator[int]:
+    """The number of each document's shard, from 0: a shard ends where its size is nearest to the target.
+
+    So a shard, but for the last one, misses the target by at most half of its largest document, tar's padding apart.
+
+    Args:
+        sizes: Bytes of each document, in order.
+        target: Bytes of a shard.
+    """
+    number = filled = 0
+    for size in sizes:
+        if filled and 2 * filled + size > 2 * target:
+            number, filled = number + 1, 0
+        filled += size
+        yield number
 
 
 def split_of(video: str, val_share: float) -> Split:
@@ -148,10 +168,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 split=split_of(manifest.video, config.val_share),
                 offset=offset,
                 size=len(members),
-                images=len(images),
-                words=sum(count_words(text) for text in sample.spoken),
-                seconds=sample.doc_end - sample.doc_start,
-                language=sample.language,
+                tally=Tally.of(sample),
             )
 
 
@@ -169,46 +186,36 @@ def _shuffled(documents: Iterable[Spooled], seed: int) -> list[Spooled]:
     return sorted(documents, key=place)
 
 
-def _cut(documents: Sequence[Spooled], target: int) -> Iterator[list[Spooled]]:
-    """Cut into shards of near-equal size, none of them empty: each ends at the document nearest to its share."""
-    total = sum(document.size for document in documents)
-    count = -(-total // target)
-    middles: dict[str, int] = {}
-    before = 0
-    for document in documents:
-        middles[document.key] = (2 * before + document.size) * count // (2 * total)
-        before += document.size
-    for _, shard in groupby(documents, key=lambda document: middles[document.key]):
-        yield list(shard)
-
-
-def _write_shard(spool: IO[bytes], path: Path, documents: Sequence[Spooled]) -> Shard:
+def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Tally]]) -> Shard:
+    """Write a shard and its index: the tar members of each document, with what is counted of it."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    filesize = 0
+    sizes: list[int] = []
+    tallies: list[Tally] = []
     with replacing(path) as file:
-        for block in _blocks(spool, documents):
+
+        def put(block: bytes) -> None:
             file.write(block)
             sha256.update(block)
             md5.update(block)
-            filesize += len(block)
+
+        for members, tally in documents:
+            put(members)
+            sizes.append(len(members))
+            tallies.append(tally)
+        end = trailer(sum(sizes))
+        put(end)
     # Its presence marks the shard as finished, so it comes last.
-    write_atomically(path.with_suffix(".tar.idx"), index_bytes([document.size for document in documents]))
+    write_atomically(path.with_suffix(".tar.idx"), index_bytes(sizes))
     return Shard(
-        split=documents[0].split,
+        split=split,
         file=path.name,
-        nsamples=len(documents),
-        nimages=sum(document.images for document in documents),
-        nwords=sum(document.words for document in documents),
-        seconds=to_milliseconds(sum(document.seconds for document in documents)),
-        filesize=filesize,
+        filesize=sum(sizes) + len(end),
         sha256=sha256.hexdigest(),
         md5sum=md5.hexdigest(),
-        languages=dict(sorted(Counter(document.language for document in documents).items())),
+        **Tally.total(tallies).counted(),
     )
 
 
-def _blocks(spool: IO[bytes], documents: Sequence[Spooled]) -> Iterator[bytes]:
-    for document in documents:
-        spool.seek(document.offset)
-        yield spool.read(document.size)
-    yield trailer(sum(document.size for document in documents))
+def _members(spool: IO[bytes], document: Spooled) -> bytes:
+    spool.seek(document.offset)
+    return spool.read(document.size)

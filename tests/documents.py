@@ -89,7 +89,7 @@ def dataset(folder: Path, groups: list[list[VideoDocuments]], config: WriteConfi
     """Write and publish the groups; the dataset lies at ``folder/out``."""
     work = [folder / "work" / f"group-{number}" for number in range(len(groups))]
     shards = [write_group(some, place, config, 7) for some, place in zip(groups, work, strict=True)]
-    return publish(shards, work, folder / "out", config, PROVENANCE)
+    return publish(shards, work, folder / "work" / "rests", folder / "out", config, PROVENANCE)
 
 
 def read_shard(path: Path) -> dict[str, bytes]:
@@ -99,9 +99,9 @@ def read_shard(path: Path) -> dict[str, bytes]:
         return {name: file.read() for name, file in found.items() if file is not None}
 
 
-def read_documents(folder: Path) -> dict[str, Any]:
-    """Every document below a folder, by key."""
-    members = [read_shard(path) for path in sorted(folder.rglob("*.tar"))]
+def read_documents(place: Path) -> dict[str, Any]:
+    """Every document of a shard, or below a folder, by key."""
+    members = [read_shard(path) for path in ([place] if place.is_file() else sorted(place.rglob("*.tar")))]
     return {
         name.removesuffix(".json"): json.loads(content)
         for shard in members

@@ -3,43 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import pyarrow as pa
-
+from pipeline.dataset.front_matter import SPLIT_NAMES, front_matter
 from pipeline.dataset.indexes import as_yaml
+from pipeline.dataset.markdown import bar_chart, table
 from pipeline.dataset.published import Published
-from schemas.arrow import arrow_schema
-from schemas.sample import IMAGE_DIGITS, Sample
-
-SPLIT_NAMES = {"train": "train", "val": "validation"}
-"""A split's folder, and the split's name in Hugging Face's `datasets`."""
-
-DTYPES = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
-
-LOADING = """\
-## Loading
-
-```python
-# Hugging Face datasets
-from datasets import load_dataset
-documents = load_dataset("path/to/this/folder", split="{split}", streaming=True)
-
-# webdataset
-import webdataset
-shards = "path/to/this/folder/data/{folder}/shard-{{000000..{last:06d}}}.tar"
-documents = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")
-
-# wids: random access, in place (its own cache takes shards of equal names for one another)
-import wids
-documents = wids.ShardListDataset("path/to/this/folder/wids-{folder}.json", localname=lambda path: path)
-
-# Megatron-Energon: no `energon prepare` needed; dataset_config="similarity.yaml" gives another sample type
-from megatron.energon import WorkerConfig, get_train_dataset
-documents = get_train_dataset("path/to/this/folder", worker_config=WorkerConfig.default_worker_config(),
-                              batch_size=1, shuffle_buffer_size=100, max_samples_per_sequence=100)
-```
-"""
+from pipeline.dataset.snippets import FOLDER, snippets
+from stages.tally import SIMILARITY_STEP, Tally
 
 LAYOUT = """\
 ## A document
@@ -51,78 +21,90 @@ in whose interval it lies. `image_time`, `text_start` and `text_end` are seconds
 `image_shift` tells by how many seconds that text was moved against the clock.
 """
 
+LIMITS = """\
+- Texts are what speech recognition heard, or subtitles where `text_source` says so: names, numbers and rare words are
+  the first to be wrong, and nobody has read them.
+- `image_clip_score` comes from the model named above. Scores of different models cannot be compared, and a high one
+  says that text and image look alike to the model, not that one describes the other.
+- Near-duplicate frames were dropped within a video, not between videos; a video that is listed twice under different
+  ids or URLs is in the dataset twice, and may be in two splits.
+- Faces, voices' words, names and on-screen text are as they were in the videos. Nothing was blurred, anonymized or
+  filtered for harmful content.
+- The licence is what the manifest said of each video; it was not checked.
+- Shards have the configured size but for each split's last one.
+"""
+
 
 def card(published: Published) -> str:
     """The text of the dataset's `README.md`."""
-    split = next(iter(published.splits))
-    loading = LOADING.format(split=SPLIT_NAMES[split], folder=split, last=published.splits[split].nshards - 1)
-    parts = [f"# {published.name}\n\n{summary(published)}\n", _counts(published), LAYOUT, loading, _making(published)]
+    parts = [
+        f"# {published.name}\n\n{summary(published)}\n",
+        _counts(published),
+        _plots(published),
+        LAYOUT,
+        _loading(published),
+        _making(published),
+        _limits(published),
+    ]
     return f"---\n{as_yaml(front_matter(published))}---\n\n" + "\n".join(parts)
 
 
 def summary(published: Published) -> str:
     """What the dataset is, in one sentence."""
-    totals = published.splits.values()
-    documents, images = sum(t.nsamples for t in totals), sum(t.nimages for t in totals)
-    words, hours = sum(t.nwords for t in totals), sum(t.seconds for t in totals) / 3600
+    total = Tally.total(published.splits.values())
     return (
-        f"{documents} interleaved video-text documents: {images} frames and {words} words spoken around them, "
-        f"from {hours:.2f} hours of video, with the time of every frame and sentence."
+        f"{total.nsamples} interleaved video-text documents: {total.nimages} frames and {total.nwords} words spoken "
+        f"around them, from {total.seconds / 3600:.2f} hours of video, with the time of every frame and sentence."
     )
-
-
-def front_matter(published: Published) -> dict[str, Any]:
-    """The card's YAML. The globs name the shards alone, and every image is declared: see docs/format.md."""
-    data_files = [{"split": SPLIT_NAMES[split], "path": f"data/{split}/shard-*.tar"} for split in published.splits]
-    images = [f"{number:0{IMAGE_DIGITS}d}.jpg" for number in range(published.max_images)]
-    features = [
-        {"name": "__key__", "dtype": "string"},
-        {"name": "__url__", "dtype": "string"},
-        {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns().items()]},
-        *({"name": image, "dtype": "image"} for image in images),
-    ]
-    languages = {language for totals in published.splits.values() for language in totals.languages if language}
-    return {
-        "pretty_name": published.name,
-        **({"language": sorted(languages)} if languages else {}),
-        "task_categories": ["image-text-to-text"],
-        "tags": ["webdataset", "interleaved", "video"],
-        "configs": [{"config_name": "default", "data_files": data_files}],
-        "dataset_info": {"features": features},
-    }
-
-
-def _document_columns() -> dict[str, pa.DataType]:
-    """Name and Arrow type of every key of `KEY.json`, in the order in which the file has them."""
-    types = {Sample.model_fields[column.name].alias or column.name: column.type for column in arrow_schema(Sample)}
-    return dict(sorted(types.items()))
-
-
-def _feature(name: str, column: pa.DataType) -> dict[str, str]:
-    # "sequence" is the one spelling of a list that datasets 2.21 and 5 both read
-    if pa.types.is_list(column):
-        return {"name": name, "sequence": DTYPES[column.value_type]}
-    return {"name": name, "dtype": DTYPES[column]}
 
 
 def _counts(published: Published) -> str:
-    rows = [
-        {
-            "split": split,
-            "shards": totals.nshards,
-            "documents": totals.nsamples,
-            "images": totals.nimages,
-            "words": totals.nwords,
-            "hours": f"{totals.seconds / 3600:.2f}",
-            "bytes": totals.filesize,
-        }
-        for split, totals in published.splits.items()
-    ]
-    languages = "\n".join(
-        f"- {SPLIT_NAMES[split]}: " + ", ".join(f"{code or 'unknown'} {n}" for code, n in totals.languages.items())
-        for split, totals in published.splits.items()
+    splits = table(
+        [
+            {
+                "split": SPLIT_NAMES[split],
+                "shards": totals.nshards,
+                "documents": totals.nsamples,
+                "images": totals.nimages,
+                "words": totals.nwords,
+                "hours": f"{totals.seconds / 3600:.2f}",
+                "bytes": totals.filesize,
+            }
+            for split, totals in published.splits.items()
+        ]
     )
-    return f"{_table(rows)}\nDocuments by language:\n\n{languages}\n"
+    return "\n".join(
+        [splits, _documents_by("language", "languages", published), _documents_by("licence", "licenses", published)]
+    )
+
+
+def _documents_by(what: str, field: str, published: Published) -> str:
+    """A table of documents by language or licence, a column per split."""
+    tallies = {SPLIT_NAMES[split]: getattr(totals, field) for split, totals in published.splits.items()}
+    names = sorted({name for tally in tallies.values() for name in tally})
+    return table(
+        [{what: name or "unknown"} | {split: tally.get(name, 0) for split, tally in tallies.items()} for name in names]
+    )
+
+
+def _plots(published: Published) -> str:
+    total = Tally.total(published.splits.values())
+    unmatched = total.nimages - sum(total.similarities.values())
+    parts = ["## What is in it\n", "Documents by their number of images:\n", bar_chart(total.images_per_document, 1)]
+    if total.similarities:
+        without = f"{unmatched} of {total.nimages} images have no text of their own"
+        parts += [
+            f"Images by their similarity with their text, in steps of {SIMILARITY_STEP} ({without}):\n",
+            bar_chart(total.similarities, SIMILARITY_STEP),
+            "Images by the seconds by which their text was moved against the clock, to the nearest second:\n",
+            bar_chart(total.shifts, 1),
+        ]
+    return "\n".join(parts)
+
+
+def _loading(published: Published) -> str:
+    blocks = (f"### {consumer}\n\n```python\n{code}```\n" for consumer, code in snippets(published).items())
+    return f"## Loading\n\n`{FOLDER}` stands for the folder that this file lies in.\n\n" + "\n".join(blocks)
 
 
 def _making(published: Published) -> str:
@@ -130,16 +112,23 @@ def _making(published: Published) -> str:
     made = published.provenance
     parts = ["## How it was made\n"]
     if made.funnel:
-        parts.append(_table(made.funnel))
-    if made.revisions:
-        parts.append(
-            _table([{"stage": stage, "model revision": name} for stage, name in sorted(made.revisions.items())])
-        )
+        parts.append(table(made.funnel))
+    stages = [
+        {
+            "stage": stage,
+            "fingerprint": made.fingerprints.get(stage, ""),
+            "model or program": made.revisions.get(stage, ""),
+        }
+        for stage in dict.fromkeys([*made.fingerprints, *made.revisions])
+    ]
+    if stages:
+        parts.append(table(stages))
     if made.tools:
-        parts.append(_table([{"tool": tool, "version": version} for tool, version in sorted(made.tools.items())]))
+        parts.append(table([{"tool": tool, "version": version} for tool, version in sorted(made.tools.items())]))
     if made.config:
         # JSON is YAML, and unlike YAML it never needs more than one line per value
-        parts.append(f"```json\n{json.dumps(made.config, indent=2, sort_keys=True, ensure_ascii=False)}\n```\n")
+        config = json.dumps(made.config, indent=2, sort_keys=True, ensure_ascii=False)
+        parts.append(f"<details><summary>Configuration</summary>\n\n```json\n{config}\n```\n\n</details>\n")
     parts.append(
         "`manifest.json` lists every shard with its SHA-256. The dataset's own is what "
         f"`sha256sum data/*/*.tar | sha256sum` prints: `{published.sha256}`.\n"
@@ -147,11 +136,17 @@ def _making(published: Published) -> str:
     return "\n".join(parts)
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    cells = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
-    return "".join("| " + " | ".join(_cell(cell) for cell in line) + " |\n" for line in cells)
+def _limits(published: Published) -> str:
+    return f"## Known limits\n\n{LIMITS}{_threshold(published)}"
 
 
-def _cell(value: Any) -> str:
-    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
+def _threshold(published: Published) -> str:
+    """What the filter's threshold lets through, where the configuration says so."""
+    config = published.provenance.config.get("filter", {})
+    rate, threshold = config.get("false_accept_rate"), config.get("threshold")
+    if threshold == "calibrated" and rate is not None:
+        return (
+            f"- About {rate:.0%} of the frames that have nothing to do with their sentence are still here: the "
+            "threshold was set where that share of unrelated frames and sentences of these videos scores higher.\n"
+        )
+    return f"- Frames that score under {threshold} with their sentence were dropped.\n" if threshold is not None else ""

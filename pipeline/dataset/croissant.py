@@ -50,12 +50,14 @@ CONTEXT: dict[str, Any] = {
 def croissant(published: Published, description: str) -> dict[str, Any]:
     """The JSON-LD of a dataset: a file object per shard with its SHA-256, its documents and its images."""
     archives = [{"@id": shard.file} for shard in published.shards]
+    licenses = sorted({name for totals in published.splits.values() for name in totals.licenses if name})
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": published.name,
         "description": description,
+        **({"license": licenses} if licenses else {}),
         "version": f"1.0.0+{published.sha256[:12]}",
         "distribution": [
             *(

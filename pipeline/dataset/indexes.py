@@ -63,7 +63,8 @@ def _energon(published: Published) -> dict[str, bytes]:
         "sample_loader.py": SAMPLE_LOADER.read_text(encoding="utf-8"),
     }
     files = {f".nv-meta/{name}": text.encode() for name, text in texts.items()}
-    return files | {".nv-meta/.info.json": as_json({"energon_version": ENERGON_VERSION, "shard_counts": counts})}
+    info = as_json({"energon_version": ENERGON_VERSION, "shard_counts": counts})
+    return files | {".nv-meta/.info.json": info.removesuffix(b"\n")}  # as `energon prepare` writes it
 
 
 def _sample_type(name: str, loader: str) -> dict[str, Any]:

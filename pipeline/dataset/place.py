@@ -42,11 +42,16 @@ def check(placed: Sequence[Placed]) -> None:
     first: dict[str, Placed] = {}
     for place in placed:
         if flaw := _flaw(place):
-            raise ShardBroken(f"{place.source} {flaw}. Run again with `--only write --force`.")
+            raise broken(place, flaw)
         twin = first.setdefault(place.shard.sha256, place)
         if twin is not place:
             message = f"it holds the same documents as {twin.source}: is a group listed twice?"
             raise FormatError(str(place.source), "duplicate_key", message)
+
+
+def broken(place: Placed, flaw: str) -> ShardBroken:
+    """The error that names a shard, what is wrong with it, and the way out."""
+    return ShardBroken(f"{place.source} {flaw}. Run again with `--only write --force`.")
 
 
 def _flaw(place: Placed) -> str:
@@ -87,8 +92,7 @@ def _copy(place: Placed, target: Path) -> None:
         copy.flush()
         source.seek(0)
         if hashlib.file_digest(source, "sha256").hexdigest() != place.shard.sha256:
-            message = f"{place.source} was damaged since it was written."
-            raise ShardBroken(f"{message} Run again with `--only write --force`.")
+            raise broken(place, "was damaged since it was written")
 
 
 def index_of(tar: Path) -> Path:

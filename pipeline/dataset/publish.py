@@ -13,14 +13,13 @@ from pipeline.dataset.croissant import croissant
 from pipeline.dataset.indexes import as_json, index_files
 from pipeline.dataset.place import Placed, check, index_of, put
 from pipeline.dataset.published import MANIFEST, Provenance, Published, describe, read_manifest
+from pipeline.dataset.rests import merged
 from pipeline.errors import RunFailed, UsageError
 from stages.atomic import TEMPORARY_SUFFIX, sync_folder, write_atomically
-from stages.write import Shard, Split, WriteConfig
+from stages.write import SPLITS, Shard, WriteConfig
 
 MARKER = ".storyloom"
 """Lies in an output folder while it is being written, so that a run that was killed knows it for its own."""
-
-SPLITS: tuple[Split, ...] = ("train", "val")
 
 SHARD_FILE = re.compile(r"shard-\d{6}\.tar(\.idx)?")
 
@@ -54,11 +53,12 @@ class Changes:
 def publish(
     groups: Sequence[Sequence[Shard]],
     folders: Sequence[Path],
+    rests: Path,
     output: Path,
     config: WriteConfig,
     provenance: Provenance,
 ) -> Published:
-    """Make `output` the dataset of these shards, numbered in the order of the groups.
+    """Make `output` the dataset of these shards: each split's whole ones in the order of the groups, then the rests'.
 
     The manifest is removed first and written last, so that its presence marks a complete dataset. Publishing the same
     again changes no file.
@@ -66,6 +66,7 @@ def publish(
     Args:
         groups: The shards of each group.
         folders: Where the shards of each group lie.
+        rests: Folder for the shards that are merged of the groups' rests; kept, so that they are merged once.
         output: Folder of the dataset; new, empty, or written by storyloom before.
         config: Section of the config.
         provenance: How the shards were made.
@@ -76,10 +77,14 @@ def publish(
         ShardBroken: A shard is not as its group says.
         FormatError: Two groups hold the same shard, so their keys are not unique.
     """
-    placed = _numbered(groups, folders)
-    if not placed:
+    written = [
+        Placed(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
+    ]
+    if not written:
         raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
-    check(placed)
+    check(written)
+    _refuse_foreign(output)
+    placed = _numbered(written, rests, config.shard_bytes)
     published = describe(config.name, config.max_images, [place.shard for place in placed], provenance)
     files = {
         **index_files(published),
@@ -87,7 +92,6 @@ def publish(
         "README.md": card(published).encode(),
     }
     manifest = as_json(published.model_dump(mode="json", by_alias=True))
-    _refuse_foreign(output)
     changes = _changes(output, placed, files)
     if _content(output / MANIFEST) != manifest or changes.stale or changes.shards or changes.files:
         _apply(output, changes)
@@ -96,16 +100,14 @@ def publish(
     return published
 
 
-def _numbered(groups: Sequence[Sequence[Shard]], folders: Sequence[Path]) -> list[Placed]:
+def _numbered(written: Sequence[Placed], rests: Path, target: int) -> list[Placed]:
+    """The shards of the dataset, with their final names."""
     placed = []
     for split in SPLITS:
-        of_split = [
-            Placed(shard, folder / shard.file)
-            for shards, folder in zip(groups, folders, strict=True)
-            for shard in shards
-            if shard.split == split
-        ]
-        for number, place in enumerate(of_split):
+        of_split = [place for place in written if place.shard.split == split]
+        whole = [place for place in of_split if not place.shard.is_rest]
+        left = merged([place for place in of_split if place.shard.is_rest], rests, target)
+        for number, place in enumerate([*whole, *left]):
             shard = place.shard.model_copy(update={"file": f"data/{split}/shard-{number:06d}.tar"})
             placed.append(Placed(shard, place.source))
     return placed

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from schemas.row import Model, to_milliseconds
-from stages.write import Shard, Split
+from schemas.row import Model
+from stages.tally import Tally
+from stages.write import SPLITS, Shard, Split
 
 MANIFEST = "manifest.json"
 
@@ -34,16 +34,11 @@ class Provenance(Model):
     funnel: list[dict[str, str | int | float]] = []
 
 
-class Totals(Model):
+class Totals(Tally):
     """Sums over shards; the units are those of `Shard`."""
 
     nshards: int
-    nsamples: int
-    nimages: int
-    nwords: int
-    seconds: float
     filesize: int
-    languages: dict[str, int]
 
 
 class Published(Model):
@@ -75,7 +70,7 @@ class Published(Model):
 
 def describe(name: str, max_images: int, shards: Sequence[Shard], provenance: Provenance) -> Published:
     """The manifest of these shards."""
-    present: list[Split] = [split for split in ("train", "val") if any(shard.split == split for shard in shards)]
+    present = [split for split in SPLITS if any(shard.split == split for shard in shards)]
     return Published(
         name=name,
         sha256=dataset_sha256(shards),
@@ -102,15 +97,5 @@ def read_manifest(output: Path) -> Published | None:
 
 
 def _totals(shards: Sequence[Shard]) -> Totals:
-    languages: Counter[str] = Counter()
-    for shard in shards:
-        languages.update(shard.languages)
-    return Totals(
-        nshards=len(shards),
-        nsamples=sum(shard.nsamples for shard in shards),
-        nimages=sum(shard.nimages for shard in shards),
-        nwords=sum(shard.nwords for shard in shards),
-        seconds=to_milliseconds(sum(shard.seconds for shard in shards)),
-        filesize=sum(shard.filesize for shard in shards),
-        languages=dict(sorted(languages.items())),
-    )
+    filesize = sum(shard.filesize for shard in shards)
+    return Totals(nshards=len(shards), filesize=filesize, **Tally.total(shards).counted())

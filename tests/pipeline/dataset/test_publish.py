@@ -16,8 +16,8 @@ from pipeline.dataset.place import ShardBroken
 from pipeline.dataset.publish import MARKER, NothingToPublish, OutputNotOurs, publish
 from pipeline.dataset.published import Provenance, Published, read_manifest
 from schemas.sample import FormatError
-from stages.write import Shard, WriteConfig, write_group
-from tests.documents import PROVENANCE, dataset, document, read_documents, tree, video, videos
+from stages.write import SPLITS, Shard, WriteConfig, write_group
+from tests.documents import PROVENANCE, dataset, document, read_documents, read_shard, tree, video, videos
 
 CONFIG = WriteConfig(name="tiny", shard_bytes=20_000, max_images=4, val_share=0.3)
 
@@ -29,10 +29,10 @@ def published(tmp_path: Path) -> Published:
 
 def again(tmp_path: Path, provenance: Provenance = PROVENANCE, config: WriteConfig = CONFIG) -> Published:
     """Publish what lies in the work folder once more."""
-    folders = sorted((tmp_path / "work").iterdir())
+    folders = sorted((tmp_path / "work").glob("group-*"))
     groups = [videos(5), [video(f"other-{n}", document()) for n in range(6)]][: len(folders)]
     shards = [write_group(group, folder, CONFIG, 7) for group, folder in zip(groups, folders, strict=True)]
-    return publish(shards, folders, tmp_path / "out", config, provenance)
+    return publish(shards, folders, tmp_path / "work/rests", tmp_path / "out", config, provenance)
 
 
 def load(path: Path) -> Any:
@@ -51,14 +51,82 @@ def test_the_folder_holds_what_the_format_lists_and_nothing_else(published: Publ
     assert set(published.splits) == {"train", "val"}
 
 
-def test_shards_are_numbered_in_the_order_of_the_groups(published: Published, tmp_path: Path) -> None:
-    for split in ("train", "val"):
-        sources = [
-            p for group in ("group-0", "group-1") for p in sorted((tmp_path / "work" / group).glob(f"{split}-*.tar"))
-        ]
-        assert [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources] == [
-            shard.sha256 for shard in published.of(split)
-        ]
+def test_whole_shards_are_numbered_in_the_order_of_the_groups_and_the_rests_follow(
+    published: Published, tmp_path: Path
+) -> None:
+    for split in SPLITS:
+        groups = (sorted((tmp_path / "work" / group).glob(f"{split}-0*.tar")) for group in ("group-0", "group-1"))
+        whole = [hashlib.sha256(tar.read_bytes()).hexdigest() for tars in groups for tar in tars]
+        numbered = published.of(split)
+        assert [shard.sha256 for shard in numbered][: len(whole)] == whole
+        rests = [read_shard(tmp_path / f"work/group-{n}/{split}-rest.tar") for n in (0, 1)]
+        merged = [read_shard(tmp_path / "out" / shard.file) for shard in numbered[len(whole) :]]
+        assert [item for shard in merged for item in shard.items()] == [i for rest in rests for i in rest.items()]
+
+
+def test_all_shards_but_each_splits_last_are_within_five_percent_of_the_target(tmp_path: Path) -> None:
+    """Eight groups that each leave a rest behind."""
+    target = 400_000
+    config = WriteConfig(shard_bytes=target, val_share=0.3)
+    groups = [[video(f"{group}-{n}", document(frames=3)) for n in range(70)] for group in range(8)]
+    published = dataset(tmp_path, groups, config)
+    written = list((tmp_path / "work").glob("group-*/*-rest.tar"))
+    assert len(written) == 16
+    for split in SPLITS:
+        *whole, last = published.of(split)
+        assert len(whole) >= 2
+        assert all(0.95 * target <= shard.filesize <= 1.05 * target + 11_264 for shard in whole)
+        assert last.filesize <= 1.05 * target + 11_264
+    assert len(read_documents(tmp_path / "out")) == 560
+
+
+def test_what_a_merged_shard_says_of_itself_is_what_is_in_it(published: Published, tmp_path: Path) -> None:
+    for shard in published.shards:
+        documents = read_documents(tmp_path / "out" / shard.file).values()
+        assert shard.nsamples == len(documents)
+        assert shard.nimages == sum(len(each["image_time"]) for each in documents)
+        assert shard.seconds == sum(each["doc_end"] - each["doc_start"] for each in documents)
+        content = (tmp_path / "out" / shard.file).read_bytes()
+        assert shard.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_group_that_is_added_leaves_no_merged_shard_behind(published: Published, tmp_path: Path) -> None:
+    before = set((tmp_path / "work/rests").iterdir())
+    write_group(videos(3), tmp_path / "work/group-2", CONFIG, 7)
+    folders = [tmp_path / f"work/group-{n}" for n in range(3)]
+    more = [videos(5), [video(f"other-{n}", document()) for n in range(6)], [video("more", document())]]
+    shards = [write_group(group, folder, CONFIG, 7) for group, folder in zip(more, folders, strict=True)]
+    grown = publish(shards, folders, tmp_path / "work/rests", tmp_path / "out", CONFIG, PROVENANCE)
+    after = set((tmp_path / "work/rests").iterdir())
+    assert after != before
+    tars = {path.read_bytes() for path in after if path.suffix == ".tar"}
+    published_files = [(tmp_path / "out" / shard.file).read_bytes() for shard in grown.shards]
+    assert tars <= set(published_files)
+
+
+def test_no_video_changes_its_split_when_the_manifest_grows(tmp_path: Path) -> None:
+    few, many = dataset(tmp_path / "few", [videos(12)], CONFIG), dataset(tmp_path / "many", [videos(40)], CONFIG)
+    assert set(few.splits) == set(many.splits) == {"train", "val"}
+    found = {
+        name: {split: videos_of(tmp_path / name / "out/data" / split) for split in SPLITS} for name in ("few", "many")
+    }
+    assert len(found["many"]["train"] | found["many"]["val"]) == 40
+    for split in SPLITS:
+        assert found["few"][split] <= found["many"][split]
+    assert not found["many"]["train"] & found["many"]["val"]
+
+
+def test_the_documents_of_one_video_are_spread_over_the_shards_of_its_group(tmp_path: Path) -> None:
+    config = WriteConfig(shard_bytes=60_000)
+    published = dataset(tmp_path, [videos(12, documents=6)], config)
+    assert len(published.shards) >= 4
+    shards = [videos_of(tmp_path / "out" / shard.file) for shard in published.shards]
+    # Six documents thrown at five shards or so: that one video's meet in a single shard is next to impossible.
+    assert all(sum(each in shard for shard in shards) >= 2 for each in set.union(*shards))
+
+
+def videos_of(place: Path) -> set[str]:
+    return {key.rsplit("-", 1)[0] for key in read_documents(place)}
 
 
 def test_no_document_is_lost(published: Published, tmp_path: Path) -> None:
@@ -68,6 +136,8 @@ def test_no_document_is_lost(published: Published, tmp_path: Path) -> None:
 
 
 def test_shards_are_hard_links(published: Published, tmp_path: Path) -> None:
+    last = tmp_path / "out" / published.of("val")[-1].file
+    assert any(last.samefile(merged) for merged in (tmp_path / "work/rests").glob("val-*.tar"))
     source = tmp_path / "work/group-0/train-000000.tar"
     assert (tmp_path / "out" / published.shards[0].file).samefile(source)
 
@@ -154,7 +224,9 @@ def test_a_smaller_dataset_leaves_nothing_of_the_larger_one(published: Published
     (out / "notes.txt").write_text("kept")
     folder = tmp_path / "work/group-2"
     shards = write_group([video("one", document())], folder, WriteConfig(), 0)
-    smaller = publish([shards], [folder], out, CONFIG.model_copy(update={"val_share": 0.0}), PROVENANCE)
+    smaller = publish(
+        [shards], [folder], tmp_path / "work/rests", out, CONFIG.model_copy(update={"val_share": 0.0}), PROVENANCE
+    )
     assert set(smaller.splits) == {"train"}
     assert len(read_documents(out)) == 1
     names = set(tree(out))
@@ -164,16 +236,16 @@ def test_a_smaller_dataset_leaves_nothing_of_the_larger_one(published: Published
     assert not (out / "data/val").exists()
 
 
-def test_a_groups_shards_keep_their_files_when_another_group_is_added(tmp_path: Path) -> None:
-    dataset(tmp_path, [videos(5)], CONFIG)
+def test_a_groups_whole_shards_keep_their_files_when_another_group_is_added(tmp_path: Path) -> None:
+    dataset(tmp_path, [videos(12)], CONFIG)
     before = tree(tmp_path / "out")
-    write_group([video(f"other-{n}", document()) for n in range(6)], tmp_path / "work/group-1", CONFIG, 7)
-    grown = again(tmp_path)
+    whole = [path.name for path in (tmp_path / "work/group-0").glob("train-0*.tar")]
+    assert len(whole) >= 2
+    dataset(tmp_path, [videos(12), [video(f"other-{n}", document()) for n in range(6)]], CONFIG)
     after = tree(tmp_path / "out")
-    assert {name: file for name, file in after.items() if name in before and ".tar" in name} == {
-        name: file for name, file in before.items() if ".tar" in name
-    }
-    assert len(read_documents(tmp_path / "out")) == sum(totals.nsamples for totals in grown.splits.values())
+    for name in whole:
+        file = f"data/train/{name.replace('train', 'shard')}"
+        assert (after[file][0], after[f"{file}.idx"]) == (before[file][0], before[f"{file}.idx"])
 
 
 def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -231,10 +303,10 @@ def test_shards_are_copied_to_another_file_system_and_not_copied_twice(tmp_path:
         if Path(memory).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("the temporary folder lies in /dev/shm, too")
         shards = write_group(videos(5), tmp_path, CONFIG, 7)
-        publish([shards], [tmp_path], out, CONFIG, PROVENANCE)
+        publish([shards], [tmp_path], tmp_path / "rests", out, CONFIG, PROVENANCE)
         before = tree(out)
         assert read_documents(out) == read_documents(tmp_path)
-        publish([shards], [tmp_path], out, CONFIG, PROVENANCE)
+        publish([shards], [tmp_path], tmp_path / "rests", out, CONFIG, PROVENANCE)
         assert tree(out) == before
 
 
@@ -247,37 +319,37 @@ def test_a_shard_that_was_damaged_is_not_copied(tmp_path: Path) -> None:
         content = (tmp_path / shards[0].file).read_bytes()
         (tmp_path / shards[0].file).write_bytes(content[:-1] + b"x")
         with pytest.raises(ShardBroken, match="damaged"):
-            publish([shards], [tmp_path], Path(memory) / "out", CONFIG, PROVENANCE)
+            publish([shards], [tmp_path], tmp_path / "rests", Path(memory) / "out", CONFIG, PROVENANCE)
         assert not list(Path(memory).rglob("*.tar*"))
 
 
 def test_nothing_to_publish_leaves_the_output_alone(published: Published, tmp_path: Path) -> None:
     before = tree(tmp_path / "out")
     with pytest.raises(NothingToPublish, match="funnel"):
-        publish([[], []], [tmp_path, tmp_path], tmp_path / "out", CONFIG, PROVENANCE)
+        publish([[], []], [tmp_path, tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
     assert tree(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("name", ["train-000000.tar", "train-000000.tar.idx"])
+@pytest.mark.parametrize("name", ["train-rest.tar", "train-rest.tar.idx"])
 def test_a_shard_that_is_gone_is_named_before_anything_is_touched(tmp_path: Path, name: str) -> None:
     shards = write_group(videos(2), tmp_path, WriteConfig(), 0)
     (tmp_path / name).unlink()
-    with pytest.raises(ShardBroken, match=r"train-000000\.tar (is gone|has no index).* `--only write --force"):
-        publish([shards], [tmp_path], tmp_path / "out", CONFIG, PROVENANCE)
+    with pytest.raises(ShardBroken, match=r"train-rest\.tar (is gone|has no index).* `--only write --force"):
+        publish([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_group_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
     shards: list[Shard] = write_group(videos(2), tmp_path, WriteConfig(), 0)
     with pytest.raises(FormatError, match="duplicate_key"):
-        publish([shards, shards], [tmp_path, tmp_path], tmp_path / "out", CONFIG, PROVENANCE)
+        publish([shards, shards], [tmp_path, tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
 
 
 def test_a_table_of_the_card_cannot_be_broken_by_a_value(tmp_path: Path) -> None:
     shards = write_group(videos(2), tmp_path, WriteConfig(), 0)
     provenance = Provenance(revisions={"score": "a|b\n<script>"})
-    publish([shards], [tmp_path], tmp_path / "out", CONFIG, provenance)
-    assert "| score | a\\|b &lt;script> |" in (tmp_path / "out/README.md").read_text()
+    publish([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, provenance)
+    assert "| score |  | a\\|b &lt;script> |" in (tmp_path / "out/README.md").read_text()
 
 
 def test_the_loader_that_is_published_needs_nothing_but_python(published: Published, tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""A published dataset whose documents differ in everything that a reader could get wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.rows import Document
+from stages.write import WriteConfig
+from tests.documents import dataset, document, read_documents, video, videos
+
+CONFIG = WriteConfig(name="consumed", shard_bytes=25_000, max_images=6, val_share=0.3)
+
+
+@pytest.fixture(scope="session")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Several shards per split. The first documents of a shard say little about the later ones."""
+    folder = tmp_path_factory.mktemp("dataset")
+    odd = [
+        video(
+            f"odd-{n}",
+            shifted(document(0, frames=1 + n % 6, texts=1 + n % 4, start=3723.033, words="“ça va”, 你好, 🙂")),
+            document(1, start=0.5),
+        )
+        for n in range(7)
+    ]
+    published = dataset(folder, [videos(6), odd], CONFIG)
+    assert published.splits["train"].nshards >= 3
+    assert published.splits["val"].nshards >= 2
+    return folder / "out"
+
+
+def shifted(one: Document) -> Document:
+    frames = [frame.model_copy(update={"shift": -1.234, "similarity": 0.3123}) for frame in one.frames]
+    return one.model_copy(update={"frames": frames})
+
+
+def in_the_tars(out: Path, split: str) -> dict[str, dict[str, Any]]:
+    """What a consumer is to see of each document of a split, by key."""
+    return {
+        key: {
+            "texts": each["texts"],
+            "sizes": [[64, 48]] * len(each["image_time"]),
+            "image_time": each["image_time"],
+            "text_start": each["text_start"],
+        }
+        for key, each in read_documents(out / "data" / split).items()
+    }
