@@ -1,0 +1,1 @@
+"""`storyloom validate`: every rule of docs/format.md over a finished dataset."""

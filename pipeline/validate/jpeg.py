@@ -1,0 +1,115 @@
+"""What a JPEG's headers say, and whether all of it can be decoded."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SEGMENT = 0xFF
+"""Begins every marker."""
+
+BASELINE = 0xC0
+"""Marker of a frame in baseline DCT (ITU-T T.81, table B.1)."""
+
+FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of frame headers: those of the range that are neither tables nor reserved."""
+
+WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+
+FRAME_HEADER = 6
+"""Bytes of a frame header up to the number of components: precision, height, width, components."""
+
+BITS = 8
+"""Of a sample of a baseline image."""
+
+COLOUR = 3
+"""Components of a colour image."""
+
+MAX_PIXELS = 64 * 10**6
+"""Pixels of an image that is decoded: 192 MB (our choice)."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a JPEG's frame header says.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        baseline: Whether it is baseline with 8 bits.
+        components: 3 for colour.
+    """
+
+    width: int
+    height: int
+    baseline: bool
+    components: int
+
+
+def picture(jpeg: bytes) -> Picture | None:
+    """The frame header of a JPEG, found by walking its segments; None when these bytes are no JPEG."""
+    if jpeg[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 4 <= len(jpeg) and jpeg[at] == SEGMENT:
+        marker = jpeg[at + 1]
+        if marker == SEGMENT:  # a fill byte
+            at += 1
+        elif marker in WITHOUT_LENGTH:
+            at += 2
+        elif marker in (START_OF_SCAN, END_OF_IMAGE):
+            return None
+        elif marker in FRAME_MARKERS:
+            return _frame(marker, jpeg[at + 4 : at + 10])
+        else:
+            at += 2 + max(2, int.from_bytes(jpeg[at + 2 : at + 4], "big"))
+    return None
+
+
+def _frame(marker: int, header: bytes) -> Picture | None:
+    if len(header) < FRAME_HEADER:
+        return None
+    height, width = int.from_bytes(header[1:3], "big"), int.from_bytes(header[3:5], "big")
+    return Picture(width, height, marker == BASELINE and header[0] == BITS, header[5])
+
+
+def decoding_problems(jpeg: bytes, header: Picture) -> Iterator[tuple[str, str]]:
+    """Decode all of an image; yields rule and message of what is wrong.
+
+    Pillow is what the readers use. It passes over damage inside the picture, which ffmpeg, told to be strict, does not.
+    """
+    from PIL import Image
+
+    if header.width * header.height > MAX_PIXELS:
+        yield "image_decode", f"{header.width}x{header.height} pixels are more than {MAX_PIXELS}: it was not decoded"
+        return
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+            image.load()
+            mode, size = image.mode, image.size
+    except (OSError, SyntaxError, ValueError) as reason:
+        yield "image_decode", f"it cannot be decoded: {reason}"
+        return
+    if mode != "RGB":
+        yield "rgb", f"it decodes to {mode}, must be RGB"
+    if size != (header.width, header.height):
+        yield "image_size", f"it decodes to {size[0]}x{size[1]}, its header says {header.width}x{header.height}"
+    if problem := _strict_problem(jpeg):
+        yield "image_decode", f"it is damaged: {problem}"
+
+
+def _strict_problem(jpeg: bytes) -> str:
+    import av
+    from av.error import FFmpegError, InvalidDataError
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        decoder.decode(av.Packet(jpeg))
+    except InvalidDataError as reason:
+        return str(reason.strerror)
+    except FFmpegError:  # a kind of JPEG that ffmpeg does not know; Pillow does
+        return ""
+    return ""
