@@ -1,0 +1,17 @@
+"""Names of the export formats. The command line reads them at every start, so nothing else is imported here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FormatName(StrEnum):
+    """A form in which a finished dataset can be written again."""
+
+    OBELICS = "obelics"
+    MMC4 = "mmc4"
+    MS_SWIFT = "ms-swift"
+    LLAMA_FACTORY = "llama-factory"
+    LLAVA_INTERLEAVE = "llava-interleave"
+    QWEN_VL = "qwen-vl"
+    MOSAICML = "mosaicml"
