@@ -1,0 +1,1 @@
+"""A finished dataset in numbers, and as a page to look at."""
