@@ -1,6 +1,8 @@
 # Everything runs from the lock file in .venv; uv is fetched with pip when it is missing.
 UV := $(shell command -v uv 2>/dev/null || echo .bootstrap/bin/uv)
 export HF_HUB_OFFLINE ?= 1
+# Some machines switch bytecode off; without it every process compiles torch and transformers again, for 10 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
@@ -22,8 +24,13 @@ demo: $(filter .bootstrap/bin/uv,$(UV)) ## set up, turn the demo video into shar
 	$(UV) run --no-sync storyloom show out/demo/shards
 
 .PHONY: test
-test: install ## set up and run the tests, but for the slow ones
-	$(UV) run --no-sync pytest -m "not slow"
+test: install ## set up and run the tests, but for the slow ones and the consumers
+	$(UV) run --no-sync pytest -m "not slow and not consumers"
+
+.PHONY: test-consumers
+test-consumers: install ## load shards with every trainer's library, two of them in environments of their own
+	for lock in tests/consumers/envs/*/uv.lock; do $(UV) sync --quiet --frozen --project $${lock%/uv.lock} || exit 1; done
+	$(UV) run --no-sync pytest -m consumers
 
 .PHONY: test-slow
 test-slow: install ## the tests that take half a minute or more each
@@ -43,6 +50,10 @@ schemas: install ## write the JSON Schemas that are committed
 .PHONY: bench-align
 bench-align: install ## how well frames meet their sentences (uses ../shared/data/flickr8k where it is)
 	$(UV) run --no-sync storyloom bench align $(addprefix --photos ,$(wildcard ../shared/data/flickr8k))
+
+.PHONY: bench-orchestration
+bench-orchestration: install ## what the runners, a plan of a million videos and the status of 20,000 parts cost
+	$(UV) run --no-sync storyloom bench orchestration
 
 .PHONY: demo-model
 demo-model: install ## fit the demo's image-text model again (needs ../shared/data/flickr8k)

@@ -6,8 +6,13 @@ import sys
 
 import typer
 
-from pipeline.cli.bench import bench_align_command, bench_assign_command, htm_align_command
-from pipeline.cli.dataset import show_command
+from pipeline.cli.bench import (
+    bench_align_command,
+    bench_assign_command,
+    bench_orchestration_command,
+    htm_align_command,
+)
+from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
 from pipeline.cli.run import report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
 from pipeline.errors import StoryloomError
@@ -22,6 +27,9 @@ app.command("run")(run_command)
 app.command("status")(status_command)
 app.command("report")(report_command)
 app.command("show")(show_command)
+app.command("export")(export_command)
+app.command("stats")(stats_command)
+app.command("validate")(validate_command)
 
 schema_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of every row, of the config and of a sample.")
 schema_app.command("export")(schema_export)
@@ -32,6 +40,7 @@ bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, speed and
 bench_app.command("align")(bench_align_command)
 bench_app.command("assign")(bench_assign_command)
 bench_app.command("htm-align")(htm_align_command)
+bench_app.command("orchestration")(bench_orchestration_command)
 app.add_typer(bench_app, name="bench")
 
 

@@ -1,4 +1,4 @@
-"""Commands that measure: bench align, bench assign, bench htm-align."""
+"""Commands that measure: bench align, bench assign, bench htm-align, bench orchestration."""
 
 from __future__ import annotations
 
@@ -62,3 +62,35 @@ def htm_align_command(
     from pipeline.bench.htm_align import htm_align, markdown
 
     typer.echo("\n".join(markdown(htm_align(features, annotations, dot=dot))))
+
+
+def bench_orchestration_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Whose models and settings are used.")] = Path(
+        "configs/demo.yaml"
+    ),
+    clips: Annotated[int, typer.Option(min=0, help="Pieces of the demo's video; 0 leaves them out.")] = 12,
+    parts: Annotated[list[int] | None, typer.Option(help="Parts of empty work; repeatable. [200, 20000]")] = None,
+    planned: Annotated[int, typer.Option(min=0, help="Videos of the plan; 0 leaves it out.")] = 1_000_000,
+    status_parts: Annotated[int, typer.Option(min=0, help="Parts of the status; 0 leaves it out.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that the clips are worked on; the fastest counts.")] = 3,
+    by: Annotated[list[str] | None, typer.Option(help="loop, inline or ray; repeatable. [all]")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report there too.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Measure what the runners, a large plan and the status of many parts cost."""
+    import json
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    from pipeline.bench.orchestration import Size, bench_orchestration, markdown
+    from pipeline.bench.overhead import HOWS
+
+    numbers = [200, 20_000] if parts is None else [number for number in parts if number]
+    size = Size(clips, numbers, planned, status_parts, rounds, by or HOWS)
+    with TemporaryDirectory() as scratch:
+        report = bench_orchestration(config, overrides or [], size, Path(scratch))
+    typer.echo("\n".join(markdown(report)))
+    if json_file:
+        json_file.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")

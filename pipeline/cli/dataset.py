@@ -1,12 +1,15 @@
-"""Commands that take a folder of finished shards: show."""
+"""Commands that take a folder of finished shards: show, stats, export, validate."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Output, terminal
+from pipeline.cli.options import AsJson, Output, Overrides, terminal
+from pipeline.errors import FAILED, INTERRUPTED, UsageError
+from pipeline.export.names import FormatName
 
 
 def show_command(
@@ -17,3 +20,101 @@ def show_command(
     from pipeline.show import find_sample, show_sample
 
     show_sample(find_sample(output, key), terminal())
+
+
+def stats_command(
+    output: Output,
+    as_json: AsJson = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots and a gallery of documents.")
+    ] = None,
+    gallery_size: Annotated[
+        int, typer.Option("--gallery", min=0, metavar="N", help="Documents on the page, at most.")
+    ] = 24,
+    config: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="Of the run; the page then also has the dropped frames.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Count documents, frames, words, hours, scores, shifts and shards; --html makes a page of it."""
+    from pipeline.stats.figures import dataset_stats
+    from pipeline.stats.show import print_stats
+
+    if (config or overrides) and html is None:
+        raise UsageError("--config and --set give the page its dropped frames: they need --html FILE")
+    if overrides and config is None:
+        raise UsageError("--set overrides a key of the config: it needs --config CONFIG")
+    stats = dataset_stats(output)
+    if html is not None:
+        from pipeline.stats.page import write_page
+
+        write_page(stats, output, html, gallery_size, config, overrides or [])
+    if as_json:
+        typer.echo(stats.model_dump_json(indent=1))
+    else:
+        print_stats(stats, terminal())
+        if html is not None:
+            typer.echo(f"page: {html}")
+
+
+def export_command(
+    output: Output,
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to make; an earlier export is replaced.")],
+    to: Annotated[FormatName, typer.Option("--to", help="Form to write.")],
+    file_bytes: Annotated[
+        int | None,
+        typer.Option(
+            min=1_000_000, help="Size at which a new file begins (obelics, mmc4, mosaicml); default: the format's."
+        ),
+    ] = None,
+) -> None:
+    """Write the dataset again for a trainer that does not read WebDataset. docs/export.md says how to load it."""
+    from pipeline.export.registry import FORMATS
+    from pipeline.export.run import export, tracked
+
+    done = export(output, to, dest, file_bytes, tracked(terminal()))
+    for warning in done.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if done.replaced:
+        typer.echo(f"replaced the export that was at {dest}")
+    counts = (f"{split}: {n} documents, {done.images[split]} images" for split, n in done.documents.items())
+    typer.echo(f"{to.value} in {dest}  ({'; '.join(counts)})")
+    typer.echo(f"load it: {FORMATS[to].load.replace('DEST', str(dest))}")
+
+
+def validate_command(
+    output: Output,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
+    as_json: AsJson = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML there, too.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Shards read at a time; 1 starts no process, and left out means the number of CPUs."),
+    ] = None,
+    address: Annotated[
+        str, typer.Option(help="Ray cluster, e.g. ray://head:10001; every node has to see OUT under the same path.")
+    ] = "",
+) -> None:
+    """Check every rule of the format; exit with 1 when one is broken. docs/validate.md lists the rules."""
+    from pipeline.validate.dataset import validate_dataset
+    from pipeline.validate.report import as_json as report_json
+    from pipeline.validate.report import as_junit, print_report, progress
+
+    console = terminal()
+    try:
+        with progress() as on_shard:
+            report = validate_dataset(output, deep=deep, workers=workers, address=address, on_shard=on_shard)
+    except KeyboardInterrupt:
+        typer.echo("storyloom: stopped; nothing is known of the dataset", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if junit:
+        try:
+            junit.write_bytes(as_junit(report))
+        except OSError as reason:
+            raise UsageError(f"--junit {junit} cannot be written: {reason}") from reason
+    if as_json:
+        typer.echo(report_json(report))
+    else:
+        print_report(report, console)
+    if report.violations.total:
+        raise typer.Exit(FAILED)
