@@ -64,6 +64,7 @@ def _child(job: Job, stage: str, part: str, behind: str) -> tuple[int, str, str]
 def main() -> None:
     """The child: work on the live videos of a part, one by one, behind the one that is named."""
     from pipeline.execute import live_videos
+    from stages.child import ChildKilled
 
     job, name, part, behind = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from the parent
     stage = job.ready_stage(name)
@@ -71,8 +72,11 @@ def main() -> None:
     for video in live_videos(job, stage, part):
         if not waiting:
             print(f"{BEGUN}{video.key}", flush=True)  # noqa: T201 - the parent reads it
-            for _ in stage.process([video]):
-                pass
+            try:
+                for _ in stage.process([video]):
+                    pass
+            except ChildKilled:
+                os.kill(os.getpid(), signal.SIGKILL)
         waiting = waiting and video.key != behind
 
 

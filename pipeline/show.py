@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.dataset.published import read_manifest
+from pipeline.dataset.published import finished_dataset
 from pipeline.errors import UsageError
 from schemas.sample import Sample
 
@@ -19,9 +19,7 @@ def find_sample(output: Path, key: str | None) -> Sample:
     Raises:
         UsageError: The folder holds no finished dataset, or no such document.
     """
-    published = read_manifest(output)
-    if published is None:
-        raise UsageError(f"{output} holds no finished dataset: there is no manifest.json of ours in it")
+    published = finished_dataset(output)
     for shard in published.shards:
         with tarfile.open(output / shard.file) as tar:
             for member in tar:

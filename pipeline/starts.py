@@ -6,12 +6,15 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.child import ChildKilled
+
 
 @contextlib.contextmanager
 def started(folder: Path, part: str) -> Iterator[int]:
     """Mark a part as begun while the block runs; yields how many starts are marked, this one included.
 
-    A mark outlives its block only when the process dies in it: an exception removes it like success does.
+    A mark outlives its block only when the process dies in it, or a child process is killed: any other exception
+    removes it like success does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     number = 1
@@ -25,6 +28,14 @@ def started(folder: Path, part: str) -> Iterator[int]:
             break
     try:
         yield number
-    finally:
-        for each in range(1, number + 1):
-            (folder / f".{part}.start-{each}").unlink(missing_ok=True)
+    except ChildKilled:
+        raise
+    except BaseException:
+        _remove(folder, part, number)
+        raise
+    _remove(folder, part, number)
+
+
+def _remove(folder: Path, part: str, last: int) -> None:
+    for number in range(1, last + 1):
+        (folder / f".{part}.start-{number}").unlink(missing_ok=True)

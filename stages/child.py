@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import tempfile
 import threading
@@ -12,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit statuses of a child that somebody else ended; crashes of its own have other signals."""
 
 STDERR_KEPT = 2000
 """Characters of a failed child's last words that go into an error message."""
@@ -35,6 +39,13 @@ class ChildFailed(Exception):
         self.timed_out = timed_out
 
 
+class ChildKilled(OSError):
+    """Somebody killed a child process: the kernel when memory ran out, or who ends this process too.
+
+    That is the machine's fault and not the video's: the part is tried again.
+    """
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds of one child.
@@ -54,6 +65,7 @@ def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = (
 
     Raises:
         ChildFailed: It ended with another status than 0 after its output was read to the end, or ran out of time.
+        ChildKilled: Somebody else killed it.
     """
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
@@ -85,6 +97,8 @@ def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = (
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+        if status in KILLED and not timed_out.is_set():
+            raise ChildKilled(f"{Path(command[0]).name} was killed by {signal.Signals(-status).name}")
         if status != 0:
             stderr.seek(0)
             said = stderr.read().decode(errors="replace")[-STDERR_KEPT:]

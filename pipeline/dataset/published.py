@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from pipeline.errors import UsageError
 from schemas.row import Model
 from stages.tally import Tally
 from stages.write import SPLITS, Shard, Split
@@ -94,6 +95,23 @@ def read_manifest(output: Path) -> Published | None:
         return Published.model_validate_json(manifest.read_bytes()) if manifest.is_file() else None
     except ValidationError:
         return None
+
+
+def finished_dataset(output: Path) -> Published:
+    """The manifest of a finished dataset.
+
+    Raises:
+        UsageError: The folder holds none, or one of another version.
+    """
+    published = read_manifest(output)
+    if published is not None:
+        return published
+    if (output / MANIFEST).is_file():
+        raise UsageError(
+            f"{output / MANIFEST} is damaged or of another version of storyloom; run `storyloom run` with the"
+            " dataset's config: what is up to date is kept"
+        )
+    raise UsageError(f"{output} holds no finished dataset: there is no {MANIFEST} in it")
 
 
 def _totals(shards: Sequence[Shard]) -> Totals:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.dataset.front_matter import SPLIT_NAMES
-from pipeline.dataset.published import Published, read_manifest
+from pipeline.dataset.published import Published, finished_dataset
 from pipeline.errors import UsageError
 from pipeline.export.names import FormatName
 from pipeline.export.place import RECORD, as_record, earlier_export, replacing_folder
@@ -68,9 +68,7 @@ def export(
         DestinationTaken: `dest` holds something else; nothing was changed.
         ShardUnreadable: A shard is damaged; `dest` is as it was.
     """
-    published = read_manifest(output)
-    if published is None:
-        raise UsageError(f"{output} holds no finished dataset: there is no manifest.json of ours in it")
+    published = finished_dataset(output)
     form = FORMATS[name]
     if file_bytes is not None and form.file_bytes is None:
         raise UsageError(f"{name} writes one file a split, so --file-bytes says nothing. Leave it out.")

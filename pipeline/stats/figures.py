@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from pipeline.dataset.published import Published, read_manifest
-from pipeline.errors import UsageError
+from pipeline.dataset.published import Published, finished_dataset
 from pipeline.funnel import FunnelRow
 from pipeline.stats.counting import Counts, count
 from pipeline.stats.distributions import Distribution
@@ -110,18 +109,6 @@ class Stats(BaseModel):
     funnel: list[FunnelRow]
 
 
-def published_in(output: Path) -> Published:
-    """The manifest of a finished dataset.
-
-    Raises:
-        UsageError: The folder holds none.
-    """
-    published = read_manifest(output)
-    if published is None:
-        raise UsageError(f"{output} holds no finished dataset: there is no manifest.json of ours in it")
-    return published
-
-
 def dataset_stats(output: Path) -> Stats:
     """Count a dataset, from its manifest, its indexes and its documents' JSON; no image is read.
 
@@ -129,7 +116,7 @@ def dataset_stats(output: Path) -> Stats:
         UsageError: The folder holds no finished dataset.
         ShardUnreadable: A shard does not hold what manifest or index says.
     """
-    published = published_in(output)
+    published = finished_dataset(output)
     by_split = _counts(output, published)
     total = Counts()
     for split, counts in by_split.items():

@@ -12,9 +12,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.config import load_config
+from pipeline.dataset.published import finished_dataset
 from pipeline.errors import UsageError
 from pipeline.situation import survey
-from pipeline.stats.figures import Stats, published_in
+from pipeline.stats.figures import Stats
 from pipeline.stats.gallery import Story, gallery
 from pipeline.stats.plots import histogram
 from pipeline.stats.show import byte_size, shard_line
@@ -62,7 +63,7 @@ def write_page(
         RunFailed: Shards or work folder are not what they should be.
     """
     situation = survey(load_config(config, overrides)) if config else None
-    stories = gallery(output, published_in(output), gallery_size, situation)
+    stories = gallery(output, finished_dataset(output), gallery_size, situation)
     page = html_page(stats, stories, with_dropped=situation is not None)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.starts import started
+from stages.child import ChildKilled
 
 
 def test_a_start_that_ends_leaves_no_mark(tmp_path: Path) -> None:
@@ -27,3 +28,9 @@ def test_starts_of_processes_that_died_are_counted_until_one_ends(tmp_path: Path
     with started(tmp_path, "part") as number:
         assert number == deaths + 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_child_that_was_killed_counts_like_a_death(tmp_path: Path) -> None:
+    with contextlib.suppress(ChildKilled), started(tmp_path, "part"):
+        raise ChildKilled
+    assert [file.name for file in tmp_path.iterdir()] == [".part.start-1"]

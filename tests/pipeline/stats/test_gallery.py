@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.dataset.published import finished_dataset
 from pipeline.errors import UsageError
-from pipeline.stats.figures import published_in
 from pipeline.stats.gallery import Story, gallery
 from stages.write import WriteConfig
 from tests.documents import dataset, read_documents, videos
@@ -14,7 +14,7 @@ from tests.runs import Finished, demo_config
 
 
 def stories_of(output: Path, count: int = 24) -> list[Story]:
-    return gallery(output, published_in(output), count, None)
+    return gallery(output, finished_dataset(output), count, None)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_pictures_beyond_the_budget_are_left_out(tmp_path: Path, monkeypatch: py
 
 def test_dropped_frames_come_from_the_work_folder_in_time_order(demo_run: Finished) -> None:
     output = Path(demo_run.config.output)
-    (story,) = gallery(output, published_in(output), 24, demo_run.situation)
+    (story,) = gallery(output, finished_dataset(output), 24, demo_run.situation)
     (row,) = demo_run.rows("filter").values()
     inside = [
         item.time
@@ -88,4 +88,4 @@ def test_the_work_folder_of_another_run_is_refused(demo_run: Finished) -> None:
     output = Path(demo_run.config.output)
     other = demo_config(Path(demo_run.config.work).parent, "filter.false_accept_rate=0.1")
     with pytest.raises(UsageError, match="the dataset was made with filter"):
-        gallery(output, published_in(output), 24, survey(other))
+        gallery(output, finished_dataset(output), 24, survey(other))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.dataset.published import finished_dataset
 from pipeline.stats.counting import GRIDS
 from pipeline.stats.distributions import GridCount
-from pipeline.stats.figures import dataset_stats, published_in
+from pipeline.stats.figures import dataset_stats
 from pipeline.stats.gallery import gallery
 from pipeline.stats.page import clock, html_page, signed
 from pipeline.stats.plots import histogram
@@ -16,7 +17,7 @@ from tests.pipeline.stats.made import HOSTILE, small_dataset
 
 
 def make_page(output: Path) -> str:
-    return html_page(dataset_stats(output), gallery(output, published_in(output), 24, None), with_dropped=False)
+    return html_page(dataset_stats(output), gallery(output, finished_dataset(output), 24, None), with_dropped=False)
 
 
 @pytest.fixture(scope="module")
