@@ -51,8 +51,8 @@ class Work:
             behind.start(partial(self._finish, situation, wave, dict(taken)))
             if not self.runner.overlaps:
                 behind.join()
-            if names:
-                so_far = tally(situation.job.store, names[-1], situation.job.digests[names[-1]], wave)
+            for name in names:  # all of them, so that `status` finds their marks read whenever this run ends
+                so_far = tally(situation.job.store, name, situation.job.digests[name], wave)
                 check_failures(config, so_far.failed, so_far.videos)
         behind.join()
         return situation
