@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
 from pipeline.errors import RunFailed
+
+CLIENT_ATTEMPTS = 3
+"""At joining a cluster as a client (our choice)."""
 
 LOGS_ELSEWHERE = "/tmp/ray/session_latest/logs on the cluster's head node"  # noqa: S108 - Ray's place
 """Where a cluster's logs are that this machine only talks to."""
@@ -35,8 +40,11 @@ def ray_session(address: str) -> Iterator[str]:
         import ray
         import ray.data  # it has something to say as well
 
+        # The server that a head starts for a client may die in its fork: asked again, it starts another.
+        stop = stop_after_attempt(CLIENT_ATTEMPTS if address.startswith("ray://") else 1)
+        patiently = retry(retry=retry_if_exception_type(ConnectionError), stop=stop, reraise=True)
         try:
-            joined = ray.init(
+            joined = patiently(ray.init)(
                 address=address or "local",
                 runtime_env=_code() if address else None,
                 include_dashboard=None if address else False,

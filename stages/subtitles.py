@@ -238,8 +238,8 @@ def _spread(cue: _Shown) -> Cue:
     spread = []
     ends = [part.start for part in cue.parts[1:]] + [cue.end]
     for part, end in zip(cue.parts, ends, strict=True):
-        step = (end - part.start) / max(1, len(part.words))
-        for number, word in enumerate(part.words):
-            start = part.start + number * step
-            spread.append(HeardWord(start, start + step, word, 0.0))
+        count = len(part.words)
+        # One list of bounds: a word ends at the very number at which the next one starts.
+        bounds = [min(end, part.start + (end - part.start) * number / max(1, count)) for number in range(count + 1)]
+        spread += [HeardWord(*times, word, 0.0) for times, word in zip(pairwise(bounds), part.words, strict=True)]
     return spread
