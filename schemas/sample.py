@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,6 +22,9 @@ KEY_PATTERN = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
 
 PLACEHOLDERS = ("<image>", "<video>", "<audio>", "<|endofchunk|>")
 """Literals that training loaders count."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Unicode's category Cc, control characters."""
 
 IMAGE_DIGITS = 3
 """Digits of an image's number in its member name: so at most 1,000 images a document."""
@@ -169,7 +171,7 @@ class Sample(Model):
         for text in self.spoken:
             if token := next((token for token in PLACEHOLDERS if token in text), None):
                 raise _broken("placeholder", f"text {text!r} holds {token!r}, which training loaders count")
-            if any(unicodedata.category(character) == "Cc" for character in text):
+            if CONTROL.search(text):
                 raise _broken("control_character", f"text {text!r} holds a control character")
             if not text.strip():
                 raise _broken("blank_text", f"text {text!r} says nothing")
