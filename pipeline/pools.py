@@ -69,14 +69,15 @@ def pools(config: RunConfig, stages: Sequence[str], cluster: Mapping[str, float]
         fitting = [cpus / one.cpus if share == 1.0 else one.min_workers]
         fitting += [cluster.get("GPU", 0.0) / gpus[name]] if gpus[name] else []
         fitting += [cluster.get("memory", 0.0) / one.memory] if one.memory else []
+        at_once = one.parts_at_once if one.parts_at_once != "auto" else 2 if gpus[name] else 1
         found[name] = Pool(
             cpus=one.cpus * share,
             gpus=gpus[name],
             memory=one.memory,
             min_workers=one.min_workers,
             max_workers=one.max_workers or max(one.min_workers, int(min(fitting))),
-            parts_at_once=one.parts_at_once,
-            tasks_in_flight=one.tasks_in_flight or 2 * one.parts_at_once,
+            parts_at_once=at_once,
+            tasks_in_flight=max(at_once, one.tasks_in_flight or 2 * at_once),
         )
     return found
 

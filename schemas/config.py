@@ -35,7 +35,8 @@ class Resources(Section):
         min_workers: Workers kept while there is work.
         max_workers: Upper bound; 0 stands for as many as the cluster's CPUs and GPUs hold.
         parts_at_once: Parts that a worker has in hand: with 2, the next one is read and decoded, and the last one
-            written, while the model works on another.
+            written, while the model works on another. ``auto`` is 2 for a worker with a GPU, which must not wait, and 1
+            for others (our choice).
         tasks_in_flight: Parts that are sent to a worker before it asks for them, those in hand included; 0 stands for
             twice `parts_at_once`, the least with which Ray lets a pool grow.
     """
@@ -45,14 +46,14 @@ class Resources(Section):
     memory: Annotated[int, Field(ge=0)] = 0
     min_workers: Annotated[int, Field(ge=1)] = 1
     max_workers: Annotated[int, Field(ge=0)] = 0
-    parts_at_once: Annotated[int, Field(ge=1)] = 1
+    parts_at_once: Auto | Annotated[int, Field(ge=1)] = "auto"
     tasks_in_flight: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _pool(self) -> Self:
         if 0 < self.max_workers < self.min_workers:
             raise ValueError(f"max_workers ({self.max_workers}) is under min_workers ({self.min_workers})")
-        if 0 < self.tasks_in_flight < self.parts_at_once:
+        if self.parts_at_once != "auto" and 0 < self.tasks_in_flight < self.parts_at_once:
             raise ValueError(f"tasks_in_flight ({self.tasks_in_flight}) is under parts_at_once ({self.parts_at_once})")
         return self
 

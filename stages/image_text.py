@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -68,6 +69,10 @@ class ImageTextModel:
         self._model = model.eval().to(memory_format=torch.channels_last)
         self._preprocess: Any = preprocess
         self._tokenizer: Any = open_clip.get_tokenizer(spec.name)
+        self._turn = (
+            Lock()
+        )  # a worker may have two parts in hand: pictures of one are decoded while the other is encoded
+        self._tokenizing = Lock()  # Hugging Face's tokenizers refuse a second thread
 
     def encode_jpegs(self, jpegs: Sequence[bytes]) -> Embeddings:
         """Embeddings of JPEGs, shape (n, dimensions)."""
@@ -85,11 +90,13 @@ class ImageTextModel:
 
         A text over the model's context length is split at words; its embedding is the direction of its pieces' mean.
         """
-        pieces = [(number, piece) for number, text in enumerate(texts) for piece in self._pieces(text)]
+        with self._tokenizing:
+            pieces = [(number, piece) for number, text in enumerate(texts) for piece in self._pieces(text)]
         owner = np.array([number for number, _ in pieces])
         batches = []
         for start in range(0, len(pieces), self._batch):
-            tokens = self._tokenizer([piece for _, piece in pieces[start : start + self._batch]])
+            with self._tokenizing:
+                tokens = self._tokenizer([piece for _, piece in pieces[start : start + self._batch]])
             batches.append(self._unit(self._forward(self._model.encode_text, tokens)))
         embeddings = np.concatenate(batches)
         sums = np.zeros((len(texts), embeddings.shape[1]), dtype=np.float32)
@@ -105,7 +112,7 @@ class ImageTextModel:
     def _forward(self, encode: Any, batch: torch.Tensor) -> torch.Tensor:
         import torch
 
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+        with self._turn, torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             output: torch.Tensor = encode(batch.to(self._device, non_blocking=True))
         return output
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Literal
 
 import numpy as np
@@ -87,6 +88,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def __init__(self, config: TranscribeConfig, context: Context) -> None:
         super().__init__(config, context)
         self._recogniser: Recogniser | None = None
+        self._turn = Lock()  # a worker may have two parts in hand: one is decoded while the other is recognised
 
     def revision(self) -> str:
         try:
@@ -114,7 +116,8 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         if language and language not in self._recogniser.languages:
             warnings.append("language_not_supported")
             language = ""
-        heard = self._recogniser.transcribe(audio, language)
+        with self._turn:
+            heard = self._recogniser.transcribe(audio, language)
         stretches = speech(audio, self.config.vad, padded=False)
         segments = segments_of(heard.segments, stretches, duration)
         if not segments:

@@ -62,3 +62,8 @@ def test_memory_bounds_a_pool(tmp_path: Path) -> None:
 def test_more_is_sent_ahead_than_a_worker_has_in_hand(tmp_path: Path) -> None:
     found = sizes(tmp_path, ONE_GPU, "score.resources.parts_at_once=2")["score"]
     assert (found.parts_at_once, found.tasks_in_flight) == (2, 4)
+
+
+def test_a_worker_with_a_gpu_has_a_second_part_in_hand(tmp_path: Path) -> None:
+    found = {name: pool.parts_at_once for name, pool in sizes(tmp_path, ONE_GPU).items()}
+    assert found == {name: 2 if name in ("transcribe", "score") else 1 for name in STAGE_NAMES}

@@ -49,7 +49,11 @@ def test_parts_in_reverse_order_give_the_same_bytes(clips: Path, tmp_path: Path,
 
 @pytest.mark.ray
 def test_ray_gives_the_same_bytes_as_inline(clips: Path, tmp_path: Path, inline_run: Finished) -> None:
-    config = demo_config(tmp_path, f"manifest={clips}", "parts.videos=1", "filter.threshold=0.0", "runner.kind=ray")
+    # Two parts at once in the workers with a model, as on a GPU.
+    ahead = [f"{stage}.resources.parts_at_once=2" for stage in ("transcribe", "sample", "score")]
+    config = demo_config(
+        tmp_path, f"manifest={clips}", "parts.videos=1", "filter.threshold=0.0", "runner.kind=ray", *ahead
+    )
     recorder = Recorder()
     run(config, EVERYTHING, recorder)
     assert content_of(config.work) == content_of(inline_run.config.work)
