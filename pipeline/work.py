@@ -47,10 +47,13 @@ class Work:
                 ahead.start(partial(self._rows, situation, ["download"], order[number + 1]))
             self._rows(situation, names, wave)
             situation = situation.calibrated()
-            taken, groups = groups[: (size := -(-len(wave) // config.parts.group))], groups[size:]
-            behind.start(partial(self._finish, situation, wave, dict(taken)))
-            if not self.runner.overlaps:
-                behind.join()
+            size = -(-len(wave) // config.parts.group)
+            taken, groups = groups[:size], groups[size:]
+            finish = partial(self._finish, situation, wave, dict(taken))
+            if self.runner.overlaps:
+                behind.start(finish)
+            else:
+                finish()
             for name in names:  # all of them, so that `status` finds their marks read whenever this run ends
                 so_far = tally(situation.job.store, name, situation.job.digests[name], wave)
                 check_failures(config, so_far.failed, so_far.videos)

@@ -37,9 +37,6 @@ class Recorder:
     why: dict[str, str] = field(default_factory=dict)
     done: list[tuple[str, str]] = field(default_factory=list)
     new_parts: int = 0
-    logs: str = ""
-    seconds: float = 0.0
-    tail: Tail | None = None
     duplicates: int = 0
 
     def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, runner: str) -> None:
@@ -50,14 +47,13 @@ class Recorder:
         self.duplicates = duplicates
 
     def started(self, logs: str) -> None:
-        self.logs = logs
+        pass
 
     def advanced(self, done: Advance) -> None:
         self.done.append((done.stage, done.unit))
-        self.seconds += done.seconds
 
     def finished(self, after: Sequence[StageStatus], calibration: Calibration | None, tail: Tail | None) -> None:
-        self.tail = tail
+        pass
 
     @property
     def ran(self) -> set[str]:
