@@ -5,12 +5,10 @@ A row is a part id and the `problem` that kept a stage from doing it, empty when
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import RunFailed
@@ -41,6 +39,12 @@ POLL_SECONDS = 1.0
 
 POLL_SHARE = 0.05
 """Share of the driver's time that listings take at most: large folders are listed less often."""
+
+SHRUNK_SECONDS = 20.0
+"""For which a cluster may be too small for its workers, since a lost node may come back (our choice)."""
+
+CANCEL_SECONDS = 60.0
+"""Within which a Dataset that is ended has let go of its workers (our choice)."""
 
 
 class StageWorker:
@@ -110,12 +114,12 @@ class Flow:
     Attributes:
         units: Ids of parts or groups.
         steps: What they go through, in order.
-        stall_seconds: Seconds without progress that end it.
+        cpus: Logical CPUs that the run's pools take at the least, those of other Datasets included.
     """
 
     units: list[str]
     steps: list[Step]
-    stall_seconds: float
+    cpus: float
 
     def run(self) -> str:
         """Bring every unit through; returns the last problem that a worker told, empty without one."""
@@ -125,7 +129,7 @@ class Flow:
         context.enable_progress_bars = False
         context.actor_init_retry_on_errors = True
         context.max_consecutive_actor_init_deaths = SETUP_ATTEMPTS
-        context.execution_no_progress_timeout_s = self.stall_seconds
+        context.execution_no_progress_timeout_s = -1  # `_watched` knows better: it sees finished parts
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         rows = [{"part": unit, "problem": ""} for unit in self.units]
         dataset: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
@@ -145,16 +149,6 @@ class Flow:
             if problem.startswith(CANNOT_START):
                 break
         return problem
-
-
-def _run(flow: Flow) -> str:
-    """Run a flow from here, or from inside the cluster when this is a client of it: Ray Data has no client mode."""
-    import ray
-    from ray.util.client import ray as client
-
-    if not client.is_connected():
-        return flow.run()
-    return str(ray.get(ray.remote(num_cpus=0)(Flow.run).remote(flow)))
 
 
 class RayRunner:
@@ -183,9 +177,9 @@ class RayRunner:
             waiting, sizes = set().union(*to_do.values()), self._pools(job)
             active = [name for name in stages if to_do[name]]
             steps = [Step(StageWorker, {"job": job, "name": name}, sizes[name]) for name in active]
-            return Flow([part for part in parts if part in waiting], steps, job.config.runner.stall_seconds)
+            return Flow([part for part in parts if part in waiting], steps, _least_cpus(sizes))
 
-        _until_done(flow, missing, on_done)
+        _until_done(flow, missing, on_done, job.config.runner.stall_seconds)
 
     def write(self, job: Job, groups: dict[str, tuple[str, ...]], on_done: OnDone) -> None:
         """See `Runner.write`.
@@ -198,10 +192,11 @@ class RayRunner:
             return {WRITE: {group for group in groups if not done_mark(job, group).exists()}}
 
         def flow(to_do: Missing) -> Flow:
-            step = Step(GroupWriter, {"job": job, "groups": groups}, self._pools(job)[WRITE])
-            return Flow(sorted(to_do[WRITE]), [step], job.config.runner.stall_seconds)
+            sizes = self._pools(job)
+            step = Step(GroupWriter, {"job": job, "groups": groups}, sizes[WRITE])
+            return Flow(sorted(to_do[WRITE]), [step], _least_cpus(sizes))
 
-        _until_done(flow, missing, on_done)
+        _until_done(flow, missing, on_done, job.config.runner.stall_seconds)
 
     def _pools(self, job: Job) -> dict[str, Pool]:
         """Sized anew for each Dataset, since nodes come and go."""
@@ -210,18 +205,25 @@ class RayRunner:
         return pools(job.config, self._stages, ray.cluster_resources())
 
 
-def _until_done(flow: Callable[[Missing], Flow], missing: Callable[[], Missing], on_done: OnDone) -> None:
-    """Run a flow over what is missing; when it fails or leaves something, run another over the rest."""
+def _least_cpus(sizes: dict[str, Pool]) -> float:
+    return sum(pool.cpus * pool.min_workers for pool in sizes.values())
+
+
+def _until_done(
+    flow: Callable[[Missing], Flow], missing: Callable[[], Missing], on_done: OnDone, stall_seconds: float
+) -> None:
+    """Run a flow over what is missing; when it fails, is ended or leaves something, run another over the rest."""
     import ray.exceptions
 
     to_do = missing()
     attempts = 0
     while any(to_do.values()):
-        with _progress(missing, to_do, on_done):
-            try:
-                problem = _run(flow(to_do)) or "workers ended without a word"
-            except (ray.exceptions.RayError, RuntimeError, ValueError) as reason:
-                problem = _innermost(reason)
+        progress = Progress(missing, to_do, on_done)
+        try:
+            problem = _watched(flow(to_do), progress, stall_seconds)
+        except (ray.exceptions.RayError, RuntimeError, ValueError) as reason:
+            problem = _innermost(reason)
+        progress.look()
         if problem.startswith(CANNOT_START):
             raise RunFailed(problem.removeprefix(CANNOT_START))
         before, to_do = to_do, missing()
@@ -231,34 +233,50 @@ def _until_done(flow: Callable[[Missing], Flow], missing: Callable[[], Missing],
             raise RunFailed(f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem}")
 
 
-@contextlib.contextmanager
-def _progress(missing: Callable[[], Missing], to_do: Missing, on_done: OnDone) -> Iterator[None]:
-    """Tell what becomes done, by listing the store: that is true whatever happens to workers."""
-    over = threading.Event()
-    reported: Missing = {name: set() for name in to_do}
+@dataclass
+class Progress:
+    """What has become done, by listing the store: that is true whatever happens to workers."""
 
-    def look() -> None:
-        now = missing()
-        for name, units in to_do.items():
-            for unit in sorted(units - now[name] - reported[name]):
-                reported[name].add(unit)
-                on_done(name, unit)
+    missing: Callable[[], Missing]
+    to_do: Missing
+    on_done: OnDone
+    reported: set[tuple[str, str]] = field(default_factory=set)
 
-    def watch() -> None:
-        pause = POLL_SECONDS
-        while not over.wait(pause):
-            began = time.monotonic()
-            look()
-            pause = max(POLL_SECONDS, (time.monotonic() - began) / POLL_SHARE)
+    def look(self) -> bool:
+        """Report what is newly done; whether there was something."""
+        now = self.missing()
+        done = {(name, unit) for name, units in self.to_do.items() for unit in units - now[name]} - self.reported
+        self.reported |= done
+        for name, unit in sorted(done):
+            self.on_done(name, unit)
+        return bool(done)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-        look()
+
+def _watched(flow: Flow, progress: Progress, stall_seconds: float) -> str:
+    """Run a flow as a task of the cluster, and end it when it cannot go on; the last problem that was told.
+
+    The task owns the workers: Ray kills them with it, even one that hangs. And Ray Data has no client mode.
+    """
+    import ray
+
+    task = ray.remote(num_cpus=0, max_retries=0)(Flow.run).remote(flow)
+    moved = fitted = time.monotonic()
+    pause = POLL_SECONDS
+    while not ray.wait([task], timeout=pause)[0]:
+        began = time.monotonic()
+        moved = began if progress.look() else moved
+        fitted = began if ray.cluster_resources().get("CPU", 0.0) >= flow.cpus else fitted
+        problem = ""
+        if began - moved > stall_seconds:
+            problem = f"no part was finished for {stall_seconds:g} s (runner.stall_seconds)"
+        elif began - fitted > SHRUNK_SECONDS:
+            problem = f"the cluster has become too small for workers that take {flow.cpus:g} CPUs"
+        if problem:
+            ray.cancel(task, force=True)
+            ray.wait([task], timeout=CANCEL_SECONDS)
+            return problem
+        pause = max(POLL_SECONDS, (time.monotonic() - began) / POLL_SHARE)
+    return str(ray.get(task)) or "workers ended without a word"
 
 
 def _innermost(reason: BaseException) -> str:

@@ -1,14 +1,17 @@
 """Faults for the failure drills. Python runs this file at its start wherever its folder is in PYTHONPATH.
 
 DRILL_KILL: a folder. The first worker of each stage dies of SIGKILL in the middle of a part, and says so there.
+DRILL_HANG: a file. Whoever samples first says so there, and then never comes back.
 DRILL_CRASH: a video's id. Whoever samples that video dies of SIGSEGV, as a broken decoder would make it.
 """
 
+import contextlib
 import importlib.abc
 import importlib.util
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,11 +59,26 @@ def crash_on_a_video(sample: Any) -> None:
     sample.Sample.one = one_or_death
 
 
+def hang_once(sample: Any) -> None:
+    one = sample.Sample.one
+
+    def one_or_never(self: Any, video: Any) -> Any:
+        with contextlib.suppress(FileExistsError):
+            Path(os.environ["DRILL_HANG"]).touch(exist_ok=False)
+            while True:
+                time.sleep(60.0)
+        return one(self, video)
+
+    sample.Sample.one = one_or_never
+
+
 FAULTS: dict[str, Callable[[Any], None]] = {}
 if "DRILL_KILL" in os.environ:
     FAULTS |= {"pipeline.execute": kill_row_stages, "pipeline.groups": kill_write}
 if "DRILL_CRASH" in os.environ:
     FAULTS |= {"stages.sample": crash_on_a_video}
+if "DRILL_HANG" in os.environ:
+    FAULTS |= {"stages.sample": hang_once}
 
 
 class Saboteur(importlib.abc.MetaPathFinder):

@@ -127,6 +127,18 @@ def test_a_node_is_removed_in_the_middle(clips: Path, tmp_path: Path, undisturbe
     assert_like(run.config, undisturbed)
 
 
+def test_a_worker_that_hangs_is_ended_and_its_part_done_again(
+    clips: Path, tmp_path: Path, undisturbed: Finished
+) -> None:
+    hung = tmp_path / "hung"
+    with cluster(1, DRILL_HANG=str(hung)) as nodes:
+        run = Run(tmp_path, clips, "runner.stall_seconds=60", address=nodes.address)
+        code, said = run.ended()
+    assert code == 0, said
+    assert hung.exists()
+    assert_like(run.config, undisturbed)
+
+
 def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
     with cluster(2) as nodes:
         first = Run(tmp_path, clips, address=nodes.address)
