@@ -11,12 +11,15 @@ from typing import Any
 from pipeline.config import RunConfig
 from pipeline.isolate import killers
 from pipeline.plan import part_rows
+from pipeline.profile import Clock
 from pipeline.registry import BY_NAME
 from pipeline.starts import started
 from pipeline.store import Metrics, PartStore
 from schemas.calibration import Calibration
 from schemas.row import Row, RowError
 from stages.base import Context, Stage, StageSetupError, Video, passed_on
+from stages.spent import spent, spent_on_each
+from stages.transcribe import Transcribe
 
 UNSUSPICIOUS_STARTS = 2
 """Starts of a part, none of which came to an end, before its videos are suspected (our choice): machines die."""
@@ -38,12 +41,14 @@ class Job:
         calibration: The corpus's null distribution, once it is known.
         digests: Fingerprints of the stages, by name.
         revisions: Models and programs that the fingerprints stand for, by stage.
+        selected: Stages that the run brings up to date.
     """
 
     config: RunConfig
     calibration: Calibration | None
     digests: dict[str, str]
     revisions: dict[str, str]
+    selected: frozenset[str] = frozenset()
 
     @property
     def store(self) -> PartStore:
@@ -52,7 +57,7 @@ class Job:
 
     def context(self) -> Context:
         """What all stages are given."""
-        return Context(self.config.seed, self.store.media, self.calibration)
+        return Context(self.config.seed, self.store.media, self.calibration, self.store.sounds)
 
     def ready_stage(self, name: str) -> Stage[Any, Any]:
         """A stage by name, set up.
@@ -71,13 +76,14 @@ class Job:
         return stage
 
 
-def run_part(job: Job, stage: Stage[Any, Any], part: str) -> Metrics:
+def run_part(job: Job, stage: Stage[Any, Any], part: str, clock: Clock) -> Metrics:
     """Bring one part of one stage up to date; a part that is done already is left alone.
 
     Args:
         job: The run.
         stage: Set up.
         part: Its id; what the stage reads of it is done.
+        clock: The worker's.
 
     Raises:
         ContractBroken: The stage has a bug.
@@ -85,9 +91,11 @@ def run_part(job: Job, stage: Stage[Any, Any], part: str) -> Metrics:
     store, digest = job.store, job.digests[stage.name]
     if store.is_done(stage.name, digest, part):
         return store.metrics(stage.name, digest, part)
-    with started(store.folder(stage.name, digest), part) as starts:
-        rows = _in_order(stage, _videos(job, stage, part), _ended(job, stage, part, starts))
-        return store.commit(stage.name, digest, part, stage.row, rows)
+    with clock.on_part(job, stage.name, part), started(store.folder(stage.name, digest), part) as starts:
+        videos = spent_on_each("read", _videos(job, stage, part))
+        rows = spent_on_each("other", _in_order(stage, videos, _ended(job, stage, part, starts)))
+        with spent("write"):
+            return store.commit(stage.name, digest, part, stage.row, rows)
 
 
 def live_videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
@@ -110,6 +118,8 @@ def _videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
     """The part's videos with their rows of the stages that this one reads, joined by key."""
     store = job.store
     manifest = part_rows(store.plan, part)
+    heard = Transcribe.name
+    sound_due = heard in job.selected and not store.is_done(heard, job.digests[heard], part)
     sources = [
         store.rows(source.stage, job.digests[source.stage], part, BY_NAME[source.stage].row, source.without)
         for source in stage.reads
@@ -118,7 +128,7 @@ def _videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
         for source, row in zip(stage.reads, rows, strict=True):
             if row.video != line.video:
                 raise ContractBroken(f"part {part}: {source.stage} has {row.video} where the plan has {line.video}")
-        yield Video(line, rows)
+        yield Video(line, rows, sound_due=sound_due)
 
 
 def _in_order(stage: Stage[Any, Any], videos: Iterable[Video], killers: dict[str, RowError]) -> Iterator[Row]:

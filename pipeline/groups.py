@@ -11,23 +11,27 @@ from pydantic import TypeAdapter
 
 from pipeline.execute import Job
 from pipeline.plan import part_rows
+from pipeline.profile import Clock
 from pipeline.registry import WRITE
 from schemas.rows import DocumentsRow, FramesRow
 from stages.atomic import commit_bytes, committing_folder
+from stages.spent import spent, spent_on_each
 from stages.write import Shard, VideoDocuments
 from stages.write import write_group as write_shards
 
 SHARDS = TypeAdapter(list[Shard])
 
 
-def write_group(job: Job, group: str, parts: tuple[str, ...]) -> None:
+def write_group(job: Job, group: str, parts: tuple[str, ...], clock: Clock) -> None:
     """Write one group's shards into the work folder; a group that is done already is left alone."""
     folder = group_folder(job, group)
     if done_mark(job, group).exists():
         return
-    with committing_folder(folder) as unfinished:
-        shards = write_shards(_documents(job, parts), unfinished, job.config.write, job.config.seed)
-    commit_bytes(done_mark(job, group), SHARDS.dump_json(shards, indent=1) + b"\n")
+    with clock.on_part(job, WRITE, group), spent("write"):
+        with committing_folder(folder) as unfinished:
+            documents = spent_on_each("read", _documents(job, parts))
+            shards = write_shards(documents, unfinished, job.config.write, job.config.seed)
+        commit_bytes(done_mark(job, group), SHARDS.dump_json(shards, indent=1) + b"\n")
 
 
 def group_folder(job: Job, group: str) -> Path:
@@ -64,4 +68,5 @@ def _documents(job: Job, parts: tuple[str, ...]) -> Iterator[VideoDocuments]:
 
 
 def _jpegs(job: Job, part: str, position: int) -> list[bytes]:
-    return job.store.row("sample", job.digests["sample"], part, FramesRow, position).jpegs
+    with spent("read"):
+        return job.store.row("sample", job.digests["sample"], part, FramesRow, position).jpegs

@@ -12,9 +12,6 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from ray.data import ActorPoolStrategy
 
-AUTO_GPUS = 0.5
-"""GPUs of a worker with a model: one of transcribe and one of score share a GPU (our choice)."""
-
 
 @dataclass(frozen=True)
 class Pool:
@@ -57,7 +54,8 @@ def pools(config: RunConfig, stages: Sequence[str], cluster: Mapping[str, float]
             `max_workers` is trusted: its cluster may grow.
     """
     asked = {name: config.stage(name).resources for name in stages}
-    gpus = {name: _gpus(config, name, cluster) for name in stages}
+    sharing = sum(_shares_a_gpu(config, name) for name in stages)
+    gpus = {name: _gpus(config, name, cluster, sharing) for name in stages}
     fixed = [name for name in stages if not asked[name].max_workers]
     _check_fits("GPU", {name: gpus[name] * asked[name].min_workers for name in fixed}, cluster)
     _check_fits("memory", {name: asked[name].memory * asked[name].min_workers for name in fixed}, cluster)
@@ -82,11 +80,17 @@ def pools(config: RunConfig, stages: Sequence[str], cluster: Mapping[str, float]
     return found
 
 
-def _gpus(config: RunConfig, name: str, cluster: Mapping[str, float]) -> float:
+def _shares_a_gpu(config: RunConfig, name: str) -> bool:
     section = config.stage(name)
-    if section.resources.gpus != "auto":
-        return section.resources.gpus
-    return AUTO_GPUS if section.uses_gpu and cluster.get("GPU", 0.0) >= 1.0 else 0.0
+    return section.uses_gpu and section.resources.gpus == "auto"
+
+
+def _gpus(config: RunConfig, name: str, cluster: Mapping[str, float], sharing: int) -> float:
+    """GPUs of a worker: as asked for, or an equal share, so that one of each stage with a model fits on one."""
+    asked = config.stage(name).resources.gpus
+    if asked != "auto":
+        return asked
+    return 1 / sharing if _shares_a_gpu(config, name) and cluster.get("GPU", 0.0) >= 1.0 else 0.0
 
 
 def _check_fits(what: str, wanted: Mapping[str, float], cluster: Mapping[str, float]) -> None:

@@ -16,6 +16,7 @@ from pipeline.execute import Job, run_part
 from pipeline.groups import done_mark, write_group
 from pipeline.metrics import StageMetrics
 from pipeline.pools import Pool, pools
+from pipeline.profile import Clock
 from pipeline.registry import STAGE_NAMES, WRITE
 from pipeline.runner import OnDone
 from pipeline.waves import media_seconds
@@ -59,8 +60,10 @@ class StageWorker:
         self._stage: Stage[Any, Any] | None = None
         self._broken = ""
         self._metrics = StageMetrics(name)
+        self._clock = Clock()
         try:
-            self._stage = job.ready_stage(name)
+            with self._clock.setting_up():
+                self._stage = job.ready_stage(name)
         except StageSetupError as reason:
             self._broken = f"{CANNOT_START}{reason}"
 
@@ -72,7 +75,7 @@ class StageWorker:
         assert self._stage is not None
         try:
             with self._metrics.timed():
-                done = run_part(self._job, self._stage, part)
+                done = run_part(self._job, self._stage, part, self._clock)
             self._metrics.count(done, media_seconds(self._job, part))
         except Exception as reason:  # noqa: BLE001 - whatever it is, the driver tells it and tries again
             return f"{self._name}, part {part}: {type(reason).__name__}: {reason}"
@@ -85,12 +88,13 @@ class GroupWriter:
     def __init__(self, job: Job, groups: dict[str, tuple[str, ...]]) -> None:
         self._job = job
         self._groups = groups
+        self._clock = Clock()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         (group,) = batch["part"]
         problem = ""
         try:
-            write_group(self._job, str(group), self._groups[str(group)])
+            write_group(self._job, str(group), self._groups[str(group)], self._clock)
         except FormatError as reason:
             problem = f"{CANNOT_START}{reason}"
         except Exception as reason:  # noqa: BLE001 - as above

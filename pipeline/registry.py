@@ -12,7 +12,8 @@ from stages.sample import Sample
 from stages.score import Score
 from stages.transcribe import Transcribe
 
-ROW_STAGES: tuple[type[Stage[Any, Any]], ...] = (Download, Transcribe, Sample, Align, Score, Filter)
+ROW_STAGES: tuple[type[Stage[Any, Any]], ...] = (Download, Sample, Transcribe, Align, Score, Filter)
+"""`sample` leaves the sound that it comes past to `transcribe`, which then need not read the file again."""
 
 WRITE = "write"
 """The last stage: it turns groups of parts into shards, so it is no row stage."""

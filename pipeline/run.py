@@ -65,18 +65,19 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         UsageError: Config, manifest or output folder cannot be used.
         RunFailed: Something that was asked for is missing at the end, or no document came out.
     """
-    situation = survey(config)
+    situation = survey(config, selection.stages)
     if selection.force:
         forget(situation, selection.stages)
-        situation = survey(config)
+        situation = survey(config, selection.stages)
     elif selection.retry and forget_retryable(situation):
-        situation = survey(config)
+        situation = survey(config, selection.stages)
     before = situation.status()
     to_do = sum(one.to_do for one in before if one.stage in selection.stages)
     kind = _runner_kind(config, situation.plan, to_do)
     listener.planned(before, situation.plan, situation.duplicates, kind)
     _check_upstream(before, selection.stages)
     pace = Pace()
+    situation.job.store.remove_sounds()
     try:
         with _runner(kind, config, selection.stages) as (runner, logs):
             listener.started(logs)
@@ -85,6 +86,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         raise RunFailed(str(reason)) from reason
     finally:
         situation.job.store.remove_leftovers()
+        situation.job.store.remove_sounds()
 
     after = situation.status()
     listener.finished(after, situation.job.calibration, pace.tail(situation.job))

@@ -48,11 +48,15 @@ class Situation:
         if calibration is None:
             return self
         found = fingerprints(job.config, Context(job.config.seed, job.store.media, calibration))
-        return replace(self, job=_job(job.config, calibration, found), found=found)
+        return replace(self, job=_job(job.config, calibration, found, job.selected), found=found)
 
 
-def survey(config: RunConfig) -> Situation:
+def survey(config: RunConfig, selected: frozenset[str] = frozenset()) -> Situation:
     """Plan the manifest and see what its work folder holds.
+
+    Args:
+        config: The run's config.
+        selected: Stages that the run is to bring up to date; none for who only looks.
 
     Raises:
         UsageError: The manifest or the work folder cannot be used.
@@ -66,13 +70,16 @@ def survey(config: RunConfig) -> Situation:
         found = fingerprints(config, Context(config.seed, store.media))
     except StageSetupError as reason:
         raise UsageError(str(reason)) from reason
-    return Situation(_job(config, None, found), plan, found, duplicates).calibrated()
+    return Situation(_job(config, None, found, selected), plan, found, duplicates).calibrated()
 
 
-def _job(config: RunConfig, calibration: Calibration | None, found: dict[str, Fingerprint]) -> Job:
+def _job(
+    config: RunConfig, calibration: Calibration | None, found: dict[str, Fingerprint], selected: frozenset[str]
+) -> Job:
     return Job(
         config,
         calibration,
         digests={name: one.digest for name, one in found.items()},
         revisions={name: str(one.ingredients["revision"]) for name, one in found.items()},
+        selected=selected,
     )

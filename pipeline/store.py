@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,6 +51,7 @@ class PartStore:
         self.work = work
         self.plan = work / "plan"
         self.media = work / "media"
+        self.sounds = work / "sounds"
         self.tallies = work / "tallies"
 
     def prepare(self) -> None:
@@ -75,6 +77,10 @@ class PartStore:
         for folder in [self.plan, *self.work.glob("*/*/")]:
             if any(name.endswith(TEMPORARY_SUFFIX) for name in os.listdir(folder)):  # noqa: PTH208 - many
                 remove_leftovers(folder)
+
+    def remove_sounds(self) -> None:
+        """Clear what `sample` left for `transcribe` and nobody took."""
+        shutil.rmtree(self.sounds, ignore_errors=True)
 
     def folder(self, stage: str, fingerprint: str) -> Path:
         """Where the parts of a stage lie."""
@@ -116,34 +122,20 @@ class PartStore:
         """
         final = self.folder(stage, fingerprint) / f"part-{part}.parquet"
         schema = arrow_schema(row)
-        with committing(final) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for one in rows:
-                writer.write_table(pa.Table.from_pylist([one.model_dump()], schema=schema))
-        metrics = self._measure(stage, fingerprint, part, row)
+        sums = _Sums()
+        with committing(final) as temporary:
+            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+                for one in rows:
+                    writer.write_table(pa.Table.from_pylist([one.model_dump()], schema=schema))
+                    sums.add(one)
+            written = temporary.stat()
+        if not os.path.samestat(final.stat(), written):  # another writer was first
+            sums = _Sums()
+            for one in self.rows(stage, fingerprint, part, row, without=("jpegs",)):
+                sums.add(one)
+        metrics = sums.metrics(final)
         commit_bytes(final.with_suffix(".json"), metrics.model_dump_json(indent=1).encode() + b"\n")
         return metrics
-
-    def _measure(self, stage: str, fingerprint: str, part: str, row: type[Row]) -> Metrics:
-        failed, dropped, warnings, counts = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-        videos = live = 0
-        for one in self.rows(stage, fingerprint, part, row, without=("jpegs",)):
-            videos += 1
-            live += one.live
-            failed.update([f"{one.error.stage}.{one.error.code}"] if one.error else [])
-            dropped.update([f"{one.dropped.stage}.{one.dropped.reason}"] if one.dropped else [])
-            warnings.update(one.warnings)
-            counts.update(one.counts())
-        with (self.folder(stage, fingerprint) / f"part-{part}.parquet").open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return Metrics(
-            videos=videos,
-            live=live,
-            failed=by_name(failed),
-            dropped=by_name(dropped),
-            warnings=by_name(warnings),
-            counts=by_name(counts),
-            sha256=sha256,
-        )
 
     def remove(self, stage: str, fingerprint: str, parts: Iterable[str]) -> None:
         """Forget finished parts, marks first, so that they are done again."""
@@ -155,6 +147,38 @@ class PartStore:
         """Keep what a fingerprint was made of beside its parts, so that a later run can say what changed."""
         content = json.dumps(ingredients, indent=1, sort_keys=True) + "\n"
         commit_bytes(self.folder(stage, fingerprint) / "stage.json", content.encode())
+
+
+class _Sums:
+    """What a part's rows add up to."""
+
+    def __init__(self) -> None:
+        self._videos = self._live = 0
+        self._failed, self._dropped = Counter[str](), Counter[str]()
+        self._warnings, self._counts = Counter[str](), Counter[str]()
+
+    def add(self, row: Row) -> None:
+        """Count one row."""
+        self._videos += 1
+        self._live += row.live
+        self._failed.update([f"{row.error.stage}.{row.error.code}"] if row.error else [])
+        self._dropped.update([f"{row.dropped.stage}.{row.dropped.reason}"] if row.dropped else [])
+        self._warnings.update(row.warnings)
+        self._counts.update(row.counts())
+
+    def metrics(self, file: Path) -> Metrics:
+        """The sums, with the digest of the file that holds the rows."""
+        with file.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        return Metrics(
+            videos=self._videos,
+            live=self._live,
+            failed=by_name(self._failed),
+            dropped=by_name(self._dropped),
+            warnings=by_name(self._warnings),
+            counts=by_name(self._counts),
+            sha256=sha256,
+        )
 
 
 def mark_name(part: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -20,6 +21,7 @@ _SCALARS: dict[Any, pa.DataType] = {
 }
 
 
+@functools.cache
 def arrow_schema(model: type[Model]) -> pa.Schema:
     """The Arrow schema of a row model: its fields in their order, nullable only where the model says so.
 

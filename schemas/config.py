@@ -29,8 +29,8 @@ class Resources(Section):
 
     Attributes:
         cpus: Logical CPUs per worker; less where the cluster has fewer than one worker of every stage needs.
-        gpus: GPUs per worker; a fraction lets several workers share one. ``auto`` is half a GPU for stages with a
-            model where the cluster has GPUs, so that one of each shares a GPU; none elsewhere (our choice).
+        gpus: GPUs per worker; a fraction lets several workers share one. ``auto`` is an equal share for each stage
+            that uses one where the cluster has GPUs, half for transcribe and score; none elsewhere (our choice).
         memory: Bytes that Ray sets aside per worker; 0 sets nothing aside.
         min_workers: Workers kept while there is work.
         max_workers: Upper bound; 0 stands for as many as the cluster's CPUs and GPUs hold.
@@ -90,6 +90,7 @@ class RunnerConfig(Section):
             (our choice).
         stall_seconds: Seconds without a finished part after which Ray's work is ended and begun again over what is
             missing; must be above what the slowest part takes (our choice; Ray's own is 1,800).
+        profile: Whether workers measure where the time of each part goes.
     """
 
     kind: Literal["auto", "inline", "ray"] = "auto"
@@ -97,6 +98,7 @@ class RunnerConfig(Section):
     auto_inline_parts: Annotated[int, Field(ge=0)] = 8
     max_failed_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     stall_seconds: Annotated[float, Field(gt=0.0)] = 7200.0
+    profile: bool = False
 
 
 class PartsConfig(Section):

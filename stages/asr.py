@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from schemas.row import to_milliseconds
 from schemas.rows import Segment, Word
-from stages.vad import Audio, HeardWord, Stretch, snapped
+from stages.spent import spent
+from stages.vad import Audio, HeardWord, Speech, Stretch, snapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,23 @@ DECIMALS = 4
 
 WHISPER_CODES = {"cmn": "zh", "fil": "tl", "iw": "he", "jv": "jw", "nb": "no"}
 """Primary subtags of BCP 47 that Whisper knows by another code."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What a recogniser is given of one video.
+
+    Attributes:
+        video: The video's key.
+        audio: Its sound.
+        speech: Where somebody speaks in it.
+        language: Whisper's code; an empty one asks for detection.
+    """
+
+    video: str
+    audio: Audio
+    speech: Speech
+    language: str
 
 
 @dataclass(frozen=True)
@@ -43,14 +62,32 @@ class Heard:
 
 
 class Recogniser(Protocol):
-    """A loaded speech recogniser."""
+    """A loaded speech recogniser. Several threads may call it; its model works for one of them at a time."""
 
     @property
     def languages(self) -> frozenset[str]:
         """Whisper's codes of the languages it knows."""
 
-    def transcribe(self, audio: Audio, language: str) -> Heard:
-        """Words with times; an empty language asks for detection."""
+    def heard(self, sounds: Iterable[Sound]) -> Iterator[tuple[str, Heard | Exception]]:
+        """The key of each video with its words and their times, in any order.
+
+        A sound over which the model fails has the exception and costs no other sound its words; `MemoryError` and
+        `OSError` are raised. Sounds are taken one by one, and few are held: the iterable may make them as it goes.
+        """
+
+
+class ModelTurn:
+    """Lets one thread at a time use a model: a worker may have two parts in hand."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        with spent("wait"):
+            self._lock.acquire()
+
+    def __exit__(self, *_raised: object) -> None:
+        self._lock.release()
 
 
 def whisper_language(bcp47: str) -> str:

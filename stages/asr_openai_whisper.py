@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.asr import DECIMALS, Heard, HeardSegment, torch_threads
-from stages.vad import SAMPLE_RATE, Audio, HeardWord, VadConfig, speech
+import numpy as np
+import numpy.typing as npt
+
+from stages.asr import DECIMALS, Heard, HeardSegment, ModelTurn, Sound, torch_threads
+from stages.spent import spent
+from stages.vad import SAMPLE_RATE, HeardWord, floats
 
 
 class OpenaiWhisper:
@@ -17,12 +22,9 @@ class OpenaiWhisper:
         compute_type: ``float16`` or ``float32``; ``default`` is the first on a GPU, the second on a CPU.
         cpu_threads: torch's threads on a CPU.
         beam_size: Of the search.
-        vad: Voice activity detection; the same one that faster-whisper uses.
     """
 
-    def __init__(
-        self, model: str, *, device: str, compute_type: str, cpu_threads: int, beam_size: int, vad: VadConfig
-    ) -> None:
+    def __init__(self, model: str, *, device: str, compute_type: str, cpu_threads: int, beam_size: int) -> None:
         import torch
         import whisper
 
@@ -34,7 +36,7 @@ class OpenaiWhisper:
         self._fp16 = compute_type == "float16" or (compute_type == "default" and on_gpu)
         self._cpu_threads = cpu_threads
         self._beam_size = beam_size
-        self._vad = vad
+        self._turn = ModelTurn()
 
     @property
     def languages(self) -> frozenset[str]:
@@ -47,12 +49,24 @@ class OpenaiWhisper:
             else frozenset({"en"})
         )
 
-    def transcribe(self, audio: Audio, language: str) -> Heard:
-        """Words with times; an empty language asks for detection."""
-        stretches = speech(audio, self._vad, padded=True)
+    def heard(self, sounds: Iterable[Sound]) -> Iterator[tuple[str, Heard | Exception]]:
+        """See `stages.asr.Recogniser`; one sound after the other."""
+        for sound in sounds:
+            try:
+                outcome: Heard | Exception = self._heard(sound)
+            except (MemoryError, OSError):
+                raise
+            except Exception as reason:  # noqa: BLE001 - its row says so
+                outcome = reason
+            yield sound.video, outcome
+
+    def _heard(self, sound: Sound) -> Heard:
+        stretches = [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in sound.speech.padded]
+        language = sound.language
         if not stretches:
             return Heard([], language, 1.0 if language else 0.0)
-        with torch_threads(self._cpu_threads):
+        audio = floats(sound.audio)
+        with self._turn, spent("model"), torch_threads(self._cpu_threads):
             probability = 1.0
             if not language:
                 language, probability = self._detect(audio[int(stretches[0][0] * SAMPLE_RATE) :])
@@ -81,7 +95,7 @@ class OpenaiWhisper:
         ]
         return Heard(heard, language, round(probability, DECIMALS))
 
-    def _detect(self, audio: Audio) -> tuple[str, float]:
+    def _detect(self, audio: npt.NDArray[np.float32]) -> tuple[str, float]:
         """The likeliest language of the first 30 s, and its probability."""
         import whisper
 

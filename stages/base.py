@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -72,19 +72,28 @@ class Context:
     Attributes:
         seed: The run's seed.
         media: Folder of the media files.
+        sounds: Folder in which `sample` leaves the sound of a video whose picture it decodes; None to leave none.
         calibration: The corpus's null distribution; None until the parts that it pools are scored.
     """
 
     seed: int
     media: Path
     calibration: Calibration | None = None
+    sounds: Path | None = None
 
 
 class Video:
-    """One video as a stage sees it: its line of the manifest and its rows from the stages that are read."""
+    """One video as a stage sees it.
 
-    def __init__(self, manifest: ManifestRow, rows: Sequence[Row]) -> None:
+    Args:
+        manifest: Its line of the manifest.
+        rows: Its rows from the stages that are read.
+        sound_due: Whether its sound is still to be transcribed in this run.
+    """
+
+    def __init__(self, manifest: ManifestRow, rows: Sequence[Row], *, sound_due: bool = False) -> None:
         self.manifest = manifest
+        self.sound_due = sound_due
         self._rows = {type(row): row for row in rows}
 
     @property
@@ -146,10 +155,10 @@ class Stage(ABC, Generic[ConfigT, RowT]):
         for video in videos:
             yield self.guarded(video)
 
-    def guarded(self, video: Video) -> Row:
-        """`one`, with what it raises turned into the video's row."""
+    def guarded(self, video: Video, work: Callable[[Video], RowT] | None = None) -> Row:
+        """`one`, or other work on one video, with what it raises turned into the video's row."""
         try:
-            return self.one(video)
+            return (work or self.one)(video)
         except VideoFailed as failed:
             error = RowError(stage=self.name, code=failed.code, message=failed.message, retryable=failed.retryable)
             return self.row(video=video.key, error=error)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import IO
+from typing import IO, Literal
 
 from schemas.row import to_milliseconds
 from stages import ffmpeg
 from stages.child import Limits, child
 from stages.picker import Candidate
+from stages.sound import sound_output
 
 BLACK_LEVEL = 19
 """Luma up to which a pixel is black, of full range 0 to 255: blackframe's default of 32 in limited range."""
@@ -32,18 +33,25 @@ class Look:
         scene_threshold: ffmpeg's scene score above which a scene begins, 0 to 1.
         max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged.
         qscale: ffmpeg's JPEG scale, 2 (best) to 31.
+        skip_frame: What the decoder passes over, in ffmpeg's words: ``default`` decodes every frame, ``noref`` leaves
+            out those that no other frame is predicted from, ``nokey`` all but keyframes.
+        hwaccel: Hardware that decodes, in ffmpeg's words.
     """
 
     step: float
     scene_threshold: float
     max_side: int
     qscale: int
+    skip_frame: Literal["default", "noref", "nokey"] = "default"
+    hwaccel: Literal["none", "cuda"] = "none"
 
 
-def candidates(media: Path, look: Look, limits: Limits) -> Generator[Candidate, None, None]:
+def candidates(media: Path, look: Look, limits: Limits, sound: Path | None = None) -> Generator[Candidate, None, None]:
     """A frame every `step` seconds and the first frame of each scene, in the order of decoding.
 
-    Scenes are looked for in every frame at its full rate. Times are ffmpeg's filter clock: the container's start time
+    Where `sound` is given, the sound track is written there in the same pass over the file, as `stages.sound` has it.
+
+    Scenes are looked for in every frame that is decoded. Times are ffmpeg's filter clock: the container's start time
     is taken off every stream alike, so that sound and picture share it. Rotation and non-square pixels are applied.
 
     Raises:
@@ -54,7 +62,7 @@ def candidates(media: Path, look: Look, limits: Limits) -> Generator[Candidate, 
     with os.fdopen(readable, "rb") as lines, os.fdopen(writable, "wb") as theirs:
         reader = Thread(target=_read_notes, args=(lines, notes), daemon=True)
         try:
-            with child(_command(media, look, writable), limits, pass_fds=[writable]) as pictures:
+            with child(_command(media, look, writable, sound), limits, pass_fds=[writable]) as pictures:
                 theirs.close()  # so that the lines end when ffmpeg does
                 reader.start()
                 for jpeg in _jpegs(pictures):
@@ -69,10 +77,11 @@ def candidates(media: Path, look: Look, limits: Limits) -> Generator[Candidate, 
             raise RuntimeError("ffmpeg gave a time for a picture that it did not write")
 
 
-def _command(media: Path, look: Look, notes: int) -> list[str]:
+def _command(media: Path, look: Look, notes: int, sound: Path | None) -> list[str]:
+    tracks = ffmpeg.source(media, skip_frame=look.skip_frame, hwaccel=look.hwaccel)
     fit = f"min(1,{look.max_side}/max(iw*sar,ih))"
     picture = (
-        ffmpeg.source(media)["V:0"]
+        tracks["V:0"]
         .filter(
             "select",
             f"isnan(prev_selected_t)+gte(t-prev_selected_t,{look.step})+gt(scene,{look.scene_threshold})",
@@ -106,7 +115,7 @@ def _command(media: Path, look: Look, notes: int) -> list[str]:
             "map_metadata": -1,
         },
     )
-    return ffmpeg.command(output)
+    return ffmpeg.command(output) if sound is None else ffmpeg.command(output, sound_output(tracks, str(sound)))
 
 
 def _jpegs(stream: IO[bytes]) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
 from stages.child import ChildFailed, Limits, child
 from stages.fetch import Bounds, from_storage, host_of, local_file, scheme_of
 from stages.media import link, present, publish, unfinished
+from stages.spent import mapped, spent
 from stages.subtitles import MAX_BYTES
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
@@ -91,7 +92,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Several videos at once: nearly all of the time goes into waiting for servers."""
         with ThreadPoolExecutor(self.config.concurrency) as pool:
-            yield from pool.map(self.guarded, videos)
+            yield from mapped(pool, self.guarded, videos)
 
     def one(self, video: Video) -> MediaRow:
         url = video.manifest.location
@@ -124,14 +125,14 @@ class Download(Stage[DownloadConfig, MediaRow]):
             from stages.fetch_site import from_site
 
             quality, longest = config.site_format, config.max_duration
-            with self._turn(host):
+            with spent("wait"), self._turn(host):
                 bounds = self._bounds(config.max_bytes)
                 return from_site(url, place / "site", bounds, quality=quality, max_duration=longest)
         return self._copied(url, scheme, place / "media", config.max_bytes)
 
     def _copied(self, url: str, scheme: str, file: Path, max_bytes: int) -> Path:
         """`file`, with what lies at the URL."""
-        with self._turn(host_of(url)):
+        with spent("wait"), self._turn(host_of(url)):
             bounds = self._bounds(max_bytes)
             if scheme in ("http", "https"):
                 from stages.fetch_http import from_http
@@ -214,7 +215,8 @@ def probe(file: Path, limits: Limits) -> dict[str, Any]:
     """
     try:
         # By its path: a child may not find `stages` as this process does. -P keeps our modules from shadowing others.
-        with child([sys.executable, "-P", stages.probe.__file__, str(file)], limits) as output:
+        command = [sys.executable, "-P", stages.probe.__file__, str(file)]
+        with spent("decode"), child(command, limits) as output:
             found: dict[str, Any] = json.loads(output.read() or b"{}")
     except ChildFailed as failed:
         if failed.timed_out:

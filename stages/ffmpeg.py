@@ -13,8 +13,8 @@ from typing import Any
 from stages.base import StageSetupError, VideoFailed
 from stages.child import ChildFailed, Limits, child
 
-OLDEST = (5, 1)
-"""The first release with the filter blurdetect and the option -fps_mode."""
+OLDEST = (7, 0)
+"""The first release that decodes, filters and encodes in threads of their own, beside each other."""
 
 QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
 
@@ -59,19 +59,34 @@ def version() -> str:
     return _version_of(str(program()))
 
 
-def source(media: Path) -> Any:
+def missing_device(kind: str) -> str:
+    """Why ffmpeg cannot use a kind of hardware, e.g. ``cuda``; empty when it can."""
+    probe = ["-init_hw_device", kind, "-f", "lavfi", "-i", "nullsrc", "-frames:v", "1", "-f", "null", "-"]
+    done = subprocess.run([program(), *QUIET, *probe], capture_output=True, text=True, check=False)  # noqa: S603
+    said = done.stderr.strip().splitlines()
+    return (said[0] if said else f"status {done.returncode}") if done.returncode else ""
+
+
+def source(media: Path, **options: Any) -> Any:
     """The media file as an input of ffmpeg-python: local reading only, decoded on one thread.
 
     One thread also makes damaged pictures come out the same in every run.
+
+    Args:
+        media: The file.
+        options: Further options of the input, e.g. ``skip_frame``.
     """
     import ffmpeg
 
-    return ffmpeg.input(f"file:{media}", protocol_whitelist="file,pipe", threads=1)
+    return ffmpeg.input(f"file:{media}", protocol_whitelist="file,pipe", threads=1, **options)
 
 
-def command(output: Any) -> list[str]:
-    """The argument list that decodes into an output node of ffmpeg-python, on the clock that all children share."""
-    return [*output.compile(cmd=[str(program()), *QUIET, *ONE_THREAD]), *CLOCK]
+def command(*outputs: Any) -> list[str]:
+    """The argument list that decodes into output nodes of ffmpeg-python, on the clock that all children share."""
+    import ffmpeg
+
+    merged = ffmpeg.merge_outputs(*outputs)
+    return [*merged.compile(cmd=[str(program()), *QUIET, *ONE_THREAD]), *CLOCK]
 
 
 def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from stages.spent import spent
+
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import torch
     from PIL import Image
 
@@ -27,6 +33,13 @@ MIN_PICTURE = 0.25
 """Share of a frame that is left at least when bars are cut: an upright video in a wide frame fills a third (our
 choice; MERLOT Reserve cuts a fifth at most)."""
 
+FINER = 2
+"""A large JPEG is decoded at a fraction of its size, as long as it stays so many times finer than the model's input:
+bars are cut from it, and resizing keeps its own filter (our choice)."""
+
+BATCHES_AHEAD = 2
+"""Batches of pictures that are decoded while the model works on another (our choice)."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -37,7 +50,8 @@ class ModelSpec:
         pretrained: open_clip's tag of the weights, or a file; empty for a folder, which holds its own.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto`` is bf16 on a GPU that has it, fp32 elsewhere.
-        threads: CPU threads; fixed, so that sums come out the same wherever the stage runs.
+        threads: CPU threads of the model; fixed, so that sums come out the same wherever the stage runs. As many more
+            decode pictures.
         batch: Frames or texts per forward pass.
     """
 
@@ -57,6 +71,7 @@ class ImageTextModel:
         import torch
 
         torch.set_num_threads(spec.threads)
+        self._threads = spec.threads
         self._batch = spec.batch
         self._device = torch.device(_device(spec.device))
         self._bf16 = spec.precision == "bf16" or (
@@ -67,23 +82,20 @@ class ImageTextModel:
         )
         # Convolutions read channels-last memory several times faster on CPUs and on tensor cores; others do not mind.
         self._model = model.eval().to(memory_format=torch.channels_last)
-        self._preprocess: Any = preprocess
+        *self._geometry, _, normalize = preprocess.transforms  # the last two make floats: faster on batches
+        mean, deviation = (torch.tensor(values, device=self._device) for values in (normalize.mean, normalize.std))
+        self._scale = (1 / (255 * deviation)).view(1, 3, 1, 1)
+        self._offset = (-mean / deviation).view(1, 3, 1, 1)
+        size = self._model.visual.image_size
+        self._draft = FINER * max(size if isinstance(size, tuple) else (size,))
         self._tokenizer: Any = open_clip.get_tokenizer(spec.name)
-        self._turn = (
-            Lock()
-        )  # a worker may have two parts in hand: pictures of one are decoded while the other is encoded
+        # A worker may have two parts in hand: pictures of one are decoded while the other is encoded.
+        self._turn = Lock()
         self._tokenizing = Lock()  # Hugging Face's tokenizers refuse a second thread
 
     def encode_jpegs(self, jpegs: Sequence[bytes]) -> Embeddings:
-        """Embeddings of JPEGs, shape (n, dimensions)."""
-        import torch
-
-        batches = []
-        for start in range(0, len(jpegs), self._batch):
-            pixels = torch.stack([self._pixels(jpeg) for jpeg in jpegs[start : start + self._batch]])
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-            batches.append(self._unit(self._forward(self._model.encode_image, pixels)))
-        return np.concatenate(batches)
+        """Embeddings of JPEGs, shape (n, dimensions). The next ones are decoded while the model works."""
+        return self._unit([self._forward(self._encode_pixels, pixels) for pixels in self._decoded(jpegs)])
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embeddings of texts, shape (n, dimensions).
@@ -97,28 +109,67 @@ class ImageTextModel:
         for start in range(0, len(pieces), self._batch):
             with self._tokenizing:
                 tokens = self._tokenizer([piece for _, piece in pieces[start : start + self._batch]])
-            batches.append(self._unit(self._forward(self._model.encode_text, tokens)))
-        embeddings = np.concatenate(batches)
+            batches.append(self._forward(self._model.encode_text, tokens))
+        embeddings = self._unit(batches)
         sums = np.zeros((len(texts), embeddings.shape[1]), dtype=np.float32)
         np.add.at(sums, owner, embeddings)
         return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
 
-    def _pixels(self, jpeg: bytes) -> torch.Tensor:
+    def _decoded(self, jpegs: Sequence[bytes]) -> Iterator[torch.Tensor]:
+        """The pixels of JPEGs, batch by batch; uint8, shape (n, 3, height, width), channels last."""
+        import torch
+
+        def ready(pictures: list[Future[npt.NDArray[np.uint8]]]) -> torch.Tensor:
+            with spent("decode"):
+                pixels = torch.from_numpy(np.stack([picture.result() for picture in pictures]))
+            return (pixels.pin_memory() if self._device.type == "cuda" else pixels).permute(0, 3, 1, 2)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            ahead: deque[list[Future[npt.NDArray[np.uint8]]]] = deque()
+            for start in range(0, len(jpegs), self._batch):
+                ahead.append([pool.submit(self._pixels, jpeg) for jpeg in jpegs[start : start + self._batch]])
+                if len(ahead) > BATCHES_AHEAD:
+                    yield ready(ahead.popleft())
+            while ahead:
+                yield ready(ahead.popleft())
+
+    def _pixels(self, jpeg: bytes) -> npt.NDArray[np.uint8]:
+        """A JPEG as the model's own preprocessing resizes and crops it, shape (height, width, 3)."""
         from PIL import Image
 
-        tensor: torch.Tensor = self._preprocess(without_bars(Image.open(io.BytesIO(jpeg)).convert("RGB")))
-        return tensor
+        try:
+            with Image.open(io.BytesIO(jpeg)) as image:
+                image.draft("RGB", (self._draft, self._draft))
+                picture: Any = without_bars(image.convert("RGB"))
+        except OSError as reason:  # of bytes in memory: the picture's fault and not the disk's
+            raise ValueError(f"a frame cannot be decoded: {reason}") from reason
+        for transform in self._geometry:
+            picture = transform(picture)
+        return np.asarray(picture)
+
+    def _encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        embeddings: torch.Tensor = self._model.encode_image(pixels.float() * self._scale + self._offset)
+        return embeddings
 
     def _forward(self, encode: Any, batch: torch.Tensor) -> torch.Tensor:
         import torch
 
-        with self._turn, torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+        with (
+            self._turn,
+            spent("model"),
+            torch.inference_mode(),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16),
+        ):
             output: torch.Tensor = encode(batch.to(self._device, non_blocking=True))
         return output
 
     @staticmethod
-    def _unit(output: torch.Tensor) -> Embeddings:
-        array = output.float().cpu().numpy()
+    def _unit(outputs: Sequence[torch.Tensor]) -> Embeddings:
+        """The rows of several outputs at unit length. Only here is a GPU waited for."""
+        import torch
+
+        with spent("model"):
+            array = torch.cat(list(outputs)).float().cpu().numpy()
         return np.asarray(array / np.linalg.norm(array, axis=1, keepdims=True), dtype=np.float32)
 
     def _pieces(self, text: str) -> list[str]:

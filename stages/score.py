@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import OPERATIONAL, StageConfig
+from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import Context, Input, Stage, StageSetupError, Video
 from stages.demo_models import DEMO, DemoModelMissing, photo_sentence_folder, photo_sentence_revision
@@ -17,6 +21,21 @@ from stages.revision import content_revision
 
 REACH = 3
 """Sentences on either side of a boundary that say what the talk is about there (our choice)."""
+
+BATCHES_TOGETHER = 4
+"""Frames of short videos are encoded together until they fill so many batches (our choice)."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings of some videos: of their frames by video key, and of every text so far."""
+
+    frames: dict[str, Embeddings]
+    texts: dict[str, npt.NDArray[np.float32]]
+
+    def of(self, texts: Iterable[str]) -> Embeddings:
+        """The embeddings of texts, shape (n, dimensions)."""
+        return np.stack([self.texts[text] for text in texts])
 
 
 class ScoreConfig(StageConfig):
@@ -45,10 +64,10 @@ class ScoreConfig(StageConfig):
 
 
 class Score(Stage[ScoreConfig, ScoresRow]):
-    """Encodes a video's frames and sentences once, and compares them where `align` says so."""
+    """Encodes each frame and each text of a part once, and compares them where `align` says so."""
 
     name = "score"
-    version = 1
+    version = 2
     reads = (Input("align"), Input("sample"))
     row = ScoresRow
     Config = ScoreConfig
@@ -76,29 +95,76 @@ class Score(Stage[ScoreConfig, ScoresRow]):
             said = str(reason).partition(" Available:")[0]  # open_clip goes on with the names of all its models
             raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {said}") from reason
 
+    def process(self, videos: Iterable[Video]) -> Iterator[Row]:
+        """Encode the frames of several short videos together, so that batches are full; compare video by video."""
+        texts: dict[str, npt.NDArray[np.float32]] = {}
+        for group in _groups(videos, BATCHES_TOGETHER * self.config.batch):
+            try:
+                embedded = self._embedded(group, texts)
+            except (MemoryError, OSError):
+                raise  # the machine's fault, as in `guarded`
+            except Exception:  # noqa: BLE001 - each on its own, so that only the culprit's row has the error
+                yield from map(self.guarded, group)
+            else:
+                for video in group:
+                    yield self.guarded(video, partial(self._compared, embedded))
+
     def one(self, video: Video) -> ScoresRow:
+        return self._compared(self._embedded([video], {}), video)
+
+    def _embedded(self, videos: Sequence[Video], texts: dict[str, npt.NDArray[np.float32]]) -> Embedded:
+        """What `_compared` needs of these videos; `texts` grows by those that are new."""
         assert self._model is not None, "setup() comes first"
+        comparable = [video for video in videos if _comparable(video)]
+        if not comparable:
+            return Embedded({}, texts)
+        jpegs = [video[FramesRow].jpegs for video in comparable]
+        frames = self._model.encode_jpegs([jpeg for of_one in jpegs for jpeg in of_one])
+        ends = np.cumsum([len(of_one) for of_one in jpegs])[:-1]
+        asked = (sentence.text for video in comparable for sentence in video[AlignedRow].sentences)
+        foreign = (text for video in comparable for text in video[AlignedRow].null_texts)
+        new = sorted({*asked, *foreign} - texts.keys())
+        if new:
+            texts.update(zip(new, self._model.encode_texts(new), strict=True))
+        return Embedded(
+            {video.key: part for video, part in zip(comparable, np.split(frames, ends), strict=True)}, texts
+        )
+
+    def _compared(self, embedded: Embedded, video: Video) -> ScoresRow:
         aligned = video[AlignedRow]
         row = ScoresRow(video=video.key, model=self.config.model, revision=self.revision(), warnings=aligned.warnings)
-        if not video[FramesRow].jpegs or not aligned.sentences:
+        if not _comparable(video):
             return row
-        frames = self._model.encode_jpegs(video[FramesRow].jpegs)
-        texts, text_of_sentence = np.unique([sentence.text for sentence in aligned.sentences], return_inverse=True)
-        sentences = self._model.encode_texts(texts.tolist())[text_of_sentence]
+        frames = embedded.frames[video.key]
+        sentences = embedded.of(sentence.text for sentence in aligned.sentences)
+        null_similarity = _similarity(frames, sentences, aligned.null_pairs)
+        if aligned.null_text_pairs:
+            null_similarity += _similarity(frames, embedded.of(aligned.null_texts), aligned.null_text_pairs)
         return row.model_copy(
             update={
                 "similarity": _similarity(frames, sentences, aligned.pairs),
-                "null_similarity": _similarity(frames, sentences, aligned.null_pairs)
-                + self._foreign_similarity(frames, aligned),
+                "null_similarity": null_similarity,
                 "continuity": continuity(sentences),
             }
         )
 
-    def _foreign_similarity(self, frames: Embeddings, aligned: AlignedRow) -> list[float]:
-        assert self._model is not None
-        if not aligned.null_text_pairs:
-            return []
-        return _similarity(frames, self._model.encode_texts(aligned.null_texts), aligned.null_text_pairs)
+
+def _comparable(video: Video) -> bool:
+    return bool(video[FramesRow].jpegs and video[AlignedRow].sentences)
+
+
+def _groups(videos: Iterable[Video], frames: int) -> Iterator[list[Video]]:
+    """Videos in their order, together until they have so many frames."""
+    group: list[Video] = []
+    waiting = 0
+    for video in videos:
+        group.append(video)
+        waiting += len(video[FramesRow].jpegs)
+        if waiting >= frames:
+            yield group
+            group, waiting = [], 0
+    if group:
+        yield group
 
 
 def continuity(sentences: Embeddings) -> list[float]:

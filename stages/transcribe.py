@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from pathlib import Path
-from threading import Lock
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal, NoReturn
 
-import numpy as np
 from pydantic import Field
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.row import to_milliseconds
+from schemas.row import Row, to_milliseconds
 from schemas.rows import MediaRow, Segment, TextSource, TranscriptRow
 from stages import ffmpeg
 from stages.agreement import Fitted, fitted
-from stages.asr import HeardSegment, Recogniser, bcp47_language, segments_of, whisper_language
-from stages.base import Context, Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
-from stages.child import ChildFailed, Limits, child
-from stages.demo_models import DEMO, DemoModelMissing, whisper_folder, whisper_revision
-from stages.revision import content_revision
+from stages.asr import Heard, HeardSegment, Recogniser, Sound, bcp47_language, segments_of, whisper_language
+from stages.base import Context, Input, Stage, Video, VideoDropped
+from stages.child import Limits
+from stages.demo_models import DEMO
+from stages.recognisers import load_recogniser, recogniser_revision
 from stages.sentences import TERMINAL
+from stages.sound import OneAhead, decode, taken
+from stages.spent import mapped, spent, spent_on_each
 from stages.subtitles import tracks
-from stages.vad import SAMPLE_RATE, Audio, VadConfig, speech
-
-LIBRARIES = {"faster-whisper": ("faster-whisper", "ctranslate2"), "openai-whisper": ("openai-whisper", "torch")}
-"""Packages whose versions may change what is heard."""
-
+from stages.vad import SAMPLE_RATE, Stretch, VadConfig, speech
 
 MIN_SENTENCE_ENDS = 0.25
 """Share of the recogniser's ends of sentences that a subtitle track has to mark at least (our choice)."""
@@ -73,6 +70,21 @@ class TranscribeConfig(StageConfig):
         return self.device != "cpu"
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """What stays of a video's sound once its words are being recognised.
+
+    Attributes:
+        duration: Seconds.
+        speech: Where somebody speaks.
+        warnings: So far.
+    """
+
+    duration: float
+    speech: list[Stretch]
+    warnings: list[str]
+
+
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """Decodes a video's first sound track and has a Whisper model write down what is said.
 
@@ -80,7 +92,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """
 
     name = "transcribe"
-    version = 1
+    version = 2
     reads = (Input("download"),)
     row = TranscriptRow
     Config = TranscribeConfig
@@ -88,54 +100,94 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def __init__(self, config: TranscribeConfig, context: Context) -> None:
         super().__init__(config, context)
         self._recogniser: Recogniser | None = None
-        self._turn = Lock()  # a worker may have two parts in hand: one is decoded while the other is recognised
+        self._limits = Limits(config.seconds, config.memory)
 
     def revision(self) -> str:
-        try:
-            model = whisper_revision() if self.config.model == DEMO else content_revision(self.config.model)
-        except DemoModelMissing as missing:
-            raise StageSetupError(str(missing)) from missing
-        libraries = [f"{package} {version(package)}" for package in LIBRARIES[self.config.backend]]
-        return "; ".join([model, *libraries, f"ffmpeg {ffmpeg.version()}"])
+        return f"{recogniser_revision(self.config)}; ffmpeg {ffmpeg.version()}"
 
     def setup(self) -> None:
         ffmpeg.program()
         self._recogniser = load_recogniser(self.config)
 
+    def process(self, videos: Iterable[Video]) -> Iterator[Row]:
+        """The recogniser fills its batches across the videos; the next video is decoded meanwhile."""
+        assert self._recogniser is not None, "setup() comes first"
+        waiting: dict[str, tuple[Video, _Decoded]] = {}
+        ended: list[Row] = []
+
+        def sounds(pool: OneAhead) -> Iterator[Sound]:
+            for video, tried in mapped(pool, self._tried, videos):
+                if isinstance(tried, Exception):
+                    ended.append(self.guarded(video, partial(_raise, tried)))
+                    continue
+                decoded, sound = tried
+                waiting[video.key] = video, decoded
+                yield sound
+
+        with OneAhead() as pool:
+            for key, heard in self._recogniser.heard(sounds(pool)):
+                video, decoded = waiting.pop(key)
+                yield self.guarded(video, partial(self._finished, decoded=decoded, heard=heard))
+                yield from ended
+                ended.clear()
+        yield from ended
+
     def one(self, video: Video) -> TranscriptRow:
         assert self._recogniser is not None, "setup() comes first"
+        decoded, sound = self._decoded(video)
+        [(_, heard)] = self._recogniser.heard([sound])
+        return self._finished(video, decoded, heard)
+
+    def _tried(self, video: Video) -> tuple[Video, tuple[_Decoded, Sound] | Exception]:
+        try:
+            return video, self._decoded(video)
+        except Exception as reason:  # noqa: BLE001 - raised again where it becomes the video's row
+            return video, reason
+
+    def _decoded(self, video: Video) -> tuple[_Decoded, Sound]:
+        """The video's sound, and where somebody speaks in it."""
+        assert self._recogniser is not None
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
         path = self.context.media / media.media
-        limits = Limits(self.config.seconds, self.config.memory)
-        audio = decode(path, limits)
+        with spent("decode"):
+            left = taken(self.context.sounds, video.key)
+            audio = decode(path, self._limits) if left is None else left
         duration = len(audio) / SAMPLE_RATE
         warnings = []
         language = whisper_language(video.manifest.language or self.config.language)
         if language and language not in self._recogniser.languages:
             warnings.append("language_not_supported")
             language = ""
-        with self._turn:
-            heard = self._recogniser.transcribe(audio, language)
-        stretches = speech(audio, self.config.vad, padded=False)
-        segments = segments_of(heard.segments, stretches, duration)
+        with spent("decode"):
+            if ffmpeg.ends_early(path, duration, media.duration, self._limits):
+                warnings.append("audio_ends_early")
+        with spent("model"):
+            found = speech(audio, self.config.vad)
+        return _Decoded(duration, found.bare, warnings), Sound(video.key, audio, found, language)
+
+    def _finished(self, video: Video, decoded: _Decoded, heard: Heard | Exception) -> TranscriptRow:
+        """The row of what was heard, or of a subtitle track that says the same."""
+        if isinstance(heard, Exception):
+            raise heard
+        duration = decoded.duration
+        segments = segments_of(heard.segments, decoded.speech, duration)
         if not segments:
             raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of sound")
         source: TextSource = "asr"
-        nearest, problems = self._nearest_track(media, segments, duration, limits)
+        nearest, problems = self._nearest_track(video[MediaRow], segments, duration)
         if nearest and nearest.agreement < self.config.min_agreement:
             problems.append("subtitles_disagree")
         elif nearest and _loses_sentences(nearest, segments):
             problems.append("subtitles_unpunctuated")
         elif nearest:
             source = "subtitles"
-            segments = segments_of([HeardSegment(cue, 0.0, 0.0, 0.0) for cue in nearest.cues], stretches, duration)
-        if ffmpeg.ends_early(path, duration, media.duration, limits):
-            warnings.append("audio_ends_early")
+            cues = [HeardSegment(cue, 0.0, 0.0, 0.0) for cue in nearest.cues]
+            segments = segments_of(cues, decoded.speech, duration)
         return TranscriptRow(
             video=video.key,
-            warnings=warnings + problems,
+            warnings=decoded.warnings + problems,
             language=bcp47_language(heard.language),
             language_probability=heard.language_probability,
             duration=to_milliseconds(duration),
@@ -144,15 +196,13 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             segments=segments,
         )
 
-    def _nearest_track(
-        self, media: MediaRow, heard: list[Segment], duration: float, limits: Limits
-    ) -> tuple[Fitted | None, list[str]]:
+    def _nearest_track(self, media: MediaRow, heard: list[Segment], duration: float) -> tuple[Fitted | None, list[str]]:
         """The first subtitle track that agrees enough, otherwise the one that agrees most; and warnings of others."""
         nearest: Fitted | None = None
         problems: list[str] = []
         if self.config.subtitles == "ignore":
             return nearest, problems
-        for cues in tracks(media, self.context.media, limits):
+        for cues in spent_on_each("decode", tracks(media, self.context.media, self._limits)):
             if not cues:
                 problems = ["subtitles_unreadable"]
                 continue
@@ -164,71 +214,12 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         return nearest, problems
 
 
+def _raise(reason: Exception, _video: Video) -> NoReturn:
+    raise reason
+
+
 def _loses_sentences(track: Fitted, heard: list[Segment]) -> bool:
     """Whether a track marks far fewer ends of sentences than the recogniser: captions that a machine wrote do."""
     marked = sum(bool(TERMINAL.search(word.text.strip())) for cue in track.cues for word in cue)
     expected = sum(bool(TERMINAL.search(word.text.strip())) for segment in heard for word in segment.words)
     return marked < MIN_SENTENCE_ENDS * expected
-
-
-def load_recogniser(config: TranscribeConfig) -> Recogniser:
-    """The configured back end with its model.
-
-    Raises:
-        StageSetupError: The model is not there, or the library cannot load it.
-    """
-    if config.backend == "openai-whisper" and config.model == DEMO:
-        raise StageSetupError("transcribe.model 'demo' is for faster-whisper; name a checkpoint of openai-whisper")
-    try:
-        if config.backend == "faster-whisper":
-            from stages.asr_faster_whisper import FasterWhisper
-
-            return FasterWhisper(
-                str(whisper_folder()) if config.model == DEMO else str(_expanded(config.model)),
-                device=config.device,
-                compute_type=config.compute_type,
-                cpu_threads=config.cpu_threads,
-                beam_size=config.beam_size,
-                batch_size=config.batch_size,
-                vad=config.vad,
-            )
-        from stages.asr_openai_whisper import OpenaiWhisper
-
-        return OpenaiWhisper(
-            str(_expanded(config.model)),
-            device=config.device,
-            compute_type=config.compute_type,
-            cpu_threads=config.cpu_threads,
-            beam_size=config.beam_size,
-            vad=config.vad,
-        )
-    except DemoModelMissing as missing:
-        raise StageSetupError(str(missing)) from missing
-    except (ImportError, OSError, RuntimeError, ValueError) as reason:
-        message = f"transcribe.model {config.model!r} cannot be loaded by {config.backend}: {reason}"
-        raise StageSetupError(message) from reason
-
-
-def decode(media: Path, limits: Limits) -> Audio:
-    """A file's first sound track on the clock that its frames have: a track that starts late starts with silence.
-
-    Raises:
-        VideoFailed: ``audio_undecodable``, or ``decode_timeout``.
-    """
-    output = ffmpeg.source(media)["a:0"].output(
-        "pipe:", af="aresample=async=1:first_pts=0", ac=1, ar=SAMPLE_RATE, f="s16le"
-    )
-    try:
-        with child(ffmpeg.command(output), limits) as sound:
-            samples = np.frombuffer(sound.read(), dtype="<i2")
-    except ChildFailed as failed:
-        raise ffmpeg.video_failed(failed, "audio_undecodable", limits) from failed
-    if not len(samples):
-        raise VideoFailed("audio_undecodable", "not a sample of the sound track could be decoded")
-    return samples.astype(np.float32) / 32768.0
-
-
-def _expanded(model: str) -> Path | str:
-    """A local path with its ``~`` resolved; a name that is no path as it is."""
-    path = Path(model).expanduser()
-    return path if path.exists() else model

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from types import FunctionType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000
 """Hz; what Whisper and Silero are trained on."""
 
-Audio = npt.NDArray[np.float32]
-"""Shape (samples,), mono at `SAMPLE_RATE`, -1 to 1."""
+CHUNK = 512
+"""Samples for which Silero gives one probability; it also sees the `CONTEXT` samples before them."""
+
+CONTEXT = 64
+
+CHUNKS_AT_ONCE = 10_000
+"""What faster-whisper gives the network in one call; other numbers might move the last bits."""
+
+Audio = npt.NDArray[np.int16]
+"""Shape (samples,), mono at `SAMPLE_RATE`; two bytes a sample, since a long video is held whole."""
 
 Stretch = tuple[float, float]
 """Start and end of uninterrupted speech, in seconds."""
@@ -57,6 +66,19 @@ class VadConfig(Section):
 
 
 @dataclass(frozen=True)
+class Speech:
+    """The stretches of speech in a sound, in time order.
+
+    Attributes:
+        padded: First sample and the one after the last, with the silence that `pad` leaves around them.
+        bare: Seconds, without that silence.
+    """
+
+    padded: list[tuple[int, int]]
+    bare: list[Stretch]
+
+
+@dataclass(frozen=True)
 class HeardWord:
     """A word as a recogniser gave it: times in seconds, perhaps overlapping or out of bounds."""
 
@@ -66,13 +88,54 @@ class HeardWord:
     probability: float
 
 
-def speech(audio: Audio, vad: VadConfig, *, padded: bool) -> list[Stretch]:
-    """The stretches of speech, in time order; with or without the silence that `pad` leaves around them."""
-    from faster_whisper.vad import get_speech_timestamps
+def floats(audio: Audio) -> npt.NDArray[np.float32]:
+    """The samples from -1 to 1, as models take them."""
+    scaled = audio.astype(np.float32)
+    scaled /= 32768.0
+    return scaled
 
-    options = vad.options() if padded else replace(vad.options(), speech_pad_ms=0)
-    found = get_speech_timestamps(audio, options)
-    return [(stretch["start"] / SAMPLE_RATE, stretch["end"] / SAMPLE_RATE) for stretch in found]
+
+def speech(audio: Audio, vad: VadConfig) -> Speech:
+    """Where somebody speaks; the network goes over the sound once."""
+    probabilities = _probabilities(audio)
+    padded = _stretches(probabilities, len(audio), vad.options())
+    bare = _stretches(probabilities, len(audio), replace(vad.options(), speech_pad_ms=0))
+    return Speech(padded, [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in bare])
+
+
+def _probabilities(audio: Audio) -> npt.NDArray[np.float32]:
+    """That of speech, for each chunk: bit for bit what faster-whisper's `SileroVADModel` gives for the whole sound.
+
+    That one holds four copies of the sound in floats; here it is a block at a time.
+    """
+    from faster_whisper.vad import get_vad_model
+
+    network = get_vad_model().session
+    h = c = np.zeros((1, 1, 128), np.float32)
+    before = np.zeros((1, CONTEXT), np.float32)
+    chunks = len(audio) // CHUNK + 1  # the last one is filled up with silence, or is nothing else
+    found = []
+    for first in range(0, chunks, CHUNKS_AT_ONCE):
+        rows = np.zeros((min(CHUNKS_AT_ONCE, chunks - first), CHUNK), np.float32)
+        heard = floats(audio[first * CHUNK : first * CHUNK + rows.size])
+        rows.reshape(-1)[: len(heard)] = heard
+        if first + len(rows) == chunks:
+            rows[-1, -CONTEXT:] = 0  # so does faster-whisper
+        context = np.concatenate([before, rows[:-1, -CONTEXT:]])
+        out, h, c = network.run(None, {"input": np.concatenate([context, rows], axis=1), "h": h, "c": c})
+        found.append(out)
+        before = rows[-1:, -CONTEXT:]
+    return np.concatenate(found)
+
+
+def _stretches(probabilities: npt.NDArray[np.float32], samples: int, options: VadOptions) -> list[tuple[int, int]]:
+    """What faster-whisper makes of the probabilities: its own function, with a network that has answered already."""
+    from faster_whisper import vad
+
+    names: dict[str, Any] = {**vars(vad), "get_vad_model": lambda: lambda _audio: probabilities}
+    get_speech_timestamps = FunctionType(vad.get_speech_timestamps.__code__, names)
+    length_only = np.broadcast_to(np.int8(0), samples)
+    return [(found["start"], found["end"]) for found in get_speech_timestamps(length_only, options, SAMPLE_RATE)]
 
 
 def snapped(words: list[HeardWord], stretches: list[Stretch]) -> list[HeardWord]:

@@ -34,7 +34,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_commands_of_the_pages_run_in_their_order(checkout: Path) -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("alignment", "cluster", "stats"))]
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "docs" / f"{name}.md" for name in ("alignment", "cluster", "stats", "profile")),
+    ]
     found = [line for page in pages for line in commands(page) if line.startswith("uv run storyloom")]
     assert len(found) >= 9
     run = [sys.executable, "-m", "pipeline.cli"]

@@ -10,6 +10,7 @@ from pipeline.cli.bench import (
     bench_align_command,
     bench_assign_command,
     bench_orchestration_command,
+    bench_speed_command,
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
@@ -21,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # else every start imports rich and a Markdown parser, for a third of its time
     help="Turn a list of videos into interleaved video-text documents.",
 )
 app.command("run")(run_command)
@@ -41,6 +43,7 @@ bench_app.command("align")(bench_align_command)
 bench_app.command("assign")(bench_assign_command)
 bench_app.command("htm-align")(htm_align_command)
 bench_app.command("orchestration")(bench_orchestration_command)
+bench_app.command("speed")(bench_speed_command)
 app.add_typer(bench_app, name="bench")
 
 

@@ -1,4 +1,4 @@
-"""Commands that measure: bench align, bench assign, bench htm-align, bench orchestration."""
+"""Commands that measure: bench align, bench assign, bench htm-align, bench orchestration, bench speed."""
 
 from __future__ import annotations
 
@@ -94,3 +94,35 @@ def bench_orchestration_command(
     typer.echo("\n".join(markdown(report)))
     if json_file:
         json_file.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+
+
+def bench_speed_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Whose models and settings are used.")] = Path(
+        "configs/demo.yaml"
+    ),
+    video: Annotated[list[Path] | None, typer.Option(help="A file to work on; repeatable. [the demo's video]")] = None,
+    clips: Annotated[int, typer.Option(min=0, help="Short clips, pieces of the demo's video; 0: none.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each side takes its turn; medians count.")] = 3,
+    peer: Annotated[list[str] | None, typer.Option(help="A tool to compare with, or none; repeatable. [all]")] = None,
+    peers_dir: Annotated[Path, typer.Option(help="Where their environments and weights are kept.")] = Path(".bench"),
+    install_seconds: Annotated[float, typer.Option(min=1, help="Limit of installing a peer.")] = 900.0,
+    run_seconds: Annotated[float, typer.Option(min=1, help="Limit of a peer's turn.")] = 3600.0,
+    memory_hours: Annotated[float, typer.Option(min=0, help="Length of a generated 1080p video; 0: none.")] = 0.0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report there too.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Measure the stages beside what bounds them, and beside other tools, which are installed from PyPI."""
+    from tempfile import TemporaryDirectory
+
+    from pipeline.bench.speed import DEMO_VIDEO, Options, bench_speed
+    from pipeline.bench.speed_report import markdown
+
+    with TemporaryDirectory() as scratch:
+        videos = video or [DEMO_VIDEO]
+        options = Options(videos, clips, rounds, peer or [], peers_dir, install_seconds, run_seconds, memory_hours)
+        report = bench_speed(config, overrides or [], options, Path(scratch), lambda line: typer.echo(line, err=True))
+    typer.echo("\n".join(markdown(report)))
+    if json_file:
+        json_file.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ def show_command(
     output: Output,
     key: Annotated[str | None, typer.Argument(help="Key of a document; the first one when left out.")] = None,
 ) -> None:
-    """Print one document: its frames and sentences in order, with times and scores."""
+    """Print one document in reading order. Frames and sentences have their times and scores."""
     from pipeline.show import find_sample, show_sample
 
     show_sample(find_sample(output, key), terminal())
@@ -36,7 +36,7 @@ def stats_command(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Count documents, frames, words, hours, scores, shifts and shards; --html makes a page of it."""
+    """Count documents, frames, words and hours. Scores, shifts and shards too; --html makes a page of it."""
     from pipeline.stats.figures import dataset_stats
     from pipeline.stats.show import print_stats
 
@@ -68,7 +68,7 @@ def export_command(
         ),
     ] = None,
 ) -> None:
-    """Write the dataset again for a trainer that does not read WebDataset. docs/export.md says how to load it."""
+    """Write the dataset again in another trainer's format. docs/export.md says how to load it."""
     from pipeline.export.registry import FORMATS
     from pipeline.export.run import export, tracked
 
@@ -95,7 +95,7 @@ def validate_command(
         str, typer.Option(help="Ray cluster, e.g. ray://head:10001; every node has to see OUT under the same path.")
     ] = "",
 ) -> None:
-    """Check every rule of the format; exit with 1 when one is broken. docs/validate.md lists the rules."""
+    """Check every rule of the format. The exit code is 1 when one is broken; docs/validate.md lists the rules."""
     from pipeline.validate.dataset import validate_dataset
     from pipeline.validate.report import as_json as report_json
     from pipeline.validate.report import as_junit, print_report, progress

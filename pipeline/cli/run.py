@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import AsJson, ConfigPath, Overrides, terminal
 from pipeline.errors import INTERRUPTED
+
+if TYPE_CHECKING:
+    from pipeline.situation import Situation
 
 
 def run_command(
@@ -23,15 +26,20 @@ def run_command(
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. ray://head:10001.")] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Measure where the time goes; printed at the end and by `report`.")
+    ] = False,
 ) -> None:
-    """Bring everything, or the named stages, up to date, and print where every video went."""
+    """Bring everything, or the named stages, up to date. The end says where every video went."""
     from pipeline.config import load_config
     from pipeline.run import run, select
+    from pipeline.situation import survey
     from pipeline.terminal import TerminalListener
 
     changes = [*(overrides or [])]
     changes += [f"runner.kind={runner}"] if runner else []
     changes += [f"runner.address={address}"] if address else []
+    changes += ["runner.profile=true"] if profile else []
     loaded = load_config(config, changes)
     selection = select(only or [], start, force=force, retry=retry)
     listener = TerminalListener(terminal(), selection.stages)
@@ -45,6 +53,8 @@ def run_command(
         listener.stop()
     if "write" in selection.stages:
         typer.echo(f"shards: {loaded.output}")
+    if loaded.runner.profile:
+        _print_profiles(survey(loaded), "nothing was measured, since all was done before; --force does it again")
 
 
 def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -63,13 +73,30 @@ def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
 
 
 def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Show a run's alignment: lags, shifts, scores against the null, pairs per minute."""
+    """Show a run's lags, shifts and scores. Pairs per minute too, and where its time went."""
+    import json
+
     from pipeline.config import load_config
+    from pipeline.profile import stage_profiles
     from pipeline.report import alignment_report, print_report
     from pipeline.situation import survey
 
-    report = alignment_report(survey(load_config(config, overrides or [])))
+    situation = survey(load_config(config, overrides or []))
     if as_json:
-        typer.echo(report.model_dump_json(indent=1))
+        profile = {"profile": [one.model_dump() for one in stage_profiles(situation.job)]}
+        typer.echo(json.dumps(alignment_report(situation).model_dump() | profile, indent=1))
+        return
+    try:
+        print_report(alignment_report(situation), terminal())
+    finally:  # a run that has no alignment to report yet may have its times
+        _print_profiles(situation, "where the time goes was not measured; `storyloom run --profile` does")
+
+
+def _print_profiles(situation: Situation, otherwise: str) -> None:
+    from pipeline.profile import print_profiles, stage_profiles
+
+    profiles = stage_profiles(situation.job)
+    if profiles:
+        print_profiles(profiles, terminal())
     else:
-        print_report(report, terminal())
+        typer.echo(otherwise)

@@ -34,7 +34,7 @@ def test_show_prints_frames_and_sentences_in_order(demo_run: Finished) -> None:
     cup = next(number for number, line in enumerate(lines) if "red cup of coffee" in line)
     assert "000" in lines[1]
     assert "score +" in lines[cup - 1]
-    assert "11.44 s" in lines[cup - 1]
+    assert "11.60 s" in lines[cup - 1]
 
 
 def test_show_says_when_there_is_no_such_document(demo_run: Finished) -> None:
@@ -50,7 +50,7 @@ def test_show_says_when_the_folder_holds_no_dataset(tmp_path: Path) -> None:
 def test_status_as_json_names_every_stage(demo_run: Finished) -> None:
     result = storyloom("status", DEMO, *folders(demo_run), "--json")
     stages = {one["stage"]: one for one in json.loads(result.stdout)}
-    assert list(stages) == ["download", "transcribe", "sample", "align", "score", "filter", "write"]
+    assert list(stages) == ["download", "sample", "transcribe", "align", "score", "filter", "write"]
     assert all(one["to_do"] == 0 for one in stages.values())
     assert stages["transcribe"]["counts"]["words"] > 100
 

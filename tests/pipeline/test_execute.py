@@ -9,6 +9,7 @@ import pytest
 from pipeline.config import RunConfig
 from pipeline.execute import ContractBroken, Job, run_part
 from pipeline.plan import make_plan
+from pipeline.profile import Clock
 from schemas.config import PartsConfig, StageConfig
 from schemas.row import Row, RowError
 from schemas.rows import ManifestRow, MediaRow
@@ -85,7 +86,7 @@ class PartOfFive:
         self.job.store.commit("download", "d", self.part, MediaRow, found)
 
     def run(self, stage: type[Echo]) -> list[EchoRow]:
-        run_part(self.job, stage(StageConfig(), Context(0, Path())), self.part)
+        run_part(self.job, stage(StageConfig(), Context(0, Path())), self.part, Clock())
         return list(self.job.store.rows("echo", "e", self.part, EchoRow))
 
 

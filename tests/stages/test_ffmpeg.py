@@ -29,7 +29,7 @@ def an_ffmpeg(folder: Path, version: str) -> Path:
     return program
 
 
-@pytest.mark.parametrize("version", ["5.1.9-0+deb12u1", "n7.1", "8.0-full_build"])
+@pytest.mark.parametrize("version", ["7.0.2-3+deb13u1", "n7.1", "8.0-full_build"])
 def test_a_system_ffmpeg_that_is_new_enough_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
@@ -52,7 +52,7 @@ def test_a_system_ffmpeg_that_is_too_old_or_of_unknown_age_is_passed_over(
 def test_no_ffmpeg_at_all_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(an_ffmpeg(tmp_path, "4.4")))
-    with pytest.raises(StageSetupError, match=r"install an ffmpeg of at least 5\.1"):
+    with pytest.raises(StageSetupError, match=r"install an ffmpeg of at least 7\.0"):
         ffmpeg.program()
 
 

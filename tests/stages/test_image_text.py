@@ -1,31 +1,15 @@
 """The image-text model: long texts are split, black bars are cut, batches do not matter."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
-from stages.base import StageSetupError, Video
 from stages.demo_models import photo_sentence_folder
 from stages.image_text import ImageTextModel, ModelSpec, without_bars
-from stages.score import Score, ScoreConfig, continuity
-from tests.stages.rows import CONTEXT, KEY, MANIFEST, frames_row, sentence
+from stages.score import continuity
+from tests.stages.photos import CAT, COFFEE, jpeg, photo
 
-CAT, COFFEE, CUP = "A young brown cat with green eyes.", "A red cup of coffee on a table.", "A cup of coffee."
-
-
-def photo(name: str) -> Image.Image:
-    from skimage import data
-
-    return Image.fromarray(getattr(data, name)()).convert("RGB")
-
-
-def jpeg(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=92)
-    return buffer.getvalue()
+CUP = "A cup of coffee."
 
 
 def spec(batch: int = 8) -> ModelSpec:
@@ -63,6 +47,12 @@ def test_batches_do_not_change_an_embedding(model: ImageTextModel) -> None:
     assert model.encode_jpegs(jpegs) == pytest.approx(one_by_one, abs=1e-5)
 
 
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_means_the_same(model: ImageTextModel) -> None:
+    large = photo("coffee").resize((2400, 1600))
+    reduced, whole = model.encode_jpegs([jpeg(large), jpeg(large.resize((600, 400)))])
+    assert float(reduced @ whole) > 0.98
+
+
 def test_black_bars_are_cut() -> None:
     picture = photo("coffee").resize((300, 200))
     framed = Image.new("RGB", (640, 360))
@@ -80,24 +70,6 @@ def test_a_dark_picture_with_a_small_light_stays_whole() -> None:
     assert without_bars(night).size == (640, 360)
 
 
-def test_score_compares_the_pairs_that_align_names_in_their_order() -> None:
-    stage = Score(ScoreConfig(batch=8), CONTEXT)
-    stage.setup()
-    frames = frames_row([1.0, 5.0]).model_copy(update={"jpegs": [jpeg(photo("chelsea")), jpeg(photo("coffee"))]})
-    aligned = AlignedRow(
-        video=KEY,
-        sentences=[sentence(0, 4, CAT), sentence(4, 8, COFFEE), sentence(8, 12, COFFEE)],
-        frame_times=[1.0, 5.0],
-        pairs=[Pair(frame=0, sentence=0), Pair(frame=1, sentence=1), Pair(frame=1, sentence=2)],
-        null_pairs=[Pair(frame=1, sentence=0)],
-    )
-    row = stage.one(Video(MANIFEST, [aligned, frames]))
-    assert isinstance(row, ScoresRow)
-    assert row.similarity[1] == row.similarity[2] > row.null_similarity[0]
-    assert (row.model, row.revision) == ("demo", stage.revision())
-    assert len(row.similarity) == 3
-
-
 def test_continuity_drops_where_the_talk_turns_to_something_else(model: ImageTextModel) -> None:
     about = ["A cup of coffee.", "The coffee is hot.", "A spoon of sugar for the coffee."]
     then = ["A dog runs on the grass.", "The dog jumps for a ball.", "Two dogs play."]
@@ -108,16 +80,3 @@ def test_continuity_drops_where_the_talk_turns_to_something_else(model: ImageTex
 
 def test_a_single_sentence_has_no_boundary(model: ImageTextModel) -> None:
     assert continuity(model.encode_texts([CAT])) == []
-
-
-def test_a_video_without_frames_has_no_scores() -> None:
-    stage = Score(ScoreConfig(), CONTEXT)
-    stage.setup()
-    aligned = AlignedRow(video=KEY, sentences=[sentence(0, 4)])
-    row = stage.one(Video(MANIFEST, [aligned, FramesRow(video=KEY)]))
-    assert (row.similarity, row.null_similarity) == ([], [])
-
-
-def test_a_model_that_cannot_be_loaded_is_named() -> None:
-    with pytest.raises(StageSetupError, match=r"score\.model 'ViT-nothing' cannot be loaded"):
-        Score(ScoreConfig(model="ViT-nothing"), CONTEXT).setup()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from schemas.rows import FramesRow
 from stages import ffmpeg
+from stages.base import StageSetupError
 from stages.sample import Sample, SampleConfig
 from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, picture_shorter_than_sound, run, shared
 
@@ -77,6 +78,40 @@ def test_the_bundled_ffmpeg_finds_the_same_frames(
     assert [frame.time for frame in bundled.frames] == [frame.time for frame in narrated.frames]
 
 
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve seconds of moving picture with B-frames, a keyframe every 3 s and a cut at 6.4 s."""
+    parts = "testsrc=s=320x240:r=25:d=6.4[a];mandelbrot=s=320x240:r=25,trim=duration=5.6,setsar=1[b];[a][b]concat"
+    codec = ("-c:v", "libx264", "-bf", "3", "-g", "75", "-sc_threshold", "0", "-pix_fmt", "yuv420p")
+    return made(tmp_path_factory.mktemp("moving") / "moving.mp4", "-filter_complex", parts, *codec)
+
+
+def times(media: Path, decode: str, interval: float = 4.0) -> list[float]:
+    config = SampleConfig.model_validate({"decode": decode, "interval": interval, "near_duplicate": 1.0})
+    return [frame.time for frame in live(sample(media, config=config, duration=12.0)).frames]
+
+
+def test_reference_frames_give_the_same_pictures_within_half_a_second(moving: Path) -> None:
+    every, references = times(moving, "all"), times(moving, "references")
+    assert len(every) == len(references) == 3
+    assert references == pytest.approx(every, abs=0.5)
+
+
+def test_with_keyframes_each_frame_is_a_keyframe_at_its_own_time(moving: Path) -> None:
+    assert times(moving, "keyframes") == [3.0, 6.0, 9.0]
+
+
+def test_every_frame_is_decoded_only_where_the_interval_is_short(moving: Path) -> None:
+    assert times(moving, "auto") == times(moving, "references")
+    assert times(moving, "auto", 1.0) == times(moving, "all", 1.0) != times(moving, "references", 1.0)
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
+def test_decoding_on_a_gpu_that_is_not_there_is_refused_at_the_start() -> None:
+    with pytest.raises(StageSetupError, match=r"sample\.hwaccel cuda cannot be used .*set it to none"):
+        Sample(SampleConfig(hwaccel="cuda"), context()).setup()
+
+
 def test_near_duplicates_are_kept_when_the_threshold_is_one(tmp_path: Path) -> None:
     still = made(tmp_path / "still.mp4", "-f", "lavfi", "-i", "color=red:s=64x64:d=12")
     row = live(sample(still, config=SampleConfig(near_duplicate=1.0)))
@@ -128,7 +163,8 @@ def test_frames_and_sound_of_a_transport_stream_share_a_clock(tmp_path: Path) ->
         *("-map", "0:a", "-map", "1:v", "-c", "copy", "-output_ts_offset", "10"),
     )
     plain = made(tmp_path / "plain.ts", "-t", "6", "-i", NARRATED, "-c", "copy")
-    assert live(sample(late)).frames[0].time == pytest.approx(live(sample(plain)).frames[0].time + 2, abs=0.1)
+    first = [live(sample(file, config=SampleConfig(decode="all"))).frames[0].time for file in (late, plain)]
+    assert first[0] == pytest.approx(first[1] + 2, abs=0.1)
 
 
 def test_a_cover_picture_is_not_the_picture(tmp_path: Path) -> None:

@@ -1,0 +1,167 @@
+"""Where a run's time goes: each worker writes a small file per part that it did, `stage_profiles` adds them up.
+
+Times differ from run to run, so the files lie apart from the output, at ``WORK/profile/<stage>/part-<id>.json``. They
+count as long as the stage's fingerprint is theirs; a part that is done and measured again replaces its file.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.registry import STAGE_NAMES
+from stages.atomic import write_atomically
+from stages.spent import KINDS, On, measured
+
+if TYPE_CHECKING:
+    from pipeline.execute import Job
+
+DECIMALS = 6
+"""Of seconds in the files."""
+
+
+class PartProfile(BaseModel):
+    """Where the time of one part went in one stage.
+
+    Attributes:
+        fingerprint: Of the stage that did it.
+        worker: Host and process.
+        wall: Seconds for which a worker, or one of its threads, had the part in hand or waited for it; the sum of
+            `seconds`.
+        seconds: By kind.
+        setup: Seconds that the worker took to start, models included, when this was its first part; otherwise 0.
+    """
+
+    fingerprint: str
+    worker: str
+    wall: float
+    seconds: dict[On, float]
+    setup: float
+
+
+class StageProfile(BaseModel):
+    """The sums of a stage's parts.
+
+    Attributes:
+        stage: Its name.
+        parts: That were measured; groups, for `write`.
+        workers: That did them.
+        wall: As in `PartProfile`.
+        seconds: By kind, every kind.
+        setup: As in `PartProfile`.
+    """
+
+    stage: str
+    parts: int
+    workers: int
+    wall: float
+    seconds: dict[On, float]
+    setup: float
+
+
+class Clock:
+    """A worker's time: how long it took to set up, and since when it has had nothing in hand."""
+
+    def __init__(self) -> None:
+        self._ready = time.perf_counter()
+        self._setup = 0.0
+        self._free: list[float] = []
+        """When each thread that has done a part came to its end and found no other yet."""
+
+    @contextmanager
+    def setting_up(self) -> Iterator[None]:
+        """Measure the start of the worker, or of the stage that it does next."""
+        began = time.perf_counter()
+        yield
+        self._ready = time.perf_counter()
+        self._setup += self._ready - began
+        self._free.clear()
+
+    @contextmanager
+    def on_part(self, job: Job, stage: str, part: str) -> Iterator[None]:
+        """Measure a part, or a group of `write`, and keep what came out, when the job's config asks for it.
+
+        A block that raises leaves no file.
+        """
+        if not job.config.runner.profile:
+            yield
+            return
+        idle = time.perf_counter() - self._free_since()
+        try:
+            with measured() as seconds:
+                yield
+            seconds["wait"] = seconds.get("wait", 0.0) + idle
+            setup, self._setup = self._setup, 0.0
+            _keep(job, stage, part, seconds, setup)
+        finally:
+            self._free.append(time.perf_counter())
+
+    def _free_since(self) -> float:
+        """For the next part: since its thread's last one, or since the worker was ready, where it is its first."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._ready
+
+
+def stage_profiles(job: Job) -> list[StageProfile]:
+    """What was measured of the stages as they are configured now, in the pipeline's order; none without a profile."""
+    found = ((stage, list(_parts(job, stage))) for stage in STAGE_NAMES if stage in job.digests)
+    return [_sums(stage, parts) for stage, parts in found if parts]
+
+
+def print_profiles(profiles: list[StageProfile], console: Console) -> None:
+    """Print a line per stage: seconds of wall time, the share of each kind in them, and the setup beside them."""
+    table = Table("stage", "parts", "workers", "wall s", *KINDS, "setup s", box=SIMPLE, padding=0)  # fits 80 characters
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in profiles:
+        shares = (f"{100 * one.seconds[kind] / one.wall:.1f}" if one.seconds[kind] else "" for kind in KINDS)
+        table.add_row(one.stage, str(one.parts), str(one.workers), f"{one.wall:.2f}", *shares, f"{one.setup:.2f}")
+    console.print("\nwhere the time went, in % of each stage's wall time")
+    console.print(table)
+
+
+def _keep(job: Job, stage: str, part: str, seconds: dict[On, float], setup: float) -> None:
+    profile = PartProfile(
+        fingerprint=job.digests[stage],
+        worker=f"{socket.gethostname()}.{os.getpid()}",
+        wall=round(sum(seconds.values()), DECIMALS),
+        seconds={kind: round(seconds[kind], DECIMALS) for kind in KINDS if kind in seconds},
+        setup=round(setup, DECIMALS),
+    )
+    folder = _folder(job, stage)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / f"part-{part}.json", profile.model_dump_json(indent=1).encode() + b"\n")
+
+
+def _parts(job: Job, stage: str) -> Iterator[PartProfile]:
+    for file in sorted(_folder(job, stage).glob("part-*.json")):
+        part = PartProfile.model_validate_json(file.read_bytes())
+        if part.fingerprint == job.digests[stage]:
+            yield part
+
+
+def _folder(job: Job, stage: str) -> Path:
+    return job.store.work / "profile" / stage
+
+
+def _sums(stage: str, parts: list[PartProfile]) -> StageProfile:
+    return StageProfile(
+        stage=stage,
+        parts=len(parts),
+        workers=len({part.worker for part in parts}),
+        wall=round(sum(part.wall for part in parts), DECIMALS),
+        seconds={kind: round(sum(part.seconds.get(kind, 0.0) for part in parts), DECIMALS) for kind in KINDS},
+        setup=round(sum(part.setup for part in parts), DECIMALS),
+    )
