@@ -47,6 +47,14 @@ lint: install ## formatting, lint, types, committed schemas
 schemas: install ## write the JSON Schemas that are committed
 	$(UV) run --no-sync storyloom schema export schemas/json
 
+BENCH_VIDEOS := laion400m_intro autoeditor_example googlework_short nasa_13013_multistream
+
+.PHONY: bench
+bench: install ## how fast every stage is beside its limit and other tools (uses ../shared/data/videos where it is)
+	mkdir -p out/bench
+	$(UV) run --no-sync storyloom bench speed --memory-hours 2 --json out/bench/speed.json \
+	  $(addprefix --video ,$(wildcard $(BENCH_VIDEOS:%=../shared/data/videos/%.mp4)))
+
 .PHONY: bench-align
 bench-align: install ## how well frames meet their sentences (uses ../shared/data/flickr8k where it is)
 	$(UV) run --no-sync storyloom bench align $(addprefix --photos ,$(wildcard ../shared/data/flickr8k))

@@ -15,7 +15,7 @@ from pipeline.config import load_config
 from pipeline.execute import Job
 from pipeline.inline import InlineRunner
 from pipeline.plan import part_rows
-from pipeline.registry import ROW_STAGES
+from pipeline.registry import ROW_STAGES, STAGE_NAMES
 from pipeline.runner import Runner
 from pipeline.situation import Situation, survey
 from pipeline.waves import waves
@@ -88,7 +88,7 @@ class Fresh:
 
     def situation(self, settings: Sequence[str]) -> Situation:
         """What is planned."""
-        return survey(load_config(self.config, settings))
+        return survey(load_config(self.config, settings), frozenset(STAGE_NAMES))
 
 
 def cut_clips(video: Path, clips: int, folder: Path) -> list[Path]:
