@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -61,7 +62,8 @@ def pools(config: RunConfig, stages: Sequence[str], cluster: Mapping[str, float]
     _check_fits("memory", {name: asked[name].memory * asked[name].min_workers for name in fixed}, cluster)
     cpus = cluster.get("CPU", 1.0)
     demand = sum(one.cpus * one.min_workers for one in asked.values())
-    share = min(1.0, cpus / demand) if demand else 1.0
+    # Ray counts CPUs in ten-thousandths, rounded: what is rounded up would not fit.
+    share = min(1.0, math.floor(10_000 * cpus / demand) / 10_000) if demand else 1.0
     found = {}
     for name, one in asked.items():
         fitting = [cpus / one.cpus if share == 1.0 else one.min_workers]

@@ -35,6 +35,9 @@ CANNOT_START = "cannot start: "
 SETUP_ATTEMPTS = 3
 """Workers of a stage that may die in their start one after the other before a Dataset ends."""
 
+ROUNDING = 1e-6
+"""CPUs by which a sum may be off."""
+
 POLL_SECONDS = 1.0
 """Between two listings of the store for progress, at least."""
 
@@ -269,7 +272,7 @@ def _watched(flow: Flow, progress: Progress, stall_seconds: float) -> str:
     while not ray.wait([task], timeout=pause)[0]:
         began = time.monotonic()
         moved = began if progress.look() else moved
-        fitted = began if ray.cluster_resources().get("CPU", 0.0) >= flow.cpus else fitted
+        fitted = began if ray.cluster_resources().get("CPU", 0.0) > flow.cpus - ROUNDING else fitted
         problem = ""
         if began - moved > stall_seconds:
             problem = f"no part was finished for {stall_seconds:g} s (runner.stall_seconds)"

@@ -27,6 +27,11 @@ def test_one_worker_of_every_stage_fits_at_once(tmp_path: Path, cluster: dict[st
     assert sum(pool.gpus * pool.min_workers for pool in found) <= cluster.get("GPU", 0.0)
 
 
+def test_cpus_that_are_shared_out_still_fit_when_ray_has_rounded_them(tmp_path: Path) -> None:
+    found = sizes(tmp_path, {"CPU": 3.0, "memory": 8e9}).values()
+    assert sum(round(pool.cpus, 4) * pool.min_workers for pool in found) <= 3.0
+
+
 def test_without_a_gpu_nobody_asks_for_one(tmp_path: Path) -> None:
     assert {pool.gpus for pool in sizes(tmp_path, LAPTOP).values()} == {0.0}
 
