@@ -57,7 +57,10 @@ def delay(recogniser: Transcribe, tmp_path_factory: pytest.TempPathFactory) -> f
             "an edit list that delays both",
             ["-itsoffset", "3.5", "-ss", "5", "-t", "13", "-i", "{}"],
         ),
-        ("a rate that varies", ["-ss", "5", "-t", "9", "-i", "{}", "-vf", "select='gt(mod(n,7),2)'", "-vsync", "vfr"]),
+        (
+            "a rate that varies",
+            ["-ss", "5", "-t", "9", "-i", "{}", "-vf", "select='gt(mod(n,7),2)'", "-fps_mode", "vfr"],
+        ),
         (
             "timestamps that start at 11 s",
             ["-ss", "5", "-t", "9", "-i", "{}", "-output_ts_offset", "11", "-f", "mpegts"],
