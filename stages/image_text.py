@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,15 +94,24 @@ class ImageTextModel:
         self._turn = Lock()
         self._tokenizing = Lock()  # Hugging Face's tokenizers refuse a second thread
 
+    def encode(self, jpegs: Sequence[bytes], texts: Sequence[str]) -> tuple[Embeddings, Embeddings]:
+        """Embeddings of JPEGs and of texts, shapes (n, dimensions). Pictures are decoded while the model works."""
+        with ThreadPoolExecutor(self._threads) as pool:
+            pictures = self._decoded(jpegs, pool)
+            of_texts = self.encode_texts(texts)
+            return self._unit([self._forward(self._encode_pixels, pixels) for pixels in pictures]), of_texts
+
     def encode_jpegs(self, jpegs: Sequence[bytes]) -> Embeddings:
-        """Embeddings of JPEGs, shape (n, dimensions). The next ones are decoded while the model works."""
-        return self._unit([self._forward(self._encode_pixels, pixels) for pixels in self._decoded(jpegs)])
+        """Embeddings of JPEGs, shape (n, dimensions)."""
+        return self.encode(jpegs, [])[0]
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embeddings of texts, shape (n, dimensions).
 
         A text over the model's context length is split at words; its embedding is the direction of its pieces' mean.
         """
+        if not texts:
+            return np.zeros((0, 0), dtype=np.float32)
         with self._tokenizing:
             pieces = [(number, piece) for number, text in enumerate(texts) for piece in self._pieces(text)]
         owner = np.array([number for number, _ in pieces])
@@ -115,8 +125,8 @@ class ImageTextModel:
         np.add.at(sums, owner, embeddings)
         return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
 
-    def _decoded(self, jpegs: Sequence[bytes]) -> Iterator[torch.Tensor]:
-        """The pixels of JPEGs, batch by batch; uint8, shape (n, 3, height, width), channels last."""
+    def _decoded(self, jpegs: Sequence[bytes], pool: ThreadPoolExecutor) -> Iterator[torch.Tensor]:
+        """The pixels of JPEGs, batch by batch; uint8, shape (n, 3, height, width), channels last. It begins at once."""
         import torch
 
         def ready(pictures: list[Future[npt.NDArray[np.uint8]]]) -> torch.Tensor:
@@ -124,14 +134,16 @@ class ImageTextModel:
                 pixels = torch.from_numpy(np.stack([picture.result() for picture in pictures]))
             return (pixels.pin_memory() if self._device.type == "cuda" else pixels).permute(0, 3, 1, 2)
 
-        with ThreadPoolExecutor(self._threads) as pool:
-            ahead: deque[list[Future[npt.NDArray[np.uint8]]]] = deque()
-            for start in range(0, len(jpegs), self._batch):
-                ahead.append([pool.submit(self._pixels, jpeg) for jpeg in jpegs[start : start + self._batch]])
-                if len(ahead) > BATCHES_AHEAD:
-                    yield ready(ahead.popleft())
+        batches = (jpegs[start : start + self._batch] for start in range(0, len(jpegs), self._batch))
+        begun = ([pool.submit(self._pixels, jpeg) for jpeg in batch] for batch in batches)
+        ahead = deque(islice(begun, BATCHES_AHEAD))
+
+        def in_turn() -> Iterator[torch.Tensor]:
             while ahead:
+                ahead.extend(islice(begun, 1))
                 yield ready(ahead.popleft())
+
+        return in_turn()
 
     def _pixels(self, jpeg: bytes) -> npt.NDArray[np.uint8]:
         """A JPEG as the model's own preprocessing resizes and crops it, shape (height, width, 3)."""

@@ -119,13 +119,12 @@ class Score(Stage[ScoreConfig, ScoresRow]):
         if not comparable:
             return Embedded({}, texts)
         jpegs = [video[FramesRow].jpegs for video in comparable]
-        frames = self._model.encode_jpegs([jpeg for of_one in jpegs for jpeg in of_one])
         ends = np.cumsum([len(of_one) for of_one in jpegs])[:-1]
         asked = (sentence.text for video in comparable for sentence in video[AlignedRow].sentences)
         foreign = (text for video in comparable for text in video[AlignedRow].null_texts)
         new = sorted({*asked, *foreign} - texts.keys())
-        if new:
-            texts.update(zip(new, self._model.encode_texts(new), strict=True))
+        frames, of_new = self._model.encode([jpeg for of_one in jpegs for jpeg in of_one], new)
+        texts.update(zip(new, of_new, strict=True))
         return Embedded(
             {video.key: part for video, part in zip(comparable, np.split(frames, ends), strict=True)}, texts
         )

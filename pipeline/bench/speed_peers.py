@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -167,6 +168,6 @@ def _run(command: Sequence[str], seconds: float) -> str:
     except subprocess.TimeoutExpired as late:
         raise SideFailed(f"took over {seconds:.0f} s") from late
     if done.returncode:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if re.search(r"\w", line)]
         raise SideFailed(lines[-1][-300:].strip() if lines else f"ended with {done.returncode} and said nothing")
     return done.stdout

@@ -188,7 +188,9 @@ def write_clip(folder: Path) -> None:
     picture = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 3}
     torch.manual_seed(0)
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=picture, projection_dim=384))
-    tokenizer: Any = CLIPTokenizer.from_pretrained(str(folder))
+    tokenizer: Any = CLIPTokenizer.from_pretrained(
+        str(folder), model_max_length=model.config.text_config.max_position_embeddings
+    )
     processor: Any = CLIPProcessor(image_processor=CLIPImageProcessor(), tokenizer=tokenizer)  # type: ignore[no-untyped-call]
     processor.save_pretrained(folder)
     model.save_pretrained(folder)  # its config.json comes last and marks the folder as whole

@@ -60,13 +60,10 @@ class Counting(ImageTextModel):
     def __init__(self, model: ImageTextModel) -> None:
         self.__dict__ = {**model.__dict__, "pictures": [], "texts": []}
 
-    def encode_jpegs(self, jpegs: Sequence[bytes]) -> Embeddings:
+    def encode(self, jpegs: Sequence[bytes], texts: Sequence[str]) -> tuple[Embeddings, Embeddings]:
         self.__dict__["pictures"].append(len(jpegs))
-        return super().encode_jpegs(jpegs)
-
-    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         self.__dict__["texts"].extend(texts)
-        return super().encode_texts(texts)
+        return super().encode(jpegs, texts)
 
 
 def test_each_text_of_a_part_is_encoded_once_and_short_videos_share_a_batch(stage: Score) -> None:

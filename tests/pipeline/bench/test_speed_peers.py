@@ -79,3 +79,5 @@ def test_openai_whisper_and_clip_load_the_weights_that_are_written(tmp_path: Pat
     assert tokens["input_ids"][0].tolist() == [49406, 320, 736, 1937, 539, 2453, 49407]
     with torch.inference_mode():
         assert clip.get_text_features(**tokens).pooler_output.shape == (1, 384)
+    long = processor(text=["a red cup " * 100], return_tensors="pt", truncation=True)
+    assert long["input_ids"].shape == (1, 77)
