@@ -48,6 +48,9 @@ MODULES = (
 
 PARAMETERS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
+CLIP_CONTEXT = 77
+"""Tokens of a text at most, as every CLIP of OpenAI's has it."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -184,13 +187,17 @@ def write_clip(folder: Path) -> None:
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     merges = "\n".join(" ".join(pair) for pair in known.bpe_ranks)
     (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
-    text = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6, "num_attention_heads": 12}
+    text: dict[str, Any] = {
+        "max_position_embeddings": CLIP_CONTEXT,
+        "hidden_size": 384,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+    }
     picture = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 3}
     torch.manual_seed(0)
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=picture, projection_dim=384))
-    tokenizer: Any = CLIPTokenizer.from_pretrained(
-        str(folder), model_max_length=model.config.text_config.max_position_embeddings
-    )
+    tokenizer: Any = CLIPTokenizer.from_pretrained(str(folder), model_max_length=CLIP_CONTEXT)
     processor: Any = CLIPProcessor(image_processor=CLIPImageProcessor(), tokenizer=tokenizer)  # type: ignore[no-untyped-call]
     processor.save_pretrained(folder)
     model.save_pretrained(folder)  # its config.json comes last and marks the folder as whole
