@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from schemas.row import to_milliseconds
 from schemas.rows import Segment, Word
-from stages.spent import spent
 from stages.vad import Audio, HeardWord, Speech, Stretch, snapped
 
 if TYPE_CHECKING:
@@ -74,20 +72,6 @@ class Recogniser(Protocol):
         A sound over which the model fails has the exception and costs no other sound its words; `MemoryError` and
         `OSError` are raised. Sounds are taken one by one, and few are held: the iterable may make them as it goes.
         """
-
-
-class ModelTurn:
-    """Lets one thread at a time use a model: a worker may have two parts in hand."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-
-    def __enter__(self) -> None:
-        with spent("wait"):
-            self._lock.acquire()
-
-    def __exit__(self, *_raised: object) -> None:
-        self._lock.release()
 
 
 def whisper_language(bcp47: str) -> str:

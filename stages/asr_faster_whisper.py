@@ -22,8 +22,9 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.vad import SpeechTimestampsMap
 from threadpoolctl import ThreadpoolController
 
-from stages.asr import Heard, HeardSegment, ModelTurn, Sound
+from stages.asr import Heard, HeardSegment, Sound
 from stages.asr_batches import Batches, Hearing
+from stages.model_turn import ModelTurn
 from stages.spent import spent
 from stages.vad import SAMPLE_RATE, HeardWord, VadConfig, floats
 

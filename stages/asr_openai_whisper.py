@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stages.asr import DECIMALS, Heard, HeardSegment, ModelTurn, Sound, torch_threads
+from stages.asr import DECIMALS, Heard, HeardSegment, Sound, torch_threads
+from stages.model_turn import ModelTurn
 from stages.spent import spent
 from stages.vad import SAMPLE_RATE, HeardWord, floats
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from stages.model_turn import ModelTurn
 from stages.spent import spent
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ class ImageTextModel:
         size = self._model.visual.image_size
         self._draft = FINER * max(size if isinstance(size, tuple) else (size,))
         self._tokenizer: Any = open_clip.get_tokenizer(spec.name)
-        # A worker may have two parts in hand: pictures of one are decoded while the other is encoded.
-        self._turn = Lock()
+        self._turn = ModelTurn()
         self._tokenizing = Lock()  # Hugging Face's tokenizers refuse a second thread
 
     def encode(self, jpegs: Sequence[bytes], texts: Sequence[str]) -> tuple[Embeddings, Embeddings]:
@@ -100,10 +100,6 @@ class ImageTextModel:
             pictures = self._decoded(jpegs, pool)
             of_texts = self.encode_texts(texts)
             return self._unit([self._forward(self._encode_pixels, pixels) for pixels in pictures]), of_texts
-
-    def encode_jpegs(self, jpegs: Sequence[bytes]) -> Embeddings:
-        """Embeddings of JPEGs, shape (n, dimensions)."""
-        return self.encode(jpegs, [])[0]
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embeddings of texts, shape (n, dimensions).
