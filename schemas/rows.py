@@ -165,8 +165,8 @@ class Frame(Model):
         scene: Number of the scene it lies in, from 0.
         width: Pixels of the JPEG.
         height: Pixels of the JPEG.
-        black: Share of black pixels, 0 to 1 (ffmpeg's blackframe).
-        blur: ffmpeg's blurdetect measure, higher is blurrier; -1.0 for a picture without an edge to measure.
+        black: Share of black pixels, 0 to 1.
+        sharpness: Variance of the Laplacian of the JPEG's luma; low is blurred, or a plain surface.
     """
 
     time: Seconds
@@ -174,7 +174,7 @@ class Frame(Model):
     width: int
     height: int
     black: float
-    blur: float
+    sharpness: float
 
 
 class FramesRow(Row):

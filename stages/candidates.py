@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -16,9 +15,6 @@ from stages import ffmpeg
 from stages.child import Limits, child
 from stages.picker import Candidate
 from stages.sound import sound_output
-
-BLACK_LEVEL = 19
-"""Luma up to which a pixel is black, of full range 0 to 255: blackframe's default of 32 in limited range."""
 
 TICKS = 1_000_000
 """Times leave ffmpeg as whole microseconds: it prints seconds with six digits only, 0.1 s after three hours."""
@@ -97,8 +93,6 @@ def _command(media: Path, look: Look, notes: int, sound: Path | None) -> list[st
         )
         .filter("format", "yuvj420p")
         .filter("setsar", 1)
-        .filter("blackframe", amount=0, threshold=BLACK_LEVEL)
-        .filter("blurdetect")
         .filter("settb", f"1/{TICKS}")
         .filter("metadata", mode="print", file=f"pipe:{notes}", direct=1)
     )
@@ -140,18 +134,15 @@ def _read_notes(lines: IO[bytes], notes: SimpleQueue[dict[str, str] | None]) -> 
         else:
             name, _, value = text.partition("=")
             note[name] = value
-        if "lavfi.blur" in note:  # the last filter's: the note is complete
+        if "lavfi.scene_score" in note:  # the note is complete
             notes.put(note)
             note = {}
     notes.put(None)
 
 
 def _candidate(note: dict[str, str], jpeg: bytes, look: Look) -> Candidate:
-    blur = float(note["lavfi.blur"])
     return Candidate(
         time=max(0.0, to_milliseconds(int(note["pts"]) / TICKS)),
         cut=float(note["lavfi.scene_score"]) > look.scene_threshold,
-        black=int(note["lavfi.blackframe.pblack"]) / 100,
-        blur=round(blur, 3) if math.isfinite(blur) else -1.0,
         jpeg=jpeg,
     )

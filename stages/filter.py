@@ -39,7 +39,8 @@ class FilterConfig(StageConfig):
         threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution.
         false_accept_rate: Share of unrelated pairs that a calibrated threshold lets pass (our choice).
         max_black: Share of black pixels from which a frame is dropped as black (ffmpeg blackframe's default, 98 %).
-        max_blur: Blur from which a frame is dropped, in ffmpeg blurdetect's unit; 0.0 keeps blurred frames.
+        min_sharpness: Variance of the Laplacian below which a frame is dropped as blurred; plain slides have little
+            too. 0.0, the default, keeps them all; NeMo Curator's interleaved documents take 100.
         min_words: Fewest words of a document (OBELICS).
         max_words: Most words of a document (OBELICS).
         max_images: Most images of a document (OBELICS).
@@ -53,7 +54,7 @@ class FilterConfig(StageConfig):
     threshold: Literal["calibrated"] | Annotated[float, Field(ge=-1.0, le=1.0)] = "calibrated"
     false_accept_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     max_black: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
-    max_blur: Annotated[float, Field(ge=0.0)] = 0.0
+    min_sharpness: Annotated[float, Field(ge=0.0)] = 0.0
     min_words: Annotated[int, Field(ge=1)] = 10
     max_words: Annotated[int, Field(ge=1)] = 2000
     max_images: Annotated[int, Field(ge=1, le=1000)] = 30
@@ -138,7 +139,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     def _frame_reason(self, frame: Frame, sentence: int, similarity: float) -> str:
         if frame.black >= self.config.max_black:
             return "black"
-        if self.config.max_blur and frame.blur >= self.config.max_blur:
+        if frame.sharpness < self.config.min_sharpness:
             return "blurred"
         if sentence != UNPAIRED and similarity < self.threshold:
             return "low_similarity"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from schemas.config import Auto
 from stages.model_turn import ModelTurn
 from stages.spent import spent
 
@@ -27,6 +28,10 @@ Embeddings = npt.NDArray[np.float32]
 """Shape (n, dimensions), rows of unit length."""
 
 Precision = Literal["auto", "fp32", "bf16"]
+
+ON_CPU, ON_GPU = 8, 256
+"""Frames or texts per forward pass where nobody says: a CPU's caches hold the layers of a few pictures (docs/speed.md
+has the times of other sizes); a GPU wants many."""
 
 BAR_LEVEL = 32
 """Brightness, of 255, up to which a border is a black bar (MERLOT Reserve's video_utils)."""
@@ -54,7 +59,7 @@ class ModelSpec:
         precision: ``auto`` is bf16 on a GPU that has it, fp32 elsewhere.
         threads: CPU threads of the model; fixed, so that sums come out the same wherever the stage runs. As many more
             decode pictures.
-        batch: Frames or texts per forward pass.
+        batch: Frames or texts per forward pass; ``auto`` is `ON_CPU` or `ON_GPU`.
     """
 
     name: str
@@ -62,11 +67,15 @@ class ModelSpec:
     device: str
     precision: Precision
     threads: int
-    batch: int
+    batch: int | Auto
 
 
 class ImageTextModel:
-    """A loaded model that turns JPEGs and texts into embeddings of one space."""
+    """A loaded model that turns JPEGs and texts into embeddings of one space.
+
+    Attributes:
+        batch: Frames or texts per forward pass.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
         import open_clip
@@ -74,8 +83,9 @@ class ImageTextModel:
 
         torch.set_num_threads(spec.threads)
         self._threads = spec.threads
-        self._batch = spec.batch
         self._device = torch.device(_device(spec.device))
+        by_device = ON_GPU if self._device.type == "cuda" else ON_CPU
+        self.batch = by_device if spec.batch == "auto" else spec.batch
         self._bf16 = spec.precision == "bf16" or (
             spec.precision == "auto" and self._device.type == "cuda" and torch.cuda.is_bf16_supported()
         )
@@ -112,9 +122,9 @@ class ImageTextModel:
             pieces = [(number, piece) for number, text in enumerate(texts) for piece in self._pieces(text)]
         owner = np.array([number for number, _ in pieces])
         batches = []
-        for start in range(0, len(pieces), self._batch):
+        for start in range(0, len(pieces), self.batch):
             with self._tokenizing:
-                tokens = self._tokenizer([piece for _, piece in pieces[start : start + self._batch]])
+                tokens = self._tokenizer([piece for _, piece in pieces[start : start + self.batch]])
             batches.append(self._forward(self._model.encode_text, tokens))
         embeddings = self._unit(batches)
         sums = np.zeros((len(texts), embeddings.shape[1]), dtype=np.float32)
@@ -130,7 +140,7 @@ class ImageTextModel:
                 pixels = torch.from_numpy(np.stack([picture.result() for picture in pictures]))
             return (pixels.pin_memory() if self._device.type == "cuda" else pixels).permute(0, 3, 1, 2)
 
-        batches = (jpegs[start : start + self._batch] for start in range(0, len(jpegs), self._batch))
+        batches = (jpegs[start : start + self.batch] for start in range(0, len(jpegs), self.batch))
         begun = ([pool.submit(self._pixels, jpeg) for jpeg in batch] for batch in batches)
         ahead = deque(islice(begun, BATCHES_AHEAD))
 

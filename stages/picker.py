@@ -15,15 +15,11 @@ class Candidate:
     Attributes:
         time: Presentation time in seconds, rounded to 1 ms.
         cut: Whether the picture changed so much against the frame before it that a scene begins.
-        black: Share of black pixels, 0 to 1.
-        blur: ffmpeg's blurdetect measure; -1.0 for a picture without edges, where there is nothing to measure.
         jpeg: The frame.
     """
 
     time: float
     cut: bool
-    black: float
-    blur: float
     jpeg: bytes
 
 

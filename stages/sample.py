@@ -35,8 +35,14 @@ SKIPPED: dict[str, Literal["default", "noref", "nokey"]] = {
 }
 """What the decoder passes over, in ffmpeg's words."""
 
+BLACK_LEVEL = 19
+"""Luma up to which a pixel is black, of full range 0 to 255: ffmpeg blackframe's default of 32 in limited range."""
+
 THUMBNAIL = 96
 """Pixels of the square on which near-duplicates are compared (our choice: text on slides still changes it)."""
+
+Luma = npt.NDArray[np.uint8]
+"""Brightness, 0 to 255, shape (height, width)."""
 
 
 class SampleConfig(StageConfig):
@@ -82,7 +88,7 @@ class Sample(Stage[SampleConfig, FramesRow]):
     """Decodes a video's picture once, from start to end, and keeps what `Picker` says."""
 
     name = "sample"
-    version = 2
+    version = 3
     reads = (Input("download"),)
     row = FramesRow
     Config = SampleConfig
@@ -156,14 +162,15 @@ class _Kept:
 
     def __init__(self, near_duplicate: float) -> None:
         self._near_duplicate = near_duplicate
-        self._last: npt.NDArray[np.uint8] | None = None
+        self._last: Luma | None = None
         self.frames: list[Frame] = []
         self.jpegs: list[bytes] = []
         self.near_duplicates = 0
 
     def extend(self, picks: list[Picked]) -> None:
         for pick in picks:
-            small, (width, height) = _thumbnail(pick.candidate.jpeg)
+            luma = _luma(pick.candidate.jpeg)
+            small = _thumbnail(luma)
             if self._last is not None and similarity(self._last, small) > self._near_duplicate:
                 self.near_duplicates += 1
                 continue
@@ -173,27 +180,38 @@ class _Kept:
                 Frame(
                     time=pick.candidate.time,
                     scene=pick.scene,
-                    width=width,
-                    height=height,
-                    black=pick.candidate.black,
-                    blur=pick.candidate.blur,
+                    width=luma.shape[1],
+                    height=luma.shape[0],
+                    black=round(float(np.mean(luma <= BLACK_LEVEL)), 2),
+                    sharpness=sharpness(luma),
                 )
             )
 
 
-def similarity(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
+def sharpness(luma: Luma) -> float:
+    """Variance of the Laplacian (Pech-Pacheco et al., ICPR 2000), to one decimal."""
+    from scipy.ndimage import laplace
+
+    return round(float(np.var(laplace(luma, output=np.int16), dtype=np.float64)), 1)
+
+
+def similarity(one: Luma, other: Luma) -> float:
     """Structural similarity of two grey thumbnails, shape (THUMBNAIL, THUMBNAIL), -1 to 1."""
     from skimage.metrics import structural_similarity
 
     return float(structural_similarity(one, other, data_range=255))  # type: ignore[no-untyped-call]
 
 
-def _thumbnail(jpeg: bytes) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-    """A grey thumbnail of a JPEG, shape (THUMBNAIL, THUMBNAIL), and the JPEG's width and height in pixels."""
+def _luma(jpeg: bytes) -> Luma:
     from PIL import Image
 
     with Image.open(io.BytesIO(jpeg)) as image:
-        size = image.size
-        image.draft("L", (THUMBNAIL, THUMBNAIL))  # decodes at a fraction of the size
-        small = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
-    return np.asarray(small), size
+        image.draft("L", image.size)  # its colours are not even decoded
+        return np.asarray(image.convert("L"))
+
+
+def _thumbnail(luma: Luma) -> Luma:
+    """Of shape (THUMBNAIL, THUMBNAIL)."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(luma).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from schemas.config import OPERATIONAL, StageConfig
+from schemas.config import OPERATIONAL, Auto, StageConfig
 from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import Context, Input, Stage, StageSetupError, Video
@@ -48,7 +48,7 @@ class ScoreConfig(StageConfig):
         precision: ``auto`` is bf16 on a GPU that has it, fp32 elsewhere; name one when your workers differ.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of the model; part of the output, since sums depend on it in the last digits.
-        batch: Frames or texts per forward pass.
+        batch: Frames or texts per forward pass; ``auto`` is 8 on a CPU, 256 on a GPU.
     """
 
     model: str = DEMO
@@ -56,7 +56,7 @@ class ScoreConfig(StageConfig):
     precision: Precision = "auto"
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
     threads: Annotated[int, Field(ge=1)] = 2
-    batch: Annotated[int, Field(ge=1)] = 32
+    batch: Auto | Annotated[int, Field(ge=1)] = "auto"
 
     @property
     def uses_gpu(self) -> bool:
@@ -97,8 +97,9 @@ class Score(Stage[ScoreConfig, ScoresRow]):
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Encode the frames of several short videos together, so that batches are full; compare video by video."""
+        assert self._model is not None, "setup() comes first"
         texts: dict[str, npt.NDArray[np.float32]] = {}
-        for group in _groups(videos, BATCHES_TOGETHER * self.config.batch):
+        for group in _groups(videos, BATCHES_TOGETHER * self._model.batch):
             try:
                 embedded = self._embedded(group, texts)
             except (MemoryError, OSError):

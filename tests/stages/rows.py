@@ -18,7 +18,7 @@ def sentence(start: float, end: float, text: str = "a few words that were said h
     return Sentence(start=start, end=end, text=text, words=len(text.split()), flag=flag)
 
 
-def frames_row(times: Sequence[float], black: Sequence[float] = (), blur: Sequence[float] = ()) -> FramesRow:
+def frames_row(times: Sequence[float], black: Sequence[float] = (), sharpness: Sequence[float] = ()) -> FramesRow:
     frames = [
         Frame(
             time=time,
@@ -26,7 +26,7 @@ def frames_row(times: Sequence[float], black: Sequence[float] = (), blur: Sequen
             width=64,
             height=36,
             black=black[i] if black else 0.0,
-            blur=blur[i] if blur else 0.0,
+            sharpness=sharpness[i] if sharpness else 0.0,
         )
         for i, time in enumerate(times)
     ]

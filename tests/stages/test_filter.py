@@ -20,11 +20,11 @@ def decide(
     row: AlignedRow,
     similarity: float | Sequence[float] = 0.5,
     black: Sequence[float] = (),
-    blur: Sequence[float] = (),
+    sharpness: Sequence[float] = (),
     **config: object,
 ) -> DocumentsRow:
     options = FilterConfig.model_validate({"mode": "time", "threshold": 0.2, "min_words": 1} | config)
-    frames = frames_row(row.frame_times, black, blur)
+    frames = frames_row(row.frame_times, black, sharpness)
     return Filter(options, CONTEXT).one(Video(MANIFEST, [row, scored(row, similarity), frames]))
 
 
@@ -63,7 +63,9 @@ def test_a_dropped_frame_does_not_drop_its_text() -> None:
 
 
 def test_black_and_blurred_frames_are_dropped_with_their_reason() -> None:
-    result = decide(aligned(spans(1), [1.0, 2.0, 3.0]), black=[1.0, 0, 0], blur=[0, 9.0, 0], max_blur=8.0)
+    result = decide(
+        aligned(spans(1), [1.0, 2.0, 3.0]), black=[1.0, 0, 0], sharpness=[0, 99.0, 100.0], min_sharpness=100.0
+    )
     assert reasons(result, "frame") == [(0, "black"), (1, "blurred")]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from schemas.config import Auto
 from stages.demo_models import photo_sentence_folder
 from stages.image_text import Embeddings, ImageTextModel, ModelSpec, without_bars
 from stages.score import continuity
@@ -12,7 +13,7 @@ from tests.stages.photos import CAT, COFFEE, jpeg, photo
 CUP = "A cup of coffee."
 
 
-def spec(batch: int = 8) -> ModelSpec:
+def spec(batch: int | Auto = 8) -> ModelSpec:
     return ModelSpec(f"local-dir:{photo_sentence_folder()}", "", device="cpu", precision="auto", threads=2, batch=batch)
 
 
@@ -49,6 +50,10 @@ def test_batches_do_not_change_an_embedding(model: ImageTextModel) -> None:
     jpegs = [jpeg(photo(name)) for name in ("astronaut", "chelsea", "coffee")]
     one_by_one = np.concatenate([of_jpegs(model, content) for content in jpegs])
     assert of_jpegs(model, *jpegs) == pytest.approx(one_by_one, abs=1e-5)
+
+
+def test_batches_are_small_on_a_cpu_unless_the_config_says_otherwise() -> None:
+    assert (ImageTextModel(spec("auto")).batch, ImageTextModel(spec(3)).batch) == (8, 3)
 
 
 def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_means_the_same(model: ImageTextModel) -> None:

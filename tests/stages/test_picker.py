@@ -13,7 +13,7 @@ MIN_SCENE = 0.5
 
 
 def candidate(time: float, *, cut: bool = False) -> Candidate:
-    return Candidate(time=time, cut=cut, black=0.0, blur=1.0, jpeg=b"")
+    return Candidate(time=time, cut=cut, jpeg=b"")
 
 
 def picks(candidates: list[Candidate], end: float) -> list[Picked]:

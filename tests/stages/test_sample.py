@@ -12,7 +12,7 @@ from PIL import Image
 from schemas.rows import FramesRow
 from stages import ffmpeg
 from stages.base import StageSetupError
-from stages.sample import Sample, SampleConfig
+from stages.sample import Sample, SampleConfig, sharpness
 from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, picture_shorter_than_sound, run, shared
 
 
@@ -124,10 +124,25 @@ def test_colours_come_out_as_they_went_in(tmp_path: Path) -> None:
         assert np.abs(np.asarray(image).mean((0, 1)) - (0xE0, 0x80, 0x20)).max() < 4
 
 
-def test_a_black_picture_is_all_black_and_has_no_blur_to_measure(tmp_path: Path) -> None:
+def test_a_black_picture_is_all_black_and_has_nothing_sharp(tmp_path: Path) -> None:
     black = made(tmp_path / "b.mp4", "-f", "lavfi", "-i", "color=black:s=320x240:d=2", "-pix_fmt", "yuv420p")
     (frame,) = live(sample(black)).frames
-    assert (frame.black, frame.blur) == (1.0, -1.0)
+    assert (frame.black, frame.sharpness) == (1.0, 0.0)
+
+
+def test_a_blurred_picture_is_less_sharp(tmp_path: Path) -> None:
+    sharp, blurred = (
+        made(tmp_path / f"{name}.mp4", "-f", "lavfi", "-i", f"testsrc=s=320x240:d=2,{effect}", "-pix_fmt", "yuv420p")
+        for name, effect in (("sharp", "null"), ("blurred", "gblur=3"))
+    )
+    (crisp,), (soft,) = live(sample(sharp)).frames, live(sample(blurred)).frames
+    assert crisp.sharpness > 20 * soft.sharpness > 0
+
+
+def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+    dot = np.zeros((5, 5), dtype=np.uint8)
+    dot[2, 2] = 100
+    assert sharpness(dot) == (400**2 + 4 * 100**2) / 25  # its own mean is 0
 
 
 def test_times_are_those_of_the_frames_when_the_rate_varies(tmp_path: Path) -> None:

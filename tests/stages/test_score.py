@@ -14,7 +14,7 @@ from tests.stages.rows import CONTEXT, KEY, MANIFEST, frames_row, sentence
 
 @pytest.fixture(scope="module")
 def stage() -> Score:
-    stage = Score(ScoreConfig(batch=8), CONTEXT)
+    stage = Score(ScoreConfig(), CONTEXT)
     stage.setup()
     return stage
 
