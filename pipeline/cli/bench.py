@@ -102,7 +102,7 @@ def bench_speed_command(
     ),
     video: Annotated[list[Path] | None, typer.Option(help="A file to work on; repeatable. [the demo's video]")] = None,
     clips: Annotated[int, typer.Option(min=0, help="Short clips, pieces of the demo's video; 0: none.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each side takes its turn; medians count.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each side takes its turn at least; medians count.")] = 3,
     peer: Annotated[list[str] | None, typer.Option(help="A tool to compare with, or none; repeatable. [all]")] = None,
     peers_dir: Annotated[Path, typer.Option(help="Where their environments and weights are kept.")] = Path(".bench"),
     install_seconds: Annotated[float, typer.Option(min=1, help="Limit of installing a peer.")] = 900.0,
@@ -116,8 +116,8 @@ def bench_speed_command(
     """Measure the stages beside what bounds them, and beside other tools, which are installed from PyPI."""
     from tempfile import TemporaryDirectory
 
-    from pipeline.bench.speed import DEMO_VIDEO, Options, bench_speed
-    from pipeline.bench.speed_report import markdown
+    from pipeline.bench.speed.bench import DEMO_VIDEO, Options, bench_speed
+    from pipeline.bench.speed.report import markdown
 
     with TemporaryDirectory() as scratch:
         videos = video or [DEMO_VIDEO]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bench.speed_memory import long_video, peaks
+from pipeline.bench.speed.memory import long_video, peaks
 from tests.runs import ROOT
 
 ROOM_MEBIBYTES = 300.0

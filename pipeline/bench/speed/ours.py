@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.bench.overhead import Fresh
-from pipeline.bench.speed_rounds import timed
+from pipeline.bench.speed.rounds import timed
 from pipeline.errors import RunFailed
 from pipeline.execute import Job, live_videos
 from pipeline.groups import group_folder, remove_group

@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.bench.speed_ours import Ours
-from pipeline.bench.speed_rounds import SideFailed
-from pipeline.bench.speed_table import Peer
-from pipeline.bench.speed_weights import Weights
+from pipeline.bench.speed.ours import Ours
+from pipeline.bench.speed.peer_table import Peer
+from pipeline.bench.speed.rounds import SideFailed
+from pipeline.bench.speed.weights import Weights
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from schemas.rows import AlignedRow, MediaRow

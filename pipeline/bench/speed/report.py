@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipeline.bench.speed_memory import Peak
-from pipeline.bench.speed_peers import PeerReport
-from pipeline.bench.speed_rounds import Comparison, Side
+from pipeline.bench.speed.environments import PeerReport
+from pipeline.bench.speed.memory import Peak
+from pipeline.bench.speed.rounds import Comparison, Side
 from pipeline.config import RunConfig
 from stages import ffmpeg
 
@@ -49,7 +49,7 @@ class Report(BaseModel):
         command: That measured it.
         machine: That it ran on.
         versions: Of our libraries and programs.
-        rounds: How often each side took its turn.
+        rounds: How often each side took its turn at least.
         videos: Files that were worked on.
         settings: Of the models and of sampling, the same on all sides.
         limits: What each limit did, command or call.
@@ -118,7 +118,7 @@ def markdown(report: Report) -> Iterator[str]:
     memory = f"{machine.memory_gibibytes:g} GiB"
     yield f"{machine.cpu}, {machine.cores} cores, {memory}, GPU: {machine.gpu}; {machine.system}."
     yield f"{', '.join(f'{name} {number}' for name, number in report.versions.items())}."
-    yield f"Medians of {report.rounds} rounds, the sides of a table in turns; loading models is left out on every side."
+    yield f"Medians of {report.rounds} rounds or more, a table's sides in turns; no side's loading of models counts."
     yield f"Videos: {', '.join(Path(video).name for video in report.videos)}."
     yield f"Settings: {', '.join(f'{name} {value}' for name, value in report.settings.items())}."
     for comparison in report.comparisons:
@@ -140,7 +140,8 @@ def _section(comparison: Comparison) -> Iterator[str]:
     length = f", {comparison.media_seconds:.1f} s of video" if comparison.media_seconds else ""
     yield f"### {comparison.work}{length}"
     yield ""
-    header = ("side", "what", "median s", "rounds s", "× real time", "limit / ours", "peer / ours", "set-up s")
+    ratios = ("× real time", "limit / ours", "peer / ours")
+    header = ("side", "what", "median s", "from, to s", "rounds", *ratios, "set-up s")
     yield from _table(header, [_cells(side, comparison) for side in comparison.sides])
     for side in comparison.sides:
         if side.failed:
@@ -157,7 +158,8 @@ def _cells(side: Side, comparison: Comparison) -> tuple[str, ...]:
         side.name,
         side.kind,
         "failed" if median is None else f"{median:.3f}",
-        " ".join(f"{seconds:.2f}" for seconds in side.seconds),
+        f"{min(side.seconds):.3f}, {max(side.seconds):.3f}" if side.seconds else NONE,
+        str(len(side.seconds)),
         _number(ratio(media, median) if media else None, 1),
         _number(limit, 2),
         _number(peer, 2),

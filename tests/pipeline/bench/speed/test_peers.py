@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bench.speed_peers import PeerEnvironment
-from pipeline.bench.speed_table import PEERS, select_peers
-from pipeline.bench.speed_weights import read_ctranslate2, write_weights
+from pipeline.bench.speed.environments import PeerEnvironment
+from pipeline.bench.speed.peer_table import PEERS, select_peers
+from pipeline.bench.speed.weights import read_ctranslate2, write_weights
 from pipeline.errors import UsageError
 from stages.score import ScoreConfig
 from stages.transcribe import TranscribeConfig

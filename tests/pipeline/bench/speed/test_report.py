@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.bench.speed_memory import Peak
-from pipeline.bench.speed_peers import PeerReport
-from pipeline.bench.speed_report import Machine, Report, markdown, ratio
-from pipeline.bench.speed_rounds import Comparison, Contender, Side, SideFailed, interleaved
+from pipeline.bench.speed.environments import PeerReport
+from pipeline.bench.speed.memory import Peak
+from pipeline.bench.speed.report import Machine, Report, markdown, ratio
+from pipeline.bench.speed.rounds import Comparison, Contender, Side, SideFailed, interleaved
 
 
 def report(*sides: Side, peers: list[PeerReport] | None = None, memory: list[Peak] | None = None) -> Report:
@@ -36,14 +36,14 @@ def test_the_sides_take_turns() -> None:
 
     def work(name: str) -> float:
         order.append(name)
-        return float(len(order))
+        return float(10 * len(order))
 
     sides = interleaved(
         [Contender("a", "limit", lambda: work("a")), Contender("b", "ours", lambda: work("b"))],
         rounds=3,
     )
     assert order == ["a", "b", "a", "b", "a", "b"]
-    assert [side.seconds for side in sides] == [[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]]
+    assert [side.seconds for side in sides] == [[10.0, 30.0, 50.0], [20.0, 40.0, 60.0]]
 
 
 def test_a_side_that_fails_leaves_the_turns_to_the_others() -> None:
@@ -53,9 +53,15 @@ def test_a_side_that_fails_leaves_the_turns_to_the_others() -> None:
         turns.append(1)
         raise SideFailed("no weights")
 
-    bad, good = interleaved([Contender("bad", "peer", fails), Contender("good", "ours", lambda: 1.0)], rounds=3)
+    bad, good = interleaved([Contender("bad", "peer", fails), Contender("good", "ours", lambda: 10.0)], rounds=3)
     assert (bad.failed, bad.median, len(turns)) == ("no weights", None, 1)
-    assert good.seconds == [1.0, 1.0, 1.0]
+    assert good.seconds == [10.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.001, 24), (1.0, 6), (30.0, 3)])
+def test_short_work_is_measured_more_often(seconds: float, rounds: int) -> None:
+    limit, ours = interleaved([Contender(name, "ours", lambda: seconds) for name in "ab"], rounds=3)
+    assert len(limit.seconds) == len(ours.seconds) == rounds
 
 
 def test_one_slow_round_does_not_move_the_median() -> None:
@@ -73,10 +79,10 @@ def test_ratios_say_how_many_times_as_long_the_other_side_took() -> None:
             )
         )
     )
-    assert cells(lines, "bare")[4:7] == ["20.0", "–", "–"]
-    assert cells(lines, "sample")[4:7] == ["30.0", "1.50", "–"]
-    assert cells(lines, "slow")[5] == "0.50"
-    assert cells(lines, "tool")[5:] == ["–", "4.00", "4.0"]
+    assert cells(lines, "bare")[5:8] == ["20.0", "–", "–"]
+    assert cells(lines, "sample")[5:8] == ["30.0", "1.50", "–"]
+    assert cells(lines, "slow")[6] == "0.50"
+    assert cells(lines, "tool")[6:] == ["–", "4.00", "4.0"]
 
 
 def test_a_side_that_failed_is_printed_with_its_reason() -> None:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.bench import speed_limits as limits
 from pipeline.bench.overhead import CLIP_SECONDS, Fresh, cut_clips
-from pipeline.bench.speed_memory import SHORT, long_video, peaks
-from pipeline.bench.speed_ours import Ours, run_whole, variants
-from pipeline.bench.speed_peers import PeerEnvironment, PeerReport, peer_job
-from pipeline.bench.speed_report import LIMITS, Report, our_versions, settings, this_machine
-from pipeline.bench.speed_rounds import Comparison, Contender, Side, interleaved
-from pipeline.bench.speed_startup import startup
-from pipeline.bench.speed_table import select_peers
-from pipeline.bench.speed_weights import write_weights
+from pipeline.bench.speed import limits
+from pipeline.bench.speed.environments import PeerEnvironment, PeerReport, peer_job
+from pipeline.bench.speed.memory import SHORT, long_video, peaks
+from pipeline.bench.speed.ours import Ours, run_whole, variants
+from pipeline.bench.speed.peer_table import select_peers
+from pipeline.bench.speed.report import LIMITS, Report, our_versions, settings, this_machine
+from pipeline.bench.speed.rounds import Comparison, Contender, Side, interleaved
+from pipeline.bench.speed.startup import startup
+from pipeline.bench.speed.weights import write_weights
 from pipeline.config import RunConfig, load_config
 from pipeline.errors import UsageError
 from schemas.rows import MediaRow
@@ -31,7 +31,7 @@ class Options:
     Attributes:
         videos: Files to work on.
         clips: Pieces of the demo's video, the short clips; 0 leaves them out.
-        rounds: How often each side takes its turn.
+        rounds: How often each side takes its turn at least.
         peers: Names; all when empty, none for ``none``.
         peers_dir: Where their environments are kept.
         install_seconds: Wall-clock limit of making one.
@@ -206,8 +206,8 @@ class _Bench:
             next(one.sides[0] for one in parts if one.work == work)
             for work in ("sample", "transcribe", "score", "write")
         ]
-        sums = [sum(together) for together in zip(*(one.seconds for one in bare), strict=True)]
-        limit = Side(name="sum of the bare limits", kind="limit", seconds=sums)
+        total = sum(side.median or 0.0 for side in bare)
+        limit = Side(name="sum of the bare limits", kind="limit", seconds=[total])
         return found.model_copy(update={"sides": [limit, *found.sides]})
 
     def _compared(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.bench.speed_memory import long_video, peaks
-from pipeline.bench.speed_ours import variants
-from pipeline.bench.speed_report import Report
+from pipeline.bench.speed.memory import long_video, peaks
+from pipeline.bench.speed.ours import variants
+from pipeline.bench.speed.report import Report
 from pipeline.cli import app
 from pipeline.errors import UsageError
 from stages.sample import SampleConfig

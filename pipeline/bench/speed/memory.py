@@ -78,7 +78,7 @@ def _peak(stage: str, hours: float, config: Path, overrides: Sequence[str], vide
     job = scratch / "memory.json"
     asked = {"stage": stage, "config": str(config), "overrides": list(overrides), "video": str(video.absolute())}
     job.write_text(json.dumps(asked | {"scratch": str(scratch)}), encoding="utf-8")
-    command = [sys.executable, "-m", "pipeline.bench.speed_memory", str(job)]
+    command = [sys.executable, "-m", "pipeline.bench.speed.memory", str(job)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
@@ -92,7 +92,7 @@ def main(job: dict[str, Any]) -> dict[str, float]:
     Raises:
         RunFailed: The stage failed on the video.
     """
-    from pipeline.bench.speed_rounds import timed
+    from pipeline.bench.speed.rounds import timed
     from pipeline.config import load_config
     from pipeline.registry import BY_NAME
     from schemas.row import Row

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bench.speed_rounds import timed
+from pipeline.bench.speed.rounds import timed
 from pipeline.errors import RunFailed, UsageError
 from stages import ffmpeg
 from stages.asr import whisper_language

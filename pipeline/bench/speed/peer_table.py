@@ -18,7 +18,7 @@ class Peer:
 
     Attributes:
         name: As `--peer` takes it.
-        script: In `pipeline/bench/peers`; runs inside the peer's environment and prints what it took as JSON.
+        script: In `pipeline/bench/speed/peers`; runs inside the peer's environment and prints what it took as JSON.
         packages: What is installed, pinned.
         ours: Further packages, of the versions that we run.
         work: What it is compared in.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.bench.overhead import Fresh
-from pipeline.bench.speed_rounds import Comparison, Contender, SideFailed, interleaved, timed
+from pipeline.bench.speed.rounds import Comparison, Contender, SideFailed, interleaved, timed
 
 
 def startup(fresh: Fresh, video: Path, rounds: int) -> Comparison:
