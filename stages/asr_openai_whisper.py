@@ -66,7 +66,7 @@ class OpenaiWhisper:
         language = sound.language
         if not stretches:
             return Heard([], language, 1.0 if language else 0.0)
-        audio = floats(sound.audio)
+        audio = floats(sound.audio[:])
         with self._turn, spent("model"), torch_threads(self._cpu_threads):
             probability = 1.0
             if not language:

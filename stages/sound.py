@@ -1,14 +1,17 @@
-"""The sound of videos: decoded by ffmpeg, one video ahead of what is done with it."""
+"""The sound of videos: decoded by ffmpeg into files, one video ahead of what is done with it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +19,12 @@ from stages import ffmpeg
 from stages.atomic import committing, temporary
 from stages.base import VideoFailed
 from stages.child import ChildFailed, Limits, child
-from stages.vad import SAMPLE_RATE, Audio
+from stages.vad import SAMPLE_RATE, Samples
+
+SAMPLE = np.dtype("<i2")
+
+COPIED_AT_ONCE = 2**20
+"""Bytes (our choice)."""
 
 MOST_LEFT = 256
 """Sounds that lie waiting at most, at 115 MB per hour of media (our choice)."""
@@ -24,24 +32,49 @@ MOST_LEFT = 256
 ResultT = TypeVar("ResultT")
 
 
-def decode(media: Path, limits: Limits) -> Audio:
+class SoundFile:
+    """An `Audio` that lies in a file: what is in memory does not grow with its length.
+
+    Args:
+        file: Samples of two bytes, little endian; closed when nobody holds the sound any more.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        weakref.finalize(self, file.close)
+
+    def __len__(self) -> int:
+        return os.fstat(self._file.fileno()).st_size // SAMPLE.itemsize
+
+    def __getitem__(self, part: slice, /) -> Samples:
+        start, stop, _ = part.indices(len(self))
+        self._file.seek(SAMPLE.itemsize * start)
+        return np.fromfile(self._file, SAMPLE, max(0, stop - start))
+
+
+def decode(media: Path, limits: Limits) -> SoundFile:
     """A file's first sound track on the clock that its frames have: a track that starts late starts with silence.
+
+    It lies in a file of the system's folder for temporary ones (``TMPDIR``), which has no name and goes with it.
 
     Raises:
         VideoFailed: ``audio_undecodable``, or ``decode_timeout``.
     """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - `SoundFile` closes it
+    sound = SoundFile(file)
     try:
-        with child(ffmpeg.command(sound_output(ffmpeg.source(media), "pipe:")), limits) as sound:
-            samples = np.frombuffer(sound.read(), dtype="<i2")
+        with child(ffmpeg.command(sound_output(ffmpeg.source(media), "pipe:")), limits) as samples:
+            shutil.copyfileobj(samples, file, COPIED_AT_ONCE)
+        file.flush()
     except ChildFailed as failed:
         raise ffmpeg.video_failed(failed, "audio_undecodable", limits) from failed
-    if not len(samples):
+    if not len(sound):
         raise VideoFailed("audio_undecodable", "not a sample of the sound track could be decoded")
-    return samples
+    return sound
 
 
 def sound_output(tracks: Any, target: str) -> Any:
-    """The output node of ffmpeg-python that writes the first sound track as samples of `Audio`."""
+    """The output node of ffmpeg-python that writes the first sound track as `SoundFile` reads it."""
     return tracks["a:0"].output(target, af="aresample=async=1:first_pts=0", ac=1, ar=SAMPLE_RATE, f="s16le")
 
 
@@ -65,16 +98,16 @@ def leaving(folder: Path | None, key: str) -> Iterator[Path | None]:
         unfinished.unlink(missing_ok=True)
 
 
-def taken(folder: Path | None, key: str) -> Audio | None:
+def taken(folder: Path | None, key: str) -> SoundFile | None:
     """The sound that was left of a video; None when there is none. It is there once only."""
     if folder is None:
         return None
     try:
-        samples = np.frombuffer((folder / key).read_bytes(), dtype="<i2")
+        sound = SoundFile((folder / key).open("rb"))
     except FileNotFoundError:
         return None
-    (folder / key).unlink(missing_ok=True)
-    return samples if len(samples) else None
+    (folder / key).unlink(missing_ok=True)  # what is open can still be read
+    return sound if len(sound) else None
 
 
 def _names(folder: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import FunctionType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,8 @@ CONTEXT = 64
 CHUNKS_AT_ONCE = 10_000
 """What faster-whisper gives the network in one call; other numbers might move the last bits."""
 
-Audio = npt.NDArray[np.int16]
-"""Shape (samples,), mono at `SAMPLE_RATE`; two bytes a sample, since a long video is held whole."""
+Samples = npt.NDArray[np.int16]
+"""Shape (samples,), mono at `SAMPLE_RATE`."""
 
 Stretch = tuple[float, float]
 """Start and end of uninterrupted speech, in seconds."""
@@ -88,7 +88,17 @@ class HeardWord:
     probability: float
 
 
-def floats(audio: Audio) -> npt.NDArray[np.float32]:
+class Audio(Protocol):
+    """A whole sound, of which parts are asked for by slices: `Samples`, or a file of them."""
+
+    def __len__(self) -> int:
+        """Samples in all."""
+
+    def __getitem__(self, part: slice, /) -> Samples:
+        """Some of them, in steps of 1."""
+
+
+def floats(audio: Samples) -> npt.NDArray[np.float32]:
     """The samples from -1 to 1, as models take them."""
     scaled = audio.astype(np.float32)
     scaled /= 32768.0

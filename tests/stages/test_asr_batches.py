@@ -23,12 +23,12 @@ class Echo:
         self.most_waiting = 0
 
     def windows(self, sound: Sound, hearing: Hearing) -> Iterator[int]:
-        for number in range(len(sound.audio)):
-            if sound.audio[number] == 1:
+        for number, sample in enumerate(sound.audio[:]):
+            if sample == 1:
                 raise RuntimeError("no spectrogram")
             self.cut += 1
             self.most_waiting = max(self.most_waiting, self.cut - sum(map(len, self.batches)))
-            yield number if sound.audio[number] == 0 else -1
+            yield number if sample == 0 else -1
 
     def recognise(self, batch: Sequence[tuple[Hearing, int]]) -> None:
         if any(window < 0 for _, window in batch):

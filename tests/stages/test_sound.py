@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.rows import FramesRow, MediaRow
 from stages.base import Context, Video
 from stages.child import Limits
 from stages.sample import Sample, SampleConfig
-from stages.sound import MOST_LEFT, decode, leaving, taken
+from stages.sound import MOST_LEFT, SoundFile, decode, leaving, taken
 from tests.stages.real_media import NARRATED, context, made, shared
 from tests.stages.rows import KEY, MANIFEST
 
@@ -37,7 +40,26 @@ def test_the_sound_left_is_the_one_a_pass_of_its_own_gives_on_the_same_clock(med
     sampled(file, sounds, duration=-1.0)
     left = taken(sounds, KEY)
     assert left is not None
-    np.testing.assert_array_equal(left, decode(file, LIMITS))
+    np.testing.assert_array_equal(left[:], decode(file, LIMITS)[:])
+
+
+@given(st.binary(max_size=20), st.integers(-12, 12), st.integers(-12, 12))
+def test_parts_of_a_sound_in_a_file_are_those_of_the_sound_in_memory(content: bytes, start: int, stop: int) -> None:
+    samples = np.frombuffer(content[: len(content) // 2 * 2], "<i2")
+    with TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        sound = SoundFile(file)
+        assert len(sound) == len(samples)
+        np.testing.assert_array_equal(sound[start:stop], samples[start:stop])
+
+
+def test_the_file_of_a_sound_is_closed_when_nobody_holds_it() -> None:
+    file = TemporaryFile()  # noqa: SIM115 - that is the point
+    sound = SoundFile(file)
+    assert not file.closed
+    del sound
+    assert file.closed
 
 
 def test_frames_do_not_hang_on_whether_sound_is_left(sounds: Path) -> None:
