@@ -3,18 +3,18 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.bench.speed.weights import save_whisper
 from schemas.rows import TranscriptRow, Word
 from stages.base import StageSetupError
+from stages.demo_models import whisper_folder
 from stages.transcribe import Transcribe, TranscribeConfig
 from tests.stages.hearing import TINY, first_sentences, heard, loaded, plain, words
-from tests.stages.real_media import NARRATED, ROOT, SHARED, TRUTH, context, cut_off, made, run, shared
+from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, run, shared
 
 NEAR = 0.2
 
@@ -171,13 +171,8 @@ def test_the_revision_follows_the_content_of_a_local_model(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_openai_whisper_hears_the_same_words(stage: Transcribe, beginning: Path, tmp_path: Path) -> None:
-    converter = SHARED.parent / "tools" / "ct2_whisper_to_openai.py"
-    if not converter.exists():
-        pytest.skip("the converter of Whisper's weights is not here")
-    from stages.demo_models import whisper_folder
-
     checkpoint = tmp_path / "tiny.pt"
-    subprocess.run([sys.executable, converter, whisper_folder(), checkpoint], check=True, cwd=ROOT, stdout=-3)
+    save_whisper(whisper_folder() / "model.bin", checkpoint)
     config = TranscribeConfig(
         backend="openai-whisper", model=str(checkpoint), compute_type="float32", beam_size=1, **TINY
     )

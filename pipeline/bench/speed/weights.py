@@ -82,14 +82,15 @@ def write_weights(transcribe: TranscribeConfig, score: ScoreConfig, folder: Path
     name = "english.en.pt" if transcribe.model == DEMO else "model.pt"
     whisper, clip = folder / name, folder / "clip"
     if not whisper.exists():
-        _save_whisper(source / "model.bin", whisper)
+        save_whisper(source / "model.bin", whisper)
     if not (clip / "config.json").exists():
         write_clip(clip)
     demo = f"local-dir:{photo_sentence_folder()}" if score.model == DEMO else score.model
     return Weights(whisper, demo, score.pretrained, clip)
 
 
-def _save_whisper(source: Path, target: Path) -> None:
+def save_whisper(source: Path, target: Path) -> None:
+    """Write CTranslate2's ``model.bin`` of a Whisper model as a checkpoint of openai-whisper."""
     import torch
 
     with source.open("rb") as file:
