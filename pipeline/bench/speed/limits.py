@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -26,8 +27,11 @@ from stages.transcribe import TranscribeConfig
 if TYPE_CHECKING:
     import torch
 
-BATCHES = (8, 16, 32, 64)
+BATCHES = (4, 8, 16, 32, 64)
 """Batch sizes of which the image-text model's best one is taken."""
+
+TRIES = 3
+"""How often each of them is tried; the median counts (our choice)."""
 
 
 def decode_command(video: Path) -> list[str]:
@@ -134,13 +138,17 @@ class BareImageText:
         pixels = torch.stack(pictures).contiguous(memory_format=torch.channels_last)
         return pixels.to(self._device), self._tokenizer(list(texts)).to(self._device)
 
-    def best_batch(self, encode: str, tensors: torch.Tensor) -> int:
-        """The batch size of `BATCHES` that takes the least time, tried once each after a warm-up."""
+    def batch_seconds(self, encode: str, tensors: torch.Tensor) -> dict[int, float]:
+        """Seconds that each size of `BATCHES` takes, after a warm-up."""
         self._encode(encode, tensors[: BATCHES[0]], BATCHES[0])
-        return min(BATCHES, key=lambda batch: timed(lambda: self._encode(encode, tensors, batch)))
+        tried: dict[int, list[float]] = {batch: [] for batch in BATCHES}
+        for _ in range(TRIES):
+            for batch, seconds in tried.items():
+                seconds.append(timed(lambda batch=batch: self._encode(encode, tensors, batch)))  # type: ignore[misc]
+        return {batch: statistics.median(seconds) for batch, seconds in tried.items()}
 
-    def seconds(self, pixels: torch.Tensor, tokens: torch.Tensor, batches: tuple[int, int]) -> float:
-        """Of encoding all pictures and all texts, with a batch size for each."""
+    def seconds(self, pixels: torch.Tensor, tokens: torch.Tensor, batches: Sequence[int]) -> float:
+        """Of encoding all pictures and all texts, with a batch size for each of the two."""
         import torch
 
         torch.set_num_threads(self._threads)

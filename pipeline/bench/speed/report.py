@@ -97,15 +97,18 @@ def our_versions() -> dict[str, str]:
     )
 
 
-def settings(config: RunConfig, batches: tuple[int, int]) -> dict[str, str]:
-    """Of the models and of sampling; `batches` are the bare image-text model's best, of pictures and of texts."""
+def settings(config: RunConfig, batches: dict[str, dict[int, float]]) -> dict[str, str]:
+    """Of the models and of sampling; `batches` are the seconds of the bare image-text model by batch size."""
     hears, scores = config.transcribe, config.score
     return {
         "speech model": f"{hears.model} ({hears.compute_type}, {hears.cpu_threads} threads)",
         "beam": str(hears.beam_size),
         "batch": str(hears.batch_size),
         "score model": f"{scores.model} ({scores.precision}, {scores.threads} threads, batch {scores.batch})",
-        "best batches of the bare one": f"{batches[0]} pictures and {batches[1]} texts",
+        "of the bare one by batch": "; ".join(
+            f"{of} " + ", ".join(f"{batch} {seconds:.2f} s" for batch, seconds in tried.items())
+            for of, tried in batches.items()
+        ),
         "a frame every": f"{config.sample.interval:g} s",
     }
 
