@@ -134,6 +134,7 @@ def last_packet(media: Path, limits: Limits) -> float:
     return float(last)
 
 
+@functools.cache
 def _version_of(executable: str) -> str:
     said = subprocess.run([executable, "-version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
     found = re.match(r"ffmpeg version (\S+)", said)

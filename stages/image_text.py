@@ -30,8 +30,11 @@ Embeddings = npt.NDArray[np.float32]
 Precision = Literal["auto", "fp32", "bf16"]
 
 ON_CPU, ON_GPU = 8, 256
-"""Frames or texts per forward pass where nobody says: a CPU's caches hold the layers of a few pictures (docs/speed.md
-has the times of other sizes); a GPU wants many."""
+"""Frames per forward pass where nobody says: a CPU's caches hold the layers of a few pictures (docs/speed.md has the
+times of other sizes); a GPU wants many."""
+
+TEXTS_PER_FRAME = 4
+"""Times as many texts as frames go through the model at once: they are smaller (docs/speed.md has the times)."""
 
 BAR_LEVEL = 32
 """Brightness, of 255, up to which a border is a black bar (MERLOT Reserve's video_utils)."""
@@ -59,7 +62,7 @@ class ModelSpec:
         precision: ``auto`` is bf16 on a GPU that has it, fp32 elsewhere.
         threads: CPU threads of the model; fixed, so that sums come out the same wherever the stage runs. As many more
             decode pictures.
-        batch: Frames or texts per forward pass; ``auto`` is `ON_CPU` or `ON_GPU`.
+        batch: Frames per forward pass; ``auto`` is `ON_CPU` or `ON_GPU`.
     """
 
     name: str
@@ -74,7 +77,7 @@ class ImageTextModel:
     """A loaded model that turns JPEGs and texts into embeddings of one space.
 
     Attributes:
-        batch: Frames or texts per forward pass.
+        batch: Frames per forward pass; of texts, `TEXTS_PER_FRAME` times as many.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -122,9 +125,10 @@ class ImageTextModel:
             pieces = [(number, piece) for number, text in enumerate(texts) for piece in self._pieces(text)]
         owner = np.array([number for number, _ in pieces])
         batches = []
-        for start in range(0, len(pieces), self.batch):
+        together = TEXTS_PER_FRAME * self.batch
+        for start in range(0, len(pieces), together):
             with self._tokenizing:
-                tokens = self._tokenizer([piece for _, piece in pieces[start : start + self.batch]])
+                tokens = self._tokenizer([piece for _, piece in pieces[start : start + together]])
             batches.append(self._forward(self._model.encode_text, tokens))
         embeddings = self._unit(batches)
         sums = np.zeros((len(texts), embeddings.shape[1]), dtype=np.float32)
@@ -166,7 +170,7 @@ class ImageTextModel:
         return np.asarray(picture)
 
     def _encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
-        embeddings: torch.Tensor = self._model.encode_image(pixels.float() * self._scale + self._offset)
+        embeddings: torch.Tensor = self._model.encode_image(pixels.float().mul_(self._scale).add_(self._offset))
         return embeddings
 
     def _forward(self, encode: Any, batch: torch.Tensor) -> torch.Tensor:

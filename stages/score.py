@@ -48,7 +48,7 @@ class ScoreConfig(StageConfig):
         precision: ``auto`` is bf16 on a GPU that has it, fp32 elsewhere; name one when your workers differ.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of the model; part of the output, since sums depend on it in the last digits.
-        batch: Frames or texts per forward pass; ``auto`` is 8 on a CPU, 256 on a GPU.
+        batch: Frames per forward pass; ``auto`` is 8 on a CPU, 256 on a GPU. Of texts, four times as many.
     """
 
     model: str = DEMO
