@@ -53,7 +53,6 @@ def program() -> Path:
     return Path(bundled)
 
 
-@functools.cache
 def version() -> str:
     """The program's version, e.g. ``5.1.9-0+deb12u1``."""
     return _version_of(str(program()))

@@ -16,10 +16,8 @@ LIMITS = Limits(seconds=60, memory=4 * 1024**3)
 @pytest.fixture(autouse=True)
 def _fresh_choice() -> Iterator[None]:
     ffmpeg.program.cache_clear()
-    ffmpeg.version.cache_clear()
     yield
     ffmpeg.program.cache_clear()
-    ffmpeg.version.cache_clear()
 
 
 def an_ffmpeg(folder: Path, version: str) -> Path:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,7 @@ class BareImageText:
         tried: dict[int, list[float]] = {batch: [] for batch in BATCHES}
         for _ in range(TRIES):
             for batch, seconds in tried.items():
-                seconds.append(timed(lambda batch=batch: self._encode(encode, tensors, batch)))  # type: ignore[misc]
+                seconds.append(timed(partial(self._encode, encode, tensors, batch)))
         return {batch: statistics.median(seconds) for batch, seconds in tried.items()}
 
     def seconds(self, pixels: torch.Tensor, tokens: torch.Tensor, batches: Sequence[int]) -> float:
