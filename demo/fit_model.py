@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.demo_models.assemble import PROJECTION, write_model_folder
+from stages.models.demo.assemble import PROJECTION, write_model_folder
 
 Array = NDArray[np.float64]
 
@@ -243,7 +243,7 @@ def fit_and_measure(folder: Path, out: Path, *, cross_validated: bool) -> None:
     from safetensors.torch import save
     from timm.data.imagenet_info import ImageNetInfo
 
-    from stages.demo_models.assemble import classifier_weight
+    from stages.models.demo.assemble import classifier_weight
 
     captions, to_fit, held_out = split_photos(folder)
     paths = {name: folder / "images" / name for name in captions}

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
-from pipeline.reader import DocumentDataset, PackedDataset, TokenLayout
+from storyloom.reader import DocumentDataset, PackedDataset, TokenLayout
 
 IMAGE, END = 256, 257  # behind the 256 values of a byte: text is tokenized as UTF-8
 LAYOUT = TokenLayout(lambda text: list(text.encode()), IMAGE, image_tokens=4, document_end=[END])

@@ -11,7 +11,7 @@ from pipeline.plan import digest
 from pipeline.store import PartStore
 from schemas.calibration import Calibration
 from schemas.rows import ScoresRow
-from stages.atomic import commit_bytes
+from storyloom.fs.atomic import commit_bytes
 
 
 def read_calibration(store: PartStore, score_digest: str, parts: Sequence[str]) -> Calibration | None:

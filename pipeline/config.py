@@ -10,15 +10,15 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from pipeline.errors import UsageError
 from schemas.config import PartsConfig, RunnerConfig, Section, StageConfig
-from stages.align import AlignConfig
-from stages.download import DownloadConfig
-from stages.filter import FilterConfig
-from stages.sample import SampleConfig
-from stages.score import ScoreConfig
-from stages.transcribe import TranscribeConfig
-from stages.write import WriteConfig
+from stages.align.stage import AlignConfig
+from stages.download.stage import DownloadConfig
+from stages.filter.stage import FilterConfig
+from stages.sample.stage import SampleConfig
+from stages.score.stage import ScoreConfig
+from stages.transcribe.stage import TranscribeConfig
+from stages.write.stage import WriteConfig
+from storyloom.errors import UsageError
 
 
 class RunConfig(Section):

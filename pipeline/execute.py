@@ -12,14 +12,14 @@ from pipeline.config import RunConfig
 from pipeline.isolate import killers
 from pipeline.plan import part_rows
 from pipeline.profile import Clock
-from pipeline.registry import BY_NAME
 from pipeline.starts import started
 from pipeline.store import Metrics, PartStore
 from schemas.calibration import Calibration
 from schemas.row import Row, RowError
 from stages.base import Context, Stage, StageSetupError, Video, passed_on
-from stages.spent import spent, spent_on_each
-from stages.transcribe import Transcribe
+from stages.registry import BY_NAME
+from stages.timing import spent, spent_on_each
+from stages.transcribe.stage import Transcribe
 
 UNSUSPICIOUS_STARTS = 2
 """Starts of a part, none of which came to an end, before its videos are suspected (our choice): machines die."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.registry import ROW_STAGES, WRITE, upstream
 from stages.base import Context
-from stages.write import WRITE_VERSION
+from stages.registry import ROW_STAGES, WRITE, upstream
+from stages.write.stage import WRITE_VERSION
 
 SEEDED = frozenset({"align", WRITE})
 """Stages that draw random numbers."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pipeline.calibrate import remove_calibration
 from pipeline.groups import remove_group
-from pipeline.registry import BY_NAME, ROW_STAGES, WRITE, downstream
 from pipeline.situation import Situation
+from stages.registry import BY_NAME, ROW_STAGES, WRITE, downstream
 
 
 def forget(situation: Situation, stages: frozenset[str]) -> None:

@@ -4,27 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
 from pipeline.status import StageStatus
-
-
-class FunnelRow(BaseModel):
-    """One kind of thing and where it went.
-
-    Attributes:
-        what: ``videos``, ``frames``, ``sentences`` or ``documents``.
-        found: How many there were.
-        kept: How many are in the documents.
-        dropped: The others, by reason.
-        failed: Videos that failed, by ``stage.code``.
-    """
-
-    what: str
-    found: int
-    kept: int
-    dropped: dict[str, int]
-    failed: dict[str, int] = {}
+from storyloom.format.manifest import FunnelRow
 
 
 def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:

@@ -12,12 +12,13 @@ from pydantic import TypeAdapter
 from pipeline.execute import Job
 from pipeline.plan import part_rows
 from pipeline.profile import Clock
-from pipeline.registry import WRITE
 from schemas.rows import DocumentsRow, FramesRow
-from stages.atomic import commit_bytes, committing_folder
-from stages.spent import spent, spent_on_each
-from stages.write import Shard, VideoDocuments
-from stages.write import write_group as write_shards
+from stages.registry import WRITE
+from stages.timing import spent, spent_on_each
+from stages.write.stage import VideoDocuments
+from stages.write.stage import write_group as write_shards
+from storyloom.format.shard import Shard
+from storyloom.fs.atomic import commit_bytes, committing_folder
 
 SHARDS = TypeAdapter(list[Shard])
 

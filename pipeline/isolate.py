@@ -64,7 +64,7 @@ def _child(job: Job, stage: str, part: str, behind: str) -> tuple[int, str, str]
 def main() -> None:
     """The child: work on the live videos of a part, one by one, behind the one that is named."""
     from pipeline.execute import live_videos
-    from stages.child import ChildKilled
+    from stages.media.sandbox import ChildKilled
 
     job, name, part, behind = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from the parent
     stage = job.ready_stage(name)

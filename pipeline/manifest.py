@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import UsageError
-from schemas.arrow import arrow_schema
 from schemas.rows import ManifestRow
+from storyloom.errors import UsageError
+from storyloom.format.arrow import arrow_schema
 
 SCHEMA = arrow_schema(ManifestRow)
 

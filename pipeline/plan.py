@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.manifest import SCHEMA
 from schemas.config import PartsConfig
 from schemas.rows import ManifestRow
-from stages.atomic import committing
+from storyloom.fs.atomic import committing
 
 ROW_GROUP = 4096
 """Rows of a Parquet row group, about: a worker that looks up one part reads no more than that (our choice)."""

@@ -19,9 +19,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.registry import STAGE_NAMES
-from stages.atomic import write_atomically
-from stages.spent import KINDS, On, measured
+from stages.registry import STAGE_NAMES
+from stages.timing import KINDS, On, measured
+from storyloom.fs.atomic import write_atomically
 
 if TYPE_CHECKING:
     from pipeline.execute import Job

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from pipeline.execute import Job
 from pipeline.plan import part_rows
-from pipeline.registry import WRITE
 from pipeline.waves import media_seconds
 from schemas.rows import MediaRow
+from stages.registry import WRITE
 
 TAIL = 0.05
 """Share of the work that counts as a run's tail."""

@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.errors import RunFailed
 from pipeline.situation import Situation
 from schemas.row import Row
 from schemas.rows import DocumentsRow, MediaRow, ScoresRow
+from storyloom.errors import RunFailed
 
 EDGES = [-10.0, -8.0, -6.0, -4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0]
 """Seconds, bounds of the histograms: narrow around 0, since most of what is there lies there."""

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import RunConfig
-from pipeline.dataset.provenance import provenance
-from pipeline.dataset.publish import publish
-from pipeline.errors import RunFailed, UsageError
+from pipeline.executors.executor import Runner
+from pipeline.executors.inline import InlineRunner
 from pipeline.forget import forget, forget_retryable
 from pipeline.groups import group_folder, group_shards
-from pipeline.inline import InlineRunner
 from pipeline.listener import Listener
 from pipeline.plan import Plan
 from pipeline.progress import Pace
-from pipeline.registry import STAGE_NAMES, WRITE, downstream, upstream
-from pipeline.runner import Runner
+from pipeline.publish.provenance import provenance
+from pipeline.publish.publish import publish
 from pipeline.situation import Situation, survey
 from pipeline.status import StageStatus
 from pipeline.work import CALIBRATED, Work, check_failures, counted
-from schemas.sample import FormatError
 from stages.base import StageSetupError
+from stages.registry import STAGE_NAMES, WRITE, downstream, upstream
+from storyloom.errors import RunFailed, UsageError
+from storyloom.format.sample import FormatError
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def _runner(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[tu
     if kind == "inline":
         yield InlineRunner(), ""
         return
-    from pipeline.ray_runner import RayRunner
-    from pipeline.ray_session import ray_session
+    from pipeline.executors.ray import RayRunner
+    from pipeline.executors.ray_session import ray_session
 
     with ray_session(config.runner.address) as logs:
         yield RayRunner([name for name in STAGE_NAMES if name in stages]), logs

@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from pipeline.config import RunConfig
-from pipeline.registry import ROW_STAGES
 from schemas.calibration import Calibration
 from schemas.rows import ManifestRow
-from schemas.sample import Sample
-from stages.atomic import write_atomically
+from stages.registry import ROW_STAGES
+from storyloom.format.sample import Sample
+from storyloom.fs.atomic import write_atomically
 
 
 def schemas() -> dict[str, bytes]:

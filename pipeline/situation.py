@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pipeline.calibrate import read_calibration
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError
 from pipeline.execute import Job
 from pipeline.fingerprint import Fingerprint, fingerprints, needs_calibration
 from pipeline.manifest import read_manifest
@@ -16,6 +15,7 @@ from pipeline.status import StageStatus, status
 from pipeline.store import PartStore
 from schemas.calibration import Calibration
 from stages.base import Context, StageSetupError
+from storyloom.errors import UsageError
 
 
 @dataclass(frozen=True)

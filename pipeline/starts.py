@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.child import ChildKilled
+from stages.media.sandbox import ChildKilled
 
 
 @contextlib.contextmanager

@@ -12,9 +12,9 @@ from pipeline.execute import Job
 from pipeline.fingerprint import Fingerprint, what_changed
 from pipeline.groups import done_mark, group_shards
 from pipeline.plan import Plan
-from pipeline.registry import STAGE_NAMES, WRITE
 from pipeline.store import PartStore
 from pipeline.tallies import tally
+from stages.registry import STAGE_NAMES, WRITE
 
 
 class StageStatus(BaseModel):

@@ -14,10 +14,11 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import UsageError
-from schemas.arrow import arrow_schema
-from schemas.row import Model, Row
-from stages.atomic import TEMPORARY_SUFFIX, commit_bytes, committing, remove_leftovers
+from schemas.row import Row
+from storyloom.errors import UsageError
+from storyloom.format.arrow import arrow_schema
+from storyloom.format.model import Model
+from storyloom.fs.atomic import TEMPORARY_SUFFIX, commit_bytes, committing, remove_leftovers
 
 RowT = TypeVar("RowT", bound=Row)
 

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.store import Metrics, PartStore, mark_name, marked_part
-from stages.atomic import replacing
+from storyloom.fs.atomic import replacing
 
 KINDS = ("failed", "dropped", "warnings", "counts")
 

@@ -15,9 +15,9 @@ from rich.table import Table
 from pipeline.funnel import funnel
 from pipeline.plan import Plan
 from pipeline.progress import Advance, Tail
-from pipeline.registry import WRITE
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
+from stages.registry import WRITE
 
 LINE_SECONDS = 60.0
 """Between two lines of progress where there is no terminal to draw bars on."""

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.background import Background
 from pipeline.config import RunConfig
-from pipeline.errors import RunFailed
 from pipeline.execute import Job
+from pipeline.executors.background import Background
+from pipeline.executors.executor import Runner
 from pipeline.listener import Listener
 from pipeline.progress import Pace, advance
-from pipeline.registry import ROW_STAGES, WRITE
-from pipeline.runner import Runner
 from pipeline.situation import Situation
 from pipeline.tallies import tally
 from pipeline.waves import longest_first, waves
+from stages.registry import ROW_STAGES, WRITE
+from storyloom.errors import RunFailed
 
 CALIBRATED = "filter"
 """The stage that waits for the calibration, and with it the writing."""

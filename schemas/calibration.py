@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
 
-from schemas.row import Model
+from storyloom.format.model import Model
 
 QUANTILES = 1001
 """Points at which the null distribution is kept: 0.1 % apart, finer than any rate one would ask for."""

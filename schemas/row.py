@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from storyloom.format.model import Model
 
 VideoKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
 """First 20 hexadecimal digits of the SHA-256 of a manifest row's id (or URL, where it has none)."""
 
-Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-"""Seconds from the start of the video, float64, rounded to 1 ms."""
 
 Similarity = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
 """Cosine similarity of a frame and a text, rounded to 4 decimals (beyond that devices disagree)."""
-
-
-def to_milliseconds(seconds: float) -> float:
-    """Round a time to 1 ms, the resolution of every time in a row or a shard."""
-    return round(float(seconds), 3)
-
-
-class Model(BaseModel):
-    """Base of everything that is written to a file: immutable, and strict about unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class RowError(Model):

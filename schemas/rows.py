@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.row import Model, Row, Seconds, Similarity, VideoKey
+from schemas.row import Row, Similarity, VideoKey
+from storyloom.format.model import Model, Seconds
 
 
 class ManifestRow(Model):

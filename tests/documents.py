@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.dataset.publish import publish
-from pipeline.dataset.published import Provenance, Published
+from pipeline.publish.publish import publish
 from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
-from stages.write import VideoDocuments, WriteConfig, write_group
+from stages.write.stage import VideoDocuments, WriteConfig, write_group
+from storyloom.format.manifest import Provenance, Published
 
 PROVENANCE = Provenance(
     config={"filter": {"mode": "time"}},

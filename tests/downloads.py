@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Video
-from stages.download import Download, DownloadConfig
+from stages.download.stage import Download, DownloadConfig
 
 ROOT = Path(__file__).parents[1]
 EDGE = ROOT.parent / "shared" / "data" / "edge"

@@ -19,7 +19,7 @@ from pipeline.situation import Situation, survey
 from pipeline.status import StageStatus
 from schemas.calibration import Calibration
 from schemas.row import Row
-from stages import ffmpeg
+from stages.media import ffmpeg
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -96,7 +96,7 @@ class Finished:
     def rows(self, stage: str) -> dict[str, Row]:
         """The rows of a stage, by the manifest's url."""
         from pipeline.plan import part_rows
-        from pipeline.registry import BY_NAME
+        from stages.registry import BY_NAME
 
         situation = self.situation
         store, digest = situation.job.store, situation.job.digests[stage]

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ALLOWED = {"schemas": {"schemas"}, "stages": {"schemas", "stages"}, "pipeline": {"schemas", "stages", "pipeline"}}
+ALLOWED = {
+    "storyloom": {"storyloom"},
+    "schemas": {"schemas", "storyloom"},
+    "stages": {"schemas", "stages", "storyloom"},
+    "pipeline": {"schemas", "stages", "pipeline", "storyloom"},
+}
 HEAVY = {"av", "datasets", "faster_whisper", "fsspec", "httpx", "open_clip", "ray", "skimage", "torch", "transformers"}
 
 

@@ -15,13 +15,14 @@ from pipeline.bench.media import build
 from pipeline.bench.report import Boundaries, Line, Report
 from pipeline.bench.scores import Scorer
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError
 from schemas.calibration import Calibration
-from schemas.row import Row, to_milliseconds
+from schemas.row import Row
 from schemas.rows import AlignedRow, DocumentsRow
-from stages.align import Align
+from stages.align.stage import Align
 from stages.base import Context, Stage, Video
-from stages.filter import Filter, FilterConfig
+from stages.filter.stage import Filter, FilterConfig
+from storyloom.errors import UsageError
+from storyloom.format.model import to_milliseconds
 
 STEPS = (0.0, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0, 8.0, -8.0)
 LAGS = {lag.name: lag for lag in (*(Lag(f"{s:+g}" if s else "0", s, s) for s in STEPS), Lag("drift", 0.0, 4.0))}

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from schemas.rows import AlignedRow, Frame, FramesRow, ManifestRow, ScoresRow, Segment, TranscriptRow, Word
-from stages.align import Align, AlignConfig
-from stages.assign import assign_by_clip, assign_by_time, worth_by_null
+from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Video
+from stages.filter.assign import assign_by_clip, assign_by_time, worth_by_null
 
 KEY = "0" * 20
 ROUNDS = 5

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.bench.measure import auc
-from pipeline.errors import UsageError
+from storyloom.errors import UsageError
 
 Features = NDArray[np.float64]
 

@@ -15,13 +15,14 @@ from pipeline.bench.measure import Lag
 from pipeline.bench.media import Narrated, mux
 from pipeline.bench.report import RealLag
 from pipeline.config import RunConfig
-from pipeline.errors import RunFailed
 from pipeline.plan import part_rows
 from pipeline.progress import Advance
 from pipeline.run import Selection, run
 from pipeline.situation import survey
-from schemas.row import Row, to_milliseconds
+from schemas.row import Row
 from schemas.rows import FramesRow, ManifestRow, TranscriptRow, Word
+from storyloom.errors import RunFailed
+from storyloom.format.model import to_milliseconds
 
 RowT = TypeVar("RowT", bound=Row)
 

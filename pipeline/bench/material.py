@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from storyloom.errors import UsageError
 
 HELD_OUT_PHOTOS = 200
 """Photos that the demo model's fit held out; the same rule as `split_photos` in demo/fit_model.py."""

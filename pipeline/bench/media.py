@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bench.material import Clip, Material
-from pipeline.errors import RunFailed
-from stages import ffmpeg
+from stages.media import ffmpeg
+from storyloom.errors import RunFailed
 
 Sound = NDArray[np.int16]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import product
 
 from pipeline.bench.listen import Heard, live
-from pipeline.errors import RunFailed
 from schemas.rows import AlignedRow, Pair, ScoresRow
 from stages.base import Context, StageSetupError, Video
-from stages.score import Score, ScoreConfig
+from stages.score.stage import Score, ScoreConfig
+from storyloom.errors import RunFailed
 
 Similarities = dict[tuple[int, int], float]
 """By frame and sentence."""

@@ -16,7 +16,7 @@ from pipeline.cli.bench import (
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
 from pipeline.cli.run import report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
-from pipeline.errors import StoryloomError
+from storyloom.errors import StoryloomError
 
 app = typer.Typer(
     no_args_is_help=True,

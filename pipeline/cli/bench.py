@@ -84,8 +84,8 @@ def bench_orchestration_command(
     from dataclasses import asdict
     from tempfile import TemporaryDirectory
 
-    from pipeline.bench.orchestration import Size, bench_orchestration, markdown
-    from pipeline.bench.overhead import HOWS
+    from benchmarks.orchestration import Size, bench_orchestration, markdown
+    from benchmarks.overhead import HOWS
 
     numbers = [200, 20_000] if parts is None else [number for number in parts if number]
     size = Size(clips, numbers, planned, status_parts, rounds, by or HOWS)
@@ -116,8 +116,8 @@ def bench_speed_command(
     """Measure the stages beside what bounds them, and beside other tools, which are installed from PyPI."""
     from tempfile import TemporaryDirectory
 
-    from pipeline.bench.speed.bench import DEMO_VIDEO, Options, bench_speed
-    from pipeline.bench.speed.report import markdown
+    from benchmarks.speed.bench import DEMO_VIDEO, Options, bench_speed
+    from benchmarks.speed.report import markdown
 
     with TemporaryDirectory() as scratch:
         videos = video or [DEMO_VIDEO]

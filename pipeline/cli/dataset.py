@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import AsJson, Output, Overrides, terminal
-from pipeline.errors import FAILED, INTERRUPTED, UsageError
-from pipeline.export.names import FormatName
+from storyloom.errors import FAILED, INTERRUPTED, UsageError
+from storyloom.export.names import FormatName
 
 
 def show_command(
@@ -17,7 +17,7 @@ def show_command(
     key: Annotated[str | None, typer.Argument(help="Key of a document; the first one when left out.")] = None,
 ) -> None:
     """Print one document in reading order. Frames and sentences have their times and scores."""
-    from pipeline.show import find_sample, show_sample
+    from storyloom.view.show import find_sample, show_sample
 
     show_sample(find_sample(output, key), terminal())
 
@@ -37,8 +37,8 @@ def stats_command(
     overrides: Overrides = None,
 ) -> None:
     """Count documents, frames, words and hours. Scores, shifts and shards too; --html makes a page of it."""
-    from pipeline.stats.figures import dataset_stats
-    from pipeline.stats.show import print_stats
+    from storyloom.stats.figures import dataset_stats
+    from storyloom.stats.show import print_stats
 
     if (config or overrides) and html is None:
         raise UsageError("--config and --set give the page its dropped frames: they need --html FILE")
@@ -46,7 +46,7 @@ def stats_command(
         raise UsageError("--set overrides a key of the config: it needs --config CONFIG")
     stats = dataset_stats(output)
     if html is not None:
-        from pipeline.stats.page import write_page
+        from storyloom.stats.page import write_page
 
         write_page(stats, output, html, gallery_size, config, overrides or [])
     if as_json:
@@ -69,8 +69,8 @@ def export_command(
     ] = None,
 ) -> None:
     """Write the dataset again in another trainer's format. docs/export.md says how to load it."""
-    from pipeline.export.registry import FORMATS
-    from pipeline.export.run import export, tracked
+    from storyloom.export.registry import FORMATS
+    from storyloom.export.run import export, tracked
 
     done = export(output, to, dest, file_bytes, tracked(terminal()))
     for warning in done.warnings:
@@ -96,9 +96,9 @@ def validate_command(
     ] = "",
 ) -> None:
     """Check every rule of the format. The exit code is 1 when one is broken; docs/validate.md lists the rules."""
-    from pipeline.validate.dataset import validate_dataset
-    from pipeline.validate.report import as_json as report_json
-    from pipeline.validate.report import as_junit, print_report, progress
+    from storyloom.validate.dataset import validate_dataset
+    from storyloom.validate.report import as_json as report_json
+    from storyloom.validate.report import as_junit, print_report, progress
 
     console = terminal()
     try:

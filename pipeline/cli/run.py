@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import AsJson, ConfigPath, Overrides, terminal
-from pipeline.errors import INTERRUPTED
+from storyloom.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from pipeline.situation import Situation

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import FAILED
+from storyloom.errors import FAILED
 
 
 def schema_export(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.rows import Document
-from stages.write import WriteConfig
+from stages.write.stage import WriteConfig
 from tests.documents import dataset, document, read_documents, video, videos
 
 CONFIG = WriteConfig(name="consumed", shard_bytes=25_000, max_images=6, val_share=0.3)

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.export.names import FormatName
-from pipeline.export.read import Document
-from pipeline.export.registry import FORMATS
-from pipeline.export.run import export
-from tests.pipeline.export.made import expected, made
+from storyloom.export.names import FormatName
+from storyloom.export.read import Document
+from storyloom.export.registry import FORMATS
+from storyloom.export.run import export
+from tests.storyloom.export.made import expected, made
 
 pytestmark = pytest.mark.consumers
 
@@ -80,7 +80,7 @@ def test_datasets_loads_obelics_with_every_image_text_and_time(
 def test_the_parquet_schema_is_the_one_that_datasets_would_write() -> None:
     from datasets import Features
 
-    from pipeline.export.obelics import arrow_schema
+    from storyloom.export.obelics import arrow_schema
 
     features = Features.from_arrow_schema(arrow_schema())
     assert features.arrow_schema.equals(arrow_schema())

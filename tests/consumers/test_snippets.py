@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.dataset.snippets import FOLDER, SNIPPETS
+from storyloom.card.snippets import FOLDER, SNIPPETS
 from tests.consumers.conftest import in_the_tars
 
 pytestmark = [pytest.mark.consumers, pytest.mark.timeout(300)]

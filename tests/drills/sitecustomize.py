@@ -76,9 +76,9 @@ FAULTS: dict[str, Callable[[Any], None]] = {}
 if "DRILL_KILL" in os.environ:
     FAULTS |= {"pipeline.execute": kill_row_stages, "pipeline.groups": kill_write}
 if "DRILL_CRASH" in os.environ:
-    FAULTS |= {"stages.sample": crash_on_a_video}
+    FAULTS |= {"stages.sample.stage": crash_on_a_video}
 if "DRILL_HANG" in os.environ:
-    FAULTS |= {"stages.sample": hang_once}
+    FAULTS |= {"stages.sample.stage": hang_once}
 
 
 class Saboteur(importlib.abc.MetaPathFinder):

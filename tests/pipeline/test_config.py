@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import load_config
-from pipeline.errors import UsageError
+from storyloom.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 GOOD = "manifest: list.txt\nwork: work\noutput: out\n"

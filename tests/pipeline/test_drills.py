@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.registry import STAGE_NAMES
 from schemas.rows import FramesRow
-from stages.atomic import TEMPORARY_SUFFIX
+from stages.registry import STAGE_NAMES
+from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from tests.runs import ROOT, Finished, clip, content_of, demo_config, run_quietly
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]

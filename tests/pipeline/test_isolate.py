@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.starts import started
-from stages.child import ChildKilled
+from stages.media.sandbox import ChildKilled
 
 
 def test_a_start_that_ends_leaves_no_mark(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UsageError
 from pipeline.manifest import read_manifest
 from schemas.rows import ManifestRow
+from storyloom.errors import UsageError
 from tests.manifests import rows as rows_of
 
 

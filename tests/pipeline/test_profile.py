@@ -13,11 +13,11 @@ import pytest
 from pipeline.config import RunConfig
 from pipeline.execute import Job
 from pipeline.profile import Clock, PartProfile, StageProfile, stage_profiles
-from pipeline.registry import STAGE_NAMES
 from pipeline.run import select
 from pipeline.situation import survey
 from schemas.config import RunnerConfig
-from stages.spent import KINDS, spent
+from stages.registry import STAGE_NAMES
+from stages.timing import KINDS, spent
 from tests.pipeline.test_cli import DEMO, folders, storyloom
 from tests.runs import ROOT, Finished, clip, content_of, demo_config, run_quietly
 

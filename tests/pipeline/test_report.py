@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import RunFailed
 from pipeline.report import EDGES, alignment_report
 from pipeline.situation import survey
+from storyloom.errors import RunFailed
 from tests.pipeline.test_cli import DEMO, folders, storyloom
 from tests.runs import Finished, demo_config
 

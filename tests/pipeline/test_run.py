@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import RunFailed, UsageError
 from pipeline.funnel import funnel
-from pipeline.registry import ROW_STAGES
 from pipeline.run import run, select
 from pipeline.situation import survey
 from schemas.rows import DocumentsRow, TranscriptRow
+from stages.registry import ROW_STAGES
+from storyloom.errors import RunFailed, UsageError
 from tests.http_server import serving
 from tests.runs import EVERYTHING, ROOT, TRUTH, Finished, Recorder, clip, content_of, demo_config, run_quietly
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.registry import ROW_STAGES
 from pipeline.schema_files import differing_schemas, schemas, write_schemas
+from stages.registry import ROW_STAGES
 
 COMMITTED = Path(__file__).parents[2] / "schemas" / "json"
 

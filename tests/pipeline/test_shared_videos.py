@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.registry import ROW_STAGES
 from schemas.rows import AlignedRow, DocumentsRow, ScoresRow
+from stages.registry import ROW_STAGES
 from tests.runs import SHARED, Finished, demo_config, run_quietly
 
 NARRATED, MISMATCHED = "flickr_narrated_12.mp4", "flickr_narrated_12_mismatched.mp4"

@@ -132,7 +132,7 @@ def test_what_a_killed_reader_left_is_cleared(tmp_path: Path) -> None:
     mark(store, "a", 3)
     assert videos(store, "a") == 3
     (kept,) = (store.tallies / STAGE).iterdir()
-    from stages.atomic import temporary
+    from storyloom.fs.atomic import temporary
 
     name = temporary(kept).name.split(".")
     name[-2] = str(2**22 + 1)  # over the largest process id of Linux

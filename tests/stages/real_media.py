@@ -10,8 +10,8 @@ import pytest
 
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
-from stages import ffmpeg
 from stages.base import Context, Stage, Video
+from stages.media import ffmpeg
 
 ROOT = Path(__file__).resolve().parents[2]
 NARRATED = ROOT / "demo" / "narrated.mp4"

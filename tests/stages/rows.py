@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from schemas.rows import AlignedRow, Frame, FramesRow, ManifestRow, ScoresRow, Segment, Sentence, TranscriptRow, Word
-from stages.align import Align, AlignConfig
+from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Video
 
 KEY = "0123456789abcdef0123"

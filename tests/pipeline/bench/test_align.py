@@ -18,7 +18,7 @@ from pipeline.bench.measure import Lag, auc
 from pipeline.bench.media import RATE_HZ, Narrated, build, mux
 from pipeline.bench.report import Line, Report, markdown
 from pipeline.cli import app
-from stages import ffmpeg
+from stages.media import ffmpeg
 from tests.runs import ROOT, SHARED, demo_config
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline.bench.htm_align import htm_align
 from pipeline.cli import app
-from pipeline.errors import UsageError
+from storyloom.errors import UsageError
 
 SECONDS = np.eye(10)
 """A video of ten seconds that look like nothing but themselves."""

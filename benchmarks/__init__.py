@@ -1,0 +1,1 @@
+"""Measurements of speed and of overhead; not in the wheel."""

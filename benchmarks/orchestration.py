@@ -1,0 +1,167 @@
+"""What orchestration costs, on this machine: everything measured one after the other, and the tables of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.large import Command, plan, status
+from benchmarks.overhead import CLIP_SECONDS, EMPTY_STAGES, HOWS, Fresh, Work, cut_clips, on_clips, on_nothing, session
+from storyloom.errors import UsageError
+
+WIDE = 4
+"""Videos of the wider of two kinds of parts, which tell what a video costs."""
+
+PACKAGES = ("storyloom", "numpy", "pyarrow", "pydantic", "ray", "torch", "faster-whisper")
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was measured, and on what; seconds are wall time."""
+
+    command: str
+    machine: str
+    versions: dict[str, str]
+    ray_start_seconds: float | None
+    work: list[Work]
+    commands: list[Command]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything is measured; 0 leaves a thing out.
+
+    Attributes:
+        clips: Pieces of the demo's video.
+        parts: Numbers of parts of empty work.
+        planned: Videos of the large plan.
+        status_parts: Parts whose status is asked for.
+        rounds: Times that the pieces of video are worked on; the fastest counts.
+        hows: Which of `HOWS`.
+    """
+
+    clips: int
+    parts: Sequence[int]
+    planned: int
+    status_parts: int
+    rounds: int = 1
+    hows: Sequence[str] = HOWS
+
+
+def bench_orchestration(config: Path, overrides: Sequence[str], size: Size, scratch: Path) -> Report:
+    """Measure everything, one after the other, in folders under `scratch`.
+
+    Raises:
+        UsageError: A size is too small to measure, or there is no such runner.
+        RunFailed: A command that is measured failed.
+    """
+    _check(size)
+    fresh = Fresh(config, overrides, scratch)
+    clips = cut_clips(Path("demo/narrated.mp4"), size.clips, scratch / "clips")
+    work: list[Work] = []
+    ray_start = None
+    if clips:
+        on_clips(fresh, HOWS[0], clips[:1], rounds=1)  # not counted: programs and models come from the disk
+    for how in size.hows:
+        start = time.monotonic()
+        with session(how):
+            ray_start = time.monotonic() - start if how == "ray" else ray_start
+            if clips:
+                work.append(on_clips(fresh, how, clips, size.rounds))
+            for parts in size.parts:
+                widths = (1, WIDE) if parts == min(size.parts) else (1,)
+                work += [on_nothing(fresh, how, parts, videos) for videos in widths]
+    commands = [*plan(fresh, size.planned), *status(fresh, size.status_parts)]
+    return Report(
+        command=" ".join(["storyloom", *sys.argv[1:]]),
+        machine=_machine(),
+        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        ray_start_seconds=ray_start,
+        work=sorted(work, key=lambda one: (one.what, one.parts, one.videos)),
+        commands=commands,
+    )
+
+
+def markdown(report: Report) -> Iterator[str]:
+    """The report as lines of Markdown."""
+    yield f"`{report.command}`"
+    yield ""
+    yield f"{report.machine}; {', '.join(f'{name} {number}' for name, number in report.versions.items())}."
+    if report.ray_start_seconds is not None:
+        yield f"Ray's own start took {report.ray_start_seconds:.1f} s; it is in none of the figures below."
+    if report.work:
+        yield ""
+        yield f"Work: clips of {CLIP_SECONDS:g} s through all row stages, a video a part; or files that are not there"
+        yield f"through {' and '.join(EMPTY_STAGES)}. What comes after the first part is without start-up."
+        yield ""
+        yield from _table(
+            (
+                "work",
+                "by",
+                "parts",
+                "videos a part",
+                "one part s",
+                "all parts s",
+                "ms a part and stage",
+                "over the loop",
+            ),
+            (_cells(one, report.work) for one in report.work),
+        )
+        yield from _per_video(report.work)
+    if report.commands:
+        yield ""
+        yield from _table(
+            ("command", "s", "CPU s", "peak MiB"),
+            (
+                (one.what, f"{one.seconds:.2f}", f"{one.cpu_seconds:.2f}", f"{one.megabytes:.0f}")
+                for one in report.commands
+            ),
+        )
+
+
+def _cells(one: Work, work: Sequence[Work]) -> tuple[str, ...]:
+    key = (one.what, one.parts, one.videos)
+    loop = next((w for w in work if w.how == "loop" and (w.what, w.parts, w.videos) == key), None)
+    over = ""
+    if one.what == "clips" and loop is not None and one.how != "loop":
+        over = f"{one.further_seconds / loop.further_seconds - 1:+.1%}"
+    numbers = (f"{one.one_seconds:.2f}", f"{one.all_seconds:.2f}", f"{one.milliseconds:.2f}")
+    return (one.what, one.how, f"{one.parts:,}", str(one.videos), *numbers, over)
+
+
+def _per_video(work: Sequence[Work]) -> Iterator[str]:
+    """What a further video of a part costs, from the narrow and the wide parts."""
+    found = []
+    for how in HOWS:
+        nothing = {one.videos: one for one in work if (one.what, one.how) == ("nothing", how)}
+        narrow = next((one for one in work if one.what == "nothing" and one.how == how and one.videos == 1), None)
+        if narrow is not None and WIDE in nothing:
+            found.append(f"{how} {(nothing[WIDE].milliseconds - narrow.milliseconds) / (WIDE - 1):.2f} ms")
+    if found:
+        yield ""
+        yield f"A further video of a part and stage: {', '.join(found)}."
+
+
+def _table(header: Sequence[str], lines: Iterator[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield "|" + " --- |" * len(header)
+    yield from (f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _check(size: Size) -> None:
+    for how in size.hows:
+        if how not in HOWS:
+            raise UsageError(f"nothing is run by {how!r}; there are {', '.join(HOWS)}")
+    if 1 in (size.clips, *size.parts):
+        raise UsageError("what a part costs is measured on those after the first one: take 2 or more")
+
+
+def _machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {memory:.0f} GiB"

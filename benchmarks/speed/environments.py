@@ -1,0 +1,173 @@
+"""Other tools that do parts of the same job, each in an environment of its own, made from PyPI."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from benchmarks.speed.ours import Ours
+from benchmarks.speed.peer_table import Peer
+from benchmarks.speed.rounds import SideFailed
+from benchmarks.speed.weights import Weights
+from pipeline.config import RunConfig
+from schemas.rows import AlignedRow, MediaRow
+from stages.media import ffmpeg
+from storyloom.errors import UsageError
+
+
+class PeerReport(BaseModel):
+    """What is said of a peer, whether it ran or not.
+
+    Attributes:
+        name: Of the peer.
+        work: What it was compared in.
+        does: What of the job it does.
+        cannot: What of the job it cannot do.
+        versions: Of what was installed for it; empty when that failed.
+        command: That the environment was made with.
+        failed: Why it did not run; empty when it did.
+    """
+
+    name: str
+    work: str
+    does: str
+    cannot: str
+    versions: dict[str, str] = {}
+    command: str = ""
+    failed: str = ""
+
+
+class PeerEnvironment:
+    """A peer's environment, made on first use and kept.
+
+    Args:
+        peer: Whose.
+        folder: Of all environments.
+        install_seconds: Wall-clock limit of making it.
+    """
+
+    def __init__(self, peer: Peer, folder: Path, install_seconds: float) -> None:
+        self.peer = peer
+        self._folder = folder.absolute() / peer.name
+        self._python = self._folder / "bin" / "python"
+        self._seconds = install_seconds
+
+    @property
+    def requirements(self) -> list[str]:
+        """What is installed: pinned, with our own versions of what both use."""
+        ours = [f"{name}=={version(name).partition('+')[0]}" for name in self.peer.ours]
+        return [*self.peer.packages, *ours]
+
+    def report(self) -> PeerReport:
+        """Make the environment unless it is there, and say what is in it."""
+        peer, uv = self.peer, uv_program()
+        said = PeerReport(name=peer.name, work=peer.work, does=peer.does, cannot=peer.cannot)
+        said.command = f"uv pip install {' '.join(self.requirements)}"
+        mark = self._folder / "installed.txt"
+        try:
+            if not mark.exists() or mark.read_text(encoding="utf-8") != said.command:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                python = f"{sys.version_info.major}.{sys.version_info.minor}"
+                _run([uv, "venv", "--quiet", "--python", python, str(self._folder)], self._seconds)
+                install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(self._python)]
+                _run([*install, *self.requirements], self._seconds)
+                mark.write_text(said.command, encoding="utf-8")
+            listed = json.loads(_run([uv, "pip", "list", "--format", "json", "--python", str(self._python)], 60.0))
+            named = {one.partition("==")[0] for one in self.requirements}
+            said.versions = {one["name"]: one["version"] for one in listed if one["name"] in named}
+        except SideFailed as reason:
+            said.failed = f"not installed: {reason}"
+        return said
+
+    def run(self, job: dict[str, Any], scratch: Path, seconds: float) -> tuple[float, float]:
+        """Have the peer do a job; seconds of its work and of its set-up.
+
+        Args:
+            job: What its script reads; ``out`` and ``home``, folders to write to, are added.
+            scratch: An existing folder; what the peer writes into it is removed.
+            seconds: Wall-clock limit.
+
+        Raises:
+            SideFailed: It did not get to the end.
+        """
+        out = scratch / f"peer-{self.peer.name}"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        file = scratch / f"peer-{self.peer.name}.json"
+        file.write_text(json.dumps(job | {"out": str(out), "home": str(self._folder / "home")}), encoding="utf-8")
+        script = Path(__file__).with_name("peers") / self.peer.script
+        said = _run([str(self._python), str(script), str(file)], seconds)
+        shutil.rmtree(out)
+        found = json.loads(said.splitlines()[-1])
+        return float(found["work_seconds"]), float(found["setup_seconds"])
+
+
+def peer_job(config: RunConfig, weights: Weights, ours: Ours, warm: Path) -> dict[str, Any]:
+    """What a peer's script reads: the videos that we work on, the same weights and equal settings.
+
+    Args:
+        config: Ours.
+        weights: In the forms that peers load.
+        ours: The rows of our run: lengths of the videos, and what is said in them.
+        warm: A short clip by which models may be loaded before the clock starts.
+    """
+    said = {video.key: " ".join(one.text for one in video[AlignedRow].sentences) for video in ours.videos("score")}
+    videos = ours.videos("sample")
+    return {
+        "videos": [str(Path(video.manifest.url).absolute()) for video in videos],
+        "seconds": [video[MediaRow].duration for video in videos],
+        "texts": [said.get(video.key, "") for video in videos],
+        "warm": str(warm.absolute()),
+        "threads": config.transcribe.cpu_threads,
+        "interval": config.sample.interval,
+        "beam_size": config.transcribe.beam_size,
+        "language": config.transcribe.language,
+        "ffmpeg": str(ffmpeg.program()),
+        "whisper": str(weights.whisper.absolute()),
+        "open_clip": weights.open_clip,
+        "pretrained": weights.pretrained,
+        "clip": str(weights.clip.absolute()),
+    }
+
+
+def uv_program() -> str:
+    """The uv that the Makefile uses.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = shutil.which("uv") or shutil.which(".bootstrap/bin/uv")
+    if not found:
+        raise UsageError("peers are installed with uv, which is not here: pip install uv, or take --peer none")
+    return found
+
+
+def _run(command: Sequence[str], seconds: float) -> str:
+    """A program's standard output.
+
+    Raises:
+        SideFailed: It failed or took too long; with the last line that it said.
+    """
+    # Our bytecode setting and path are not the peer's, and what it does not find here it must not fetch.
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
+    environment = kept | {"HF_HUB_OFFLINE": "1", "PIXELTABLE_DISABLE_TELEMETRY": "1", "WANDB_MODE": "disabled"}
+    try:
+        done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
+            command, capture_output=True, text=True, check=False, timeout=seconds, env=environment
+        )
+    except subprocess.TimeoutExpired as late:
+        raise SideFailed(f"took over {seconds:.0f} s") from late
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if re.search(r"\w", line)]
+        raise SideFailed(lines[-1][-300:].strip() if lines else f"ended with {done.returncode} and said nothing")
+    return done.stdout

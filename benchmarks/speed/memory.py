@@ -1,0 +1,178 @@
+"""Peak memory of a worker on a long video. This module is also the program that such a worker is: its job is a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from stages.media import ffmpeg
+from storyloom.errors import RunFailed
+
+MEBI = 2**20
+
+STAGES = ("sample", "transcribe")
+
+SHORT = 0.125
+"""Length of the shorter video that is compared with, as a share of the longer one's (our choice)."""
+
+WATCH_SECONDS = 0.05
+"""Between looks at the memory of the worker's children (our choice)."""
+
+
+class Peak(BaseModel):
+    """The most resident memory that a stage took on a video.
+
+    Attributes:
+        stage: Its name.
+        hours: Length of the video.
+        worker_mebibytes: Of the process that runs the stage, its libraries and model included.
+        with_children_mebibytes: The largest sum of it and the ffmpeg that it started, looked at every 0.05 s.
+        seconds: Wall time of the stage.
+        failed: Why there are no figures; empty when there are.
+    """
+
+    stage: str
+    hours: float
+    worker_mebibytes: float = 0.0
+    with_children_mebibytes: float = 0.0
+    seconds: float = 0.0
+    failed: str = ""
+
+
+def long_video(hours: float, speech: Path, folder: Path) -> Path:
+    """A 1080p video of so many hours with B-frames and sound: a minute that is encoded, repeated without encoding.
+
+    Raises:
+        RunFailed: ffmpeg cannot make it.
+    """
+    minute = folder / "minute.mp4"
+    if not minute.exists():
+        picture = ["-f", "lavfi", "-i", "testsrc2=size=1920x1080:rate=25:duration=60"]
+        sound = ["-stream_loop", "-1", "-i", str(speech), "-map", "0:v", "-map", "1:a", "-t", "60"]
+        codecs = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "3", "-g", "125"]
+        _make([*picture, *sound, *codecs, "-c:a", "aac", "-ac", "1", str(minute)])
+    target = folder / f"{hours:g}h.mp4"
+    _make(["-stream_loop", "-1", "-i", str(minute), "-t", f"{hours * 3600:.0f}", "-c", "copy", str(target)])
+    return target
+
+
+def peaks(
+    config: Path, overrides: Sequence[str], videos: dict[float, Path], scratch: Path, stages: Sequence[str] = STAGES
+) -> list[Peak]:
+    """The peak of each stage on each video, by the video's hours; every one in a process of its own."""
+    return [
+        _peak(stage, hours, config, overrides, video, scratch) for stage in stages for hours, video in videos.items()
+    ]
+
+
+def _peak(stage: str, hours: float, config: Path, overrides: Sequence[str], video: Path, scratch: Path) -> Peak:
+    job = scratch / "memory.json"
+    asked = {"stage": stage, "config": str(config), "overrides": list(overrides), "video": str(video.absolute())}
+    job.write_text(json.dumps(asked | {"scratch": str(scratch)}), encoding="utf-8")
+    command = [sys.executable, "-m", "benchmarks.speed.memory", str(job)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+        return Peak(stage=stage, hours=hours, failed=lines[-1])
+    return Peak(stage=stage, hours=hours, **json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(job: dict[str, Any]) -> dict[str, float]:
+    """Run a stage over a video in this process; its figures.
+
+    Raises:
+        RunFailed: The stage failed on the video.
+    """
+    from benchmarks.speed.rounds import timed
+    from pipeline.config import load_config
+    from schemas.row import Row
+    from schemas.rows import ManifestRow, MediaRow
+    from stages.base import Context, Video
+    from stages.registry import BY_NAME
+
+    video = Path(job["video"])
+    config = load_config(Path(job["config"]), job["overrides"])
+    stage = BY_NAME[job["stage"]](config.stage(job["stage"]), Context(config.seed, video.parent))
+    stage.setup()
+    key = "0" * 20
+    media = MediaRow(video=key, media=video.name, has_video=True, has_audio=True)
+    rows: list[Row] = []
+    watch = _Watch()
+    with watch:
+        one = Video(ManifestRow(video=key, url=str(video), source_id=key), [media])
+        seconds = timed(lambda: rows.extend(stage.process([one])))
+    (row,) = rows
+    if row.error:
+        raise RunFailed(f"{row.error.code}: {row.error.message}")
+    largest = _high_water()
+    together = max(largest, watch.most / MEBI)
+    return {"worker_mebibytes": largest, "with_children_mebibytes": together, "seconds": seconds}
+
+
+class _Watch:
+    """Looks at the resident memory of this process and its children while a block runs. Linux's /proc is needed."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(WATCH_SECONDS):
+            listed = Path(f"/proc/self/task/{os.getpid()}/children")
+            children = [int(one) for task in _tasks(listed) for one in task.split()]
+            self.most = max(self.most, sum(_resident(one) for one in [os.getpid(), *children]))
+
+
+def _high_water() -> float:
+    """The most resident memory of this process in MiB. `ru_maxrss` would count what its parent had when it forked."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert found is not None, "Linux writes it"
+    return int(found[1]) / 2**10
+
+
+def _tasks(main_thread: Path) -> list[str]:
+    """The children of each thread of this process: stages may start them from any."""
+    found = []
+    for task in main_thread.parents[1].iterdir():
+        try:
+            found.append((task / "children").read_text(encoding="ascii"))
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def _resident(process: int) -> int:
+    """Bytes; 0 for a process that has just ended."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _make(arguments: Sequence[str]) -> None:
+    command = [str(ffmpeg.program()), "-nostdin", "-v", "error", "-y", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a list, no shell
+    if done.returncode:
+        raise RunFailed(f"ffmpeg could not make the bench's long video: {done.stderr.strip()}")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))) + "\n")

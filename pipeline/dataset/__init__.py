@@ -1,1 +1,0 @@
-"""The finished dataset: shards in their place, indexes, card and provenance."""

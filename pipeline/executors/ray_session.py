@@ -1,0 +1,84 @@
+"""Joining or starting a Ray cluster; what Ray has to say goes to its own files."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
+from storyloom.errors import RunFailed
+
+CLIENT_ATTEMPTS = 3
+"""At joining a cluster as a client (our choice)."""
+
+LOGS_ELSEWHERE = "/tmp/ray/session_latest/logs on the cluster's head node"  # noqa: S108 - Ray's place
+"""Where a cluster's logs are that this machine only talks to."""
+
+
+@contextlib.contextmanager
+def ray_session(address: str) -> Iterator[str]:
+    """Join the cluster at an address, or start one here, and leave it in the end; yields where its logs are.
+
+    Args:
+        address: As `ray.init` takes it; empty starts a cluster of this machine.
+
+    Raises:
+        RunFailed: No cluster answers at the address.
+    """
+    # Under `uv run`, Ray would start each worker with `uv run` in a copy of this folder, where no environment is.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    # Ray's core logs to the terminal past Python; the setting itself is announced there too.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    with _stderr_held_back():
+        import ray
+        import ray.data  # it has something to say as well
+
+        # The server that a head starts for a client may die in its fork: asked again, it starts another.
+        stop = stop_after_attempt(CLIENT_ATTEMPTS if address.startswith("ray://") else 1)
+        patiently = retry(retry=retry_if_exception_type(ConnectionError), stop=stop, reraise=True)
+        try:
+            joined = patiently(ray.init)(
+                address=address or "local",
+                runtime_env=_code() if address else None,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                ignore_reinit_error=True,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as reason:
+            raise RunFailed(f"no Ray cluster at {address!r}: {reason}") from reason
+    session = getattr(joined, "address_info", {}).get("session_dir")
+    try:
+        yield str(Path(session, "logs")) if session else LOGS_ELSEWHERE
+    finally:
+        ray.shutdown()
+
+
+def _code() -> dict[str, Any] | None:
+    """This code for the cluster's workers; a job that was submitted with a working folder brings its own."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return None
+    here = Path(__file__).parents[2]
+    return {"py_modules": [str(here / package) for package in ("pipeline", "stages", "schemas", "storyloom")]}
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Keep what a block writes to standard error, from any language, off the terminal."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        os.close(terminal)

@@ -1,0 +1,1 @@
+"""Groups of shards into one finished dataset."""

@@ -1,0 +1,179 @@
+"""Groups of shards into one finished dataset: final numbers, places, indexes, card and manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.publish.place import Placed, check, put
+from pipeline.publish.rests import merged
+from stages.write.stage import WriteConfig
+from storyloom.card.card import card, summary
+from storyloom.card.croissant import croissant
+from storyloom.card.indexes import as_json, index_files
+from storyloom.errors import RunFailed, UsageError
+from storyloom.format.layout import MARKER, SHARD_FILE, index_of
+from storyloom.format.manifest import MANIFEST, Provenance, Published, describe, read_manifest
+from storyloom.format.shard import SPLITS, Shard
+from storyloom.fs.atomic import TEMPORARY_SUFFIX, sync_folder, write_atomically
+
+ENERGON_DERIVED = (".nv-meta/index.sqlite", ".nv-meta/index.uuid")
+"""What `energon prepare` adds: positions in the shards, which are wrong once a shard has changed."""
+
+
+class OutputNotOurs(UsageError):
+    """The output folder holds something that storyloom did not write."""
+
+
+class NothingToPublish(RunFailed):
+    """No group has a document."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between an output folder and the dataset it is to hold.
+
+    Attributes:
+        stale: Files to remove.
+        shards: Shards to place.
+        files: Path within the output and content of the other files to write.
+    """
+
+    stale: list[Path]
+    shards: list[Placed]
+    files: dict[str, bytes]
+
+
+def publish(
+    groups: Sequence[Sequence[Shard]],
+    folders: Sequence[Path],
+    rests: Path,
+    output: Path,
+    config: WriteConfig,
+    provenance: Provenance,
+) -> Published:
+    """Make `output` the dataset of these shards: each split's whole ones in the order of the groups, then the rests'.
+
+    The manifest is removed first and written last, so that its presence marks a complete dataset. Publishing the same
+    again changes no file.
+
+    Args:
+        groups: The shards of each group.
+        folders: Where the shards of each group lie.
+        rests: Folder for the shards that are merged of the groups' rests; kept, so that they are merged once.
+        output: Folder of the dataset; new, empty, or written by storyloom before.
+        config: Section of the config.
+        provenance: How the shards were made.
+
+    Raises:
+        OutputNotOurs: The output folder holds something else; nothing was touched.
+        NothingToPublish: There is no shard; the output was not touched.
+        ShardBroken: A shard is not as its group says.
+        FormatError: Two groups hold the same shard, so their keys are not unique.
+    """
+    written = [
+        Placed(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
+    ]
+    if not written:
+        raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
+    check(written)
+    _refuse_foreign(output)
+    placed = _numbered(written, rests, config.shard_bytes)
+    published = describe(config.name, config.max_images, [place.shard for place in placed], provenance)
+    files = {
+        **index_files(published),
+        "croissant.json": as_json(croissant(published, summary(published))),
+        "README.md": card(published).encode(),
+    }
+    manifest = as_json(published.model_dump(mode="json", by_alias=True))
+    changes = _changes(output, placed, files)
+    if _content(output / MANIFEST) != manifest or changes.stale or changes.shards or changes.files:
+        _apply(output, changes)
+        write_atomically(output / MANIFEST, manifest)
+    (output / MARKER).unlink(missing_ok=True)
+    return published
+
+
+def _numbered(written: Sequence[Placed], rests: Path, target: int) -> list[Placed]:
+    """The shards of the dataset, with their final names."""
+    placed = []
+    for split in SPLITS:
+        of_split = [place for place in written if place.shard.split == split]
+        whole = [place for place in of_split if not place.shard.is_rest]
+        left = merged([place for place in of_split if place.shard.is_rest], rests, target)
+        for number, place in enumerate([*whole, *left]):
+            shard = place.shard.model_copy(update={"file": f"data/{split}/shard-{number:06d}.tar"})
+            placed.append(Placed(shard, place.source))
+    return placed
+
+
+def _refuse_foreign(output: Path) -> None:
+    if output.exists() and not _ours(output) and (not output.is_dir() or any(output.iterdir())):
+        message = f"{output} is not empty, and storyloom did not write what is in it."
+        raise OutputNotOurs(f"{message} Choose another `output`, or empty it; nothing was changed.")
+
+
+def _ours(output: Path) -> bool:
+    if (output / MARKER).exists():
+        return True
+    try:
+        manifest = json.loads(_content(output / MANIFEST) or b"{}")
+    except ValueError:
+        return False
+    return isinstance(manifest, dict) and str(manifest.get("schema", "")).startswith("storyloom/")
+
+
+def _changes(output: Path, placed: Sequence[Placed], files: dict[str, bytes]) -> Changes:
+    before = read_manifest(output)
+    known = {shard.file: shard.sha256 for shard in before.shards} if before else {}
+    shards = [place for place in placed if not _in_place(output, place, known)]
+    names = {Path(place.shard.file) for place in placed}
+    wanted = {output / name for name in {*names, *map(index_of, names), *map(Path, files)}}
+    stale = [path for path in _written_by_us(output) if path not in wanted]
+    if shards or stale:
+        stale += [output / name for name in ENERGON_DERIVED if (output / name).exists()]
+    return Changes(stale, shards, {name: new for name, new in files.items() if _content(output / name) != new})
+
+
+def _in_place(output: Path, place: Placed, known: dict[str, str]) -> bool:
+    """Whether the output has this shard already: the same file, or the one that the manifest there vouches for."""
+    target = output / place.shard.file
+    if not target.exists() or _content(index_of(target)) != index_of(place.source).read_bytes():
+        return False
+    vouched = known.get(place.shard.file) == place.shard.sha256 and target.stat().st_size == place.shard.filesize
+    return vouched or target.samefile(place.source)
+
+
+def _written_by_us(output: Path) -> list[Path]:
+    """Files of an earlier run that this one may not need."""
+    folders = [output, output / ".nv-meta", *(output / "data" / split for split in SPLITS)]
+    found = [path for folder in folders for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}"))]
+    for split in SPLITS:
+        folder = output / "data" / split
+        found += [path for path in sorted(folder.glob("shard-*")) if SHARD_FILE.fullmatch(path.name)]
+        found += [path for path in (folder / "sizes.json", output / f"wids-{split}.json") if path.exists()]
+    return found
+
+
+def _apply(output: Path, changes: Changes) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    write_atomically(output / MARKER, b"storyloom is writing this folder\n")
+    (output / MANIFEST).unlink(missing_ok=True)
+    sync_folder(output)
+    for path in changes.stale:
+        path.unlink()
+    for place in changes.shards:
+        put(place, output)
+    for name, content in changes.files.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output / name, content)
+    for split in SPLITS:
+        folder = output / "data" / split
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

@@ -1,0 +1,97 @@
+"""What the groups had left over, merged into whole shards, so that only a split's last shard is smaller than the rest.
+
+A group is written without knowing the others, so it ends with fewer documents than a shard takes. These rests, and
+nothing else, are cut again when the dataset is published. Names are hashes of what goes in, so that a shard that was
+merged before is found again, and a group that is added changes the last one only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby, pairwise
+from pathlib import Path
+
+from pipeline.publish.place import Placed, broken
+from storyloom.format.counts import Tally
+from storyloom.format.layout import index_of
+from storyloom.format.sample import Sample
+from storyloom.format.shard import Shard, Split, shard_numbers, write_shard
+from storyloom.format.tar import document_bytes, read_index
+from storyloom.fs.atomic import write_atomically
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Consecutive documents of a rest.
+
+    Attributes:
+        rest: The rest.
+        offsets: Where each of the documents starts in its tar file, and where the last one ends.
+    """
+
+    rest: Placed
+    offsets: tuple[int, ...]
+
+
+def merged(rests: Sequence[Placed], folder: Path, target: int) -> list[Placed]:
+    """The rests of one split, in order, as shards of about `target` bytes in `folder`; other shards there are removed.
+
+    At no time is more than one document in memory.
+
+    Raises:
+        ShardBroken: A rest was damaged since it was written.
+    """
+    if not rests:
+        return []
+    split = rests[0].shard.split
+    contents = list(_cut(rests, target))
+    wanted = {name_of(split, slices): slices for slices in contents}
+    _forget_others(folder, split, set(wanted))
+    return [_shard(folder / name, split, slices) for name, slices in wanted.items()]
+
+
+def name_of(split: Split, slices: Sequence[Slice]) -> str:
+    """Name of the tar file that holds these documents, in this order."""
+    parts = (f"{each.rest.shard.sha256} {each.offsets[0]} {each.offsets[-1]}\n" for each in slices)
+    return f"{split}-{hashlib.sha256(''.join(parts).encode()).hexdigest()[:16]}.tar"
+
+
+def _cut(rests: Sequence[Placed], target: int) -> Iterator[list[Slice]]:
+    spans = [
+        (number, span) for number, rest in enumerate(rests) for span in pairwise(read_index(index_of(rest.source)))
+    ]
+    numbers = shard_numbers((end - start for _, (start, end) in spans), target)
+    for _, numbered in groupby(zip(numbers, spans, strict=True), key=lambda each: each[0]):
+        of_shard = [span for _, span in numbered]
+        slices = []
+        for number, of_rest in groupby(of_shard, key=lambda span: span[0]):
+            bounds = [bound for _, bound in of_rest]
+            slices.append(Slice(rests[number], (bounds[0][0], *(end for _, end in bounds))))
+        yield slices
+
+
+def _shard(path: Path, split: Split, slices: Sequence[Slice]) -> Placed:
+    mark = path.with_suffix(".json")
+    if not mark.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shard = write_shard(path, split, chain.from_iterable(map(_documents, slices)))
+        write_atomically(mark, shard.model_dump_json(indent=1).encode() + b"\n")
+    return Placed(Shard.model_validate_json(mark.read_bytes()), path)
+
+
+def _documents(part: Slice) -> Iterator[tuple[bytes, Tally]]:
+    with part.rest.source.open("rb") as tar:
+        if hashlib.file_digest(tar, "sha256").hexdigest() != part.rest.shard.sha256:
+            raise broken(part.rest, "was damaged since it was written")
+        tar.seek(part.offsets[0])
+        for start, end in pairwise(part.offsets):
+            members = tar.read(end - start)
+            yield members, Tally.of(Sample.model_validate_json(document_bytes(members)))
+
+
+def _forget_others(folder: Path, split: Split, wanted: set[str]) -> None:
+    for path in sorted(folder.glob(f"{split}-*")):
+        if f"{path.name.split('.', 1)[0]}.tar" not in wanted:
+            path.unlink()

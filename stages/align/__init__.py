@@ -1,0 +1,1 @@
+"""align: sentences with times, and candidate pairs."""

@@ -1,0 +1,1 @@
+"""download: media files, subtitles and what they hold."""

@@ -1,0 +1,1 @@
+"""filter: the assignment, what is dropped, documents."""

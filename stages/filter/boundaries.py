@@ -1,0 +1,108 @@
+"""Where documents begin and end: at silences, turns of topic and limits, never inside a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from schemas.rows import Frame, Sentence
+from stages.align.stage import IntArray
+from stages.filter.assign import UNPAIRED
+
+
+@dataclass
+class Unit:
+    """A sentence with the frames in and around it, which no document boundary parts. Without speech, frames alone."""
+
+    sentence: int
+    start: float
+    end: float
+    words: int
+    frames: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DocumentLimits:
+    """What ends a document.
+
+    Attributes:
+        min_words: Words that it has at least before a turn of topic ends it.
+        max_words: Most words.
+        max_images: Most images.
+        max_silence: Seconds without a sentence.
+    """
+
+    min_words: int
+    max_words: int
+    max_images: int
+    max_silence: float
+
+
+def units_of(
+    sentences: Sequence[Sentence], frames: Sequence[Frame], kept: Sequence[int], sentence_of: IntArray
+) -> list[Unit]:
+    """Trusted sentences with their frames: their own, and those of no sentence that are nearest to them.
+
+    A frame with a sentence goes where the sentence goes, even if the clock says otherwise, so that no document's end
+    parts them. A frame without one goes by the clock, but not past the frames before and after it that have one: so
+    frames keep their order across documents.
+    """
+    units = [Unit(i, s.start, s.end, s.words) for i, s in enumerate(sentences) if not s.flag]
+    if not units:
+        return [Unit(UNPAIRED, frames[kept[0]].time, frames[kept[-1]].time, 0, list(kept))] if kept else []
+    times = np.array([frames[index].time for index in kept], dtype=np.float64)
+    starts, ends = np.array([unit.start for unit in units]), np.array([unit.end for unit in units])
+    following = np.searchsorted(starts, times, side="right")
+    previous, following = np.maximum(following - 1, 0), np.minimum(following, len(units) - 1)
+    nearest = np.where(times - ends[previous] > starts[following] - times, following, previous)
+
+    own = sentence_of[np.array(kept, dtype=np.int64)]
+    unit_of_own = np.searchsorted([unit.sentence for unit in units], own)
+    earliest = np.maximum.accumulate(np.where(own == UNPAIRED, 0, unit_of_own))
+    latest = np.minimum.accumulate(np.where(own == UNPAIRED, len(units) - 1, unit_of_own)[::-1])[::-1]
+    for index, unit in zip(kept, np.clip(nearest, earliest, latest).tolist(), strict=True):
+        units[unit].frames.append(index)
+    return units
+
+
+def topic_turns(
+    sentences: Sequence[Sentence], frames: Sequence[Frame], continuity: Sequence[float], threshold: float
+) -> set[int]:
+    """Sentences with which a topic begins: the text turns to something else, and the picture is cut too.
+
+    Args:
+        sentences: Of the video.
+        frames: Of the video; the scene of a sentence is that of the frame nearest to its middle.
+        continuity: Similarity of the text before and after each boundary between sentences.
+        threshold: Similarity below which the text turns.
+    """
+    if not frames or not continuity:
+        return set()
+    times = np.array([frame.time for frame in frames])
+    middles = np.array([(sentence.start + sentence.end) / 2 for sentence in sentences])
+    nearest = np.searchsorted((times[1:] + times[:-1]) / 2, middles)
+    scenes = np.array([frame.scene for frame in frames])[nearest]
+    turns = (np.array(continuity) < threshold) & (scenes[1:] != scenes[:-1])
+    return set((np.flatnonzero(turns) + 1).tolist())
+
+
+def documents_of(units: Sequence[Unit], turns: Collection[int], limits: DocumentLimits) -> Iterator[list[Unit]]:
+    """Group units into documents: a new one at a long silence, at a turn, and where a limit would be passed."""
+    document: list[Unit] = []
+    for unit in units:
+        before = sum(u.words for u in document)
+        images = sum(len(u.frames) for u in document) + len(unit.frames)
+        silence = unit.start - document[-1].end if document else 0.0
+        if document and (
+            silence > limits.max_silence
+            or before + unit.words > limits.max_words
+            or images > limits.max_images
+            or (unit.sentence in turns and before >= limits.min_words)
+        ):
+            yield document
+            document = []
+        document.append(unit)
+    if document:
+        yield document

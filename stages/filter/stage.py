@@ -1,0 +1,206 @@
+"""filter: which frame goes with which sentence, what is dropped and why, and where documents begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from schemas.config import OPERATIONAL, Resources, StageConfig
+from schemas.row import Dropped
+from schemas.rows import (
+    AlignedRow,
+    Document,
+    DocumentFrame,
+    DocumentsRow,
+    DocumentText,
+    DroppedItem,
+    Frame,
+    FramesRow,
+    ScoresRow,
+    Sentence,
+)
+from stages.base import Input, Stage, Video
+from stages.filter.assign import UNPAIRED, Assignment, assign_by_clip, assign_by_time, worth_by_null, worth_by_threshold
+from stages.filter.boundaries import DocumentLimits, Unit, documents_of, topic_turns, units_of
+
+
+class FilterConfig(StageConfig):
+    """What a document may hold.
+
+    Attributes:
+        mode: ``time`` gives a frame the sentence whose interval holds it. ``clip`` finds out by how much the video's
+            narration lags behind its picture, and a frame may take the sentence that looks right near there, inside
+            align's window; frames and sentences keep their order. The default is what docs/alignment.md measures.
+        shift_cost: What a second between a frame and its sentence costs in ``clip`` mode, in nats: at 0.5, a sentence
+            2 s off must be 2.7 times as rare among unrelated pairs as the false-accept rate asks (our choice).
+        threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution.
+        false_accept_rate: Share of unrelated pairs that a calibrated threshold lets pass (our choice).
+        max_black: Share of black pixels from which a frame is dropped as black (ffmpeg blackframe's default, 98 %).
+        min_sharpness: Variance of the Laplacian below which a frame is dropped as blurred; plain slides have little
+            too. 0.0, the default, keeps them all; NeMo Curator's interleaved documents take 100.
+        min_words: Fewest words of a document (OBELICS).
+        max_words: Most words of a document (OBELICS).
+        max_images: Most images of a document (OBELICS).
+        max_silence: Seconds without a sentence that end a document (our choice).
+        topic_similarity: A document also ends at a scene cut where the text before and after it is less similar than
+            this. -1.0, the default, is never: the value depends on the model, and short captions differ at every cut.
+    """
+
+    mode: Literal["time", "clip"] = "clip"
+    shift_cost: Annotated[float, Field(ge=0.0)] = 0.5
+    threshold: Literal["calibrated"] | Annotated[float, Field(ge=-1.0, le=1.0)] = "calibrated"
+    false_accept_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
+    max_black: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
+    min_sharpness: Annotated[float, Field(ge=0.0)] = 0.0
+    min_words: Annotated[int, Field(ge=1)] = 10
+    max_words: Annotated[int, Field(ge=1)] = 2000
+    max_images: Annotated[int, Field(ge=1, le=1000)] = 30
+    max_silence: Annotated[float, Field(gt=0)] = 30.0
+    topic_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
+    resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
+
+
+class Filter(Stage[FilterConfig, DocumentsRow]):
+    """A dropped frame does not drop its text; every drop has a reason."""
+
+    name = "filter"
+    version = 1
+    reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)))
+    row = DocumentsRow
+    Config = FilterConfig
+
+    def revision(self) -> str:
+        calibration = self.context.calibration
+        return f"calibration:{calibration.digest()}" if calibration and self.config.threshold == "calibrated" else ""
+
+    @property
+    def threshold(self) -> float:
+        """Similarity below which a frame is dropped."""
+        if self.config.threshold != "calibrated":
+            return self.config.threshold
+        assert self.context.calibration is not None, "the runner calibrates before it filters"
+        return self.context.calibration.threshold(self.config.false_accept_rate)
+
+    def one(self, video: Video) -> DocumentsRow:
+        aligned, frames = video[AlignedRow], video[FramesRow].frames
+        dropped = [
+            DroppedItem(kind="sentence", index=i, time=s.start, reason=s.flag)
+            for i, s in enumerate(aligned.sentences)
+            if s.flag
+        ]
+        assigned = self._assign(aligned, video[ScoresRow])
+        kept = []
+        for index, frame in enumerate(frames):
+            reason = self._frame_reason(frame, int(assigned.sentence[index]), float(assigned.similarity[index]))
+            if reason:
+                dropped.append(DroppedItem(kind="frame", index=index, time=frame.time, reason=reason))
+            else:
+                kept.append(index)
+
+        documents: list[Document] = []
+        turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
+        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence)
+        for units in documents_of(all_units, turns, self._limits()):
+            reason = self._document_reason(units)
+            surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
+            if reason:
+                dropped.extend(_dropped_document(units, aligned.sentences, frames, reason))
+            else:
+                dropped.extend(_dropped_frames(surplus, frames, "too_many_images"))
+                documents.append(_document(len(documents), units, set(surplus), aligned, assigned))
+        return DocumentsRow(
+            video=video.key,
+            dropped=None if documents else _nothing_left(dropped),
+            warnings=aligned.warnings,
+            threshold=self.threshold,
+            lag=assigned.lag,
+            documents=documents,
+            dropped_items=sorted(dropped, key=lambda item: (item.time, item.kind, item.index)),
+        )
+
+    def _assign(self, aligned: AlignedRow, scores: ScoresRow) -> Assignment:
+        if self.config.mode == "time":
+            return assign_by_time(aligned, scores)
+        similarity = np.array(scores.similarity, dtype=np.float64)
+        if self.config.threshold != "calibrated":
+            worth = worth_by_threshold(similarity, self.config.threshold)
+        else:
+            assert self.context.calibration is not None, "the runner calibrates before it filters"
+            worth = worth_by_null(similarity, self.context.calibration.quantiles, self.config.false_accept_rate)
+        return assign_by_clip(aligned, scores, worth, self.config.shift_cost)
+
+    def _limits(self) -> DocumentLimits:
+        config = self.config
+        return DocumentLimits(config.min_words, config.max_words, config.max_images, config.max_silence)
+
+    def _frame_reason(self, frame: Frame, sentence: int, similarity: float) -> str:
+        if frame.black >= self.config.max_black:
+            return "black"
+        if frame.sharpness < self.config.min_sharpness:
+            return "blurred"
+        if sentence != UNPAIRED and similarity < self.threshold:
+            return "low_similarity"
+        return ""
+
+    def _document_reason(self, units: Sequence[Unit]) -> str:
+        words = sum(unit.words for unit in units)
+        if words == 0:
+            return "no_text"
+        if words < self.config.min_words:
+            return "too_few_words"
+        return "" if any(unit.frames for unit in units) else "no_image"
+
+
+def _document(
+    number: int,
+    units: Sequence[Unit],
+    surplus: set[int],
+    aligned: AlignedRow,
+    assigned: Assignment,
+) -> Document:
+    text_of_sentence = {UNPAIRED: UNPAIRED} | {unit.sentence: position for position, unit in enumerate(units)}
+    kept = sorted(index for unit in units for index in unit.frames if index not in surplus)
+    texts = [aligned.sentences[unit.sentence] for unit in units]
+    times = [aligned.frame_times[index] for index in kept]
+    return Document(
+        number=number,
+        start=min(times[0], texts[0].start),
+        end=max(times[-1], texts[-1].end),
+        language=aligned.language,
+        frames=[
+            DocumentFrame(
+                frame=index,
+                time=time,
+                text=text_of_sentence[int(assigned.sentence[index])],
+                similarity=float(assigned.similarity[index]),
+                shift=float(assigned.shift[index]),
+            )
+            for index, time in zip(kept, times, strict=True)
+        ],
+        texts=[DocumentText(start=s.start, end=s.end, text=s.text, source=s.source) for s in texts],
+    )
+
+
+def _dropped_document(
+    units: Sequence[Unit], sentences: Sequence[Sentence], frames: Sequence[Frame], reason: str
+) -> list[DroppedItem]:
+    """The document, its sentences and its frames, all with the reason for which the document goes."""
+    spoken = [unit.sentence for unit in units if unit.sentence != UNPAIRED]
+    inside = [index for unit in units for index in unit.frames]
+    return [
+        DroppedItem(kind="document", index=units[0].sentence, time=units[0].start, reason=reason),
+        *(DroppedItem(kind="sentence", index=i, time=sentences[i].start, reason=f"document_{reason}") for i in spoken),
+        *_dropped_frames(inside, frames, f"document_{reason}"),
+    ]
+
+
+def _dropped_frames(indexes: Sequence[int], frames: Sequence[Frame], reason: str) -> list[DroppedItem]:
+    return [DroppedItem(kind="frame", index=i, time=frames[i].time, reason=reason) for i in indexes]
+
+
+def _nothing_left(dropped: Sequence[DroppedItem]) -> Dropped:
+    reasons = sorted({item.reason for item in dropped if item.kind == "document"}) or ["no_frames_no_sentences"]
+    return Dropped(stage=Filter.name, reason="no_document", detail=", ".join(reasons))

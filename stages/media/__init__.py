@@ -1,0 +1,1 @@
+"""Media files: ffmpeg, the sandbox that children run in, probing, audio, subtitles."""

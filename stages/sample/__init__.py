@@ -1,0 +1,1 @@
+"""sample: frames with times."""

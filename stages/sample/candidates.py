@@ -1,0 +1,149 @@
+"""The candidate frames of a video, from one streaming pass of ffmpeg in a child process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import IO, Literal
+
+from stages.media import ffmpeg
+from stages.media.audio import sound_output
+from stages.media.sandbox import Limits, child
+from stages.sample.selector import Candidate
+from storyloom.format.model import to_milliseconds
+
+TICKS = 1_000_000
+"""Times leave ffmpeg as whole microseconds: it prints seconds with six digits only, 0.1 s after three hours."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How candidates are chosen and drawn.
+
+    Attributes:
+        step: Seconds between candidates inside a scene.
+        scene_threshold: ffmpeg's scene score above which a scene begins, 0 to 1.
+        max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged.
+        qscale: ffmpeg's JPEG scale, 2 (best) to 31.
+        skip_frame: What the decoder passes over, in ffmpeg's words: ``default`` decodes every frame, ``noref`` leaves
+            out those that no other frame is predicted from, ``nokey`` all but keyframes.
+        hwaccel: Hardware that decodes, in ffmpeg's words.
+    """
+
+    step: float
+    scene_threshold: float
+    max_side: int
+    qscale: int
+    skip_frame: Literal["default", "noref", "nokey"] = "default"
+    hwaccel: Literal["none", "cuda"] = "none"
+
+
+def candidates(media: Path, look: Look, limits: Limits, sound: Path | None = None) -> Generator[Candidate, None, None]:
+    """A frame every `step` seconds and the first frame of each scene, in the order of decoding.
+
+    Where `sound` is given, the sound track is written there in the same pass over the file, as `stages.media.audio` has
+    it.
+
+    Scenes are looked for in every frame that is decoded. Times are ffmpeg's filter clock: the container's start time
+    is taken off every stream alike, so that sound and picture share it. Rotation and non-square pixels are applied.
+
+    Raises:
+        ChildFailed: ffmpeg ended badly, after its candidates were given out.
+    """
+    readable, writable = os.pipe()
+    notes: SimpleQueue[dict[str, str] | None] = SimpleQueue()
+    with os.fdopen(readable, "rb") as lines, os.fdopen(writable, "wb") as theirs:
+        reader = Thread(target=_read_notes, args=(lines, notes), daemon=True)
+        try:
+            with child(_command(media, look, writable, sound), limits, pass_fds=[writable]) as pictures:
+                theirs.close()  # so that the lines end when ffmpeg does
+                reader.start()
+                for jpeg in _jpegs(pictures):
+                    note = notes.get()
+                    if note is None:
+                        raise RuntimeError("ffmpeg wrote a picture that it gave no time for")
+                    yield _candidate(note, jpeg, look)
+        finally:
+            if reader.is_alive():
+                reader.join()
+        if notes.get() is not None:
+            raise RuntimeError("ffmpeg gave a time for a picture that it did not write")
+
+
+def _command(media: Path, look: Look, notes: int, sound: Path | None) -> list[str]:
+    tracks = ffmpeg.source(media, skip_frame=look.skip_frame, hwaccel=look.hwaccel)
+    fit = f"min(1,{look.max_side}/max(iw*sar,ih))"
+    picture = (
+        tracks["V:0"]
+        .filter(
+            "select",
+            f"isnan(prev_selected_t)+gte(t-prev_selected_t,{look.step})+gt(scene,{look.scene_threshold})",
+        )
+        .filter(
+            "scale",
+            w=f"max(1,round(iw*sar*{fit}))",
+            h=f"max(1,round(ih*{fit}))",
+            flags="bicubic+accurate_rnd+bitexact",
+            # What a JPEG's reader takes for granted.
+            out_range="full",
+            out_color_matrix="bt601",
+        )
+        .filter("format", "yuvj420p")
+        .filter("setsar", 1)
+        .filter("settb", f"1/{TICKS}")
+        .filter("metadata", mode="print", file=f"pipe:{notes}", direct=1)
+    )
+    output = picture.output(
+        "pipe:",
+        **{
+            "f": "mpjpeg",
+            "fps_mode": "passthrough",
+            "enc_time_base": f"1:{TICKS}",  # a frame's own rate is too coarse when rates vary
+            "c:v": "mjpeg",
+            "q:v": look.qscale,
+            "threads:v": 1,
+            "flags:v": "+bitexact",
+            "map_metadata": -1,
+        },
+    )
+    return ffmpeg.command(output) if sound is None else ffmpeg.command(output, sound_output(tracks, str(sound)))
+
+
+def _jpegs(stream: IO[bytes]) -> Iterator[bytes]:
+    """The pictures of a multipart stream; one that was cut off is left out."""
+    for line in stream:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            stream.readline()
+            size = int(value)
+            jpeg = stream.read(size)
+            if len(jpeg) == size:
+                yield jpeg
+
+
+def _read_notes(lines: IO[bytes], notes: SimpleQueue[dict[str, str] | None]) -> None:
+    """Put what the metadata filter says of each frame into a queue; None at the end."""
+    note: dict[str, str] = {}
+    for line in lines:
+        text = line.decode("ascii", errors="replace").strip()
+        if text.startswith("frame:"):
+            note = dict(part.partition(":")[::2] for part in text.split())
+        else:
+            name, _, value = text.partition("=")
+            note[name] = value
+        if "lavfi.scene_score" in note:  # the note is complete
+            notes.put(note)
+            note = {}
+    notes.put(None)
+
+
+def _candidate(note: dict[str, str], jpeg: bytes, look: Look) -> Candidate:
+    return Candidate(
+        time=max(0.0, to_milliseconds(int(note["pts"]) / TICKS)),
+        cut=float(note["lavfi.scene_score"]) > look.scene_threshold,
+        jpeg=jpeg,
+    )

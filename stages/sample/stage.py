@@ -1,0 +1,217 @@
+"""sample: frames as JPEG with the times at which they are shown, chosen by scenes, near-duplicates left out."""
+
+from __future__ import annotations
+
+import io
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from schemas.config import OPERATIONAL, StageConfig
+from schemas.rows import Frame, FramesRow, MediaRow
+from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
+from stages.media import ffmpeg
+from stages.media.audio import leaving
+from stages.media.sandbox import ChildFailed, Limits
+from stages.sample.candidates import Look, candidates
+from stages.sample.selector import Picked, Picker
+from stages.timing import spent
+
+CANDIDATES_PER_INTERVAL = 8
+"""Fine enough to find the middle of a scene to 1/16 of an interval, coarse enough to be cheap (our choice)."""
+
+COARSE = 2.0
+"""Seconds of an interval in which a picture some frames off does not matter (our choice: reference frames of common
+encoders are 0.03 to 0.3 s apart)."""
+
+SKIPPED: dict[str, Literal["default", "noref", "nokey"]] = {
+    "all": "default",
+    "references": "noref",
+    "keyframes": "nokey",
+}
+"""What the decoder passes over, in ffmpeg's words."""
+
+BLACK_LEVEL = 19
+"""Luma up to which a pixel is black, of full range 0 to 255: ffmpeg blackframe's default of 32 in limited range."""
+
+THUMBNAIL = 96
+"""Pixels of the square on which near-duplicates are compared (our choice: text on slides still changes it)."""
+
+Luma = npt.NDArray[np.uint8]
+"""Brightness, 0 to 255, shape (height, width)."""
+
+
+class SampleConfig(StageConfig):
+    """Which frames are kept, and how they are drawn.
+
+    Attributes:
+        interval: Seconds; a longer scene gives a frame per interval (Emu3.5's t, not published; 4 s is our choice:
+            0.25 frames a second against Emu3.5's mean of 0.27).
+        decode: Which frames are decoded: ``all``; ``references``, without those that no other frame is predicted from,
+            most of them in streams with B-frames; ``keyframes``, seconds apart. A frame's time is its own in each.
+            ``auto`` is ``references`` for intervals of `COARSE` seconds and more, ``all`` below.
+        scene_threshold: ffmpeg's scene score above which a scene begins, 0 to 1 (0.3 to 0.5 are its documentation's).
+        min_scene: Seconds that a scene lasts at least, against flashes (our choice; PySceneDetect's default is 15
+            frames).
+        near_duplicate: A frame whose structural similarity with the last kept one is above this is left out
+            (Multimodal Textbook, Algorithm 1, publishes no value; ours is from looking at talks and slides). 1.0 keeps
+            every frame.
+        max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged (our choice).
+        jpeg_qscale: ffmpeg's JPEG scale, 2 (best) to 31 (our choice).
+        hwaccel: ``cuda`` decodes on the GPU's own decoder (NVDEC), where ffmpeg and the stream allow it; its worker
+            needs a GPU. Filters and JPEGs stay on the CPU. Damaged pictures come out differently than on a CPU.
+        seconds: Wall-clock limit of decoding one video.
+        memory: Bytes of address space that decoding one video may take.
+    """
+
+    interval: Annotated[float, Field(gt=0)] = 4.0
+    decode: Literal["auto", "all", "references", "keyframes"] = "auto"
+    scene_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    min_scene: Annotated[float, Field(ge=0)] = 0.5
+    near_duplicate: Annotated[float, Field(ge=0, le=1)] = 0.95
+    max_side: Annotated[int, Field(ge=16)] = 640
+    jpeg_qscale: Annotated[int, Field(ge=2, le=31)] = 3
+    hwaccel: Literal["none", "cuda"] = "none"
+    seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 3600.0
+    memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 1024**3
+
+    @property
+    def uses_gpu(self) -> bool:
+        return self.hwaccel == "cuda"
+
+
+class Sample(Stage[SampleConfig, FramesRow]):
+    """Decodes a video's picture once, from start to end, and keeps what `Picker` says."""
+
+    name = "sample"
+    version = 3
+    reads = (Input("download"),)
+    row = FramesRow
+    Config = SampleConfig
+
+    def revision(self) -> str:
+        return f"ffmpeg {ffmpeg.version()}"
+
+    def setup(self) -> None:
+        ffmpeg.program()
+        if self.config.hwaccel == "cuda" and (said := ffmpeg.missing_device("cuda")):
+            raise StageSetupError(f"sample.hwaccel cuda cannot be used here ({said}); set it to none")
+
+    def one(self, video: Video) -> FramesRow:
+        media = video[MediaRow]
+        if not media.has_video:
+            raise VideoDropped("no_picture", f"streams: {media.audio_codec or 'none'}")
+        path = self.context.media / media.media
+        limits = Limits(self.config.seconds, self.config.memory)
+        sounds = self.context.sounds if video.sound_due and media.has_audio else None
+        with leaving(sounds, video.key) as sound:
+            kept, picker, covered = self._looked_through(path, limits, sound)
+        if covered < 0:
+            raise VideoFailed("picture_undecodable", f"no frame of the {media.video_codec} picture could be decoded")
+        cut_off = ffmpeg.ends_early(path, covered, media.duration, limits)
+        # What follows the last keyframe was not looked at, but it is there.
+        unseen = self._decode == "keyframes" and not cut_off
+        kept.extend(picker.finish(max(covered, media.duration) if unseen else covered))
+        return FramesRow(
+            video=video.key,
+            warnings=["picture_ends_early"] if cut_off else [],
+            frames=kept.frames,
+            jpegs=kept.jpegs,
+            near_duplicates=kept.near_duplicates,
+            covered=covered,
+        )
+
+    def _looked_through(self, path: Path, limits: Limits, sound: Path | None) -> tuple[_Kept, Picker, float]:
+        """What is kept so far, who picks the rest, and up to which second there is a picture."""
+        kept = _Kept(self.config.near_duplicate)
+        picker = Picker(self.config.interval, self.config.min_scene)
+        covered = -1.0
+        try:
+            with spent("decode"), closing(candidates(path, self._look(), limits, sound)) as stream:
+                for candidate in stream:
+                    covered = max(covered, candidate.time)
+                    with spent("other"):
+                        kept.extend(picker.add(candidate))
+        except ChildFailed as failed:
+            if sound is None:
+                raise ffmpeg.video_failed(failed, "picture_undecodable", limits) from failed
+            sound.unlink(missing_ok=True)
+            return self._looked_through(path, limits, None)  # the sound may be at fault, which `transcribe` will tell
+        return kept, picker, covered
+
+    def _look(self) -> Look:
+        config = self.config
+        step = config.interval / CANDIDATES_PER_INTERVAL
+        return Look(
+            step, config.scene_threshold, config.max_side, config.jpeg_qscale, SKIPPED[self._decode], config.hwaccel
+        )
+
+    @property
+    def _decode(self) -> str:
+        if self.config.decode != "auto":
+            return self.config.decode
+        return "references" if self.config.interval >= COARSE else "all"
+
+
+class _Kept:
+    """The frames that differ from the one kept before them."""
+
+    def __init__(self, near_duplicate: float) -> None:
+        self._near_duplicate = near_duplicate
+        self._last: Luma | None = None
+        self.frames: list[Frame] = []
+        self.jpegs: list[bytes] = []
+        self.near_duplicates = 0
+
+    def extend(self, picks: list[Picked]) -> None:
+        for pick in picks:
+            luma = _luma(pick.candidate.jpeg)
+            small = _thumbnail(luma)
+            if self._last is not None and similarity(self._last, small) > self._near_duplicate:
+                self.near_duplicates += 1
+                continue
+            self._last = small
+            self.jpegs.append(pick.candidate.jpeg)
+            self.frames.append(
+                Frame(
+                    time=pick.candidate.time,
+                    scene=pick.scene,
+                    width=luma.shape[1],
+                    height=luma.shape[0],
+                    black=round(float(np.mean(luma <= BLACK_LEVEL)), 2),
+                    sharpness=sharpness(luma),
+                )
+            )
+
+
+def sharpness(luma: Luma) -> float:
+    """Variance of the Laplacian (Pech-Pacheco et al., ICPR 2000), to one decimal."""
+    from scipy.ndimage import laplace
+
+    return round(float(np.var(laplace(luma, output=np.int16), dtype=np.float64)), 1)
+
+
+def similarity(one: Luma, other: Luma) -> float:
+    """Structural similarity of two grey thumbnails, shape (THUMBNAIL, THUMBNAIL), -1 to 1."""
+    from skimage.metrics import structural_similarity
+
+    return float(structural_similarity(one, other, data_range=255))  # type: ignore[no-untyped-call]
+
+
+def _luma(jpeg: bytes) -> Luma:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(jpeg)) as image:
+        image.draft("L", image.size)  # its colours are not even decoded
+        return np.asarray(image.convert("L"))
+
+
+def _thumbnail(luma: Luma) -> Luma:
+    """Of shape (THUMBNAIL, THUMBNAIL)."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(luma).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR))

@@ -1,0 +1,1 @@
+"""score: image-text similarity."""

@@ -1,0 +1,186 @@
+"""score: similarity of the candidate pairs, and of unrelated pairs as the null distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from schemas.config import OPERATIONAL, Auto, StageConfig
+from schemas.row import Row
+from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
+from stages.base import Context, Input, Stage, StageSetupError, Video
+from stages.models.demo import DEMO, DemoModelMissing, photo_sentence_folder, photo_sentence_revision
+from stages.models.revision import content_revision
+from stages.score.image_text import Embeddings, ImageTextModel, ModelSpec, Precision
+
+REACH = 3
+"""Sentences on either side of a boundary that say what the talk is about there (our choice)."""
+
+BATCHES_TOGETHER = 4
+"""Frames of short videos are encoded together until they fill so many batches (our choice)."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings of some videos: of their frames by video key, and of every text so far."""
+
+    frames: dict[str, Embeddings]
+    texts: dict[str, npt.NDArray[np.float32]]
+
+    def of(self, texts: Iterable[str]) -> Embeddings:
+        """The embeddings of texts, shape (n, dimensions)."""
+        return np.stack([self.texts[text] for text in texts])
+
+
+class ScoreConfig(StageConfig):
+    """The image-text model.
+
+    Attributes:
+        model: open_clip's name, e.g. ``ViT-B-32``; ``local-dir:`` with a folder; or ``demo``, the small model of the
+            `demo` extra.
+        pretrained: open_clip's tag of the weights, e.g. ``laion2b_s34b_b79k``, or a file.
+        precision: ``auto`` is bf16 on a GPU that has it, fp32 elsewhere; name one when your workers differ.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads of the model; part of the output, since sums depend on it in the last digits.
+        batch: Frames per forward pass; ``auto`` is 8 on a CPU, 256 on a GPU. Of texts, four times as many.
+    """
+
+    model: str = DEMO
+    pretrained: str = ""
+    precision: Precision = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
+    threads: Annotated[int, Field(ge=1)] = 2
+    batch: Auto | Annotated[int, Field(ge=1)] = "auto"
+
+    @property
+    def uses_gpu(self) -> bool:
+        return self.device != "cpu"
+
+
+class Score(Stage[ScoreConfig, ScoresRow]):
+    """Encodes each frame and each text of a part once, and compares them where `align` says so."""
+
+    name = "score"
+    version = 2
+    reads = (Input("align"), Input("sample"))
+    row = ScoresRow
+    Config = ScoreConfig
+
+    def __init__(self, config: ScoreConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._model: ImageTextModel | None = None
+
+    def revision(self) -> str:
+        name, pretrained = self.config.model, self.config.pretrained
+        if name == DEMO:
+            return photo_sentence_revision()
+        if name.startswith("local-dir:"):
+            return content_revision(name.removeprefix("local-dir:"))
+        return f"{name}/{content_revision(pretrained)}"
+
+    def setup(self) -> None:
+        config = self.config
+        try:
+            name = f"local-dir:{photo_sentence_folder()}" if config.model == DEMO else config.model
+            self._model = ImageTextModel(
+                ModelSpec(name, config.pretrained, config.device, config.precision, config.threads, config.batch)
+            )
+        except (DemoModelMissing, OSError, RuntimeError, ValueError) as reason:
+            said = str(reason).partition(" Available:")[0]  # open_clip goes on with the names of all its models
+            raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {said}") from reason
+
+    def process(self, videos: Iterable[Video]) -> Iterator[Row]:
+        """Encode the frames of several short videos together, so that batches are full; compare video by video."""
+        assert self._model is not None, "setup() comes first"
+        texts: dict[str, npt.NDArray[np.float32]] = {}
+        for group in _groups(videos, BATCHES_TOGETHER * self._model.batch):
+            try:
+                embedded = self._embedded(group, texts)
+            except (MemoryError, OSError):
+                raise  # the machine's fault, as in `guarded`
+            except Exception:  # noqa: BLE001 - each on its own, so that only the culprit's row has the error
+                yield from map(self.guarded, group)
+            else:
+                for video in group:
+                    yield self.guarded(video, partial(self._compared, embedded))
+
+    def one(self, video: Video) -> ScoresRow:
+        return self._compared(self._embedded([video], {}), video)
+
+    def _embedded(self, videos: Sequence[Video], texts: dict[str, npt.NDArray[np.float32]]) -> Embedded:
+        """What `_compared` needs of these videos; `texts` grows by those that are new."""
+        assert self._model is not None, "setup() comes first"
+        comparable = [video for video in videos if _comparable(video)]
+        if not comparable:
+            return Embedded({}, texts)
+        jpegs = [video[FramesRow].jpegs for video in comparable]
+        ends = np.cumsum([len(of_one) for of_one in jpegs])[:-1]
+        asked = (sentence.text for video in comparable for sentence in video[AlignedRow].sentences)
+        foreign = (text for video in comparable for text in video[AlignedRow].null_texts)
+        new = sorted({*asked, *foreign} - texts.keys())
+        frames, of_new = self._model.encode([jpeg for of_one in jpegs for jpeg in of_one], new)
+        texts.update(zip(new, of_new, strict=True))
+        return Embedded(
+            {video.key: part for video, part in zip(comparable, np.split(frames, ends), strict=True)}, texts
+        )
+
+    def _compared(self, embedded: Embedded, video: Video) -> ScoresRow:
+        aligned = video[AlignedRow]
+        row = ScoresRow(video=video.key, model=self.config.model, revision=self.revision(), warnings=aligned.warnings)
+        if not _comparable(video):
+            return row
+        frames = embedded.frames[video.key]
+        sentences = embedded.of(sentence.text for sentence in aligned.sentences)
+        null_similarity = _similarity(frames, sentences, aligned.null_pairs)
+        if aligned.null_text_pairs:
+            null_similarity += _similarity(frames, embedded.of(aligned.null_texts), aligned.null_text_pairs)
+        return row.model_copy(
+            update={
+                "similarity": _similarity(frames, sentences, aligned.pairs),
+                "null_similarity": null_similarity,
+                "continuity": continuity(sentences),
+            }
+        )
+
+
+def _comparable(video: Video) -> bool:
+    return bool(video[FramesRow].jpegs and video[AlignedRow].sentences)
+
+
+def _groups(videos: Iterable[Video], frames: int) -> Iterator[list[Video]]:
+    """Videos in their order, together until they have so many frames."""
+    group: list[Video] = []
+    waiting = 0
+    for video in videos:
+        group.append(video)
+        waiting += len(video[FramesRow].jpegs)
+        if waiting >= frames:
+            yield group
+            group, waiting = [], 0
+    if group:
+        yield group
+
+
+def continuity(sentences: Embeddings) -> list[float]:
+    """Cosine similarity of the text before and after each boundary between sentences, up to `REACH` on either side."""
+    sums = np.concatenate([np.zeros((1, sentences.shape[1])), np.cumsum(sentences, axis=0, dtype=np.float64)])
+    boundary = np.arange(1, len(sentences))
+    before = sums[boundary] - sums[np.maximum(0, boundary - REACH)]
+    after = sums[np.minimum(len(sentences), boundary + REACH)] - sums[boundary]
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    cosine: list[float] = np.clip(np.einsum("nd,nd->n", before, after) / lengths, -1.0, 1.0).round(4).tolist()
+    return cosine
+
+
+def _similarity(frames: Embeddings, sentences: Embeddings, pairs: Sequence[Pair]) -> list[float]:
+    """Cosine similarity of each pair, rounded to 4 decimals; never the whole frames-by-sentences matrix."""
+    index = np.array([(pair.frame, pair.sentence) for pair in pairs], dtype=np.int64).reshape(-1, 2)
+    cosine = np.einsum("nd,nd->n", frames[index[:, 0]], sentences[index[:, 1]])
+    rounded: list[float] = np.clip(cosine.astype(np.float64), -1.0, 1.0).round(4).tolist()
+    return rounded

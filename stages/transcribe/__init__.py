@@ -1,0 +1,1 @@
+"""transcribe: words with times."""

@@ -1,0 +1,165 @@
+"""How far a subtitle track says what was heard, and its words at the times at which they were heard."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from schemas.rows import Segment, Word
+from stages.media.subtitles import Cue, is_unspaced, split_words
+from stages.transcribe.recognizer import DECIMALS
+from stages.transcribe.vad import HeardWord
+
+TOLERANCE = 5.0
+"""Seconds between a track's word and the same word heard: cues come early or late, and where a word lies in a long cue
+is a guess (our choice)."""
+
+MAX_RATIO = 3
+"""A track of more than so many times the words that were heard is not matched: it could agree by half at most."""
+
+Match = tuple[int, int]
+"""Index of a track's word, and of the word that was heard."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A subtitle track held against what was heard.
+
+    Attributes:
+        cues: The track's, its words at the times of those heard.
+        agreement: Twice the matched words over the words of both, 0 to 1 (Dice's coefficient; difflib's ratio).
+    """
+
+    cues: list[Cue]
+    agreement: float
+
+
+def fitted(cues: Sequence[Cue], segments: Sequence[Segment], duration: float) -> Fitted:
+    """Match a track's words with those heard, in order and at nearly the same time, and let them have their times.
+
+    Args:
+        cues: The track's, in time order.
+        segments: What was heard, in time order.
+        duration: Seconds of sound.
+    """
+    track = [word for cue in cues for word in cue]
+    heard = list(_joined(piece for segment in segments for word in segment.words for piece in _pieces(word)))
+    matches = matched(track, heard) if len(track) <= MAX_RATIO * len(heard) else []
+    timed = _timed(track, heard, matches, duration)
+    agreement = 2 * len(matches) / max(1, len(track) + len(heard))
+    return Fitted([[next(timed) for _ in cue] for cue in cues], round(agreement, DECIMALS))
+
+
+def matched(track: Sequence[HeardWord], heard: Sequence[HeardWord]) -> list[Match]:
+    """The longest chain of equal words at most `TOLERANCE` seconds apart that runs forward in both.
+
+    Hunt and Szymanski's algorithm (1977): a longest rising subsequence of the candidate pairs, which are few, since
+    they lie near each other in time.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for index, word in enumerate(heard):
+        places[_plain(word.text)].append(index)
+    places.pop("", None)
+    starts = {key: [heard[index].start for index in indices] for key, indices in places.items()}
+    lasts: list[int] = []  # of the best chain of each length, the index into `heard` that it ends at
+    links: list[int] = []  # and its last node
+    nodes: list[tuple[int, int, int]] = []  # a pair, and the node before it
+    for index, word in enumerate(track):
+        key = _plain(word.text)
+        if key not in places:
+            continue
+        first = bisect_left(starts[key], word.start - TOLERANCE)
+        last = bisect_right(starts[key], word.start + TOLERANCE)
+        for place in reversed(places[key][first:last]):
+            length = bisect_left(lasts, place)
+            nodes.append((index, place, links[length - 1] if length else -1))
+            lasts[length : length + 1] = [place]
+            links[length : length + 1] = [len(nodes) - 1]
+    chain = []
+    node = links[-1] if links else -1
+    while node >= 0:
+        index, place, node = nodes[node]
+        chain.append((index, place))
+    return chain[::-1]
+
+
+def _timed(
+    track: Sequence[HeardWord], heard: Sequence[HeardWord], matches: Sequence[Match], duration: float
+) -> Iterator[HeardWord]:
+    """The track's words at the times of their matches; those between two matches are fitted in between."""
+    edges = [(-1, -1), *matches, (len(track), len(heard))]
+    for (index, place), (following, next_place) in pairwise(edges):
+        earliest = heard[place].end if place >= 0 else 0.0
+        latest = heard[next_place].start if next_place < len(heard) else duration
+        yield from _between(track[index + 1 : following], heard[place + 1 : next_place], earliest, latest)
+        if following < len(track):
+            at = heard[next_place]
+            yield replace(track[following], start=at.start, end=at.end, probability=at.probability)
+
+
+def _between(
+    run: Sequence[HeardWord], heard: Sequence[HeardWord], earliest: float, latest: float
+) -> Iterator[HeardWord]:
+    """Words that nobody heard so, at the times of the other words heard there; or at their cue's, held in the gap.
+
+    About as many words at about the same time are the same ones in another writing.
+    """
+    same = (
+        bool(run)
+        and len(run) / 2 <= len(heard) <= 2 * len(run)
+        and abs(heard[0].start - run[0].start) <= TOLERANCE
+        and abs(heard[-1].end - run[-1].end) <= TOLERANCE
+    )
+    for number, word in enumerate(run):
+        if same:
+            start = _at(heard, number, len(run))
+            end = _at(heard, number + 1, len(run), ends=True)
+        else:
+            start = min(max(word.start, earliest), latest)
+            end = min(max(word.end, earliest), latest)
+        yield replace(word, start=start, end=max(start, end))
+
+
+def _at(heard: Sequence[HeardWord], share: int, shares: int, *, ends: bool = False) -> float:
+    """The time, in seconds, at which so many equal shares of the words are over; pauses between words count nothing.
+
+    Between two words, `ends` asks for the end of the earlier one, not for the start of the later.
+    """
+    whole, rest = divmod(share * len(heard), shares)
+    if rest == 0 and ends:
+        return heard[whole - 1].end
+    word = heard[whole]
+    return word.start + (word.end - word.start) * rest / shares
+
+
+def _pieces(word: Word) -> Iterator[HeardWord]:
+    """A recognised word as the words of a track are parted, spread evenly over its time."""
+    pieces = split_words(word.text)
+    step = (word.end - word.start) / max(1, len(pieces))
+    for number, piece in enumerate(pieces):
+        start = word.start + number * step
+        yield HeardWord(start, start + step, piece, word.probability)
+
+
+def _joined(pieces: Iterable[HeardWord]) -> Iterator[HeardWord]:
+    """Pieces with what was written on to them without a space: recognisers part ``www.example.org``."""
+    whole: HeardWord | None = None
+    for piece in pieces:
+        if whole and not piece.text.startswith(" ") and not is_unspaced(whole.text + piece.text):
+            whole = replace(whole, end=piece.end, text=whole.text + piece.text)
+            continue
+        if whole:
+            yield whole
+        whole = piece
+    if whole:
+        yield whole
+
+
+def _plain(text: str) -> str:
+    """A word without case, punctuation or the ways in which Unicode writes the same letter."""
+    return "".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))

@@ -1,0 +1,1 @@
+"""write: documents into shards."""

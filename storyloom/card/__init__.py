@@ -1,0 +1,1 @@
+"""The dataset card and the small files that each consumer reads."""

@@ -1,0 +1,152 @@
+"""The dataset card: what Hugging Face reads in its front matter, and what a person reads below."""
+
+from __future__ import annotations
+
+import json
+
+from storyloom.card.front_matter import SPLIT_NAMES, front_matter
+from storyloom.card.indexes import as_yaml
+from storyloom.card.markdown import bar_chart, table
+from storyloom.card.snippets import FOLDER, snippets
+from storyloom.format.counts import SIMILARITY_STEP, Tally
+from storyloom.format.manifest import Published
+
+LAYOUT = """\
+## A document
+
+`KEY.json` and its images `KEY.000.jpg`, `KEY.001.jpg`, … lie next to each other in a shard. In `KEY.json`, `texts` and
+`images` are parallel: each position holds a text or the file name of an image, in time order, a frame before the text
+in whose interval it lies. `image_time`, `text_start` and `text_end` are seconds from the start of the video.
+`image_text_index` is the text that an image goes with (-1: none), `image_clip_score` is their similarity, and
+`image_shift` tells by how many seconds that text was moved against the clock.
+"""
+
+LIMITS = """\
+- Texts are what speech recognition heard, or subtitles where `text_source` says so: names, numbers and rare words are
+  the first to be wrong, and nobody has read them.
+- `image_clip_score` comes from the model named above. Scores of different models cannot be compared, and a high one
+  says that text and image look alike to the model, not that one describes the other.
+- Near-duplicate frames were dropped within a video, not between videos; a video that is listed twice under different
+  ids or URLs is in the dataset twice, and may be in two splits.
+- Faces, voices' words, names and on-screen text are as they were in the videos. Nothing was blurred, anonymized or
+  filtered for harmful content.
+- The licence is what the manifest said of each video; it was not checked.
+- Shards have the configured size but for each split's last one.
+"""
+
+
+def card(published: Published) -> str:
+    """The text of the dataset's `README.md`."""
+    parts = [
+        f"# {published.name}\n\n{summary(published)}\n",
+        _counts(published),
+        _plots(published),
+        LAYOUT,
+        _loading(published),
+        _making(published),
+        _limits(published),
+    ]
+    return f"---\n{as_yaml(front_matter(published))}---\n\n" + "\n".join(parts)
+
+
+def summary(published: Published) -> str:
+    """What the dataset is, in one sentence."""
+    total = Tally.total(published.splits.values())
+    return (
+        f"{total.nsamples} interleaved video-text documents: {total.nimages} frames and {total.nwords} words spoken "
+        f"around them, from {total.seconds / 3600:.2f} hours of video, with the time of every frame and sentence."
+    )
+
+
+def _counts(published: Published) -> str:
+    splits = table(
+        [
+            {
+                "split": SPLIT_NAMES[split],
+                "shards": totals.nshards,
+                "documents": totals.nsamples,
+                "images": totals.nimages,
+                "words": totals.nwords,
+                "hours": f"{totals.seconds / 3600:.2f}",
+                "bytes": totals.filesize,
+            }
+            for split, totals in published.splits.items()
+        ]
+    )
+    return "\n".join(
+        [splits, _documents_by("language", "languages", published), _documents_by("licence", "licenses", published)]
+    )
+
+
+def _documents_by(what: str, field: str, published: Published) -> str:
+    """A table of documents by language or licence, a column per split."""
+    tallies = {SPLIT_NAMES[split]: getattr(totals, field) for split, totals in published.splits.items()}
+    names = sorted({name for tally in tallies.values() for name in tally})
+    return table(
+        [{what: name or "unknown"} | {split: tally.get(name, 0) for split, tally in tallies.items()} for name in names]
+    )
+
+
+def _plots(published: Published) -> str:
+    total = Tally.total(published.splits.values())
+    unmatched = total.nimages - sum(total.similarities.values())
+    parts = ["## What is in it\n", "Documents by their number of images:\n", bar_chart(total.images_per_document, 1)]
+    if total.similarities:
+        without = f"{unmatched} of {total.nimages} images have no text of their own"
+        parts += [
+            f"Images by their similarity with their text, in steps of {SIMILARITY_STEP} ({without}):\n",
+            bar_chart(total.similarities, SIMILARITY_STEP),
+            "Images by the seconds by which their text was moved against the clock, to the nearest second:\n",
+            bar_chart(total.shifts, 1),
+        ]
+    return "\n".join(parts)
+
+
+def _loading(published: Published) -> str:
+    blocks = (f"### {consumer}\n\n```python\n{code}```\n" for consumer, code in snippets(published).items())
+    return f"## Loading\n\n`{FOLDER}` stands for the folder that this file lies in.\n\n" + "\n".join(blocks)
+
+
+def _making(published: Published) -> str:
+    """How the dataset was made; the manifest holds the same in full."""
+    made = published.provenance
+    parts = ["## How it was made\n"]
+    if made.funnel:
+        parts.append(table(made.funnel))
+    stages = [
+        {
+            "stage": stage,
+            "fingerprint": made.fingerprints.get(stage, ""),
+            "model or program": made.revisions.get(stage, ""),
+        }
+        for stage in dict.fromkeys([*made.fingerprints, *made.revisions])
+    ]
+    if stages:
+        parts.append(table(stages))
+    if made.tools:
+        parts.append(table([{"tool": tool, "version": version} for tool, version in sorted(made.tools.items())]))
+    if made.config:
+        # JSON is YAML, and unlike YAML it never needs more than one line per value
+        config = json.dumps(made.config, indent=2, sort_keys=True, ensure_ascii=False)
+        parts.append(f"<details><summary>Configuration</summary>\n\n```json\n{config}\n```\n\n</details>\n")
+    parts.append(
+        "`manifest.json` lists every shard with its SHA-256. The dataset's own is what "
+        f"`sha256sum data/*/*.tar | sha256sum` prints: `{published.sha256}`.\n"
+    )
+    return "\n".join(parts)
+
+
+def _limits(published: Published) -> str:
+    return f"## Known limits\n\n{LIMITS}{_threshold(published)}"
+
+
+def _threshold(published: Published) -> str:
+    """What the filter's threshold lets through, where the configuration says so."""
+    config = published.provenance.config.get("filter", {})
+    rate, threshold = config.get("false_accept_rate"), config.get("threshold")
+    if threshold == "calibrated" and rate is not None:
+        return (
+            f"- About {rate:.0%} of the frames that have nothing to do with their sentence are still here: the "
+            "threshold was set where that share of unrelated frames and sentences of these videos scores higher.\n"
+        )
+    return f"- Frames that score under {threshold} with their sentence were dropped.\n" if threshold is not None else ""

@@ -1,0 +1,55 @@
+"""The YAML at the top of the dataset card: what Hugging Face's hub and `datasets` read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from storyloom.format.arrow import arrow_schema
+from storyloom.format.manifest import Published
+from storyloom.format.sample import IMAGE_DIGITS, Sample
+
+SPLIT_NAMES = {"train": "train", "val": "validation"}
+"""A split's folder, and the split's name in Hugging Face's `datasets`."""
+
+DTYPES = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
+
+SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+"""The hub's size categories by the number below which they apply."""
+
+
+def front_matter(published: Published) -> dict[str, Any]:
+    """The card's YAML. The globs name the shards alone, and every image is declared: see docs/format.md."""
+    data_files = [{"split": SPLIT_NAMES[split], "path": f"data/{split}/shard-*.tar"} for split in published.splits]
+    images = [f"{number:0{IMAGE_DIGITS}d}.jpg" for number in range(published.max_images)]
+    features = [
+        {"name": "__key__", "dtype": "string"},
+        {"name": "__url__", "dtype": "string"},
+        {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns().items()]},
+        *({"name": image, "dtype": "image"} for image in images),
+    ]
+    languages = {language for totals in published.splits.values() for language in totals.languages if language}
+    documents = sum(totals.nsamples for totals in published.splits.values())
+    return {
+        "pretty_name": published.name,
+        **({"language": sorted(languages)} if languages else {}),
+        "task_categories": ["image-text-to-text"],
+        "size_categories": [next((name for below, name in SIZES if documents < below), "n>10M")],
+        "tags": ["webdataset", "interleaved", "video"],
+        "configs": [{"config_name": "default", "data_files": data_files}],
+        "dataset_info": {"features": features},
+    }
+
+
+def _document_columns() -> dict[str, pa.DataType]:
+    """Name and Arrow type of every key of `KEY.json`, in the order in which the file has them."""
+    types = {Sample.model_fields[column.name].alias or column.name: column.type for column in arrow_schema(Sample)}
+    return dict(sorted(types.items()))
+
+
+def _feature(name: str, column: pa.DataType) -> dict[str, str]:
+    # "sequence" is the one spelling of a list that datasets 2.21 and 5 both read
+    if pa.types.is_list(column):
+        return {"name": name, "sequence": DTYPES[column.value_type]}
+    return {"name": name, "dtype": DTYPES[column]}

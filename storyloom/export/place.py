@@ -1,0 +1,99 @@
+"""The folder that an export goes to: it appears whole, and takes the place of nothing but an earlier export."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from storyloom.errors import UsageError
+from storyloom.fs.atomic import sync_folder, temporary
+
+RECORD = "export.json"
+"""Lies in every export and says what it is, and which names in the folder belong to it."""
+
+RECORD_SCHEMA = "storyloom-export/1"
+
+
+class DestinationTaken(UsageError):
+    """The destination holds something that an export may not replace."""
+
+
+def earlier_export(dest: Path) -> dict[str, Any] | None:
+    """The record of the export that `dest` holds; None where there is nothing to replace.
+
+    Raises:
+        DestinationTaken: There is something else, or something besides the export.
+    """
+    if not dest.exists():
+        return None
+    if not dest.is_dir():
+        raise DestinationTaken(f"{dest} is a file. Name a folder for the export; nothing was changed.")
+    names = {path.name for path in dest.iterdir()}
+    if not names:
+        return None
+    record = _record(dest)
+    if record is None:
+        message = f"{dest} is not empty, and `storyloom export` did not write what is in it."
+        raise DestinationTaken(f"{message} Choose another folder, or empty it; nothing was changed.")
+    if strangers := sorted(names - set(record["entries"])):
+        message = (
+            f"{dest} holds an earlier export, but also {', '.join(strangers[:3])}, which replacing it would remove."
+        )
+        raise DestinationTaken(f"{message} Move that away, or choose another folder; nothing was changed.")
+    return record
+
+
+def _record(dest: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((dest / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return None
+    ours = (
+        isinstance(record, dict) and record.get("schema") == RECORD_SCHEMA and isinstance(record.get("entries"), list)
+    )
+    return record if ours else None
+
+
+def as_record(folder: Path, entries: dict[str, Any]) -> bytes:
+    """The content of `export.json` for a folder in which everything else is written."""
+    names = sorted([*(path.name for path in folder.iterdir()), RECORD])
+    value = {"schema": RECORD_SCHEMA, **entries, "entries": names}
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+@contextmanager
+def replacing_folder(dest: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `dest`; when the block ends well, it becomes `dest`, and what was there is removed.
+
+    An exception leaves `dest` as it was and nothing beside it.
+
+    Raises:
+        DestinationTaken: Meanwhile somebody else put something into `dest`.
+    """
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = temporary(dest)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        earlier_export(dest)
+        _swap(unfinished, dest)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _swap(unfinished: Path, dest: Path) -> None:
+    before = temporary(dest)
+    if dest.exists():
+        dest.rename(before)
+    try:
+        unfinished.rename(dest)
+    except BaseException:
+        if before.exists():
+            before.rename(dest)
+        raise
+    sync_folder(dest.parent)
+    shutil.rmtree(before, ignore_errors=True)

@@ -1,0 +1,61 @@
+"""Every export format: what writes it, and what it is called where people read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from storyloom.export import llama_factory, llava_interleave, mmc4, mosaicml, ms_swift, obelics, qwen_vl
+from storyloom.export.names import FormatName
+from storyloom.export.read import Document
+from storyloom.format.manifest import Published
+
+PARQUET_BYTES = 256 * 2**20
+"""As the Parquet files of OBELICS."""
+
+TAR_BYTES = 256 * 2**20
+"""The small end of what WebDataset's readers like (our choice)."""
+
+MDS_BYTES = 64 * 2**20
+"""The default of `MDSWriter`."""
+
+
+def _no_files(published: Published, splits: list[str]) -> dict[str, bytes]:
+    del published, splits
+    return {}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form in which a dataset can be written.
+
+    Attributes:
+        write: Writes the documents of one split into a folder and returns warnings; its last argument is the size in
+            bytes at which a new file begins.
+        load: How a person gets at the result, in one line; DEST stands for the folder.
+        file_bytes: Size at which a new file begins; None where a split is one file.
+        files: Other files of the export, from the manifest and the names of the splits.
+    """
+
+    write: Callable[[Iterable[Document], Path, str, int], list[str]]
+    load: str
+    file_bytes: int | None = None
+    files: Callable[[Published, list[str]], dict[str, bytes]] = _no_files
+
+
+FORMATS: dict[FormatName, Format] = {
+    FormatName.OBELICS: Format(
+        obelics.write, 'datasets.load_dataset("DEST", split="train")', PARQUET_BYTES, obelics.files
+    ),
+    FormatName.MMC4: Format(mmc4.write, "--mmc4_shards 'DEST/train/shard-{000000..LAST}.tar'", TAR_BYTES),
+    FormatName.MS_SWIFT: Format(ms_swift.write, "ROOT_IMAGE_DIR=DEST swift pt --dataset DEST/train.jsonl"),
+    FormatName.LLAMA_FACTORY: Format(
+        llama_factory.write, "dataset_dir: DEST, dataset: NAME_train", files=llama_factory.files
+    ),
+    FormatName.LLAVA_INTERLEAVE: Format(llava_interleave.write, "--data_path DEST/train.json --image_folder DEST"),
+    FormatName.QWEN_VL: Format(qwen_vl.write, '{"annotation_path": "DEST/train.jsonl", "data_path": "DEST"}'),
+    FormatName.MOSAICML: Format(
+        mosaicml.write, 'streaming.StreamingDataset(local="DEST", split="train", batch_size=1)', MDS_BYTES
+    ),
+}

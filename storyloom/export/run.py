@@ -1,0 +1,106 @@
+"""`storyloom export`: a finished dataset in another form, in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storyloom.card.front_matter import SPLIT_NAMES
+from storyloom.errors import UsageError
+from storyloom.export.names import FormatName
+from storyloom.export.place import RECORD, as_record, earlier_export, replacing_folder
+from storyloom.export.read import Document, documents
+from storyloom.export.registry import FORMATS
+from storyloom.format.manifest import Published, finished_dataset
+from storyloom.format.shard import Shard
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Progress = Callable[[list[Shard]], Iterable[Shard]]
+
+
+def tracked(console: Console) -> Progress:
+    """A bar on a terminal, nothing elsewhere."""
+    from rich.progress import track
+
+    def progress(shards: list[Shard]) -> Iterable[Shard]:
+        return track(shards, description=shards[0].split, console=console, disable=not console.is_terminal)
+
+    return progress
+
+
+@dataclass
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        dest: The folder.
+        documents: By split, with the split's name in the export.
+        images: By split.
+        warnings: What a trainer will do with the data that one may not expect.
+        replaced: Whether an earlier export was there.
+    """
+
+    dest: Path
+    documents: dict[str, int]
+    images: dict[str, int]
+    warnings: list[str]
+    replaced: bool
+
+
+def export(
+    output: Path, name: FormatName, dest: Path, file_bytes: int | None = None, progress: Progress = iter
+) -> Exported:
+    """Write a finished dataset in another form. The folder appears when it is complete.
+
+    Args:
+        output: Folder of the finished dataset.
+        name: The form.
+        dest: Folder to make; new, empty, or an earlier export, which is replaced.
+        file_bytes: Size at which a new file begins; None for the format's own.
+        progress: Told which shards are read; hands them on as they are due.
+
+    Raises:
+        UsageError: `output` holds no finished dataset, or the format does not take a size.
+        DestinationTaken: `dest` holds something else; nothing was changed.
+        ShardUnreadable: A shard is damaged; `dest` is as it was.
+    """
+    published = finished_dataset(output)
+    form = FORMATS[name]
+    if file_bytes is not None and form.file_bytes is None:
+        raise UsageError(f"{name} writes one file a split, so --file-bytes says nothing. Leave it out.")
+    limit = file_bytes or form.file_bytes or 0
+    dest = dest.resolve()
+    done = Exported(dest, {}, {}, [], replaced=earlier_export(dest) is not None)
+    with replacing_folder(dest) as folder:
+        for split in published.splits:
+            found = documents(output, progress(published.of(split)))
+            counted = _counted(found, done, SPLIT_NAMES[split])
+            done.warnings += form.write(counted, folder, SPLIT_NAMES[split], limit)
+        for path, content in form.files(published, list(done.documents)).items():
+            (folder / path).write_bytes(content)
+        (folder / RECORD).write_bytes(as_record(folder, _record(published, name, done)))
+    return done
+
+
+def _counted(found: Iterable[Document], done: Exported, split: str) -> Iterator[Document]:
+    done.documents[split] = done.images[split] = 0
+    for document in found:
+        done.documents[split] += 1
+        done.images[split] += len(document.jpegs)
+        yield document
+
+
+def _record(published: Published, name: FormatName, done: Exported) -> dict[str, Any]:
+    """What `export.json` says: of which dataset this is an export, and how that was made."""
+    return {
+        "format": name.value,
+        "dataset": published.name,
+        "dataset_sha256": published.sha256,
+        "documents": done.documents,
+        "images": done.images,
+        "provenance": published.provenance.model_dump(mode="json"),
+    }

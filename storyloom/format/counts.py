@@ -1,0 +1,99 @@
+"""What is counted of documents: per shard while it is written, and summed for splits and the dataset's card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from storyloom.format.model import Model, Seconds, to_milliseconds
+from storyloom.format.sample import Sample
+from storyloom.format.words import count_words
+
+SIMILARITY_STEP = 0.05
+"""Width of a bar of the similarity histogram (our choice)."""
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Tally(Model):
+    """Counts of some documents. Histograms hold the bars that are not empty; a key is where its bar begins.
+
+    Attributes:
+        nsamples: Documents.
+        nimages: Images.
+        nwords: Words of the texts; in scripts without spaces, characters.
+        seconds: Sum of the documents' lengths.
+        languages: Documents by language code; the empty code stands for unknown.
+        licenses: Documents by licence, as the manifest names it; the empty one stands for unknown.
+        images_per_document: Documents by how many images they have.
+        similarities: Images with a text, by their similarity, in steps of 0.05: ``0.25`` stands for [0.25, 0.30).
+        shifts: Images with a text, by the seconds that it was moved, to the nearest second.
+    """
+
+    nsamples: Count
+    nimages: Count
+    nwords: Count
+    seconds: Seconds
+    languages: dict[str, int]
+    licenses: dict[str, int]
+    images_per_document: dict[str, int]
+    similarities: dict[str, int]
+    shifts: dict[str, int]
+
+    @classmethod
+    def of(cls, sample: Sample) -> Tally:
+        """Counts of one document."""
+        matched = [n for n, text in enumerate(sample.image_text_index) if text >= 0]
+        return Tally(
+            nsamples=1,
+            nimages=len(sample.image_time),
+            nwords=sum(count_words(text) for text in sample.spoken),
+            seconds=to_milliseconds(sample.doc_end - sample.doc_start),
+            languages={sample.language: 1},
+            licenses={sample.license: 1},
+            images_per_document={str(len(sample.image_time)): 1},
+            similarities=dict(Counter(_similarity_bar(sample.image_clip_score[n]) for n in matched)),
+            shifts=dict(Counter(str(round(sample.image_shift[n])) for n in matched)),
+        )
+
+    @classmethod
+    def total(cls, tallies: Iterable[Tally]) -> Tally:
+        """The sum; histograms are sorted by value, the other counts by name."""
+        counts: Counter[str] = Counter()
+        seconds = 0.0
+        tables: dict[str, Counter[str]] = {name: Counter() for name in (*NAMED, *HISTOGRAMS)}
+        for tally in tallies:
+            counts.update(nsamples=tally.nsamples, nimages=tally.nimages, nwords=tally.nwords)
+            seconds += tally.seconds
+            for name, table in tables.items():
+                table.update(getattr(tally, name))
+        return Tally(
+            nsamples=counts["nsamples"],
+            nimages=counts["nimages"],
+            nwords=counts["nwords"],
+            seconds=to_milliseconds(seconds),
+            **{name: dict(sorted(tables[name].items())) for name in NAMED},
+            **{name: by_value(tables[name]) for name in HISTOGRAMS},
+        )
+
+    def counted(self) -> dict[str, Any]:
+        """The fields of a tally, for a model that has them and others."""
+        return {name: getattr(self, name) for name in Tally.model_fields}
+
+
+NAMED = ("languages", "licenses")
+HISTOGRAMS = ("images_per_document", "similarities", "shifts")
+
+
+def by_value(bars: Mapping[str, int]) -> dict[str, int]:
+    """A histogram's bars in the order of the numbers where they begin."""
+    return dict(sorted(bars.items(), key=lambda bar: float(bar[0])))
+
+
+def _similarity_bar(similarity: float) -> str:
+    # Whole ten-thousandths, the resolution of a similarity: 0.3 / 0.05 is less than 6 in floating point.
+    steps = round(similarity * 10_000) // round(SIMILARITY_STEP * 10_000)
+    return f"{steps * SIMILARITY_STEP:.2f}"

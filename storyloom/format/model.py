@@ -1,0 +1,21 @@
+"""The base of everything that is written to a file, and the unit of its times."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+"""Seconds from the start of the video, float64, rounded to 1 ms."""
+
+
+def to_milliseconds(seconds: float) -> float:
+    """Round a time to 1 ms, the resolution of every time in a row or a shard."""
+    return round(float(seconds), 3)
+
+
+class Model(BaseModel):
+    """Base of everything that is written to a file: immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

@@ -1,0 +1,231 @@
+"""A shard's sample: the model of `KEY.json`, with every rule of docs/format.md that concerns one document."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from storyloom.format.model import Model
+
+SCHEMA = "storyloom/1"
+"""Name and version of the format; a change that breaks a reader raises the number."""
+
+KEY_PATTERN = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
+"""Readers cut a member's name at its first dot, and Hugging Face drops names that start with ``__``."""
+
+PLACEHOLDERS = ("<image>", "<video>", "<audio>", "<|endofchunk|>")
+"""Literals that training loaders count."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Unicode's category Cc, control characters."""
+
+IMAGE_DIGITS = 3
+"""Digits of an image's number in its member name: so at most 1,000 images a document."""
+
+
+class FormatError(ValueError):
+    """A document or shard breaks a rule of the shard format and is refused.
+
+    Args:
+        key: Key of the document, or name of the file.
+        rule: Short machine-readable name of the rule, e.g. ``placeholder``; docs/errors.md lists them all.
+        message: What is wrong with which value, and how to fix it.
+    """
+
+    def __init__(self, key: str, rule: str, message: str) -> None:
+        super().__init__(f"{key}: {message} [{rule}]")
+        self.key = key
+        self.rule = rule
+
+
+def _broken(rule: str, message: str) -> PydanticCustomError:
+    """A validation error whose type is the name of the rule."""
+    # pydantic formats the message as a template: braces that come from the data must not be taken for fields
+    return PydanticCustomError(rule, "{message}", {"message": message})
+
+
+def _real_float(value: Any) -> Any:
+    if not isinstance(value, float):
+        raise _broken("not_a_float", f"{value!r} must be a float such as 2.0: readers infer types from few documents")
+    return value
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, str) and not KEY_PATTERN.fullmatch(value):
+        raise _broken("key_pattern", f"key {value!r} does not match ^{KEY_PATTERN.pattern}$")
+    return value
+
+
+Float = Annotated[float, BeforeValidator(_real_float), Field(allow_inf_nan=False)]
+Time = Annotated[Float, Field(ge=0.0)]
+Score = Annotated[Float, Field(ge=-1.0, le=1.0)]
+Pixels = Annotated[int, Field(ge=1)]
+
+
+class Sample(Model):
+    """One interleaved document as a shard holds it. Every key is required, nothing is converted.
+
+    `Sample.model_validate(data, context={"max_images": n})` also bounds the number of images.
+
+    Attributes:
+        schema_: Always ``storyloom/1``; the key in JSON is ``schema``.
+        sample_id: Key of the sample: the stem of its members' names.
+        texts: By position; None where the position is an image.
+        images: By position, the full name of the tar member; None where the position is a text.
+        image_time: Seconds, presentation time of each image.
+        image_width: Pixels of each image.
+        image_height: Pixels of each image.
+        image_text_index: For each image the index of its text among the texts that are not None; -1 without one.
+        image_clip_score: Similarity of each image and its text; -1.0 without one.
+        image_shift: Seconds by which the aligner moved the image's text against the clock.
+        text_start: Seconds, of each text's first word.
+        text_end: Seconds, of each text's last word.
+        text_source: Where each text comes from, e.g. ``asr``.
+        video_id: The manifest's id of the video.
+        video_url: Where the media lay.
+        title: Empty when unknown.
+        doc_start: Seconds, of the document's first frame or word.
+        doc_end: Seconds, of its last frame or word.
+        language: BCP 47 code; empty when unknown.
+        license: Empty when unknown.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    schema_: Literal["storyloom/1"] = Field(alias="schema")
+    sample_id: Annotated[str, BeforeValidator(_key)]
+    texts: list[str | None]
+    images: list[str | None]
+    image_time: list[Time]
+    image_width: list[Pixels]
+    image_height: list[Pixels]
+    image_text_index: list[int]
+    image_clip_score: list[Score]
+    image_shift: list[Float]
+    text_start: list[Time]
+    text_end: list[Time]
+    text_source: list[Annotated[str, Field(min_length=1)]]
+    video_id: str
+    video_url: str
+    title: str
+    doc_start: Time
+    doc_end: Time
+    language: str
+    license: str
+
+    @property
+    def spoken(self) -> list[str]:
+        """The texts without the positions of images."""
+        return [text for text in self.texts if text is not None]
+
+    @property
+    def pictures(self) -> list[str]:
+        """Member names of the images, without the positions of texts."""
+        return [image for image in self.images if image is not None]
+
+    @model_validator(mode="after")
+    def _positions(self) -> Self:
+        if len(self.texts) != len(self.images):
+            message = f"{len(self.texts)} texts but {len(self.images)} images: one entry per position in both"
+            raise _broken("parallel_lists", message)
+        for position, pair in enumerate(zip(self.texts, self.images, strict=True)):
+            if sum(item is not None for item in pair) != 1:
+                raise _broken("one_of_pair", f"position {position} must hold either a text or an image, else null")
+        if not self.spoken:
+            raise _broken("no_text", "a document needs at least one text")
+        if not self.pictures:
+            raise _broken("no_image", "a document needs at least one image")
+        return self
+
+    @model_validator(mode="after")
+    def _images(self, info: ValidationInfo) -> Self:
+        limit = (info.context or {}).get("max_images", 10**IMAGE_DIGITS)
+        if len(self.pictures) > limit:
+            raise _broken("too_many_images", f"{len(self.pictures)} images, but the dataset's max_images is {limit}")
+        for number, name in enumerate(self.pictures):
+            if name != image_name(self.sample_id, number):
+                raise _broken("member_name", f"image {name!r} must be {image_name(self.sample_id, number)!r}")
+        for index in self.image_text_index:
+            if not -1 <= index < len(self.spoken):
+                raise _broken("text_index", f"image_text_index {index} points at none of {len(self.spoken)} texts")
+        return self
+
+    @model_validator(mode="after")
+    def _one_value_each(self) -> Self:
+        for prefix, count in (("image_", len(self.pictures)), ("text_", len(self.spoken))):
+            for name in (field for field in type(self).model_fields if field.startswith(prefix)):
+                if len(getattr(self, name)) != count:
+                    message = f"{name} has {len(getattr(self, name))} values, but there are {count} {prefix[:-1]}s"
+                    raise _broken("one_value_each", message)
+        return self
+
+    @model_validator(mode="after")
+    def _words(self) -> Self:
+        for text in self.spoken:
+            if token := next((token for token in PLACEHOLDERS if token in text), None):
+                raise _broken("placeholder", f"text {text!r} holds {token!r}, which training loaders count")
+            if CONTROL.search(text):
+                raise _broken("control_character", f"text {text!r} holds a control character")
+            if not text.strip():
+                raise _broken("blank_text", f"text {text!r} says nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _time_order(self) -> Self:
+        intervals = list(zip(self.text_start, self.text_end, strict=True))
+        if backwards := next(((start, end) for start, end in intervals if end < start), None):
+            raise _broken("text_interval", f"a text ends at {backwards[1]}, before it starts at {backwards[0]}")
+        for name in ("image_time", "text_start"):
+            if any(later < earlier for earlier, later in pairwise(getattr(self, name))):
+                raise _broken("time_order", f"{name} must not fall: {getattr(self, name)}")
+        if [image is not None for image in self.images] != frames_first(self.image_time, intervals):
+            message = "positions must be in time order, a frame before the text whose interval holds it"
+            raise _broken("position_order", message)
+        inside = [*self.image_time, *self.text_start, *self.text_end]
+        if min(inside) < self.doc_start or max(inside) > self.doc_end:
+            message = f"times from {min(inside)} to {max(inside)} leave [{self.doc_start}, {self.doc_end}]"
+            raise _broken("document_span", message)
+        return self
+
+    def to_json_bytes(self) -> bytes:
+        """The bytes of `KEY.json`: UTF-8, sorted keys, no spaces, every time and score with a decimal point."""
+        values = self.model_dump(by_alias=True)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def image_name(key: str, number: int) -> str:
+    """Name of a document's image in the tar, e.g. ``KEY.000.jpg``."""
+    return f"{key}.{number:0{IMAGE_DIGITS}d}.jpg"
+
+
+def frames_first(image_times: Sequence[float], text_intervals: Sequence[tuple[float, float]]) -> list[bool]:
+    """The order of a document's positions: for each, whether it is an image (else a text).
+
+    A frame comes right before the first text whose half-open interval holds it; a frame that none holds comes after
+    the texts that started before it. At equal time the frame comes first.
+
+    Args:
+        image_times: Seconds, in time order.
+        text_intervals: Start and end in seconds, in order of their starts.
+    """
+    starts = [start for start, _ in text_intervals]
+    following = []
+    for time in image_times:
+        holder = next((n for n, (start, end) in enumerate(text_intervals) if start <= time < end), len(starts))
+        following.append(min(holder, bisect_left(starts, time)))
+    positions = sorted([(text, 0) for text in following] + [(text, 1) for text in range(len(starts))])
+    return [kind == 0 for _, kind in positions]
+
+
+def refusal(key: str, error: ValidationError) -> FormatError:
+    """The first broken rule of a document as a `FormatError`; rules of pydantic keep pydantic's names."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(step) for step in first["loc"])
+    return FormatError(key, first["type"], f"{place}: {first['msg']}" if place else first["msg"])

@@ -1,0 +1,96 @@
+"""Shards: what is known of one, where it is cut, and the one writer of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from storyloom.format.counts import Tally
+from storyloom.format.tar import index_bytes, trailer
+from storyloom.fs.atomic import replacing, write_atomically
+
+Split = Literal["train", "val"]
+
+
+SPLITS: tuple[Split, ...] = ("train", "val")
+
+
+class Shard(Tally):
+    """A finished tar file and what is in it.
+
+    Attributes:
+        split: Which part of the dataset it belongs to.
+        file: Its path relative to the folder it lies in; its index lies beside it, as ``<stem>.tar.idx``.
+        nsamples: Documents; no shard is empty.
+        filesize: Bytes.
+        sha256: Of the whole file, hexadecimal.
+        md5sum: Of the whole file, hexadecimal; wids checks it.
+    """
+
+    split: Split
+    file: str
+    nsamples: Annotated[int, Field(ge=1)]
+    filesize: Annotated[int, Field(gt=0)]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    md5sum: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether it holds what a group had left over: it is merged with others' when the dataset is published."""
+        return self.file == rest_file(self.split)
+
+
+def rest_file(split: Split) -> str:
+    """Name of the file with a group's last documents, too few for a whole shard."""
+    return f"{split}-rest.tar"
+
+
+def shard_numbers(sizes: Iterable[int], target: int) -> Iterator[int]:
+    """The number of each document's shard, from 0: a shard ends where its size is nearest to the target.
+
+    So a shard, but for the last one, misses the target by at most half of its largest document, tar's padding apart.
+
+    Args:
+        sizes: Bytes of each document, in order.
+        target: Bytes of a shard.
+    """
+    number = filled = 0
+    for size in sizes:
+        if filled and 2 * filled + size > 2 * target:
+            number, filled = number + 1, 0
+        filled += size
+        yield number
+
+
+def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Tally]]) -> Shard:
+    """Write a shard and its index: the tar members of each document, with what is counted of it."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    sizes: list[int] = []
+    tallies: list[Tally] = []
+    with replacing(path) as file:
+
+        def put(block: bytes) -> None:
+            file.write(block)
+            sha256.update(block)
+            md5.update(block)
+
+        for members, tally in documents:
+            put(members)
+            sizes.append(len(members))
+            tallies.append(tally)
+        end = trailer(sum(sizes))
+        put(end)
+    # Its presence marks the shard as finished, so it comes last.
+    write_atomically(path.with_suffix(".tar.idx"), index_bytes(sizes))
+    return Shard(
+        split=split,
+        file=path.name,
+        filesize=sum(sizes) + len(end),
+        sha256=sha256.hexdigest(),
+        md5sum=md5.hexdigest(),
+        **Tally.total(tallies).counted(),
+    )

@@ -1,0 +1,83 @@
+"""Best-fit packing with a bounded number of open sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from storyloom.reader.pieces import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A piece, and how to find it again.
+
+    Attributes:
+        position: Of its document in what the worker reads.
+        number: Of the piece in the document.
+        piece: The piece.
+    """
+
+    position: int
+    number: int
+    piece: Piece
+
+
+@dataclass(slots=True)
+class Bin:
+    """A sequence that is being filled.
+
+    Attributes:
+        room: Tokens that still fit.
+        placed: The pieces in it, in order.
+    """
+
+    room: int
+    placed: list[Placed] = field(default_factory=list)
+
+    def put(self, placed: Placed) -> None:
+        """Add a piece that fits."""
+        self.placed.append(placed)
+        self.room -= placed.piece.size
+
+
+class Bins:
+    """Sequences that are being filled.
+
+    Attributes:
+        open: The sequences, oldest first.
+    """
+
+    def __init__(self, budget: int, limit: int) -> None:
+        self.open: list[Bin] = []
+        self._budget = budget
+        self._limit = limit
+
+    def bin(self, pieces: Iterable[Placed] = ()) -> Bin:
+        """A new sequence with these pieces; the caller says where it goes."""
+        new = Bin(self._budget)
+        for placed in pieces:
+            new.put(placed)
+        return new
+
+    def add(self, placed: Placed) -> list[Bin]:
+        """Place a piece; return the sequences that are finished by it, if any."""
+        fitting = [one for one in self.open if one.room >= placed.piece.size]
+        if fitting:
+            min(fitting, key=_room).put(placed)
+        else:
+            self.open.append(self.bin([placed]))
+        fullest = min(self.open, key=_room)
+        if fullest.room > 0 and len(self.open) <= self._limit:
+            return []
+        self.open = [one for one in self.open if one is not fullest]
+        return [fullest]
+
+    def rest(self) -> list[Bin]:
+        """All that is open, which is then empty."""
+        rest, self.open = self.open, []
+        return rest
+
+
+def _room(one: Bin) -> int:
+    return one.room

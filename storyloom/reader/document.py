@@ -1,0 +1,163 @@
+"""A document as a program reads it: frames and texts in order, each with its times."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from storyloom.format.sample import SCHEMA
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame of the video.
+
+    Attributes:
+        time: Seconds from the start of the video, presentation time.
+        jpeg: The file's bytes; `pixels` decodes them.
+        width: Pixels.
+        height: Pixels.
+        similarity: With its text, by the model that the dataset's card names; -1.0 without one.
+        shift: Seconds by which the text was moved against the clock.
+        text: Number of its text among the document's texts; -1 without one.
+    """
+
+    time: float
+    jpeg: bytes
+    width: int
+    height: int
+    similarity: float
+    shift: float
+    text: int
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The decoded picture: RGB, uint8, shape (height, width, 3)."""
+        import numpy as np
+        from PIL import Image
+
+        with Image.open(io.BytesIO(self.jpeg)) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What was said.
+
+    Attributes:
+        start: Seconds from the start of the video, of its first word.
+        end: Seconds, of its last word.
+        text: The words.
+        source: Where they come from, e.g. ``asr``.
+    """
+
+    start: float
+    end: float
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An interleaved document.
+
+    Attributes:
+        key: Unique in the dataset.
+        items: Frames and texts in the document's order: time order, a frame before the text whose interval holds it.
+        video_id: The manifest's id of the video.
+        video_url: Where the media lay.
+        title: Empty when unknown.
+        language: BCP 47 code; empty when unknown.
+        license: Empty when unknown.
+        start: Seconds, of the document's first frame or word.
+        end: Seconds, of its last.
+    """
+
+    key: str
+    items: tuple[Frame | Text, ...]
+    video_id: str
+    video_url: str
+    title: str
+    language: str
+    license: str
+    start: float
+    end: float
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The frames, in time order."""
+        return [item for item in self.items if isinstance(item, Frame)]
+
+    @property
+    def texts(self) -> list[Text]:
+        """The texts, in time order; `Frame.text` counts them."""
+        return [item for item in self.items if isinstance(item, Text)]
+
+
+def parse(data: bytes) -> Document:
+    """The document whose tar members these are: `KEY.json`, then its images.
+
+    Rules of the format that do not hinder reading are not checked; `storyloom validate` checks them.
+
+    Raises:
+        ValueError: The bytes are something else; the message says what is wrong.
+    """
+    members = dict(_members(data))
+    name = next(iter(members), "")
+    if not name.endswith(".json"):
+        raise ValueError(f"it begins with {name!r} instead of a JSON member")
+    values = json.loads(members[name])
+    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+        raise ValueError(f"{name} is no document of {SCHEMA}")
+    try:
+        return _document(values, members)
+    except KeyError as error:
+        raise ValueError(f"{name}: there is no {error}") from None
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
+    offset = 0
+    while offset < len(data):
+        try:
+            header = tarfile.TarInfo.frombuf(data[offset : offset + tarfile.BLOCKSIZE], "ascii", "strict")
+        except tarfile.HeaderError as error:
+            raise ValueError(f"no tar header at its byte {offset}: {error}") from None
+        start = offset + tarfile.BLOCKSIZE
+        if start + header.size > len(data):
+            raise ValueError(f"{header.name} is cut off")
+        yield header.name, data[start : start + header.size]
+        offset = start + header.size + -header.size % tarfile.BLOCKSIZE
+
+
+def _document(values: Mapping[str, Any], members: Mapping[str, bytes]) -> Document:
+    jpegs = [members[name] for name in values["images"] if name is not None]
+    words = [text for text in values["texts"] if text is not None]
+    of_images = [values[f"image_{name}"] for name in ("width", "height", "clip_score", "shift", "text_index")]
+    of_texts = [values["text_start"], values["text_end"], words, values["text_source"]]
+    frames = iter([Frame(*row) for row in zip(values["image_time"], jpegs, *of_images, strict=True)])
+    texts = iter([Text(*row) for row in zip(*of_texts, strict=True)])
+    items: list[Frame | Text] = []
+    for name, text in zip(values["images"], values["texts"], strict=True):
+        if (name is None) == (text is None):
+            raise ValueError(f"position {len(items)} must hold either a text or an image")
+        items.append(next(texts) if name is None else next(frames))
+    return Document(
+        key=values["sample_id"],
+        items=tuple(items),
+        video_id=values["video_id"],
+        video_url=values["video_url"],
+        title=values["title"],
+        language=values["language"],
+        license=values["license"],
+        start=values["doc_start"],
+        end=values["doc_end"],
+    )

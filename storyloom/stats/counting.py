@@ -1,0 +1,117 @@
+"""What is counted of a shard's documents. Many documents' lists are counted at once: Python sees each document once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storyloom.format.words import count_words
+from storyloom.stats.distributions import Grid, GridCount, add_names
+from storyloom.stats.members import ShardUnreadable, documents
+
+GRIDS = {
+    "images": Grid(0, 1000, 1, 0),
+    "words": Grid(0, 100_000, 1, 0, narrowest=10),
+    "seconds": Grid(0, 86_400, 1, 0, narrowest=5),
+    "frames_per_minute": Grid(0, 600, 0.01, 2, narrowest=50),
+    "similarity": Grid(-1, 1, 1e-4, 4, narrowest=200),
+    "shift": Grid(-120, 120, 0.01, 2, narrowest=50, centred=True),
+}
+"""Similarities have four decimals, so all of theirs are told apart; bounds and narrowest bars are our choice."""
+
+BATCH = 1000
+"""Documents whose values are held before they are counted."""
+
+
+@dataclass
+class Counts:
+    """Sums over documents.
+
+    Attributes:
+        documents: How many.
+        texts: How many they have.
+        frames: How many they have.
+        frames_alone: Frames without a text of their own.
+        languages: Documents by language code.
+        text_sources: Texts by where they come from.
+        licenses: Documents by licence.
+        grids: Distributions, by the names of `GRIDS`.
+    """
+
+    documents: int = 0
+    texts: int = 0
+    frames: int = 0
+    frames_alone: int = 0
+    languages: Counter[str] = field(default_factory=Counter)
+    text_sources: Counter[str] = field(default_factory=Counter)
+    licenses: Counter[str] = field(default_factory=Counter)
+    grids: dict[str, GridCount] = field(default_factory=lambda: {name: GridCount(grid) for name, grid in GRIDS.items()})
+
+    def merge(self, other: Counts) -> None:
+        """Add another's sums."""
+        self.documents += other.documents
+        self.texts += other.texts
+        self.frames += other.frames
+        self.frames_alone += other.frames_alone
+        add_names(self.languages, other.languages)
+        add_names(self.text_sources, other.text_sources)
+        add_names(self.licenses, other.licenses)
+        for name, grid in self.grids.items():
+            grid.merge(other.grids[name])
+
+
+def count(tar: Path, starts: NDArray[np.uint64]) -> Counts:
+    """Count the documents that start at these offsets of a shard.
+
+    Raises:
+        ShardUnreadable: There is no document at an offset, or it lacks what is counted.
+    """
+    counts = Counts()
+    found = documents(tar, starts)
+    while some := list(islice(found, BATCH)):
+        try:
+            _add(counts, some)
+        except (KeyError, TypeError, ValueError) as reason:
+            flaw = f"holds a document that breaks the format ({type(reason).__name__}: {reason})"
+            raise ShardUnreadable(tar.name, flaw) from reason
+    return counts
+
+
+def _add(counts: Counts, some: list[dict[str, Any]]) -> None:
+    texts = np.array([len(one["text_start"]) for one in some])
+    images = np.array([len(one["image_time"]) for one in some])
+    seconds = np.array([one["doc_end"] - one["doc_start"] for one in some], np.float64)
+    text_of_frame = _chain(some, "image_text_index")
+    paired = text_of_frame >= 0
+
+    counts.documents += len(some)
+    counts.texts += int(texts.sum())
+    counts.frames += int(images.sum())
+    counts.frames_alone += int(np.count_nonzero(~paired))
+    add_names(counts.languages, [one["language"] for one in some])
+    add_names(counts.licenses, [one["license"] for one in some])
+    add_names(counts.text_sources, [source for one in some for source in one["text_source"]])
+
+    lasting = seconds > 0
+    counts.grids["images"].add(images)
+    counts.grids["words"].add([_words(one["texts"]) for one in some])
+    counts.grids["seconds"].add(seconds)
+    counts.grids["frames_per_minute"].add(images[lasting] / (seconds[lasting] / 60))
+    counts.grids["similarity"].add(_chain(some, "image_clip_score")[paired])
+    counts.grids["shift"].add(_chain(some, "image_shift")[paired])
+
+
+def _words(texts: list[str | None]) -> int:
+    """Words as `count_words` has them; in ASCII they are what blanks separate, which is several times as fast."""
+    text = " ".join(text for text in texts if text is not None)
+    return len(text.split()) if text.isascii() else count_words(text)
+
+
+def _chain(some: list[dict[str, Any]], key: str) -> NDArray[np.float64]:
+    return np.array([value for one in some for value in one[key]], np.float64)

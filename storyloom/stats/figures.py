@@ -1,0 +1,221 @@
+"""The figures of a dataset: the models that `storyloom stats --json` prints, and how they are put together."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from storyloom.format.manifest import FunnelRow, Published, finished_dataset
+from storyloom.format.shard import Shard, Split
+from storyloom.stats.counting import Counts, count
+from storyloom.stats.distributions import Distribution
+from storyloom.stats.members import ShardUnreadable, offsets
+
+PIECE = 10_000
+"""Documents that one process counts at a time; a dataset of no more is counted in this one."""
+
+
+DROPPED, FAILED = "dropped: ", "failed: "
+"""What the manifest's funnel writes before a reason."""
+
+
+class ShardSizes(BaseModel):
+    """Bytes of the shards.
+
+    Attributes:
+        count: How many shards.
+        bytes: Of all of them.
+        min: Of the smallest one.
+        median: Of the middle one; the lower of two.
+        max: Of the largest one.
+        target: What the config asked for, `write.shard_bytes`; 0 where the manifest does not say.
+        median_share_of_target: `median` over `target`; 0.0 without one.
+    """
+
+    count: int
+    bytes: int
+    min: int
+    median: int
+    max: int
+    target: int
+    median_share_of_target: float
+
+
+class Figures(BaseModel):
+    """A split, or all of them.
+
+    Attributes:
+        documents: How many.
+        images: How many.
+        texts: Sentences.
+        words: Of the texts; a character of a script without spaces is one.
+        hours: Sum of the documents' spans, from the first frame or word to the last.
+        frames_per_minute: Images over that time.
+        images_without_text: Share of the images that have no text of their own, 0 to 1.
+        languages: Documents by language code; the empty code is an unknown language.
+        text_sources: Texts by where they come from.
+        licenses: Documents by licence; empty where it is unknown.
+        images_per_document: Its distribution.
+        words_per_document: Its distribution.
+        seconds_per_document: Its distribution, to 1 s.
+        frames_per_minute_per_document: Its distribution, over the documents that last.
+        similarity: Of images and their texts.
+        shift: Seconds by which the aligner moved an image's text.
+        shards: Their sizes.
+    """
+
+    documents: int
+    images: int
+    texts: int
+    words: int
+    hours: float
+    frames_per_minute: float
+    images_without_text: float
+    languages: dict[str, int]
+    text_sources: dict[str, int]
+    licenses: dict[str, int]
+    images_per_document: Distribution
+    words_per_document: Distribution
+    seconds_per_document: Distribution
+    frames_per_minute_per_document: Distribution
+    similarity: Distribution
+    shift: Distribution
+    shards: ShardSizes
+
+
+class Stats(BaseModel):
+    """A dataset's figures.
+
+    Attributes:
+        name: The dataset's.
+        sha256: The dataset's, as its manifest says.
+        total: All documents.
+        splits: By split.
+        funnel: Where everything went in the run that made the dataset, from its manifest; a row per kind of thing.
+    """
+
+    name: str
+    sha256: str
+    total: Figures
+    splits: dict[str, Figures]
+    funnel: list[FunnelRow]
+
+
+def dataset_stats(output: Path) -> Stats:
+    """Count a dataset, from its manifest, its indexes and its documents' JSON; no image is read.
+
+    Raises:
+        UsageError: The folder holds no finished dataset.
+        ShardUnreadable: A shard does not hold what manifest or index says.
+    """
+    published = finished_dataset(output)
+    by_split = _counts(output, published)
+    total = Counts()
+    for split, counts in by_split.items():
+        stated = published.splits[split]
+        if (counts.documents, counts.frames) != (stated.nsamples, stated.nimages):
+            found = f"{counts.documents} documents and {counts.frames} images"
+            flaw = f"has {found}; the manifest says {stated.nsamples} and {stated.nimages}"
+            raise ShardUnreadable(f"split {split}", flaw)
+        total.merge(counts)
+    target = _target(published)
+    return Stats(
+        name=published.name,
+        sha256=published.sha256,
+        total=_figures(total, published.shards, target),
+        splits={split: _figures(counts, published.of(split), target) for split, counts in by_split.items()},
+        funnel=_funnel(published),
+    )
+
+
+def _counts(output: Path, published: Published) -> dict[Split, Counts]:
+    """Sums per split; pieces are merged in their order, so the result does not depend on the processes."""
+    by_split = {split: Counts() for split in published.splits}
+    splits, pieces = zip(*_pieces(output, published), strict=True)
+    tars, starts = zip(*pieces, strict=True)
+    processes = min(_cores(), len(pieces)) if sum(map(len, starts)) > PIECE else 1
+    if processes == 1:
+        found = map(count, tars, starts)
+        for split, counts in zip(splits, found, strict=True):
+            by_split[split].merge(counts)
+        return by_split
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for split, counts in zip(splits, pool.map(count, tars, starts), strict=True):
+            by_split[split].merge(counts)
+    return by_split
+
+
+def _pieces(output: Path, published: Published) -> Iterator[tuple[Split, tuple[Path, NDArray[np.uint64]]]]:
+    for shard in published.shards:
+        starts = offsets(output, shard)[:-1]
+        for first in range(0, len(starts), PIECE):
+            yield shard.split, (output / shard.file, starts[first : first + PIECE])
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _target(published: Published) -> int:
+    write = published.provenance.config.get("write", {})
+    return int(write.get("shard_bytes", 0)) if isinstance(write, dict) else 0
+
+
+def _funnel(published: Published) -> list[FunnelRow]:
+    """The manifest's funnel; a dataset that was not made by a run has none."""
+    return [
+        FunnelRow(
+            what=str(row["what"]),
+            found=int(row["found"]),
+            kept=int(row["kept"]),
+            dropped={name.removeprefix(DROPPED): int(n) for name, n in row.items() if name.startswith(DROPPED)},
+            failed={name.removeprefix(FAILED): int(n) for name, n in row.items() if name.startswith(FAILED)},
+        )
+        for row in published.provenance.funnel
+        if {"what", "found", "kept"} <= row.keys()
+    ]
+
+
+def _figures(counts: Counts, shards: list[Shard], target: int) -> Figures:
+    found = {name: grid.distribution() for name, grid in counts.grids.items()}
+    seconds = counts.grids["seconds"].total
+    return Figures(
+        documents=counts.documents,
+        images=counts.frames,
+        texts=counts.texts,
+        words=round(counts.grids["words"].total),
+        hours=round(seconds / 3600, 4),
+        frames_per_minute=round(counts.frames / (seconds / 60), 2) if seconds else 0.0,
+        images_without_text=round(counts.frames_alone / max(1, counts.frames), 4),
+        languages=dict(sorted(counts.languages.items())),
+        text_sources=dict(sorted(counts.text_sources.items())),
+        licenses=dict(sorted(counts.licenses.items())),
+        images_per_document=found["images"],
+        words_per_document=found["words"],
+        seconds_per_document=found["seconds"],
+        frames_per_minute_per_document=found["frames_per_minute"],
+        similarity=found["similarity"],
+        shift=found["shift"],
+        shards=_sizes(shards, target),
+    )
+
+
+def _sizes(shards: list[Shard], target: int) -> ShardSizes:
+    sizes = sorted(shard.filesize for shard in shards)
+    median = sizes[(len(sizes) - 1) // 2]
+    return ShardSizes(
+        count=len(sizes),
+        bytes=sum(sizes),
+        min=sizes[0],
+        median=median,
+        max=sizes[-1],
+        target=target,
+        median_share_of_target=round(median / target, 4) if target else 0.0,
+    )

@@ -1,0 +1,226 @@
+"""The documents that a page shows, as storyboards."""
+
+from __future__ import annotations
+
+import base64
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from pipeline.dropped_frames import DroppedFrame, check_same_run, dropped_frames
+from pipeline.situation import Situation
+from storyloom.format.manifest import Published
+from storyloom.format.sample import Sample
+from storyloom.format.shard import Shard
+from storyloom.format.words import count_words
+from storyloom.stats.members import ShardUnreadable, documents, jpegs, offsets
+
+BUDGET = 24_000_000
+"""Bytes of JPEGs on a page, our choice: base64 adds a third, and a browser opens 32 MB without waiting."""
+
+PLAYABLE = ("https://", "http://")
+"""What a title may link to; anything else that a manifest holds stays text."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame on a storyboard.
+
+    Attributes:
+        time: Seconds.
+        width: Pixels.
+        height: Pixels.
+        source: Its JPEG as a data: URI; empty where the page had no room left.
+        score: Similarity with its text; None without a text.
+        shift: Seconds by which its text was moved.
+        sentence: Its own text, where that does not stand right below it.
+        reason: Why it was dropped; empty for a document's frame.
+    """
+
+    time: float
+    width: int
+    height: int
+    source: str
+    score: float | None = None
+    shift: float = 0.0
+    sentence: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence on a storyboard: seconds, text, and whether it is that of the frame above it."""
+
+    start: float
+    end: float
+    text: str
+    own: bool
+
+
+@dataclass
+class Beat:
+    """A frame and the sentences up to the next one; no frame where a document starts with words."""
+
+    picture: Picture | None
+    lines: list[Line] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Story:
+    """A document on the page.
+
+    Attributes:
+        sample: As the shard holds it.
+        shard: Path of its shard in the dataset.
+        beats: In time order.
+        dropped: How many of the beats are dropped frames.
+    """
+
+    sample: Sample
+    shard: str
+    beats: list[Beat]
+    dropped: int
+
+    @property
+    def title(self) -> str:
+        """What to call it."""
+        sample = self.sample
+        return sample.title or sample.video_url.rstrip("/").rsplit("/", 1)[-1] or sample.video_id or sample.sample_id
+
+    @property
+    def link(self) -> str:
+        """Where the video is; empty when that is no web page."""
+        return self.sample.video_url if self.sample.video_url.lower().startswith(PLAYABLE) else ""
+
+    @property
+    def words(self) -> int:
+        """Of its texts."""
+        return sum(count_words(text) for text in self.sample.spoken)
+
+    @property
+    def score(self) -> float | None:
+        """Mean similarity of its frames with a text; None without any."""
+        pairs = zip(self.sample.image_clip_score, self.sample.image_text_index, strict=True)
+        scores = [score for score, text in pairs if text >= 0]
+        return fmean(scores) if scores else None
+
+
+class Budget:
+    """Room for pictures: each document may use its share and what those before it left."""
+
+    def __init__(self, shares: int, total: int) -> None:
+        self._share = total // max(1, shares)
+        self._left = 0
+
+    def next_share(self) -> None:
+        """Begin the next document."""
+        self._left += self._share
+
+    def uri(self, jpeg: bytes) -> str:
+        """The picture as a data: URI; empty where there is no room."""
+        if len(jpeg) > self._left:
+            return ""
+        self._left -= len(jpeg)
+        return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def gallery(output: Path, published: Published, count: int, situation: Situation | None) -> list[Story]:
+    """So many documents, spread evenly over the shards, the same ones every time.
+
+    Args:
+        output: Folder of the dataset.
+        published: Its manifest.
+        count: How many documents, at most.
+        situation: Of the run that made it, for the dropped frames; None leaves these out.
+
+    Raises:
+        UsageError: The situation is another run's.
+        ShardUnreadable: A shard does not hold what it should.
+    """
+    if situation is not None:
+        check_same_run(situation, published)
+    chosen = [(shard, *_sample(output, shard, number)) for shard, number in _spread(published.shards, count)]
+    videos = sorted({sample.video_id for _, sample, _ in chosen})
+    dropped = dropped_frames(situation, videos) if situation is not None and videos else {}
+    budget = Budget(len(chosen), BUDGET)
+    stories = []
+    for shard, sample, images in chosen:
+        budget.next_share()
+        inside = [f for f in dropped.get(sample.video_id, []) if sample.doc_start <= f.time <= sample.doc_end]
+        beats = list(_beats(sample, images, budget))
+        stories.append(Story(sample, shard.file, _with_dropped(beats, inside, budget), len(inside)))
+    return stories
+
+
+def _spread(shards: Sequence[Shard], count: int) -> Iterator[tuple[Shard, int]]:
+    """Shard and number in it of documents at equal distances over all shards."""
+    ends = np.cumsum([shard.nsamples for shard in shards]).tolist()
+    total = ends[-1] if ends else 0
+    count = min(count, total)
+    for n in range(count):
+        place = (2 * n + 1) * total // (2 * count)
+        shard = bisect_left(ends, place + 1)
+        yield shards[shard], place - (ends[shard] - shards[shard].nsamples)
+
+
+def _sample(output: Path, shard: Shard, number: int) -> tuple[Sample, list[bytes]]:
+    start, end = offsets(output, shard)[number : number + 2]
+    (found,) = documents(output / shard.file, np.array([start]))
+    try:
+        sample = Sample.model_validate(found)
+        images = jpegs(output / shard.file, int(start), int(end))
+        return sample, [images[name] for name in sample.pictures]
+    except (ValueError, KeyError) as reason:
+        raise ShardUnreadable(shard.file, f"holds a document that breaks the format: {reason}") from reason
+
+
+def _beats(sample: Sample, images: Sequence[bytes], budget: Budget) -> Iterator[Beat]:
+    beat = Beat(None)
+    image = text = 0
+    for position, sentence in enumerate(sample.texts):
+        if sentence is not None:
+            own = beat.picture is not None and sample.image_text_index[image - 1] == text
+            beat.lines.append(Line(sample.text_start[text], sample.text_end[text], sentence, own))
+            text += 1
+            continue
+        if beat.picture or beat.lines:
+            yield beat
+        below = range(text, text + _texts_after(sample, position))
+        beat = Beat(_picture(sample, image, budget.uri(images[image]), below))
+        image += 1
+    yield beat
+
+
+def _texts_after(sample: Sample, position: int) -> int:
+    """How many texts stand between an image and the next one."""
+    following = sample.images[position + 1 :]
+    return next((n for n, image in enumerate(following) if image is not None), len(following))
+
+
+def _picture(sample: Sample, image: int, source: str, below: range) -> Picture:
+    text = sample.image_text_index[image]
+    return Picture(
+        time=sample.image_time[image],
+        width=sample.image_width[image],
+        height=sample.image_height[image],
+        source=source,
+        score=sample.image_clip_score[image] if text >= 0 else None,
+        shift=sample.image_shift[image],
+        sentence=sample.spoken[text] if text >= 0 and text not in below else "",
+    )
+
+
+def _with_dropped(beats: Sequence[Beat], dropped: Sequence[DroppedFrame], budget: Budget) -> list[Beat]:
+    """The beats with dropped frames between them, so that all frames are in time order."""
+
+    def time(beat: Beat) -> float:
+        return beat.picture.time if beat.picture else beat.lines[0].start
+
+    pictures = [
+        Picture(frame.time, frame.width, frame.height, budget.uri(frame.jpeg), reason=frame.reason) for frame in dropped
+    ]
+    return sorted([*beats, *map(Beat, pictures)], key=time)

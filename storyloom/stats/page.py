@@ -1,0 +1,129 @@
+"""A dataset as one HTML page that needs nothing else: figures, plots, funnel, and documents as storyboards."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.config import load_config
+from pipeline.situation import survey
+from storyloom.errors import UsageError
+from storyloom.format.manifest import finished_dataset
+from storyloom.fs.atomic import write_atomically
+from storyloom.stats.figures import Stats
+from storyloom.stats.gallery import Story, gallery
+from storyloom.stats.plots import histogram
+from storyloom.stats.show import byte_size, shard_line
+
+MOST_NAMES = 8
+"""Languages or licences that the page lists."""
+
+MINUS = "\u2212"
+
+
+def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
+    """The page. Everything that comes from the dataset is escaped; only the page's own style and script may act.
+
+    Args:
+        stats: The figures.
+        stories: Documents to show.
+        with_dropped: Whether the stories hold dropped frames; the page says how to have them otherwise.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"clock": clock, "signed": signed, "bytes": byte_size}
+    style, script = _resource("page.css"), _resource("page.js")
+    return environment.from_string(_resource("page.html")).render(
+        stats=stats,
+        splits={**stats.splits, **({"all": stats.total} if len(stats.splits) > 1 else {})},
+        shard_line=shard_line,
+        plots=_plots(stats),
+        names=_names(stats),
+        stories=stories,
+        with_dropped=with_dropped,
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+
+
+def write_page(
+    stats: Stats, output: Path, file: Path, gallery_size: int, config: Path | None, overrides: list[str]
+) -> None:
+    """Write the page of a dataset, with the dropped frames of the run whose config is given.
+
+    Raises:
+        UsageError: The file cannot be written, or the config is not that of the run that made the dataset.
+        RunFailed: Shards or work folder are not what they should be.
+    """
+    situation = survey(load_config(config, overrides)) if config else None
+    stories = gallery(output, finished_dataset(output), gallery_size, situation)
+    page = html_page(stats, stories, with_dropped=situation is not None)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, page.encode())
+    except OSError as reason:
+        raise UsageError(f"{file} cannot be written: {reason}") from reason
+
+
+def clock(seconds: float) -> str:
+    """A time as minutes and seconds, with hours where there are any: ``1:04.5``."""
+    tenths = round(seconds * 10)
+    hours, minutes = divmod(tenths // 600, 60)
+    rest = f"{tenths % 600 // 10:02d}.{tenths % 10}"
+    return f"{hours}:{minutes:02d}:{rest}" if hours else f"{minutes}:{rest}"
+
+
+def signed(seconds: float) -> str:
+    """A shift with its sign: ``+0.5``, ``−1.5``."""
+    return f"{'+' if seconds >= 0 else MINUS}{abs(seconds):.3g}"
+
+
+def _plots(stats: Stats) -> list[dict[str, Any]]:
+    total = stats.total
+    wanted = [
+        ("images", "Images per document", total.images_per_document, "documents", 0),
+        ("words", "Words per document", total.words_per_document, "documents", 0),
+        ("seconds", "Seconds per document", total.seconds_per_document, "documents", 0),
+        ("rate", "Frames per minute", total.frames_per_minute_per_document, "documents", 1),
+        ("similarity", "Image-text similarity", total.similarity, "images", 3),
+        ("shift", "Shift of a text, seconds", total.shift, "images", 2),
+    ]
+    return [
+        {
+            "name": f"plot-{name}",
+            "title": title,
+            "summary": f"median {one.p50:,.{digits}f} · 90 % from {one.p5:,.{digits}f} to {one.p95:,.{digits}f}"
+            f" · {one.count:,} {unit}",
+            "svg": Markup(histogram(f"plot-{name}", one, unit)),  # noqa: S704 - holds numbers only
+        }
+        for name, title, one, unit, digits in wanted
+        if one.count
+    ]
+
+
+def _names(stats: Stats) -> list[tuple[str, str, int, list[tuple[str, int]]]]:
+    """Title, unit, sum and the most frequent names of each kind."""
+    return [
+        (title, unit, sum(names.values()), sorted(names.items(), key=lambda item: (-item[1], item[0]))[:MOST_NAMES])
+        for title, unit, names in (
+            ("Languages", "documents", stats.total.languages),
+            ("Licences", "documents", stats.total.licenses),
+            ("Sources of text", "texts", stats.total.text_sources),
+        )
+    ]
+
+
+def _resource(name: str) -> str:
+    return files("storyloom.stats").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """The name under which a Content-Security-Policy lets an inline style or script act."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

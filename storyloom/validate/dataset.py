@@ -1,0 +1,84 @@
+"""A whole dataset: its shards, then what its files say about each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from storyloom.format.layout import index_of
+from storyloom.format.manifest import MANIFEST
+from storyloom.validate.indexes import check_indexes, check_syntax
+from storyloom.validate.layout import find_shards
+from storyloom.validate.manifest import check_manifest, load_manifest
+from storyloom.validate.report import OnShard, Report
+from storyloom.validate.result import ShardFacts, ShardResult, ShardTask
+from storyloom.validate.shard import validate_shard
+from storyloom.validate.spread import over_processes, over_ray
+from storyloom.validate.unique import Places, report_repeated
+from storyloom.validate.violation import Violations
+
+
+def validate_dataset(
+    folder: Path,
+    *,
+    deep: bool = False,
+    workers: int | None = None,
+    address: str = "",
+    on_shard: OnShard = lambda _done, _of: None,
+) -> Report:
+    """Check every rule of docs/format.md. Each shard is read once; memory does not grow with the dataset's documents.
+
+    Args:
+        folder: The dataset.
+        deep: Decode every image, too.
+        workers: Shards looked at at a time; None for as many as there are CPUs, 1 for this very process.
+        address: Ray cluster; empty for processes of this machine.
+        on_shard: Told of progress.
+
+    Raises:
+        UsageError: The folder is no dataset at all.
+        RunFailed: The Ray cluster does not answer.
+    """
+    folder = folder.absolute()
+    about_files, about_shards = Violations(), Violations()
+    files = find_shards(folder, about_files)
+    published = load_manifest(folder, about_files)
+    max_images = published.max_images if published else None
+    tasks = [ShardTask(str(folder), file, number, max_images, deep) for number, file in enumerate(files)]
+    results = _results(tasks, workers, address)
+    facts: dict[str, ShardFacts] = {}
+    with Places() as keys, Places() as videos:
+        for done, result in enumerate(results, 1):
+            about_shards.extend(result.violations)
+            if result.facts:
+                facts[result.file] = result.facts
+            keys.add(result.keys)
+            videos.add(result.videos)
+            on_shard(done, len(tasks))
+        report_repeated(keys, videos, folder, files, about_shards)
+    if published:
+        check_manifest(published, files, facts, about_files)
+        indexes = check_indexes(folder, published, about_files)
+    else:
+        splits = list(dict.fromkeys(Path(file).parent.name for file in files))
+        indexes = check_syntax(folder, splits, about_files)
+    about_shards.extend(about_files)
+    shard_files = [name for file in files for name in (file, str(index_of(Path(file))))]
+    return Report(
+        dataset=str(folder),
+        deep=deep,
+        shards=len(files),
+        documents=sum(one.nsamples for one in facts.values()),
+        images=sum(one.nimages for one in facts.values()),
+        files=list(dict.fromkeys([*shard_files, MANIFEST, *indexes, *(file for file, _ in about_shards.counts)])),
+        violations=about_shards,
+    )
+
+
+def _results(tasks: Sequence[ShardTask], workers: int | None, address: str) -> Iterator[ShardResult]:
+    if address:
+        return over_ray(tasks, workers, address)
+    if workers == 1:
+        return map(validate_shard, tasks)
+    return over_processes(tasks, workers or os.cpu_count() or 1)

@@ -1,0 +1,163 @@
+"""The index files beside the shards against the manifest."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from storyloom.card.croissant import croissant
+from storyloom.card.front_matter import front_matter
+from storyloom.card.indexes import SAMPLE_LOADER, index_files
+from storyloom.format.manifest import Published
+from storyloom.validate.files import read_index
+from storyloom.validate.parse import differences, parse, parse_yaml
+from storyloom.validate.violation import Violations
+
+CARD, CROISSANT = "README.md", "croissant.json"
+LOADER = f".nv-meta/{SAMPLE_LOADER.name}"
+
+RULE_OF = (
+    ("data/*/sizes.json", "sizes"),
+    ("wids-*.json", "wids"),
+    (".nv-meta/.info.json", "energon_info"),
+    (".nv-meta/split.yaml", "energon_split"),
+    (".nv-meta/*.yaml", "energon_sample"),
+)
+"""The rule that an index file breaks which does not agree with the manifest: the first whose pattern fits."""
+
+
+def check_indexes(folder: Path, published: Published, violations: Violations) -> list[str]:
+    """Compare every index file and the card with the manifest; returns their paths."""
+    wanted = index_files(published)
+    for file, right in wanted.items():
+        content = read_index(folder, file, violations)
+        if content is None or content == right:
+            continue
+        found = _parsed(file, content, violations)
+        if found is None:
+            continue
+        if file == LOADER:
+            _check_loader(found, violations)
+            continue
+        rule = next(rule for pattern, rule in RULE_OF if fnmatch(file, pattern))
+        for message in differences(_normal(parse(file, right)), _normal(found)):
+            violations.add(file, rule, message)
+    _check_croissant(folder, published, violations)
+    _check_card(folder, published, violations)
+    return [*wanted, CROISSANT, CARD]
+
+
+def check_syntax(folder: Path, splits: Sequence[str], violations: Violations) -> list[str]:
+    """Parse the index files of a dataset whose manifest says nothing; returns their paths."""
+    per_split = [name for split in splits for name in (f"data/{split}/sizes.json", f"wids-{split}.json")]
+    meta = [".info.json", "split.yaml", "dataset.yaml", "similarity.yaml", "crude.yaml", SAMPLE_LOADER.name]
+    files = [*per_split, *(f".nv-meta/{name}" for name in meta), CROISSANT]
+    for file in files:
+        content = read_index(folder, file, violations)
+        if content is not None:
+            _parsed(file, content, violations)
+    if (content := read_index(folder, CARD, violations)) is not None:
+        _front_matter(content, violations)
+    return [*files, CARD]
+
+
+def _parsed(file: str, content: bytes, violations: Violations) -> Any:
+    try:
+        found = parse(file, content)
+    except ValueError as reason:
+        violations.add(file, "index_syntax", str(reason))
+        return None
+    if not isinstance(found, dict | ast.Module):
+        violations.add(file, "index_syntax", f"it holds a {type(found).__name__}, must be a mapping")
+        return None
+    return found
+
+
+def _normal(value: dict[str, Any]) -> dict[str, Any]:
+    """Without what may differ: the version of Energon, and splits that hold nothing."""
+    kept = {key: one for key, one in value.items() if key != "energon_version"}
+    if isinstance(parts := kept.get("split_parts"), dict):
+        kept["split_parts"] = {split: shards for split, shards in parts.items() if shards}
+    return kept
+
+
+def _check_loader(found: ast.Module, violations: Violations) -> None:
+    """Check that the functions are there. Nothing is executed."""
+    ours = ast.parse(SAMPLE_LOADER.read_text(encoding="utf-8"))
+    public = {name for name in _functions(ours) if not name.startswith("_")}
+    if missing := sorted(public - _functions(found)):
+        violations.add(LOADER, "energon_loader", f"it defines no function {', '.join(missing)}")
+
+
+def _functions(tree: ast.Module) -> set[str]:
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def _check_croissant(folder: Path, published: Published, violations: Violations) -> None:
+    """Check version, files and hashes; descriptions, licences and citations are the owner's."""
+    content = read_index(folder, CROISSANT, violations)
+    found = _parsed(CROISSANT, content, violations) if content is not None else None
+    if found is None:
+        return
+    wanted = _croissant_facts(croissant(published, ""))
+    for message in differences(wanted, _croissant_facts(found)):
+        violations.add(CROISSANT, "croissant", message)
+
+
+def _croissant_facts(value: dict[str, Any]) -> dict[str, Any]:
+    distribution = value.get("distribution")
+    files = [one for one in distribution if isinstance(one, dict)] if isinstance(distribution, list) else []
+    return {
+        "conformsTo": value.get("conformsTo"),
+        "distribution": {
+            str(one.get("contentUrl")): {name: one.get(name) for name in ("contentSize", "encodingFormat", "sha256")}
+            for one in files
+            if one.get("@type") == "cr:FileObject"
+        },
+    }
+
+
+def _front_matter(content: bytes, violations: Violations) -> dict[str, Any] | None:
+    before, _, rest = content.decode("utf-8", "replace").partition("---\n")
+    text, end, _ = rest.partition("\n---\n")
+    if before or not end:
+        violations.add(CARD, "card_syntax", "it must begin with YAML between two lines of three dashes")
+        return None
+    try:
+        found = parse_yaml(text)
+    except ValueError as reason:
+        violations.add(CARD, "card_syntax", str(reason))
+        return None
+    if not isinstance(found, dict):
+        violations.add(CARD, "card_syntax", f"its front matter is a {type(found).__name__}, must be a mapping")
+        return None
+    return found
+
+
+def _check_card(folder: Path, published: Published, violations: Violations) -> None:
+    """Check what decides what is loaded; all else in a card is the owner's."""
+    content = read_index(folder, CARD, violations)
+    found = _front_matter(content, violations) if content is not None else None
+    if found is None:
+        return
+    wanted = front_matter(published)
+    for message in differences(wanted["configs"], found.get("configs"), "configs"):
+        violations.add(CARD, "card_data_files", message)
+    info = found.get("dataset_info")
+    features = info.get("features") if isinstance(info, dict) else None
+    for message in _feature_differences(wanted["dataset_info"]["features"], features):
+        violations.add(CARD, "card_features", message)
+
+
+def _feature_differences(wanted: list[dict[str, Any]], found: Any) -> list[str]:
+    """Differences by the features' names, so that a missing one does not move all others."""
+    if not isinstance(found, list) or not all(isinstance(one, dict) and "name" in one for one in found):
+        return ["dataset_info.features is not a list of features with names"]
+    by_name, found_by_name = ({str(one["name"]): one for one in features} for features in (wanted, found))
+    messages = [*differences(by_name, found_by_name, "dataset_info.features")]
+    if not messages and [one["name"] for one in found] != [one["name"] for one in wanted]:
+        messages.append("dataset_info.features are in another order, or one is there twice")
+    return messages

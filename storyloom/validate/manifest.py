@@ -1,0 +1,91 @@
+"""`manifest.json` against what the shards hold, and against itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from storyloom.format.manifest import MANIFEST, Published, dataset_sha256, describe
+from storyloom.format.shard import Shard
+from storyloom.validate.files import read_index
+from storyloom.validate.result import ShardFacts
+from storyloom.validate.violation import Violations
+
+COUNTED = ("nsamples", "nimages")
+HASHED = ("filesize", "sha256", "md5sum")
+
+
+def load_manifest(folder: Path, violations: Violations) -> Published | None:
+    """The manifest of a dataset; None, and a violation, when there is none that can be read."""
+    content = read_index(folder, MANIFEST, violations)
+    if content is None:
+        return None
+    try:
+        return Published.model_validate_json(content)
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
+            place = ".".join(str(step) for step in one["loc"])
+            violations.add(MANIFEST, "manifest", f"{place}: {one['msg']}" if place else one["msg"])
+        return None
+
+
+def check_manifest(
+    published: Published, files: Sequence[str], facts: Mapping[str, ShardFacts], violations: Violations
+) -> None:
+    """Compare the manifest with the folder and the shards.
+
+    Args:
+        published: The manifest.
+        files: Paths of the shards that are there, in order.
+        facts: Of every shard that could be read, by its path.
+        violations: Takes what differs.
+    """
+    _check_list(published, files, violations)
+    for shard in published.shards:
+        if found := facts.get(shard.file):
+            _check_shard(shard, found, violations)
+    right = describe(published.name, published.max_images, published.shards, published.provenance)
+    for split in sorted({*published.splits, *right.splits}):
+        if published.splits.get(split) != right.splits.get(split):
+            violations.add(MANIFEST, "manifest_total", f"splits.{split} is not the sum of its shards")
+    wanted = dataset_sha256(published.shards)
+    if published.sha256 != wanted:
+        violations.add(MANIFEST, "dataset_hash", f"sha256 is {published.sha256}, but its shards give {wanted}")
+
+
+def _check_list(published: Published, files: Sequence[str], violations: Violations) -> None:
+    listed = [shard.file for shard in published.shards]
+    there = set(files)
+    for file in dict.fromkeys(listed):
+        if file not in there:
+            violations.add(file, "missing_file", "the manifest lists this shard, but it is not there")
+    known = set(listed)
+    for file in files:
+        if file not in known:
+            violations.add(file, "surplus_file", "the manifest does not list this shard")
+    wrong_split = [shard.file for shard in published.shards if not shard.file.startswith(f"data/{shard.split}/")]
+    in_order = [file for file in files if file in known]
+    if wrong_split:
+        violations.add(MANIFEST, "manifest_shards", f"{wrong_split[0]!r} is listed under another split")
+    elif [file for file in listed if file in there] != in_order:
+        violations.add(MANIFEST, "manifest_shards", "shards are not listed once each, training shards first, in order")
+
+
+def _check_shard(shard: Shard, found: ShardFacts, violations: Violations) -> None:
+    _compare("manifest_hash", shard, {name: getattr(found, name) for name in HASHED}, violations)
+    if found.whole and found.tally:
+        _compare("manifest_count", shard, found.tally.counted(), violations)
+    elif found.whole:
+        _compare("manifest_count", shard, {name: getattr(found, name) for name in COUNTED}, violations)
+
+
+def _compare(rule: str, shard: Shard, right: Mapping[str, Any], violations: Violations) -> None:
+    stated = {name: getattr(shard, name) for name in right}
+    wrong = [
+        f"{name} is {stated[name]}, the shard gives {value}" for name, value in right.items() if stated[name] != value
+    ]
+    if wrong:
+        violations.add(shard.file, rule, "the manifest's " + "; ".join(wrong))

@@ -1,0 +1,208 @@
+"""One shard and its `.tar.idx`, read once from front to back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+
+from storyloom.format.counts import Tally
+from storyloom.format.layout import index_of
+from storyloom.format.sample import KEY_PATTERN, Sample, image_name
+from storyloom.format.tar import INDEX_TYPE
+from storyloom.validate.document import read_document
+from storyloom.validate.files import open_regular
+from storyloom.validate.jpeg import COLOUR, Picture, decoding_problems, picture
+from storyloom.validate.result import PLACE, ShardFacts, ShardResult, ShardTask
+from storyloom.validate.stream import HashedStream
+from storyloom.validate.tar import Member, Members
+from storyloom.validate.violation import Violations
+
+SHOWN = 5
+"""Names of members in a message, at most."""
+
+FOLD = 1000
+"""Documents whose counts are summed at a time: a shard may hold any number of small ones (our choice)."""
+
+IMAGE_PART = re.compile(r"\d{3}\.jpg", re.ASCII)
+
+
+@dataclass
+class _Run:
+    """Members of one key that follow each other."""
+
+    key: str
+    offset: int
+    parts: list[str] = field(default_factory=list)
+    document: bytes | None = None
+    pictures: dict[str, Picture] = field(default_factory=dict)
+
+
+class _Reader:
+    def __init__(self, task: ShardTask) -> None:
+        self.task = task
+        self.violations = Violations()
+        self.facts = ShardFacts()
+        self.starts: list[int] = []
+        self.keys: list[tuple[int, int, int]] = []
+        self.videos: dict[int, int] = {}
+        self._tallies: list[Tally] = []
+        self._understood = True
+        self._seen: set[str] = set()
+        self._run: _Run | None = None
+
+    def report(self, rule: str, message: str, key: str = "") -> None:
+        self.violations.add(self.task.file, rule, message, key)
+
+    def read(self, file: FileIO, size: int) -> None:
+        """Check all of an open shard."""
+        stream = HashedStream(file)
+        members = Members(stream, size, self.report)
+        for member in members:
+            self._take(member)
+        self._finish_run(cut_off=not members.whole)
+        stream.drain()
+        self.facts.whole = members.whole
+        self.facts.filesize = stream.offset
+        self.facts.sha256, self.facts.md5sum = stream.sha256.hexdigest(), stream.md5.hexdigest()
+        self.facts.tally = Tally.total(self._tallies) if self._understood else None
+        if members.whole and not self.facts.nsamples:
+            self.report("empty_shard", "it holds no document; a split that has none has no shard")
+        elif members.whole:
+            self._check_index([*self.starts, members.end])
+
+    def _take(self, member: Member) -> None:
+        key, _, part = member.name.partition(".")
+        run = self._run
+        if run is None or run.key != key or (part == "json" and "json" in run.parts):
+            self._finish_run()
+            run = self._run = _Run(key, member.offset)
+            self.starts.append(member.offset)
+        run.parts.append(part)
+        if part == "json":
+            run.document = member.data
+        elif IMAGE_PART.fullmatch(part):
+            self.facts.nimages += 1
+            if member.data is not None and (found := self._picture(member.name, key, member.data)):
+                run.pictures[part] = found
+        else:
+            self.report("member_suffix", f"{member.name!r} is neither KEY.json nor KEY.NNN.jpg", key)
+
+    def _picture(self, name: str, key: str, data: bytes) -> Picture | None:
+        found = picture(data)
+        if found is None:
+            self.report("jpeg", f"{name!r} is no JPEG: it starts with {data[:4]!r}", key)
+            return None
+        if found.components != COLOUR:
+            self.report("rgb", f"{name!r} has {found.components} components, must be {COLOUR}", key)
+        if not found.baseline:
+            self.report("baseline", f"{name!r} is not a baseline JPEG with 8 bits", key)
+        if self.task.deep and found.components == COLOUR:
+            for rule, message in decoding_problems(data, found):
+                self.report(rule, f"{name!r}: {message}", key)
+        return found
+
+    def _finish_run(self, *, cut_off: bool = False) -> None:
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if not KEY_PATTERN.fullmatch(run.key):
+            self.report("key_pattern", f"key {run.key!r} does not match ^{KEY_PATTERN.pattern}$", run.key)
+        images = [part for part in run.parts if IMAGE_PART.fullmatch(part)]
+        if images != [image_name("", number)[1:] for number in range(len(images))]:
+            self.report("image_numbers", f"images are numbered {_short(images)}, must be 000, 001, …", run.key)
+        if "json" not in run.parts:
+            apart = run.key in self._seen
+            message = "members lie apart from its document" if apart else f"{_short(run.parts)} without KEY.json"
+            self.report("contiguous" if apart else "no_document", message, run.key)
+            self._seen.add(run.key)
+            return
+        if run.parts[0] != "json":
+            self.report("document_first", f"KEY.json comes after {run.parts[0]}", run.key)
+        self._seen.add(run.key)
+        self.facts.nsamples += 1
+        self.keys.append((digest(run.key), self.task.number, run.offset))
+        if run.document is not None:
+            self._check_document(run, run.document, None if cut_off else len(images))
+        else:
+            self._understood = False
+
+    def _check_document(self, run: _Run, content: bytes, images: int | None) -> None:
+        sample = read_document(run.key, content, self.task.max_images, self.report)
+        if sample is None:
+            self._understood = False
+            return
+        if images not in (None, len(sample.pictures)):
+            message = f"the document lists {len(sample.pictures)} images, but {images} follow it"
+            self.report("image_count", message, run.key)
+        for number, stated in enumerate(zip(sample.image_width, sample.image_height, strict=True)):
+            found = run.pictures.get(image_name("", number)[1:])
+            if found and (found.width, found.height) != stated:
+                message = f"is {found.width}x{found.height}, the document says {stated[0]}x{stated[1]}"
+                self.report("image_size", f"{image_name(run.key, number)!r} {message}", run.key)
+        self._count(sample, run.offset)
+
+    def _count(self, sample: Sample, offset: int) -> None:
+        self._tallies.append(Tally.of(sample))
+        if len(self._tallies) == FOLD:
+            self._tallies = [Tally.total(self._tallies)]
+        self.videos.setdefault(digest(video_of(sample)), offset)
+
+    def _check_index(self, ends: list[int]) -> None:
+        file = str(index_of(Path(self.task.file)))
+        wanted = np.array(ends, dtype=INDEX_TYPE).tobytes()
+        try:
+            with open_regular(Path(self.task.folder) / file) as index:
+                found = index.read(len(wanted) + 1)
+        except FileNotFoundError:
+            self.violations.add(file, "missing_file", "the shard has no index, so it may be unfinished")
+            return
+        except OSError as reason:
+            self.violations.add(file, "unreadable", str(reason))
+            return
+        if found != wanted:
+            self.violations.add(file, "tar_idx", _index_difference(found, wanted))
+
+
+def validate_shard(task: ShardTask) -> ShardResult:
+    """Check a shard and its index. Whatever lies there, the outcome is a result and no exception."""
+    reader = _Reader(task)
+    facts: ShardFacts | None = None
+    try:
+        with open_regular(Path(task.folder) / task.file) as file:
+            reader.read(file, os.fstat(file.fileno()).st_size)
+        facts = reader.facts
+    except OSError as reason:
+        reader.report("unreadable", str(reason))
+    videos = [(video, task.number, offset) for video, offset in reader.videos.items()]
+    return ShardResult(
+        task.file, reader.violations, facts, np.array(reader.keys, dtype=PLACE), np.array(videos, dtype=PLACE)
+    )
+
+
+def digest(text: str) -> int:
+    """64 bits of a hash."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def video_of(sample: Sample) -> str:
+    """What tells source videos apart."""
+    return sample.video_id or sample.video_url
+
+
+def _short(parts: list[str]) -> str:
+    return ", ".join([*parts[:SHOWN], *["…"] * (len(parts) > SHOWN)])
+
+
+def _index_difference(found: bytes, wanted: bytes) -> str:
+    if len(found) != len(wanted):
+        size = "more" if len(found) > len(wanted) else len(found)
+        return f"it has {size} bytes, must be {len(wanted)}: 8 for each document, and 8"
+    offsets, right = np.frombuffer(found, INDEX_TYPE), np.frombuffer(wanted, INDEX_TYPE)
+    place = int(np.argmax(offsets != right))
+    return f"entry {place} is {offsets[place]}, must be {right[place]}"

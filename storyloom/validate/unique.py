@@ -1,0 +1,109 @@
+"""What may occur once in a dataset, found with bounded memory: keys, and the split of a source video."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from storyloom.validate.files import open_regular
+from storyloom.validate.result import PLACE
+from storyloom.validate.tar import BLOCK, MAX_DOCUMENT, SIZE
+from storyloom.validate.violation import Violations
+
+BUCKETS = 64
+"""Temporary files among which places are spread by hash; one at a time is in memory: 30 MB at 10^8 documents."""
+
+
+class Places:
+    """Collects `PLACE` records on disk and tells which hashes occur more than once. Use it in a `with`."""
+
+    def __init__(self) -> None:
+        self._files: list[IO[bytes]] = []
+
+    def __enter__(self) -> Self:
+        self._files = [tempfile.TemporaryFile(prefix="storyloom-") for _ in range(BUCKETS)]  # noqa: SIM115
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            file.close()
+
+    def add(self, places: npt.NDArray[np.void]) -> None:
+        """Note the places of a shard."""
+        buckets = places["digest"] % BUCKETS
+        for bucket in np.unique(buckets):
+            self._files[bucket].write(places[buckets == bucket].tobytes())
+
+    def repeated(self) -> Iterator[list[tuple[int, int]]]:
+        """Shard and offset of everything that was seen more than once, in order; in order of the second sight."""
+        found: list[list[tuple[int, int]]] = []
+        for file in self._files:
+            file.seek(0)
+            places = np.frombuffer(file.read(), PLACE)
+            places = places[np.lexsort((places["offset"], places["shard"], places["digest"]))]
+            again = places["digest"][1:] == places["digest"][:-1]
+            for first in np.flatnonzero(again & ~np.concatenate(([False], again))[:-1]):
+                same = np.flatnonzero(~again[first:])
+                last = first + int(same[0]) if len(same) else len(places) - 1
+                found.append([(int(p["shard"]), int(p["offset"])) for p in places[first : last + 1]])
+        yield from sorted(found, key=lambda group: group[1])
+
+
+@dataclass(frozen=True)
+class _Document:
+    file: str
+    key: str
+    video: str
+
+
+def report_repeated(keys: Places, videos: Places, folder: Path, files: Sequence[str], violations: Violations) -> None:
+    """Report keys of more than one document, and source videos in more than one split.
+
+    Args:
+        keys: Of all shards.
+        videos: Of all shards.
+        folder: Of the dataset.
+        files: Paths of the shards, by their numbers.
+        violations: Takes what is found.
+    """
+    for group in keys.repeated():
+        first, *others = (_document(folder, files[shard], offset) for shard, offset in group)
+        for other in others:
+            if other.key == first.key:
+                where = f"in {first.file}" if other.file != first.file else "before in this shard"
+                violations.add(other.file, "duplicate_key", f"a document of this key lies {where}, too", other.key)
+    for group in videos.repeated():
+        if len({_split(files[shard]) for shard, _ in group}) > 1:
+            seen = [_document(folder, files[shard], offset) for shard, offset in group]
+            first = seen[0]
+            other = next(one for one in seen if _split(one.file) != _split(first.file))
+            if other.video == first.video:
+                message = f"video {first.video!r} is in {first.file}, too: {first.key}"
+                violations.add(other.file, "video_in_two_splits", message, other.key)
+
+
+def _split(file: str) -> str:
+    return Path(file).parent.name
+
+
+def _document(folder: Path, file: str, offset: int) -> _Document:
+    """What lies at a place that was seen: names, since only hashes were kept."""
+    with open_regular(folder / file) as shard:
+        shard.seek(offset)
+        header = shard.read(BLOCK)
+        name = header[:100].partition(b"\0")[0].decode("ascii", "backslashreplace")
+        size = int(header[124:135], 8) if SIZE.fullmatch(header[124:136]) else 0
+        content = shard.read(size) if name.endswith(".json") and size <= MAX_DOCUMENT else b""
+    try:
+        document: Any = json.loads(content)
+    except ValueError:
+        document = {}
+    video = document.get("video_id") or document.get("video_url", "") if isinstance(document, dict) else ""
+    return _Document(file, name.partition(".")[0], str(video))

@@ -1,0 +1,67 @@
+"""What breaks a rule, and how many of them are kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from storyloom.validate.rules import RULES
+
+PER_RULE = 20
+"""Violations of one rule in one file that are kept; the others are only counted (our choice)."""
+
+MAX_MESSAGE = 400
+"""Characters of a message: it may quote a text of any length (our choice)."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken rule.
+
+    Attributes:
+        file: Path within the dataset.
+        key: The document's key; empty where the rule concerns the file.
+        rule: A name of `RULES`.
+        message: What is wrong with which value. It holds printable characters only.
+    """
+
+    file: str
+    key: str
+    rule: str
+    message: str
+
+
+@dataclass
+class Violations:
+    """Violations in the order in which they were found, at most `PER_RULE` of a rule in a file.
+
+    Attributes:
+        kept: The violations.
+        counts: How many there are by file and rule, with those that were not kept.
+    """
+
+    kept: list[Violation] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, file: str, rule: str, message: str, key: str = "") -> None:
+        """Note a violation."""
+        assert rule in RULES, rule
+        self.counts[file, rule] += 1
+        if self.counts[file, rule] <= PER_RULE:
+            self.kept.append(Violation(printable(file), printable(key), rule, printable(message)))
+
+    def extend(self, others: Violations) -> None:
+        """Note the violations that somebody else found in other files."""
+        self.kept += others.kept
+        self.counts.update(others.counts)
+
+    @property
+    def total(self) -> int:
+        """How many there are, with those that were not kept."""
+        return self.counts.total()
+
+
+def printable(text: str) -> str:
+    """A text without what could steer a terminal or break XML, cut to `MAX_MESSAGE` characters."""
+    cut = text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)

@@ -1,0 +1,52 @@
+"""One document as text: what stands in a shard, in the order in which a model reads it."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from storyloom.errors import UsageError
+from storyloom.format.manifest import finished_dataset
+from storyloom.format.sample import Sample
+
+
+def find_sample(output: Path, key: str | None) -> Sample:
+    """A document of a finished output folder by its key; the first one without a key.
+
+    Raises:
+        UsageError: The folder holds no finished dataset, or no such document.
+    """
+    published = finished_dataset(output)
+    for shard in published.shards:
+        with tarfile.open(output / shard.file) as tar:
+            for member in tar:
+                if member.name.endswith(".json") and key in (None, member.name.removesuffix(".json")):
+                    content = tar.extractfile(member)
+                    assert content is not None
+                    return Sample.model_validate_json(content.read())
+    raise UsageError(f"no document {key!r} in {output}")
+
+
+def show_sample(sample: Sample, console: Console) -> None:
+    """Print a document: a line per frame and per sentence."""
+    title = sample.title or sample.video_url
+    console.print(
+        f"[bold]{escape(sample.sample_id)}[/bold]  {escape(title)}  {sample.doc_start:.1f}–{sample.doc_end:.1f} s"
+    )
+    image = text = 0
+    for name, sentence in zip(sample.images, sample.texts, strict=True):
+        if name is not None:
+            paired = sample.image_text_index[image] >= 0
+            score = f"score {sample.image_clip_score[image]:+.3f}" if paired else "no sentence of its own"
+            size = f"{sample.image_width[image]}x{sample.image_height[image]}"
+            console.print(
+                f"  [cyan]{sample.image_time[image]:8.2f} s  ▣ {name}[/cyan]  {size}  {score}", highlight=False
+            )
+            image += 1
+        if sentence is not None:
+            times = f"{sample.text_start[text]:8.2f} s"
+            console.print(f"  {times}  [green]“{escape(sentence)}”[/green]", highlight=False)
+            text += 1

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+import sys
+import textwrap
+import time
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.download.web import is_public
+from tests.downloads import CONTENT, ROOT, SHA256, downloaded, files, outcome, video
+from tests.http_server import Server, serving
+
+
+def test_a_download_has_the_bytes_of_the_server(media: Path, server: Server) -> None:
+    row = downloaded(media, server.url("good.mp4?token=secret"))
+    assert (media / row.media).read_bytes() == CONTENT
+    assert (row.sha256, row.size) == (SHA256, len(CONTENT))
+    assert row.media == f"{row.video[:2]}/{row.video}.mp4"
+    assert files(media) == [row.media]
+
+
+def test_a_url_without_extension_gets_that_of_the_container(media: Path, server: Server) -> None:
+    assert downloaded(media, server.url("good")).media.endswith(".mp4")
+
+
+def test_a_download_takes_the_place_of_a_link_to_nothing(media: Path, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "talk.mp4").write_bytes(CONTENT)
+    linked = downloaded(media, str(tmp_path / "talk.mp4"), source_id="talk-1")
+    (tmp_path / "talk.mp4").unlink()
+    assert downloaded(media, server.url("good.mp4"), source_id="talk-1") == linked
+    assert not (media / linked.media).is_symlink()
+
+
+def test_a_file_from_an_earlier_run_is_not_fetched_again(media: Path, server: Server) -> None:
+    first = downloaded(media, server.url("good.mp4?signed=1"), source_id="talk-1")
+    again = downloaded(media, server.url("good.mp4?signed=2"), source_id="talk-1")
+    assert again == first
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "cut_once.mp4",
+        "cut_three_times.mp4",
+        "no_range.mp4",
+        "no_validator.mp4",
+        "changed.mp4",
+        "ignores_if_range.mp4",
+        "range_refused.mp4",
+        "rate_limited_once.mp4",
+        "rate_limited_until_2015.mp4",
+        "error_once.mp4",
+    ],
+)
+def test_a_server_that_stumbles_still_gives_the_right_bytes(media: Path, server: Server, path: str) -> None:
+    row = downloaded(media, server.url(path))
+    assert (row.error, row.sha256) == (None, SHA256)
+    assert files(media) == [row.media]
+
+
+def test_a_cut_download_is_resumed_where_it_ended(media: Path, server: Server) -> None:
+    downloaded(media, server.url("cut_once.mp4"))
+    assert server.requests[1:] == [("/cut_once.mp4", f"bytes={len(CONTENT) // 2}-", '"v1"')]
+
+
+def test_a_silent_server_is_left_and_the_download_resumed(media: Path, server: Server) -> None:
+    row = downloaded(media, server.url("stalls_once.mp4"), timeout=0.5)
+    assert row.sha256 == SHA256
+    assert server.ranges("stalls_once.mp4") == [None, f"bytes={len(CONTENT) // 2}-"]
+
+
+def test_what_a_failed_run_fetched_is_used_by_the_next(media: Path, server: Server) -> None:
+    failed = downloaded(media, server.url("cut_three_times.mp4"), attempts=2)
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.retryable) == ("truncated_download", True)
+    assert "after 2000 bytes" in failed.error.message
+    assert downloaded(media, server.url("cut_three_times.mp4")).sha256 == SHA256
+    assert server.ranges("cut_three_times.mp4") == [None, "bytes=1000-", "bytes=2000-", "bytes=3000-"]
+
+
+def test_a_killed_worker_leaves_a_download_to_go_on_from(media: Path, server: Server) -> None:
+    url = server.url("stalls_once.mp4")
+    script = f"""
+        import sys
+        from tests.downloads import Path, downloaded
+        downloaded(Path({str(media)!r}), {url!r}, timeout=60)
+    """
+    worker = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT)
+    partial = media / video(url).key[:2] / f"{video(url).key}.partial" / "media"
+    while not (partial.exists() and partial.stat().st_size >= len(CONTENT) // 4):
+        assert worker.poll() is None
+        time.sleep(0.01)
+    worker.kill()
+    worker.wait()
+    row = downloaded(media, url)
+    assert row.sha256 == SHA256
+    assert server.ranges("stalls_once.mp4")[1] is not None
+    assert files(media) == [row.media]
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "retryable", "attempts", "says"),
+    [
+        ("missing.mp4", "not_found", False, 1, "404"),
+        ("gone.mp4", "not_found", False, 1, "410"),
+        ("forbidden.mp4?key=secret", "forbidden", False, 1, "403"),
+        ("teapot.mp4", "http_status", False, 1, "418"),
+        ("error_always.mp4", "server_error", True, 3, "503"),
+        ("rate_limited_for_a_day.mp4", "rate_limited", True, 1, "429"),
+        ("stalls_always.mp4", "timeout", True, 3, "download.timeout"),
+        ("page.mp4", "not_media", False, 1, "an HTML page"),
+        ("empty.mp4", "not_media", False, 1, "an empty file"),
+        ("loop.mp4", "too_many_redirects", False, 11, "redirected over 10 times"),
+        ("redirect?file:///etc/passwd", "scheme_refused", False, 1, "no http(s) URL"),
+        ("redirect?/gone.mp4", "not_found", False, 1, "410"),
+    ],
+)
+def test_a_failure_has_a_code_and_says_whether_to_come_back(
+    media: Path, server: Server, *, path: str, code: str, retryable: bool, attempts: int, says: str
+) -> None:
+    row = downloaded(media, server.url(path), attempts=3, timeout=0.5)
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == (code, retryable)
+    assert says in row.error.message
+    assert "secret" not in row.error.message
+    assert sum(seen == f"/{path}" for seen, *_ in server.requests) == attempts
+    assert files(media) == []
+
+
+def test_a_closed_port_is_a_failed_connection(media: Path) -> None:
+    with serving(b"") as server:
+        url = server.url("good.mp4")
+    row = downloaded(media, url, attempts=2)
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("connection_failed", True)
+
+
+def test_a_host_without_address_is_unknown(media: Path) -> None:
+    row = downloaded(media, "http://no-such-host.invalid/video.mp4", attempts=1)
+    assert outcome(row) == "unknown_host"
+
+
+def test_the_time_for_a_video_is_bounded(media: Path, server: Server) -> None:
+    row = downloaded(media, server.url("endless.mp4"), max_seconds=0.5)
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("too_slow", True)
+    assert files(media) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
+def test_private_addresses_are_refused_by_default(media: Path, server: Server, host: str) -> None:
+    url = server.url("good.mp4").replace("127.0.0.1", host)
+    row = downloaded(media, url, allow_private_addresses=False)
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("private_address", False)
+    assert "download.allow_private_addresses" in row.error.message
+    assert server.requests == []
+
+
+def test_a_redirect_to_a_private_address_is_refused(
+    media: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server stands for a public one: only its own address passes."""
+    monkeypatch.setattr("stages.download.web.is_public", lambda address: address == "127.0.0.1")
+    row = downloaded(media, server.url("redirect?http://169.254.169.254/latest"), allow_private_addresses=False)
+    assert row.error is not None
+    assert row.error.code == "private_address"
+    assert "169.254.169.254" in row.error.message
+
+
+def test_the_checked_address_is_connected_to_and_the_name_kept(media: Path, server: Server) -> None:
+    url = server.url("good.mp4").replace("127.0.0.1", "localhost")
+    assert downloaded(media, url).sha256 == SHA256  # localhost may be ::1 first, where nobody listens
+    assert server.hosts == [f"localhost:{server.server_port}"]
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_the_certificate_must_be_that_of_the_name(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    trusting = httpx.create_ssl_context()
+    monkeypatch.setattr("stages.download.web._tls", lambda: trusting)
+    with serving(CONTENT, tls) as server:
+        named = downloaded(media, f"https://localhost:{server.server_port}/good.mp4")
+        unnamed = downloaded(media, f"https://127.0.0.1:{server.server_port}/good.mp4")
+    assert named.sha256 == SHA256
+    assert unnamed.error is not None
+    assert (unnamed.error.code, unnamed.error.retryable) == ("bad_certificate", False)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("64:ff9b::5db8:d822", True),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("127.8.8.8", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("240.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%lo", False),
+        ("fd00:ec2::254", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("2002:7f00:1::", False),
+    ],
+)
+def test_an_address_is_public_or_not(*, address: str, public: bool) -> None:
+    assert is_public(address) is public
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_in_ipv6_clothes_is_as_public_as_it_was(address: IPv4Address) -> None:
+    number = int(address)
+    mapped, translated = IPv6Address((0xFFFF << 32) + number), IPv6Address((0x64FF9B << 96) + number)
+    assert is_public(str(mapped)) is is_public(str(translated)) is is_public(str(address))

@@ -1,0 +1,52 @@
+"""Where documents end: at a turn of topic that the picture makes too, never inside a sentence."""
+
+import numpy as np
+
+from schemas.rows import Frame
+from stages.filter.boundaries import DocumentLimits, documents_of, topic_turns, units_of
+from tests.stages.rows import sentence
+
+SAID = [sentence(10.0 * i, 10.0 * i + 8.0) for i in range(4)]
+LIMITS = DocumentLimits(min_words=10, max_words=1000, max_images=30, max_silence=30.0)
+
+
+def frames(*scenes: int) -> list[Frame]:
+    """A frame in the middle of each sentence, in these scenes."""
+    return [
+        Frame(time=10.0 * i + 4.0, scene=scene, width=64, height=36, black=0.0, sharpness=0.0)
+        for i, scene in enumerate(scenes)
+    ]
+
+
+def grouped(turns: set[int], limits: DocumentLimits = LIMITS) -> list[list[int]]:
+    units = units_of(SAID, frames(0, 0, 1, 1), [0, 1, 2, 3], np.array([0, 1, 2, 3]))
+    return [[unit.sentence for unit in document] for document in documents_of(units, turns, limits)]
+
+
+def test_a_topic_turns_where_text_and_picture_change_together() -> None:
+    assert topic_turns(SAID, frames(0, 0, 1, 1), [0.5, 0.1, 0.5], 0.2) == {2}
+
+
+def test_a_change_of_text_without_a_cut_is_no_turn() -> None:
+    assert topic_turns(SAID, frames(0, 0, 0, 0), [0.5, 0.1, 0.5], 0.2) == set()
+
+
+def test_a_cut_in_the_middle_of_a_topic_is_no_turn() -> None:
+    assert topic_turns(SAID, frames(0, 1, 2, 3), [0.5, 0.5, 0.5], 0.2) == set()
+
+
+def test_without_frames_or_with_a_single_sentence_nothing_turns() -> None:
+    assert topic_turns(SAID, [], [0.1, 0.1, 0.1], 0.2) == set()
+    assert topic_turns(SAID[:1], frames(0), [], 0.2) == set()
+
+
+def test_a_turn_ends_a_document_that_is_long_enough() -> None:
+    assert grouped({2}) == [[0, 1], [2, 3]]
+
+
+def test_a_turn_does_not_end_a_document_that_would_be_too_short_to_keep() -> None:
+    assert grouped({1, 2}) == [[0, 1], [2, 3]]
+
+
+def test_without_a_turn_the_document_goes_on() -> None:
+    assert grouped(set()) == [[0, 1, 2, 3]]

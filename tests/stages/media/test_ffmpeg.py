@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stages.base import StageSetupError
+from stages.media import ffmpeg
+from stages.media.sandbox import ChildFailed, Limits, child
+from tests.stages.real_media import NARRATED, cut_off, picture_shorter_than_sound
+
+LIMITS = Limits(seconds=60, memory=4 * 1024**3)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_choice() -> Iterator[None]:
+    ffmpeg.program.cache_clear()
+    yield
+    ffmpeg.program.cache_clear()
+
+
+def an_ffmpeg(folder: Path, version: str) -> Path:
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\necho ffmpeg version {version} Copyright\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("version", ["7.0.2-3+deb13u1", "n7.1", "8.0-full_build"])
+def test_a_system_ffmpeg_that_is_new_enough_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    system = an_ffmpeg(tmp_path, version)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert ffmpeg.program() == system
+    assert ffmpeg.version() == version
+
+
+@pytest.mark.parametrize("version", ["4.4.2-0ubuntu0.22.04.1", "5.0", "N-109968-gfa0a5ea"])
+def test_a_system_ffmpeg_that_is_too_old_or_of_unknown_age_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    system = an_ffmpeg(tmp_path, version)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert ffmpeg.program() != system
+    assert ffmpeg.program().exists()
+
+
+def test_no_ffmpeg_at_all_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(an_ffmpeg(tmp_path, "4.4")))
+    with pytest.raises(StageSetupError, match=r"install an ffmpeg of at least 7\.0"):
+        ffmpeg.program()
+
+
+def test_a_playlist_cannot_make_ffmpeg_reach_the_network(tmp_path: Path) -> None:
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
+    output = ffmpeg.source(playlist).output("pipe:", f="framecrc")
+    with pytest.raises(ChildFailed, match="not on whitelist"), child(ffmpeg.command(output), LIMITS) as out:
+        out.read()
+
+
+def test_the_last_packet_of_any_track_is_found(tmp_path: Path) -> None:
+    short_picture = picture_shorter_than_sound(tmp_path)
+    assert ffmpeg.last_packet(short_picture, LIMITS) == pytest.approx(9.0, abs=0.1)
+
+
+def test_a_track_that_is_merely_shorter_than_the_other_does_not_end_early(tmp_path: Path) -> None:
+    short_picture = picture_shorter_than_sound(tmp_path)
+    assert not ffmpeg.ends_early(short_picture, decoded=4.0, stated=9.0, limits=LIMITS)
+
+
+def test_a_track_of_a_file_that_was_cut_off_ends_early(tmp_path: Path) -> None:
+    half = cut_off(NARRATED, tmp_path / "half.mp4", 0.5)
+    assert ffmpeg.ends_early(half, decoded=25.0, stated=52.08, limits=LIMITS)
+
+
+def test_nothing_ends_early_where_the_container_states_no_duration(tmp_path: Path) -> None:
+    assert not ffmpeg.ends_early(tmp_path / "none", decoded=1.0, stated=-1.0, limits=LIMITS)

