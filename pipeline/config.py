@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
+from pipeline.graph import Graph
 from schemas.config import PartsConfig, RunnerConfig, Section, StageConfig
-from stages.align.stage import AlignConfig
-from stages.download.stage import DownloadConfig
-from stages.filter.stage import FilterConfig
-from stages.sample.stage import SampleConfig
-from stages.score.stage import ScoreConfig
-from stages.transcribe.stage import TranscribeConfig
-from stages.write.stage import WriteConfig
+from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
+
+SectionT = TypeVar("SectionT", bound=StageConfig)
 
 
 class RunConfig(Section):
-    """Everything a run needs to know.
+    """Everything a run needs to know; `config_class` adds a section per stage.
 
     Attributes:
         manifest: Text file with a path or URL a line, CSV, JSONL or Parquet with a `url` column, or a folder of media.
         work: Folder for what passes between stages; every worker must see it under this path.
         output: Folder for the finished shards.
         seed: Of everything that is drawn: the order of the manifest, null pairs, the order of documents.
+        stages: Stages of your own, as ``module:Class``.
         runner: How the work is run.
         parts: How the manifest is cut.
     """
@@ -37,30 +36,77 @@ class RunConfig(Section):
     work: str = Field(min_length=1)
     output: str = Field(min_length=1)
     seed: int = 0
+    stages: tuple[str, ...] = ()
     runner: RunnerConfig = RunnerConfig()
     parts: PartsConfig = PartsConfig()
-    download: DownloadConfig = DownloadConfig()
-    transcribe: TranscribeConfig = TranscribeConfig()
-    sample: SampleConfig = SampleConfig()
-    align: AlignConfig = AlignConfig()
-    score: ScoreConfig = ScoreConfig()
-    filter: FilterConfig = FilterConfig()
-    write: WriteConfig = WriteConfig()
+
+    @field_validator("manifest", "work", "output")
+    @classmethod
+    def _is_local(cls, place: str) -> str:
+        scheme, found, _ = place.partition("://")
+        if found:
+            raise ValueError(f"only folders and files of this machine's file systems serve here, not {scheme}://")
+        return place
 
     @model_validator(mode="after")
-    def _shards_hold_what_documents_may(self) -> Self:
-        if self.filter.max_images > self.write.max_images:
-            raise ValueError(
-                f"filter.max_images ({self.filter.max_images}) is over write.max_images ({self.write.max_images}),"
-                " the number of images that the dataset's card declares"
-            )
+    def _sections_go_together(self) -> Self:
+        sections = {stage.name: self.stage(stage.name) for stage in self._registered()}
+        for stage in self._registered():
+            stage.check(sections)
+        _ = self.graph
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A config with stages of a user's own has a class that pickle cannot find: it is made again."""
+        return config_from, (self.model_dump(mode="json"),)
+
+    @classmethod
+    def _registered(cls) -> tuple[AnyStageClass, ...]:
+        return registered(cls.model_fields["stages"].default)
+
+    @property
+    def graph(self) -> Graph:
+        """The stages that are on."""
+        found = self._registered()
+        return Graph.of(found, {stage.name: self.stage(stage.name) for stage in found})
+
     def stage(self, name: str) -> StageConfig:
-        """The section of a stage."""
+        """The section of a stage, by its name."""
         section = getattr(self, name)
         assert isinstance(section, StageConfig)
         return section
+
+    def section(self, kind: type[SectionT]) -> SectionT:
+        """The section of a stage, by its class."""
+        (name,) = (stage.name for stage in self._registered() if stage.Config is kind)
+        found = self.stage(name)
+        assert isinstance(found, kind)
+        return found
+
+
+@functools.cache
+def config_class(stages: tuple[str, ...] = ()) -> type[RunConfig]:
+    """The config's model with a section for each of our stages, those of entry points and the named ones.
+
+    Raises:
+        StageNotUsable: A stage cannot be used.
+    """
+    sections: dict[str, Any] = {stage.name: (stage.Config, stage.Config()) for stage in registered(stages)}
+    return create_model(
+        "RunConfig", __base__=RunConfig, __doc__=RunConfig.__doc__, stages=(tuple[str, ...], stages), **sections
+    )
+
+
+def config_from(content: dict[str, Any]) -> RunConfig:
+    """The config of keys and values.
+
+    Raises:
+        StageNotUsable: A stage that it names cannot be used.
+        ValidationError: A key or value is wrong.
+    """
+    named = content.get("stages") or ()
+    names = tuple(map(str, named)) if isinstance(named, list | tuple) else ()
+    return config_class(names).model_validate(content)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -80,9 +126,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     for override in overrides:
         _set(content, override)
     try:
-        return RunConfig.model_validate(content)
+        return config_from(content)
+    except StageNotUsable as reason:
+        raise UsageError(f"{path}: {reason}") from reason
     except ValidationError as invalid:
-        problems = "\n".join(f"  {_explain(error)}" for error in invalid.errors())
+        names = tuple(content.get("stages") or ())
+        problems = "\n".join(f"  {_explain(error, config_class(names))}" for error in invalid.errors())
         raise UsageError(f"{path} is not a valid config:\n{problems}") from None
 
 
@@ -101,11 +150,11 @@ def _set(content: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set {override}: the value is not YAML: {reason}") from reason
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, model: type[BaseModel]) -> str:
     where = ".".join(str(step) for step in error["loc"])
     if error["type"] == "extra_forbidden":
         *sections, unknown = error["loc"]
-        known = _keys(sections)
+        known = _keys(model, sections)
         nearest = difflib.get_close_matches(str(unknown), known, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(known)}"
         return f"{where}: unknown key; {hint}"
@@ -113,11 +162,10 @@ def _explain(error: Any) -> str:
         return f"{where}: missing; add it to the file or pass --set {where}=…"
     if not where:
         return str(error["msg"].removeprefix("Value error, "))
-    return f"{where}: {error['msg']}, got {error['input']!r}"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
 
 
-def _keys(sections: Sequence[int | str]) -> list[str]:
-    model: type[BaseModel] = RunConfig
+def _keys(model: type[BaseModel], sections: Sequence[int | str]) -> list[str]:
     for section in sections:
         annotation = model.model_fields[str(section)].annotation
         assert isinstance(annotation, type)

@@ -1,162 +1,388 @@
-"""One part through one stage: read its rows, let the stage work, commit. The same function on every runner."""
+"""One unit of work: read what it reads, let the stage work, commit. The same on every executor."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from pipeline import seam
+from pipeline.attempts import Attempts, given_up, of_device, one_by_one
 from pipeline.config import RunConfig
-from pipeline.isolate import killers
-from pipeline.plan import part_rows
-from pipeline.profile import Clock
-from pipeline.starts import started
-from pipeline.store import Metrics, PartStore
-from schemas.calibration import Calibration
+from pipeline.lineage import Lineage, Result, StageKey, with_fields_of
+from pipeline.lines import part_lines
+from pipeline.profile import UnitTimer
+from pipeline.store import Address, Mark, Store, row_at, rows_of
 from schemas.row import Row, RowError
-from stages.base import Context, Stage, StageSetupError, Video, passed_on
-from stages.registry import BY_NAME
-from stages.timing import spent, spent_on_each
-from stages.transcribe.stage import Transcribe
-
-UNSUSPICIOUS_STARTS = 2
-"""Starts of a part, none of which came to an end, before its videos are suspected (our choice): machines die."""
-
-MOST_STARTS = 6
-"""Starts after which the whole part is given up as failed (our choice)."""
+from schemas.rows import ManifestRow
+from stages.base import ROWS, AnyStage, Context, CorpusStep, GroupStage, Input, Stage, StageSetupError, Video, passed_on
+from storyloom.format.model import Model
 
 
 class ContractBroken(RuntimeError):
     """A stage returned other rows than one for each of its videos, or rows of two stages do not match."""
 
 
+class NotReady(RuntimeError):
+    """Something that a unit reads is not done, or is not any more."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """What a worker, here or on another machine, needs in order to do any part of any stage.
+    """What a worker, here or on another machine, needs in order to do any unit of any stage.
 
     Attributes:
         config: The run's config.
-        calibration: The corpus's null distribution, once it is known.
-        digests: Fingerprints of the stages, by name.
-        revisions: Models and programs that the fingerprints stand for, by stage.
-        selected: Stages that the run brings up to date.
+        keys: The stages' keys with their ingredients, by name.
+        results: Of corpus steps, as far as they are known.
+        lines: File with the manifest's lines by part.
+        groups: Parts by group.
     """
 
     config: RunConfig
-    calibration: Calibration | None
-    digests: dict[str, str]
-    revisions: dict[str, str]
-    selected: frozenset[str] = frozenset()
+    keys: Mapping[str, StageKey]
+    results: Mapping[str, Result] = field(default_factory=dict)
+    lines: Path = Path()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def store(self) -> Store:
+        """The config's work folder."""
+        return Store(Path(self.config.work))
 
     @property
-    def store(self) -> PartStore:
-        """The part store in the config's work folder."""
-        return PartStore(Path(self.config.work))
-
     def context(self) -> Context:
         """What all stages are given."""
-        return Context(self.config.seed, self.store.media, self.calibration, self.store.sounds)
+        results = {name: result.value for name, result in self.results.items()}
+        return Context(self.config.seed, self.store.media, results)
 
-    def ready_stage(self, name: str) -> Stage[Any, Any]:
+    def lineage(self) -> Lineage:
+        """The lineage as the work folder has it now."""
+        keys = {name: one.key for name, one in self.keys.items()}
+        return Lineage(self.config.graph, keys, self.results, self.store)
+
+    def ready_stage(self, name: str) -> AnyStage[Any]:
         """A stage by name, set up.
 
         Raises:
             StageSetupError: It cannot start, or this machine has another model or program than the run was planned
-                with, so that its bytes would not be those that the fingerprint stands for.
+                with, so that its bytes would not be those that the key stands for.
         """
-        stage = BY_NAME[name](self.config.stage(name), self.context())
-        if stage.revision() != self.revisions[name]:
+        stage = self.config.graph.stages[name](self.config.stage(name), self.context)
+        planned, here = str(self.keys[name].ingredients["revision"]), stage.revision()
+        if here != planned:
             raise StageSetupError(
-                f"{name} was planned with {self.revisions[name]!r}, but {socket.gethostname()} has"
-                f" {stage.revision()!r}; install the same on every machine"
+                f"{name} was planned with {planned!r}, but {socket.gethostname()} has {here!r}; install the same on"
+                " every machine, and where they differ in their devices name device and precision in the config"
             )
         stage.setup()
         return stage
 
+    def media_seconds(self, unit: str) -> float:
+        """Seconds of media in a part, as the stages that read no other counted them; 0.0 until then, and for groups."""
+        if unit in self.groups:
+            return 0.0
+        graph, lines, lineage = self.config.graph, part_lines(self.lines, unit), self.lineage()
+        found = (lineage.of_part(name, unit, lines) for name in graph.names if not graph.upstream(name))
+        marks = (one[1] for one in found if one is not None)
+        return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
 
-def run_part(job: Job, stage: Stage[Any, Any], part: str, clock: Clock) -> Metrics:
+    def forget_part(self, stage: str, part: str) -> None:
+        """Let a part of a stage be done again."""
+        found = self.lineage().of_part(stage, part, part_lines(self.lines, part))
+        if found is not None:
+            self.store.forget(found[0])
+
+    def attempts(self, stage: str, unit: str) -> Attempts:
+        """The attempts at a unit."""
+        return Attempts(self.store.attempts / stage / self.keys[stage].key / unit, self.store.attempts / "processes")
+
+
+class PartVideos:
+    """The videos of a part as a stage reads them.
+
+    Args:
+        job: The run.
+        stage: What reads them.
+        part: The part's id.
+
+    Raises:
+        NotReady: What the stage reads is not done.
+    """
+
+    def __init__(self, job: Job, stage: AnyStage[Any], part: str) -> None:
+        self._job = job
+        self._stage = stage
+        self.lines = part_lines(job.lines, part)
+        self._lineage = job.lineage()
+        found = self._lineage.inputs_of_part(stage.name, part, self.lines)
+        if found is None:
+            raise NotReady(f"{stage.name}, part {part}: what it reads is not done any more")
+        self.inputs = found
+        self._part = part
+
+    @property
+    def found(self) -> tuple[Address, Mark | None]:
+        """Where the part lies, and its mark when it is done."""
+        found = self._lineage.of_part(self._stage.name, self._part, self.lines)
+        assert found is not None, "its inputs are there"
+        return found
+
+    @property
+    def tables(self) -> list[tuple[Input, Address, Mark]]:
+        """What is read of other stages, with where it lies."""
+        found = []
+        for one in self._job.config.graph.inputs[self._stage.name]:
+            if not issubclass(self._job.config.graph.stages[one.stage], CorpusStep):
+                source = self._lineage.of_part(one.stage, self._part, self.lines)
+                assert source is not None
+                assert source[1] is not None, "its hash is among the inputs"
+                found.append((one, source[0], source[1]))
+        return found
+
+    def row_model(self, one: Input) -> type[Row]:
+        """The row model of what is read."""
+        stage = self._job.config.graph.stages[one.stage]
+        assert issubclass(stage, Stage)
+        return stage.row if one.table == ROWS else stage.tables[one.table]
+
+    def __iter__(self) -> Iterator[Video]:
+        """Each video with its rows, joined by key.
+
+        Raises:
+            ContractBroken: Rows are not in the order of the plan.
+            Damaged: What is read is not what was written.
+        """
+        with ExitStack() as open_files:
+            streams = [
+                _ByVideo(
+                    one,
+                    rows_of(
+                        open_files.enter_context(self._job.store.table(address, mark, one.table)),
+                        self.row_model(one),
+                        one.without,
+                    ),
+                )
+                for one, address, mark in self.tables
+            ]
+            for line in self.lines:
+                rows = [row for stream in streams for row in stream.of(line.video, self._part)]
+                yield Video(with_fields_of(type(self._stage), line), rows)
+
+
+class _ByVideo:
+    """The rows of a table, video after video: exactly one each in the rows of a stage, any number in another table."""
+
+    def __init__(self, source: Input, rows: Iterator[Row]) -> None:
+        self._source = source
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def of(self, video: str, part: str) -> Iterator[Row]:
+        found = 0
+        while self._next is not None and self._next.video == video:
+            yield self._next
+            found += 1
+            self._next = next(self._rows, None)
+        if self._source.table == ROWS and found != 1:
+            there = self._next.video if self._next else "nothing"
+            raise ContractBroken(f"part {part}: {self._source.stage} has {there} where the plan has {video}")
+
+
+class LazyVideo(Video):
+    """A video whose rows are read when they are asked for."""
+
+    def __init__(self, manifest: ManifestRow, files: Mapping[type[Row], tuple[pq.ParquetFile, int]]) -> None:
+        super().__init__(manifest, [])
+        self._files = files
+
+    def __getitem__(self, row: type[Any]) -> Any:
+        file, position = self._files[row]
+        found = row_at(file, row, position)
+        if found.video != self.key:
+            raise ContractBroken(f"row {position} is that of {found.video}, the plan has {self.key}")
+        return found
+
+    def has(self, row: type[Row]) -> bool:
+        return row in self._files
+
+
+def run_part(job: Job, stage: Stage[Any, Any], part: str, attempts: Attempts, timer: UnitTimer) -> Mark:
     """Bring one part of one stage up to date; a part that is done already is left alone.
 
     Args:
         job: The run.
         stage: Set up.
-        part: Its id; what the stage reads of it is done.
-        clock: The worker's.
+        part: Its id.
+        attempts: At this unit; one was begun.
+        timer: Of the unit.
 
     Raises:
+        NotReady: What the stage reads is not done.
         ContractBroken: The stage has a bug.
+        Damaged: What is read is not what was written.
     """
-    store, digest = job.store, job.digests[stage.name]
-    if store.is_done(stage.name, digest, part):
-        return store.metrics(stage.name, digest, part)
-    with clock.on_part(job, stage.name, part), started(store.folder(stage.name, digest), part) as starts:
-        videos = spent_on_each("read", _videos(job, stage, part))
-        rows = spent_on_each("other", _in_order(stage, videos, _ended(job, stage, part, starts)))
-        with spent("write"):
-            return store.commit(stage.name, digest, part, stage.row, rows)
+    videos = PartVideos(job, stage, part)
+    address, mark = videos.found
+    if mark is not None:
+        return mark
+    ended = attempts.ended()
+    alone = one_by_one(ended)
+    if alone:
+        attempts.go_alone()
+    rows = rows_in_order(
+        stage,
+        timer.each("read", videos),
+        given_up(stage.name, ended) if alone else {},
+        attempts if alone else None,
+    )
+    draft = Mark(stage=stage.name, unit=address.unit, key=address.key, inputs=videos.inputs, ran=_ran(job, stage))
+    with timer.on("write"):
+        return job.store.commit_rows(address, draft, {ROWS: stage.row, **stage.tables}, timer.each("process", rows))
 
 
-def live_videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
-    """The videos of a part that no earlier stage ended."""
-    return (video for video in _videos(job, stage, part) if video.halted() is None)
+def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTimer) -> Mark:
+    """Write one group; a group that is done already is left alone.
+
+    Raises:
+        NotReady: What the stage reads is not done.
+        Damaged: What is read is not what was written.
+        FormatError: A document breaks a rule of the shard format.
+    """
+    parts = {part: part_lines(job.lines, part) for part in job.groups[group]}
+    found = job.lineage().of_group(stage.name, group, parts)
+    if found is None:
+        raise NotReady(f"{stage.name}, group {group}: what it reads is not done any more")
+    address, mark = found
+    if mark is not None:
+        return mark
+    inputs: dict[str, str] = {}
+
+    def videos() -> Iterator[Video]:
+        for part in parts:
+            of_part = PartVideos(job, stage, part)
+            inputs.update({f"{part}/{source}": sha256 for source, sha256 in of_part.inputs.items()})
+            with ExitStack() as files:
+                opened = {
+                    of_part.row_model(one): files.enter_context(job.store.table(source, mark, one.table))
+                    for one, source, mark in of_part.tables
+                }
+                for position, line in enumerate(of_part.lines):
+                    rows = {model: (file, position) for model, file in opened.items()}
+                    yield LazyVideo(with_fields_of(type(stage), line), rows)
+
+    with timer.on("process"), job.store.committing_group(address) as folder:
+        result = stage.write(timer.each("read", videos()), folder)
+        seam.at("group", stage.name, group)
+    written: Model = result
+    mark = Mark(
+        stage=stage.name,
+        unit=address.unit,
+        key=address.key,
+        inputs=inputs,
+        files=stage.files(result),
+        result=written.model_dump(mode="json"),
+        ran=_ran(job, stage),
+    )
+    return job.store.commit_mark(address, mark)
 
 
-def _ended(job: Job, stage: Stage[Any, Any], part: str, starts: int) -> dict[str, RowError]:
-    """Videos that the stage must not touch, since they kill its worker, with the error of their row."""
-    if starts <= UNSUSPICIOUS_STARTS:
-        return {}
-    if starts <= MOST_STARTS:
-        return killers(job, stage.name, part)
-    message = f"workers died {MOST_STARTS} times over the part of this video, but over no video alone; report it"
-    error = RowError(stage=stage.name, code="worker_crashed", message=message, retryable=True)
-    return {video.key: error for video in live_videos(job, stage, part)}
+def rows_in_order(
+    stage: Stage[Any, Any],
+    videos: Iterable[Video],
+    given_up: Mapping[str, RowError],
+    alone: Attempts | None = None,
+) -> Iterator[Row]:
+    """The stage's rows in the order of the videos, whatever order it works in; ended videos are passed on.
 
+    Args:
+        stage: Set up.
+        videos: In the order of the part.
+        given_up: Errors of videos that the stage is not to touch, by key.
+        alone: Where to note which video is in hand, when they are worked on one by one.
 
-def _videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
-    """The part's videos with their rows of the stages that this one reads, joined by key."""
-    store = job.store
-    manifest = part_rows(store.plan, part)
-    heard = Transcribe.name
-    sound_due = heard in job.selected and not store.is_done(heard, job.digests[heard], part)
-    sources = [
-        store.rows(source.stage, job.digests[source.stage], part, BY_NAME[source.stage].row, source.without)
-        for source in stage.reads
-    ]
-    for line, *rows in zip(manifest, *sources, strict=True):
-        for source, row in zip(stage.reads, rows, strict=True):
-            if row.video != line.video:
-                raise ContractBroken(f"part {part}: {source.stage} has {row.video} where the plan has {line.video}")
-        yield Video(line, rows, sound_due=sound_due)
-
-
-def _in_order(stage: Stage[Any, Any], videos: Iterable[Video], killers: dict[str, RowError]) -> Iterator[Row]:
-    """The stage's rows in the order of the videos, whatever order it works in; ended videos are passed on."""
+    Raises:
+        ContractBroken: The stage returned other rows than one for each video.
+    """
     order: list[str] = []
-    ready: dict[str, Row] = {}
+    ready: dict[str, list[Row]] = {}
+    finished: set[str] = set()
+    failed: list[Exception] = []
 
     def live() -> Iterator[Video]:
         for video in videos:
             order.append(video.key)
             ended = passed_on(stage, video)
-            if ended is None and video.key in killers:
-                ended = stage.row(video=video.key, error=killers[video.key])
+            if ended is None and video.key in given_up:
+                ended = stage.row(video=video.key, error=given_up[video.key])
             if ended is None:
                 yield video
             else:
-                ready[video.key] = ended
+                ready[video.key] = [ended]
+                finished.add(video.key)
 
+    worked_on = _all_at_once(stage, live()) if alone is None else _one_by_one(stage, live(), alone, failed)
     position = 0
-    for row in stage.process(live()):
-        if row.video in ready or row.video not in order[position:]:
+    for row in worked_on:
+        known = row.video in order[position:]
+        if not known or (type(row) is stage.row and row.video in finished):
             raise ContractBroken(f"{stage.name} returned a row for {row.video}, which it was not given or did twice")
-        ready[row.video] = row
-        while position < len(order) and order[position] in ready:
-            yield ready.pop(order[position])
+        ready.setdefault(row.video, []).append(row)
+        if type(row) is stage.row:
+            finished.add(row.video)
+            seam.at("row", stage.name, row.video)
+        while position < len(order) and order[position] in finished and order[position] != row.video:
+            yield from ready.pop(order[position])
             position += 1
-    while position < len(order):
-        if order[position] not in ready:
-            raise ContractBroken(f"{stage.name} returned no row for {order[position]}")
-        yield ready.pop(order[position])
-        position += 1
+    if failed:
+        raise failed[-1]
+    for key in order[position:]:
+        if key not in finished:
+            raise ContractBroken(f"{stage.name} returned no row for {key}")
+        yield from ready.pop(key)
+
+
+def _all_at_once(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:
+    def handed() -> Iterator[Video]:
+        for video in videos:
+            seam.at("video", stage.name, video.key)
+            yield video
+
+    return stage.process(handed())
+
+
+def _one_by_one(
+    stage: Stage[Any, Any], videos: Iterable[Video], attempts: Attempts, failed: list[Exception]
+) -> Iterator[Row]:
+    """The rows of each video by itself. One that fails keeps no other from being tried; what it raised is kept.
+
+    The attempt ends at the video that failed: its name is the last that is noted as in hand.
+    """
+    culprit = ""
+    for video in videos:
+        attempts.in_hand(video.key)
+        try:
+            seam.at("video", stage.name, video.key)
+            rows = list(stage.process(iter([video])))
+        except Exception as reason:
+            if of_device(reason) or isinstance(reason, MemoryError | OSError):
+                raise  # no other video would fare better in this process
+            failed.append(reason)
+            culprit = video.key
+            continue
+        attempts.passed()
+        yield from rows
+    if culprit:
+        attempts.in_hand(culprit)
+
+
+def _ran(job: Job, stage: AnyStage[Any]) -> str:
+    revision = job.keys[stage.name].ingredients["revision"]
+    return f"storyloom {metadata.version('storyloom')}" + (f"; {revision}" if revision else "")

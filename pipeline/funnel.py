@@ -9,11 +9,16 @@ from storyloom.format.manifest import FunnelRow
 
 
 def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
-    """The funnel of the parts that went through `filter`."""
-    by_name = {one.stage: one for one in stages}
-    sampled, aligned, last = by_name["sample"].counts, by_name["align"].counts, by_name["filter"]
-    near = sampled.get("frames_dropped.near_duplicate", 0)
-    frames = _row("frames", sampled.get("frames", 0), last)
+    """The funnel of the parts that went through all stages; empty before documents were counted.
+
+    A thing is found where it is first counted, and kept where documents are.
+    """
+    last = next((one for one in stages if one.videos and "documents" in one.counts), None)
+    if last is None:
+        return []
+    first = {what: next((one.counts for one in stages if what in one.counts), {}) for what in ("frames", "sentences")}
+    near = first["frames"].get("frames_dropped.near_duplicate", 0)
+    frames = _row("frames", first["frames"].get("frames", 0), last)
     if near:
         frames = frames.model_copy(
             update={"found": frames.found + near, "dropped": {"near_duplicate": near, **frames.dropped}}
@@ -22,7 +27,7 @@ def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
     return [
         FunnelRow(what="videos", found=last.videos, kept=last.live, dropped=last.dropped, failed=last.failed),
         frames,
-        _row("sentences", aligned.get("sentences", 0), last),
+        _row("sentences", first["sentences"].get("sentences", 0), last),
         _row("documents", documents + sum(_dropped("documents", last).values()), last),
     ]
 

@@ -1,27 +1,39 @@
-"""The plan: which videos lie in which part. Parts are append-only, so a manifest that grew keeps its finished work."""
+"""The plan: which videos share a part, and which slot a part has. It is append-only: finished work keeps its place.
+
+A part is its videos' keys, nothing else of the manifest; a slot is a number that a part keeps for ever, and a group is
+`parts.group` slots. A video that leaves the manifest dissolves its part; the others get a part of their own in the same
+slot. A slot whose videos all left stays empty.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import random
-from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.manifest import SCHEMA
 from schemas.config import PartsConfig
-from schemas.rows import ManifestRow
-from storyloom.fs.atomic import committing
+from storyloom.errors import UsageError
+from storyloom.fs.atomic import commit_bytes
 
-ROW_GROUP = 4096
-"""Rows of a Parquet row group, about: a worker that looks up one part reads no more than that (our choice)."""
+COLUMNS = pa.schema(
+    [
+        pa.field("part", pa.string(), nullable=False),
+        pa.field("slot", pa.int64(), nullable=False),
+        pa.field("video", pa.string(), nullable=False),
+    ]
+)
+"""A file of the plan: a row per video, the videos of a part side by side."""
 
-BoolArray = np.typing.NDArray[np.bool_]
+DIGEST = b"storyloom_sha256"
+"""Metadata of a file of the plan: the hash of its rows."""
 
 
 @dataclass(frozen=True)
@@ -29,141 +41,161 @@ class Plan:
     """The parts that make up a manifest.
 
     Attributes:
-        parts: Their ids, in order.
-        videos: How many videos they hold.
+        parts: Their ids, in the order of their slots.
+        slots: The slot of each.
+        videos: The keys of each one's videos.
+        first_in_slot: Whether no other part had the slot before.
         new_parts: How many of them were not planned before.
+        unsaved: Rows that are planned and not in a file yet; empty once `save` wrote them.
     """
 
     parts: tuple[str, ...]
-    videos: int
+    slots: tuple[int, ...]
+    videos: tuple[tuple[str, ...], ...]
+    first_in_slot: tuple[bool, ...]
     new_parts: int
+    unsaved: pa.Table
+
+    @cached_property
+    def members(self) -> dict[str, tuple[str, ...]]:
+        """The keys of a part's videos, by its id."""
+        return dict(zip(self.parts, self.videos, strict=True))
 
     def groups(self, size: int) -> dict[str, tuple[str, ...]]:
-        """Groups of so many parts by id; an id changes when its parts do."""
-        chunks = [self.parts[start : start + size] for start in range(0, len(self.parts), size)]
-        return {f"{number:05d}-{digest(*chunk)[:8]}": chunk for number, chunk in enumerate(chunks)}
+        """The parts of each group of so many slots, by the group's id; groups without a part are left out."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for part, slot in zip(self.parts, self.slots, strict=True):
+            found[f"{slot // size:05d}"].append(part)
+        return {group: tuple(parts) for group, parts in found.items()}
+
+    def sample(self, size: int) -> tuple[str, ...]:
+        """The parts that stand for the corpus: those of the first group, as long as they are as planned at first.
+
+        A video that leaves takes its part out of the sample and puts no other in.
+        """
+        numbered = zip(self.parts, self.slots, self.first_in_slot, strict=True)
+        within = [(part, first) for part, slot, first in numbered if slot < size]
+        return tuple(part for part, first in within if first) or tuple(part for part, _ in within) or self.parts[:size]
 
 
-def make_plan(manifest: pa.Table, folder: Path, config: PartsConfig, seed: int) -> Plan:
-    """Read the plan in a folder and add parts for the videos that it does not hold yet.
+def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: int) -> Plan:
+    """The parts of these videos: those that a folder's files hold, and new ones for the rest. Nothing is written.
 
-    A part counts when each of its videos stands in the manifest unchanged. A video that left the manifest dissolves
-    its part, and the others get a new one. Neither the manifest's order nor the folder that it lies in matters.
+    A part counts when each of its videos is asked for and in no earlier part. Neither the order of the videos nor the
+    folder that a manifest lies in matters.
 
     Args:
-        manifest: With the columns of `ManifestRow`; keys are unique.
-        folder: Where the plan lies; each file in it adds parts to those before it and is named after its first one.
+        videos: Keys, unique.
+        folder: Where the plan lies; it need not exist.
         config: How many videos a part takes.
         seed: Of the shuffle.
-    """
-    files_before: int | None = None
-    while True:
-        planned = 0
-        standing: list[list[str]] = []
-        placed = np.zeros(len(manifest), dtype=np.bool_)
-        files = _files(folder)
-        for file in files:
-            count, parts = _standing(file, manifest, placed)
-            planned += count
-            standing.append(parts)
-        files_before = len(files) if files_before is None else files_before
-        if placed.all():
-            new_parts = sum(len(parts) for parts in standing[files_before:])
-            return Plan(tuple(part for parts in standing for part in parts), len(manifest), new_parts)
-        # Another driver may add the same file first; it wins, and the loop reads what it wrote.
-        _add(folder, planned, _shuffled(manifest.filter(pa.array(~placed)), seed), config.videos)
-
-
-def part_rows(folder: Path, part: str) -> list[ManifestRow]:
-    """The manifest's rows of one part, in the part's order.
 
     Raises:
-        KeyError: No such part is planned.
+        UsageError: A file of the plan is damaged.
     """
-    files = _files(folder)
-    after = bisect_right(files, part, key=lambda file: file.stem)
-    if after == 0:
-        raise KeyError(part)
-    with pq.ParquetFile(files[after - 1]) as file:
-        group = _row_group(file.metadata, part)
-        if group == file.num_row_groups:
-            raise KeyError(part)
-        rows = file.read_row_group(group, use_threads=False)
-    rows = rows.filter(pc.equal(rows["part"], part)).drop_columns("part")
-    if not rows.num_rows:
-        raise KeyError(part)
-    return [ManifestRow.model_validate(row) for row in rows.to_pylist()]
+    wanted = set(videos)
+    placed: set[str] = set()
+    standing: list[tuple[int, str, tuple[str, ...], bool]] = []
+    last_slot: dict[str, int] = {}
+    taken_slots: set[int] = set()
+    known = 0
+    for file in _files(folder):
+        for part, slot, members in _parts_of(file):
+            known += 1
+            first = slot not in taken_slots
+            taken_slots.add(slot)
+            last_slot.update(dict.fromkeys(members, slot))
+            if wanted.issuperset(members) and placed.isdisjoint(members):
+                placed.update(members)
+                standing.append((slot, part, members, first))
+    new = list(_new_parts(sorted(wanted - placed), last_slot, taken_slots, config.videos, seed))
+    for number, (slot, members) in enumerate(new):
+        part = f"{known + number:07d}-{digest(*members)[:8]}"
+        standing.append((slot, part, members, slot not in taken_slots))
+    standing.sort()
+    added = {part: slot for slot, part, _, _ in standing if int(part[:7]) >= known}
+    rows = [(part, added[part], video) for _, part, members, _ in standing if part in added for video in members]
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    return Plan(
+        parts=tuple(part for _, part, _, _ in standing),
+        slots=tuple(slot for slot, _, _, _ in standing),
+        videos=tuple(members for _, _, members, _ in standing),
+        first_in_slot=tuple(first for _, _, _, first in standing),
+        new_parts=len(new),
+        unsaved=pa.table(
+            [pa.array(column, field.type) for column, field in zip(columns, COLUMNS, strict=True)], COLUMNS
+        ),
+    )
+
+
+def save_plan(plan: Plan, folder: Path) -> bool:
+    """Add a file with the plan's new parts; False when another run planned first, so that planning must be repeated."""
+    if not plan.unsaved.num_rows:
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+    first = min(part[:7] for part in plan.unsaved["part"].to_pylist())
+    sink = pa.BufferOutputStream()
+    table = plan.unsaved.replace_schema_metadata({DIGEST: _rows_digest(plan.unsaved)})
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    content = sink.getvalue().to_pybytes()
+    target = folder / f"{first}.parquet"
+    commit_bytes(target, content)
+    return bool(target.read_bytes() == content)
+
+
+def _new_parts(
+    videos: Sequence[str], last_slot: dict[str, int], taken: set[int], per_part: int, seed: int
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Slot and videos of the new parts: what is left of a dissolved part keeps its slot, the rest is shuffled."""
+    left: dict[int, list[str]] = defaultdict(list)
+    fresh = []
+    for video in videos:
+        if video in last_slot:
+            left[last_slot[video]].append(video)
+        else:
+            fresh.append(video)
+    random.Random(seed).shuffle(fresh)  # noqa: S311 - an order, not a secret
+    following = max(taken, default=-1) + 1
+    parts = [(slot, tuple(members)) for slot, members in sorted(left.items())]
+    return parts + [(following + number, tuple(members)) for number, members in enumerate(_cut(fresh, per_part))]
+
+
+def _cut(videos: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [videos[start : start + size] for start in range(0, len(videos), size)]
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
 
 
-def _row_group(metadata: pq.FileMetaData, part: str) -> int:
-    """The number of the row group that holds a part: parts rise through a file, and none lies in two groups."""
+def _parts_of(file: Path) -> list[tuple[str, int, tuple[str, ...]]]:
+    """Id, slot and videos of the parts in a file.
 
-    def last(group: int) -> str:
-        return str(metadata.row_group(group).column(0).statistics.max)
-
-    return bisect_left(range(metadata.num_row_groups), part, key=last)
-
-
-def _standing(file: Path, manifest: pa.Table, placed: BoolArray) -> tuple[int, list[str]]:
-    """How many parts a file of the plan has, and those whose videos all stand in the manifest and in no earlier part.
-
-    One column of the file is in memory at a time.
-
-    Args:
-        file: A video is in one of its parts at most.
-        manifest: Its rows.
-        placed: Which of these are in a part; updated.
+    Raises:
+        UsageError: The file is damaged.
     """
-    with pq.ParquetFile(file) as plan:
-
-        def column(name: str) -> pa.Array:
-            return plan.read([name]).column(0).combine_chunks()
-
-        found = pc.index_in(column("video"), value_set=manifest["video"])
-        position = found.fill_null(0).to_numpy()
-        stands = found.is_valid().to_numpy(zero_copy_only=False) & ~placed[position]
-        for name in SCHEMA.names:
-            same = pc.equal(column(name), manifest[name].take(pa.array(position)).combine_chunks())
-            stands &= same.to_numpy(zero_copy_only=False)
-        parts = column("part").dictionary_encode()
-    number = parts.indices.to_numpy()
-    whole = np.ones(len(parts.dictionary), dtype=np.bool_)
-    whole[number[~stands]] = False
-    placed[position[whole[number]]] = True
-    return len(whole), parts.dictionary.filter(pa.array(whole)).to_pylist()
-
-
-def _shuffled(rows: pa.Table, seed: int) -> pa.Table:
-    """In an order that depends on the videos' keys and the seed only, not on the manifest's order or its folder."""
-    order = list(range(len(rows)))
-    random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
-    return rows.take(pc.sort_indices(rows["video"]).take(pa.array(order, pa.int64())))
+    try:
+        table = pq.read_table(file, page_checksum_verification=True)
+        if not table.schema.equals(COLUMNS) or (table.schema.metadata or {}).get(DIGEST) != _rows_digest(table):
+            raise pa.ArrowInvalid("its rows are not those that were written")
+    except (pa.ArrowException, OSError) as reason:
+        raise UsageError(
+            f"{file}, a file of the plan, is damaged ({reason}); remove it: its videos are planned again, and what was"
+            " done of them is done again"
+        ) from reason
+    runs = pc.run_end_encode(table["part"].combine_chunks())
+    ends = runs.run_ends.to_pylist()
+    slots, videos = table["slot"].to_pylist(), table["video"].to_pylist()
+    starts = [0, *ends[:-1]]
+    return [
+        (part, slots[start], tuple(videos[start:end]))
+        for part, start, end in zip(runs.values.to_pylist(), starts, ends, strict=True)
+    ]
 
 
-def _add(folder: Path, first: int, rows: pa.Table, per_part: int) -> None:
-    rows = rows.combine_chunks()
-    numbers = np.arange(len(rows)) // per_part
-    parts = pa.array(_part_ids(rows, first, per_part)).take(pa.array(numbers))
-    table = rows.add_column(0, pa.field("part", pa.string(), nullable=False), parts)
-    whole_parts = max(1, ROW_GROUP // per_part) * per_part
-    with committing(folder / f"{first:07d}.parquet") as temporary:
-        pq.write_table(table, temporary, row_group_size=whole_parts, compression="zstd")
-
-
-def _part_ids(rows: pa.Table, first: int, per_part: int) -> list[str]:
-    """The parts' numbers, from `first` on, each with a digest of the part's rows."""
-    whole_parts = max(1, ROW_GROUP // per_part) * per_part
-    ids: list[str] = []
-    for start in range(0, len(rows), whole_parts):
-        some = rows.slice(start, whole_parts)
-        lines = pc.binary_join_element_wise(*some.columns, "\0").to_pylist()
-        for at in range(0, len(lines), per_part):
-            ids.append(f"{first + len(ids):07d}-{digest(*lines[at : at + per_part])[:8]}")
-    return ids
+def _rows_digest(table: pa.Table) -> bytes:
+    lines = "\n".join(f"{part} {slot} {video}" for part, slot, video in zip(*table.to_pydict().values(), strict=True))
+    return hashlib.sha256(lines.encode()).hexdigest().encode()
 
 
 def digest(*texts: str) -> str:

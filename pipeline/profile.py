@@ -1,167 +1,162 @@
-"""Where a run's time goes: each worker writes a small file per part that it did, `stage_profiles` adds them up.
+"""Where a run's time goes: each worker writes a small file per unit that it did, `stage_profiles` adds them up.
 
-Times differ from run to run, so the files lie apart from the output, at ``WORK/profile/<stage>/part-<id>.json``. They
-count as long as the stage's fingerprint is theirs; a part that is done and measured again replaces its file.
+Times differ from run to run, so the files lie apart from the output, at ``WORK/profile/<stage>/<unit>.json``. They count
+as long as the stage's key is theirs; a unit that is done and measured again replaces its file.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from stages.registry import STAGE_NAMES
-from stages.timing import KINDS, On, measured
 from storyloom.fs.atomic import write_atomically
 
 if TYPE_CHECKING:
     from pipeline.execute import Job
 
+Kind = Literal["read", "process", "write", "wait"]
+"""Reading rows and the plan; the stage's work; writing rows, files and marks; waiting for the next unit."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 DECIMALS = 6
 """Of seconds in the files."""
 
+ItemT = TypeVar("ItemT")
 
-class PartProfile(BaseModel):
-    """Where the time of one part went in one stage.
+
+class UnitTimer:
+    """Divides the wall time of a unit by kind: time inside a block counts for the innermost one alone."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Kind, float] = defaultdict(float)
+        self._inner = [0.0]
+
+    @contextmanager
+    def on(self, kind: Kind) -> Iterator[None]:
+        """Count the time of a block. No `yield` of a generator may lie in it: see `each`."""
+        began = time.perf_counter()
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - began
+            self.seconds[kind] += took - self._inner.pop()
+            self._inner[-1] += took
+
+    def each(self, kind: Kind, items: Iterable[ItemT]) -> Iterator[ItemT]:
+        """The same items; the time that it takes to make each counts, its consumer's does not."""
+        iterator = iter(items)
+        while True:
+            with self.on(kind):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+
+class UnitProfile(BaseModel):
+    """Where the time of one unit went in one stage.
 
     Attributes:
-        fingerprint: Of the stage that did it.
+        key: Of the stage that did it.
         worker: Host and process.
-        wall: Seconds for which a worker, or one of its threads, had the part in hand or waited for it; the sum of
-            `seconds`.
-        seconds: By kind.
-        setup: Seconds that the worker took to start, models included, when this was its first part; otherwise 0.
+        seconds: Wall time by kind.
+        within: Seconds that the stage itself measured, by what for, e.g. ``decode`` and ``model``; threads of it add
+            up, so the sum may be above the time of ``process``.
+        setup: Seconds that the worker took to start, models included, when this was its first unit; otherwise 0.
     """
 
-    fingerprint: str
+    key: str
     worker: str
-    wall: float
-    seconds: dict[On, float]
-    setup: float
+    seconds: dict[Kind, float]
+    within: dict[str, float] = {}
+    setup: float = 0.0
 
 
 class StageProfile(BaseModel):
-    """The sums of a stage's parts.
+    """The sums of a stage's units.
 
     Attributes:
         stage: Its name.
-        parts: That were measured; groups, for `write`.
+        units: That were measured.
         workers: That did them.
-        wall: As in `PartProfile`.
-        seconds: By kind, every kind.
-        setup: As in `PartProfile`.
+        wall: Seconds, the sum of `seconds`.
+        seconds: As in `UnitProfile`, every kind.
+        within: As in `UnitProfile`.
+        setup: As in `UnitProfile`.
     """
 
     stage: str
-    parts: int
+    units: int
     workers: int
     wall: float
-    seconds: dict[On, float]
+    seconds: dict[Kind, float]
+    within: dict[str, float]
     setup: float
 
 
-class Clock:
-    """A worker's time: how long it took to set up, and since when it has had nothing in hand."""
-
-    def __init__(self) -> None:
-        self._ready = time.perf_counter()
-        self._setup = 0.0
-        self._free: list[float] = []
-        """When each thread that has done a part came to its end and found no other yet."""
-
-    @contextmanager
-    def setting_up(self) -> Iterator[None]:
-        """Measure the start of the worker, or of the stage that it does next."""
-        began = time.perf_counter()
-        yield
-        self._ready = time.perf_counter()
-        self._setup += self._ready - began
-        self._free.clear()
-
-    @contextmanager
-    def on_part(self, job: Job, stage: str, part: str) -> Iterator[None]:
-        """Measure a part, or a group of `write`, and keep what came out, when the job's config asks for it.
-
-        A block that raises leaves no file.
-        """
-        if not job.config.runner.profile:
-            yield
-            return
-        idle = time.perf_counter() - self._free_since()
-        try:
-            with measured() as seconds:
-                yield
-            seconds["wait"] = seconds.get("wait", 0.0) + idle
-            setup, self._setup = self._setup, 0.0
-            _keep(job, stage, part, seconds, setup)
-        finally:
-            self._free.append(time.perf_counter())
-
-    def _free_since(self) -> float:
-        """For the next part: since its thread's last one, or since the worker was ready, where it is its first."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            return self._ready
+def keep_profile(job: Job, stage: str, unit: str, profile: UnitProfile) -> None:
+    """Keep what was measured of a unit."""
+    folder = job.store.profile / stage
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / f"{unit}.json", profile.model_dump_json(indent=1).encode() + b"\n")
 
 
 def stage_profiles(job: Job) -> list[StageProfile]:
     """What was measured of the stages as they are configured now, in the pipeline's order; none without a profile."""
-    found = ((stage, list(_parts(job, stage))) for stage in STAGE_NAMES if stage in job.digests)
-    return [_sums(stage, parts) for stage, parts in found if parts]
+    found = ((stage, list(_units(job, stage))) for stage in job.keys)
+    return [_sums(stage, units) for stage, units in found if units]
 
 
 def print_profiles(profiles: list[StageProfile], console: Console) -> None:
     """Print a line per stage: seconds of wall time, the share of each kind in them, and the setup beside them."""
-    table = Table("stage", "parts", "workers", "wall s", *KINDS, "setup s", box=SIMPLE, padding=0)  # fits 80 characters
+    table = Table("stage", "units", "workers", "wall s", *KINDS, "of the stage's own", "setup s", box=SIMPLE, padding=0)
     for column in table.columns[1:]:
         column.justify = "right"
     for one in profiles:
         shares = (f"{100 * one.seconds[kind] / one.wall:.1f}" if one.seconds[kind] else "" for kind in KINDS)
-        table.add_row(one.stage, str(one.parts), str(one.workers), f"{one.wall:.2f}", *shares, f"{one.setup:.2f}")
+        within = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in one.within.items())
+        table.add_row(
+            one.stage, str(one.units), str(one.workers), f"{one.wall:.2f}", *shares, within, f"{one.setup:.2f}"
+        )
     console.print("\nwhere the time went, in % of each stage's wall time")
     console.print(table)
 
 
-def _keep(job: Job, stage: str, part: str, seconds: dict[On, float], setup: float) -> None:
-    profile = PartProfile(
-        fingerprint=job.digests[stage],
-        worker=f"{socket.gethostname()}.{os.getpid()}",
-        wall=round(sum(seconds.values()), DECIMALS),
-        seconds={kind: round(seconds[kind], DECIMALS) for kind in KINDS if kind in seconds},
-        setup=round(setup, DECIMALS),
-    )
-    folder = _folder(job, stage)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"part-{part}.json", profile.model_dump_json(indent=1).encode() + b"\n")
+def _units(job: Job, stage: str) -> Iterator[UnitProfile]:
+    for file in sorted((job.store.profile / stage).glob("*.json")):
+        try:
+            unit = UnitProfile.model_validate_json(file.read_bytes())
+        except ValidationError:  # of another version
+            continue
+        if unit.key == job.keys[stage].key:
+            yield unit
 
 
-def _parts(job: Job, stage: str) -> Iterator[PartProfile]:
-    for file in sorted(_folder(job, stage).glob("part-*.json")):
-        part = PartProfile.model_validate_json(file.read_bytes())
-        if part.fingerprint == job.digests[stage]:
-            yield part
-
-
-def _folder(job: Job, stage: str) -> Path:
-    return job.store.work / "profile" / stage
-
-
-def _sums(stage: str, parts: list[PartProfile]) -> StageProfile:
+def _sums(stage: str, units: list[UnitProfile]) -> StageProfile:
+    seconds: dict[Kind, float] = {
+        kind: round(sum(one.seconds.get(kind, 0.0) for one in units), DECIMALS) for kind in KINDS
+    }
+    within: dict[str, float] = defaultdict(float)
+    for one in units:
+        for what, took in one.within.items():
+            within[what] += took
     return StageProfile(
         stage=stage,
-        parts=len(parts),
-        workers=len({part.worker for part in parts}),
-        wall=round(sum(part.wall for part in parts), DECIMALS),
-        seconds={kind: round(sum(part.seconds.get(kind, 0.0) for part in parts), DECIMALS) for kind in KINDS},
-        setup=round(sum(part.setup for part in parts), DECIMALS),
+        units=len(units),
+        workers=len({one.worker for one in units}),
+        wall=round(sum(seconds.values()), DECIMALS),
+        seconds=seconds,
+        within={what: round(took, DECIMALS) for what, took in sorted(within.items())},
+        setup=round(sum(one.setup for one in units), DECIMALS),
     )

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.situation import Situation
+from pipeline.status import status
+from pipeline.workspace import Workspace
 from schemas.row import Row
 from schemas.rows import DocumentsRow, MediaRow, ScoresRow
 from storyloom.errors import RunFailed
@@ -55,18 +56,18 @@ class AlignmentReport(BaseModel):
     null_above_threshold: float
 
 
-def alignment_report(situation: Situation) -> AlignmentReport:
+def alignment_report(workspace: Workspace) -> AlignmentReport:
     """Add up a run's rows; one video's at a time is in memory, and of each only its numbers are kept.
 
     Raises:
         RunFailed: `filter` is not up to date, or no video gave a document.
     """
-    waiting = next((one for one in situation.status() if one.stage == "filter" and one.to_do), None)
+    waiting = next((one for one in status(workspace) if one.stage == "filter" and one.to_do), None)
     if waiting:
         raise RunFailed(f"filter has {waiting.to_do} of {waiting.units} parts to do; run it first")
     seconds, lags, thresholds = 0.0, list[float](), set[float]()
     frames, shifts, kept, null = 0, list[float](), list[float](), list[float]()
-    for media, scores, row in _rows(situation):
+    for media, scores, row in _rows(workspace):
         null.extend(scores.null_similarity)
         if not row.documents:
             continue
@@ -118,13 +119,12 @@ def print_report(report: AlignmentReport, console: Console) -> None:
                 console.print(f"  {low:6.1f} to {high:5.1f}  {count:8d}  {bar}", highlight=False)
 
 
-def _rows(situation: Situation) -> Iterator[tuple[MediaRow, ScoresRow, DocumentsRow]]:
+def _rows(workspace: Workspace) -> Iterator[tuple[MediaRow, ScoresRow, DocumentsRow]]:
     """The three rows of every video."""
-    store, digests = situation.job.store, situation.job.digests
-    for part in situation.plan.parts:
-        media = store.rows("download", digests["download"], part, MediaRow)
-        scores = store.rows("score", digests["score"], part, ScoresRow)
-        documents = store.rows("filter", digests["filter"], part, DocumentsRow)
+    for part in workspace.plan.parts:
+        media = workspace.rows("download", part, MediaRow)
+        scores = workspace.rows("score", part, ScoresRow)
+        documents = workspace.rows("filter", part, DocumentsRow)
         for rows in zip(media, scores, documents, strict=True):
             _check_keys(part, rows)
             yield rows

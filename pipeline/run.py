@@ -1,4 +1,4 @@
-"""A run: plan, say what is to do, do it, publish. It decides what; the runners decide where."""
+"""A run: plan, say what is to do, do it, publish. It decides what; the executors decide where."""
 
 from __future__ import annotations
 
@@ -6,25 +6,22 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from pipeline.attempts import forget_quiet_processes
 from pipeline.config import RunConfig
-from pipeline.executors.executor import Runner
-from pipeline.executors.inline import InlineRunner
-from pipeline.forget import forget, forget_retryable
-from pipeline.groups import group_folder, group_shards
-from pipeline.listener import Listener
+from pipeline.executors.executor import Executor, UnitsMissing
+from pipeline.executors.inline import InlineExecutor
 from pipeline.plan import Plan
-from pipeline.progress import Pace
-from pipeline.publish.provenance import provenance
-from pipeline.publish.publish import publish
-from pipeline.situation import Situation, survey
-from pipeline.status import StageStatus
-from pipeline.work import CALIBRATED, Work, check_failures, counted
-from stages.base import StageSetupError
-from stages.registry import STAGE_NAMES, WRITE, downstream, upstream
+from pipeline.progress import Listener
+from pipeline.publish.run import PUBLISHED, publish_run
+from pipeline.scheduler import Scheduler, check_failures
+from pipeline.status import StageStatus, status
+from pipeline.store import Damaged
+from pipeline.workspace import Workspace, survey
 from storyloom.errors import RunFailed, UsageError
-from storyloom.format.sample import FormatError
+
+MENDINGS = 5
+"""Times that a run begins anew over what turned out to be damaged or not done (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -32,86 +29,109 @@ class Selection:
     """Which stages a run brings up to date.
 
     Attributes:
-        stages: Their names.
+        only: Names of the stages; none for all of them.
+        start: Name of the stage from which on all are; empty for none.
         force: Whether to do again what is done.
         retry: Whether to do again what failed in a way that may pass, e.g. a server that did not answer.
     """
 
-    stages: frozenset[str]
+    only: tuple[str, ...] = ()
+    start: str = ""
     force: bool = False
     retry: bool = False
 
+    def stages(self, config: RunConfig) -> frozenset[str]:
+        """Names of the stages under a config.
 
-def select(only: Sequence[str], start: str | None, *, force: bool, retry: bool = False) -> Selection:
-    """The selection that `--only` and `--from` name; everything, when they name nothing.
-
-    Raises:
-        UsageError: A name is no stage's, or both are given.
-    """
-    if only and start:
-        raise UsageError("--only and --from exclude each other")
-    for name in [*only, *([start] if start else [])]:
-        if name not in STAGE_NAMES:
-            raise UsageError(f"no stage {name!r}; the stages are {', '.join(STAGE_NAMES)}")
-    if start:
-        return Selection(frozenset(downstream({start})), force, retry)
-    return Selection(frozenset(only or STAGE_NAMES), force, retry)
+        Raises:
+            UsageError: A name is no stage's, or both ways of selecting are used.
+        """
+        graph = config.graph
+        if self.only and self.start:
+            raise UsageError("--only and --from exclude each other")
+        for name in [*self.only, *([self.start] if self.start else [])]:
+            if name not in graph.names:
+                off = " (it is off, or nothing reads it)" if hasattr(config, name) else ""
+                raise UsageError(f"no stage {name!r}{off}; the stages are {', '.join(graph.names)}")
+        if self.start:
+            return graph.downstream({self.start})
+        return frozenset(self.only or graph.names)
 
 
 def run(config: RunConfig, selection: Selection, listener: Listener) -> list[StageStatus]:
-    """Bring the selected stages up to date and, when `write` is among them, publish the shards.
+    """Bring the selected stages up to date and, when all groups are written, publish the shards.
 
     Raises:
         UsageError: Config, manifest or output folder cannot be used.
         RunFailed: Something that was asked for is missing at the end, or no document came out.
     """
-    situation = survey(config, selection.stages)
+    selected = selection.stages(config)
+    workspace = survey(config, write=True)
     if selection.force:
-        forget(situation, selection.stages)
-        situation = survey(config, selection.stages)
-    elif selection.retry and forget_retryable(situation):
-        situation = survey(config, selection.stages)
-    before = situation.status()
-    to_do = sum(one.to_do for one in before if one.stage in selection.stages)
-    kind = _runner_kind(config, situation.plan, to_do)
-    listener.planned(before, situation.plan, situation.duplicates, kind)
-    _check_upstream(before, selection.stages)
-    pace = Pace()
-    situation.job.store.remove_sounds()
+        for name in selected:
+            workspace.forget(name, workspace.units(name))
+    elif selection.retry:
+        for name, units in retryable(workspace).items():
+            workspace.forget(name, units)
+    workspace = workspace.looked_again()
+    before = status(workspace)
+    to_do = sum(one.to_do for one in before if one.stage in selected)
+    kind = executor_kind(config, workspace.plan, to_do)
+    listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.duplicates, kind)
+    _check_upstream(workspace, before, selected)
     try:
-        with _runner(kind, config, selection.stages) as (runner, logs):
+        with _executor(kind, config, selected) as (executor, logs):
             listener.started(logs)
-            situation = Work(selection.stages, runner, listener, pace).bring_up_to_date(situation)
-    except (StageSetupError, FormatError) as reason:
-        raise RunFailed(str(reason)) from reason
+            scheduler = Scheduler(selected, executor, listener.advanced)
+            workspace = _mended(scheduler, workspace)
     finally:
-        situation.job.store.remove_leftovers()
-        situation.job.store.remove_sounds()
+        workspace.job.store.remove_leftovers()
+        forget_quiet_processes(workspace.job.store.attempts / "processes")
 
-    after = situation.status()
-    listener.finished(after, situation.job.calibration, pace.tail(situation.job))
+    workspace = workspace.looked_again()
+    after = status(workspace)
+    listener.finished(after, workspace.job.context.results)
     for one in after:
-        if one.stage in selection.stages:
+        if one.stage in selected:
             check_failures(config, one.failed, one.videos)
-    if WRITE in selection.stages:
-        _publish(situation, after)
+    if PUBLISHED in selected:
+        publish_run(workspace, after)
     return after
 
 
-@contextlib.contextmanager
-def _runner(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[tuple[Runner, str]]:
-    """The runner and where its logs are."""
-    if kind == "inline":
-        yield InlineRunner(), ""
-        return
-    from pipeline.executors.ray import RayRunner
-    from pipeline.executors.ray_session import ray_session
+def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:
+    """Say what a run would do, and why; nothing is written.
 
-    with ray_session(config.runner.address) as logs:
-        yield RayRunner([name for name in STAGE_NAMES if name in stages]), logs
+    Raises:
+        UsageError: Config or manifest cannot be used.
+    """
+    selected = selection.stages(config)
+    workspace = survey(config)
+    before = status(workspace)
+    again = {name: list(workspace.done(name)) for name in selected} if selection.force else {}
+    again = retryable(workspace) if selection.retry else again
+    forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
+    kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
+    listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.duplicates, kind)
 
 
-def _runner_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
+def _undone(one: StageStatus, units: int, selection: Selection) -> dict[str, object]:
+    if not units:
+        return {}
+    return {"done": max(0, one.done - units), "why": one.why or ("--force" if selection.force else "--retry")}
+
+
+def retryable(workspace: Workspace) -> dict[str, list[str]]:
+    """The parts of each stage in which a video failed there in a way that may pass."""
+    found = {}
+    for name in workspace.config.graph.names:
+        if name not in workspace.config.graph.group_stages:
+            done = workspace.done(name)
+            found[name] = [unit for unit, address in done.items() if workspace.summaries.retryable(address)]
+    return found
+
+
+def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
     """`auto` made definite; a run with nothing to do never starts Ray."""
     runner = config.runner
     if to_do == 0:
@@ -122,32 +142,58 @@ def _runner_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
     return "ray" if cluster or len(plan.parts) > runner.auto_inline_parts else "inline"
 
 
-def _check_upstream(before: Sequence[StageStatus], selected: frozenset[str]) -> None:
+def _mended(scheduler: Scheduler, workspace: Workspace) -> Workspace:
+    """The work, begun anew over what it finds to be damaged or gone.
+
+    Raises:
+        RunFailed: It cannot be finished.
+    """
+    for _ in range(MENDINGS):
+        try:
+            return scheduler.bring_up_to_date(workspace)
+        except Damaged as reason:
+            workspace.job.store.forget(reason.address)
+            problem = str(reason)
+        except UnitsMissing as reason:
+            if not reason.upstream:
+                raise
+            problem = str(reason)
+        workspace = workspace.looked_again()
+        lost = [one.stage for one in status(workspace) if one.to_do and one.stage not in scheduler.selected]
+        if lost and set(lost) & set(_read_by(workspace, scheduler.selected)):
+            raise RunFailed(f"{problem}. {lost[0]} has parts to do again: run without --only, or --from {lost[0]}")
+    raise RunFailed(f"{problem}. That came again and again: is the disk of {workspace.job.store.work} sound?")
+
+
+def _read_by(workspace: Workspace, stages: frozenset[str]) -> set[str]:
+    """The stages that some stages read, directly or not."""
+    found: set[str] = set()
+    for name in reversed(workspace.config.graph.names):
+        if name in stages or name in found:
+            found.update(workspace.config.graph.upstream(name))
+    return found
+
+
+@contextlib.contextmanager
+def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[tuple[Executor, str]]:
+    """The executor and where its logs are."""
+    if kind == "inline":
+        yield InlineExecutor(), ""
+        return
+    from pipeline.executors.ray import RayExecutor
+    from pipeline.executors.ray_session import ray_session
+
+    with ray_session(config.runner.address) as logs:
+        yield RayExecutor([name for name in config.graph.names if name in stages]), logs
+
+
+def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:
     """Refuse a selection that reads what is missing and not selected itself."""
     waiting = {one.stage: one for one in before if one.to_do and one.stage not in selected}
-    for name in STAGE_NAMES:
-        for source in upstream(name):
+    for name in workspace.config.graph.names:
+        for source in workspace.config.graph.upstream(name):
             if name in selected and source in waiting:
                 raise RunFailed(
-                    f"{name} reads {source}, which has {waiting[source].to_do} of {waiting[source].units} parts to do;"
+                    f"{name} reads {source}, which has {waiting[source].to_do} of {waiting[source].units} {waiting[source].unit}s to do;"
                     f" select it too, e.g. with --from {source}"
                 )
-
-
-def _publish(situation: Situation, after: Sequence[StageStatus]) -> None:
-    job = situation.job
-    missing = [f"{one.stage} ({one.to_do} of {one.units})" for one in after if one.to_do]
-    if missing:
-        raise RunFailed(f"not published, since parts are missing in: {', '.join(missing)}")
-    if not after[-1].counts["documents"]:
-        last = next(one for one in after if one.stage == CALIBRATED)
-        raise RunFailed(f"no document came out of {last.videos} videos: {counted(last.failed | last.dropped)}")
-    groups = list(situation.plan.groups(job.config.parts.group))
-    publish(
-        [group_shards(job, group) for group in groups],
-        [group_folder(job, group) for group in groups],
-        job.store.folder(WRITE, job.digests[WRITE]) / "rests",
-        Path(job.config.output).expanduser(),
-        job.config.write,
-        provenance(job, situation.found, after),
-    )

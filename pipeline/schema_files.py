@@ -7,36 +7,45 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipeline.config import RunConfig
-from schemas.calibration import Calibration
+from pipeline.config import config_class
 from schemas.rows import ManifestRow
-from stages.registry import ROW_STAGES
+from stages.base import CorpusStep, Stage
+from stages.registry import registered
 from storyloom.format.sample import Sample
 from storyloom.fs.atomic import write_atomically
 
 
-def schemas() -> dict[str, bytes]:
-    """File name and content of every schema."""
-    models: dict[str, type[BaseModel]] = {f"{stage.name}-row": stage.row for stage in ROW_STAGES}
-    models |= {"manifest-row": ManifestRow, "config": RunConfig, "calibration": Calibration, "shard-sample": Sample}
+def schemas(stages: tuple[str, ...] = ()) -> dict[str, bytes]:
+    """File name and content of every schema; `stages` are a user's own, as ``module:Class``."""
+    models: dict[str, type[BaseModel]] = {
+        "manifest-row": ManifestRow,
+        "config": config_class(stages),
+        "shard-sample": Sample,
+    }
+    for stage in registered(stages):
+        if issubclass(stage, Stage):
+            models[f"{stage.name}-row"] = stage.row
+            models |= {f"{stage.name}-{table}-row": row for table, row in stage.tables.items()}
+        if issubclass(stage, CorpusStep):
+            models[f"{stage.name}-result"] = stage.result
     return {
         f"{name}.schema.json": (json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n").encode()
         for name, model in sorted(models.items())
     }
 
 
-def write_schemas(folder: Path) -> list[str]:
+def write_schemas(folder: Path, stages: tuple[str, ...] = ()) -> list[str]:
     """Write every schema into a folder and return the files' names."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = schemas()
+    found = schemas(stages)
     for name, content in found.items():
         write_atomically(folder / name, content)
     return list(found)
 
 
-def differing_schemas(folder: Path) -> dict[str, str]:
+def differing_schemas(folder: Path, stages: tuple[str, ...] = ()) -> dict[str, str]:
     """Files of a folder that are missing, differ from the code or stand for nothing in it, and which it is."""
-    found = schemas()
+    found = schemas(stages)
     present = {file.name for file in folder.glob("*.schema.json")}
     differing = {name: "missing" for name in found if name not in present}
     differing |= {name: "no such schema in the code" for name in present if name not in found}

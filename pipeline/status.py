@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Literal
 
 from pydantic import BaseModel
 
-from pipeline.execute import Job
-from pipeline.fingerprint import Fingerprint, what_changed
-from pipeline.groups import done_mark, group_shards
-from pipeline.plan import Plan
-from pipeline.store import PartStore
-from pipeline.tallies import tally
-from stages.registry import STAGE_NAMES, WRITE
+from pipeline.lineage import StageKey, what_changed
+from pipeline.store import Mark, Store
+from pipeline.workspace import Workspace
+from stages.base import CorpusStep, GroupStage
 
 
 class StageStatus(BaseModel):
@@ -22,11 +18,13 @@ class StageStatus(BaseModel):
 
     Attributes:
         stage: Its name.
-        units: Parts, or for `write` groups of parts.
+        unit: What its units are.
+        units: Parts; for a stage that writes groups of parts those; for a step over the corpus its parts and the result.
         done: How many of them are up to date.
         why: What makes earlier output stale; empty when there is none or it still serves.
         videos: Rows in the parts that are done.
         live: Rows that later stages work on.
+        retryable: Videos that failed in this stage in a way that may pass.
         failed: Videos that failed in this stage or before it, by ``stage.code``.
         dropped: Videos that this stage or one before it left out, by ``stage.reason``.
         warnings: By code.
@@ -34,11 +32,13 @@ class StageStatus(BaseModel):
     """
 
     stage: str
+    unit: Literal["part", "group"] = "part"
     units: int
     done: int = 0
     why: str = ""
     videos: int = 0
     live: int = 0
+    retryable: int = 0
     failed: dict[str, int] = {}
     dropped: dict[str, int] = {}
     warnings: dict[str, int] = {}
@@ -50,45 +50,96 @@ class StageStatus(BaseModel):
         return self.units - self.done
 
 
-def status(job: Job, plan: Plan, found: dict[str, Fingerprint]) -> list[StageStatus]:
+def status(workspace: Workspace) -> list[StageStatus]:
     """Where every stage stands, in the pipeline's order."""
-    groups = plan.groups(job.config.parts.group)
-    stages = []
-    for name in STAGE_NAMES:
-        units = len(groups) if name == WRITE else len(plan.parts)
-        if name not in found:
-            stages.append(StageStatus(stage=name, units=units, why="waits for the calibration"))
-        elif name == WRITE:
-            stages.append(_write_status(job, groups, _why(job.store, found[name])))
-        else:
-            stages.append(_row_status(job, plan.parts, name, _why(job.store, found[name])))
-    return stages
+    found = []
+    for name, stage in workspace.config.graph.stages.items():
+        one = _group_status(workspace, name) if issubclass(stage, GroupStage) else _part_status(workspace, name)
+        if one.to_do:
+            one = one.model_copy(update={"why": _why(workspace, name)})
+        found.append(one)
+    return found
 
 
-def _row_status(job: Job, parts: Sequence[str], name: str, why: str) -> StageStatus:
-    found = tally(job.store, name, job.digests[name], parts)
-    return StageStatus(stage=name, units=len(parts), why=why if found.done < len(parts) else "", **asdict(found))
+def group_marks(workspace: Workspace, name: str) -> dict[str, Mark]:
+    """The marks of the groups of a stage that are written, by the group's id."""
+    store = workspace.job.store
+    marks = ((group, store.mark(address)) for group, address in workspace.done(name).items())
+    return {group: mark for group, mark in marks if mark is not None}
 
 
-def _write_status(job: Job, groups: dict[str, tuple[str, ...]], why: str) -> StageStatus:
-    done = [group for group in groups if done_mark(job, group).exists()]
-    shards = [shard for group in done for shard in group_shards(job, group)]
+def _part_status(workspace: Workspace, name: str) -> StageStatus:
+    done = workspace.done(name)
+    summary = asdict(workspace.summaries.summary(done.values()))
+    result = issubclass(workspace.config.graph.stages[name], CorpusStep)
+    summary["done"] += result and name in workspace.job.results
+    return StageStatus(stage=name, units=len(workspace.units(name)) + result, **summary)
+
+
+def _group_status(workspace: Workspace, name: str) -> StageStatus:
+    marks = group_marks(workspace, name)
+    shards = [shard for mark in marks.values() for shard in (mark.result or {}).get("shards", [])]
     counts = {
-        "documents": sum(shard.nsamples for shard in shards),
-        "frames": sum(shard.nimages for shard in shards),
+        "documents": sum(shard["nsamples"] for shard in shards),
+        "frames": sum(shard["nimages"] for shard in shards),
         "shards": len(shards),
-        "bytes": sum(shard.filesize for shard in shards),
+        "bytes": sum(shard["filesize"] for shard in shards),
     }
-    return StageStatus(
-        stage=WRITE, units=len(groups), done=len(done), why=why if len(done) < len(groups) else "", counts=counts
-    )
+    return StageStatus(stage=name, unit="group", units=len(workspace.units(name)), done=len(marks), counts=counts)
 
 
-def _why(store: PartStore, wanted: Fingerprint) -> str:
-    """What sets the nearest earlier fingerprint of a stage apart from the wanted one; empty when there is none."""
-    stage = str(wanted.ingredients["stage"])
-    if (store.folder(stage, wanted.digest) / "stage.json").exists():
+def _why(workspace: Workspace, name: str) -> str:
+    """Why units of a stage are to be done again; empty where nothing was made before that would have served."""
+    waiting = [one for one in workspace.config.graph.corpus_steps if one not in workspace.job.results]
+    if own := _changed_key(workspace.job.store, name, workspace.job.keys[name]):
+        return own
+    if any(one in workspace.config.graph.waits_for(name) for one in waiting):
+        return f"waits for {waiting[0]}"
+    return _changed_inputs(workspace, name)
+
+
+def _changed_key(store: Store, name: str, wanted: StageKey) -> str:
+    """What sets the nearest earlier key of a stage apart from the wanted one; empty when there is none."""
+    if (store.folder(name, wanted.key) / "stage.json").exists():
         return ""
-    earlier = [json.loads(file.read_bytes()) for file in sorted((store.work / stage).glob("*/stage.json"))]
-    changes = [what_changed(old, wanted.ingredients) for old in earlier]
-    return min(changes, key=lambda change: (change.count(", "), change), default="")
+    changes = [what_changed(old, wanted.ingredients) for old in store.descriptions(name)]
+    return min(filter(None, changes), key=lambda change: (change.count(", "), change), default="")
+
+
+def _changed_inputs(workspace: Workspace, name: str) -> str:
+    """Which input of the first missing unit changed since the unit was done, where it was done before."""
+    stage, store = workspace.config.graph.stages[name], workspace.job.store
+    prefix = "group" if issubclass(stage, GroupStage) else "part"
+    folder = store.folder(name, workspace.job.keys[name].key)
+    done = workspace.done(name)
+    for unit in workspace.units(name):
+        if unit in done:
+            continue
+        earlier = sorted(folder.glob(f"{prefix}-{unit}.*.json"))
+        marks = [mark for mark in (Mark.of(file.read_bytes()) for file in earlier) if mark is not None]
+        if not marks:
+            continue
+        now = _inputs_now(workspace, name, unit)
+        if now is None:
+            return f"{', '.join(workspace.config.graph.upstream(name)) or 'what it reads'} to be done again"
+        changed = {_source(key) for key in now if marks[-1].inputs.get(key) != now[key]}
+        changed |= {_source(key) for key in marks[-1].inputs.keys() - now.keys()}
+        return ", ".join(f"{source} changed" for source in sorted(changed))
+    return ""
+
+
+def _inputs_now(workspace: Workspace, name: str, unit: str) -> dict[str, str] | None:
+    if not issubclass(workspace.config.graph.stages[name], GroupStage):
+        return workspace.lineage.inputs_of_part(name, unit, workspace.lines[unit])
+    found: dict[str, str] = {}
+    for part in workspace.job.groups[unit]:
+        of_part = workspace.lineage.inputs_of_part(name, part, workspace.lines[part])
+        if of_part is None:
+            return None
+        found |= {f"{part}/{source}": sha256 for source, sha256 in of_part.items()}
+    return found
+
+
+def _source(key: str) -> str:
+    source = key.rpartition("/")[2]
+    return "manifest or local file" if source == "manifest" else source

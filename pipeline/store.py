@@ -1,4 +1,9 @@
-"""The part store: one Parquet file per stage, fingerprint and part; what is there is done, what is not is to do."""
+"""The files of a work folder: tables of parts, folders of groups, results, and the mark that each finished unit has.
+
+A unit's files lie at ``WORK/<stage>/<stage key>/<unit>.<unit key>.*``. A key is made of everything that the output
+depends on, so a file that is there never becomes wrong: it is what a unit with these inputs gives. The mark comes last
+and says what was read and what was written, by hash; what does not match its mark is damaged and counts as missing.
+"""
 
 from __future__ import annotations
 
@@ -6,54 +11,149 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from schemas.row import Row
+from stages.base import ROWS
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.model import Model
-from storyloom.fs.atomic import TEMPORARY_SUFFIX, commit_bytes, committing, remove_leftovers
+from storyloom.fs.atomic import (
+    TEMPORARY_SUFFIX,
+    commit_bytes,
+    committing,
+    committing_folder,
+    remove_leftovers,
+    write_atomically,
+)
 
 RowT = TypeVar("RowT", bound=Row)
 
 
-class Metrics(Model):
-    """What a finished part holds; its file marks the part as done.
+@dataclass(frozen=True)
+class Address:
+    """Where the files of a unit lie.
 
     Attributes:
+        stage: The stage's name.
+        stage_key: Its key.
+        unit: Name of the unit, e.g. ``part-0000012-1f2e3d4c``, ``group-00003`` or ``corpus``.
+        key: The unit's key.
+    """
+
+    stage: str
+    stage_key: str
+    unit: str
+    key: str
+
+    @property
+    def stem(self) -> str:
+        """What the names of its files begin with."""
+        return f"{self.unit}.{self.key}"
+
+
+class Damaged(RuntimeError):
+    """A file of a finished unit is missing or is not what its mark says: the unit counts as not done from now on.
+
+    Args:
+        address: The unit.
+        flaw: What is wrong.
+    """
+
+    def __init__(self, address: Address, flaw: str) -> None:
+        super().__init__(f"{address.stage}, {address.unit}: {flaw}; it is done again")
+        self.address = address
+        self.flaw = flaw
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Damaged, (self.address, self.flaw)
+
+
+class Mark(Model):
+    """What a finished unit read and wrote; its file marks the unit as done.
+
+    Attributes:
+        stage: The stage's name.
+        unit: The unit's name.
+        key: The unit's key.
+        inputs: SHA-256 of each thing that was read, by its name.
+        tables: SHA-256 of each Parquet file, by the table's name.
+        files: SHA-256 of each file of a group's folder, by its path there.
+        result: Of a group or a corpus step, as JSON.
+        ran: Models, programs and libraries that did it.
         videos: Rows.
         live: Rows that later stages work on.
+        retryable: Rows that failed in this stage in a way that may pass.
         failed: Rows that failed in this stage or before it, by ``stage.code``.
         dropped: Rows that this stage or one before it left out, by ``stage.reason``.
         warnings: Rows with a warning of this stage or one before it, by code.
         counts: The sums of `Row.counts`.
-        sha256: Of the Parquet file.
+        sha256: Of all the other fields.
     """
 
-    videos: int
-    live: int
-    failed: dict[str, int]
-    dropped: dict[str, int]
-    warnings: dict[str, int]
-    counts: dict[str, int]
-    sha256: str
+    stage: str
+    unit: str
+    key: str
+    inputs: dict[str, str]
+    tables: dict[str, str] = {}
+    files: dict[str, str] = {}
+    result: dict[str, Any] | None = None
+    ran: str = ""
+    videos: int = 0
+    live: int = 0
+    retryable: int = 0
+    failed: dict[str, int] = {}
+    dropped: dict[str, int] = {}
+    warnings: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    sha256: str = ""
+
+    def sealed(self) -> Self:
+        """The same with its own hash."""
+        return self.model_copy(update={"sha256": self._digest()})
+
+    @classmethod
+    def of(cls, content: bytes) -> Self | None:
+        """The mark in a file's content; None when it is damaged."""
+        try:
+            mark = cls.model_validate_json(content)
+        except ValidationError:
+            return None
+        return mark if mark.sha256 == mark._digest() else None  # noqa: SLF001 - its own
+
+    @property
+    def output(self) -> str:
+        """The hash of everything that others read of the unit by default: the rows, the files or the result."""
+        return self.tables.get(ROWS) or canonical_digest(self.files or self.result)
+
+    def _digest(self) -> str:
+        return canonical_digest(self.model_dump(exclude={"sha256"}))
 
 
-class PartStore:
-    """The work folder. Every method names a stage by name and fingerprint."""
+class Store:
+    """The work folder.
+
+    Args:
+        work: The folder; nothing is made before `prepare`.
+    """
 
     def __init__(self, work: Path) -> None:
         self.work = work
         self.plan = work / "plan"
+        self.manifests = work / "manifests"
         self.media = work / "media"
-        self.sounds = work / "sounds"
-        self.tallies = work / "tallies"
+        self.summaries = work / "summaries"
+        self.attempts = work / "attempts"
+        self.profile = work / "profile"
 
     def prepare(self) -> None:
         """Make the work folder, check that it can be written, and clear what killed writers left in it.
@@ -75,123 +175,206 @@ class PartStore:
 
     def remove_leftovers(self) -> None:
         """Clear what killed writers left."""
-        for folder in [self.plan, *self.work.glob("*/*/")]:
-            if any(name.endswith(TEMPORARY_SUFFIX) for name in os.listdir(folder)):  # noqa: PTH208 - many
+        for folder in [self.plan, self.manifests, *self.work.glob("*/*/")]:
+            names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - many
+            if any(name.endswith(TEMPORARY_SUFFIX) for name in names):
                 remove_leftovers(folder)
 
-    def remove_sounds(self) -> None:
-        """Clear what `sample` left for `transcribe` and nobody took."""
-        shutil.rmtree(self.sounds, ignore_errors=True)
+    def folder(self, stage: str, stage_key: str) -> Path:
+        """Where the units of a stage lie."""
+        return self.work / stage / stage_key
 
-    def folder(self, stage: str, fingerprint: str) -> Path:
-        """Where the parts of a stage lie."""
-        return self.work / stage / fingerprint
+    def mark_file(self, address: Address) -> Path:
+        """The file that marks a unit as done."""
+        return self.folder(address.stage, address.stage_key) / f"{address.stem}.json"
 
-    def done(self, stage: str, fingerprint: str) -> set[str]:
-        """Ids of the finished parts."""
-        folder = self.folder(stage, fingerprint)
-        names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - no Path for each of many names
-        return {part for part in map(marked_part, names) if part is not None}
+    def group_folder(self, address: Address) -> Path:
+        """Where the files of a group lie."""
+        return self.folder(address.stage, address.stage_key) / address.stem
 
-    def is_done(self, stage: str, fingerprint: str, part: str) -> bool:
-        """Whether one part is finished."""
-        return (self.folder(stage, fingerprint) / mark_name(part)).exists()
+    def mark(self, address: Address) -> Mark | None:
+        """The mark of a unit; None when it is not done, or the mark is damaged or another's."""
+        try:
+            found = Mark.of(self.mark_file(address).read_bytes())
+        except FileNotFoundError:
+            return None
+        same = found is not None and (found.stage, found.unit, found.key) == (address.stage, address.unit, address.key)
+        return found if same else None
 
-    def metrics(self, stage: str, fingerprint: str, part: str) -> Metrics:
-        """What a finished part holds."""
-        return Metrics.model_validate_json((self.folder(stage, fingerprint) / mark_name(part)).read_bytes())
+    @contextmanager
+    def table(self, address: Address, mark: Mark, table: str = ROWS) -> Iterator[pq.ParquetFile]:
+        """A table of a finished unit, once its content is known to be what the mark says.
 
-    def rows(
-        self, stage: str, fingerprint: str, part: str, row: type[RowT], without: tuple[str, ...] = ()
-    ) -> Iterator[RowT]:
-        """The rows of a finished part, one after the other, some columns left out."""
-        with pq.ParquetFile(self.folder(stage, fingerprint) / f"part-{part}.parquet") as file:
-            columns = [name for name in file.schema_arrow.names if name not in without]
-            for group in range(file.num_row_groups):
-                for values in file.read_row_group(group, columns=columns, use_threads=False).to_pylist():
-                    yield row.model_validate(values)
-
-    def row(self, stage: str, fingerprint: str, part: str, row: type[RowT], position: int) -> RowT:
-        """One row of a finished part, by its place in the part; no other row is read."""
-        with pq.ParquetFile(self.folder(stage, fingerprint) / f"part-{part}.parquet") as file:
-            return row.model_validate(file.read_row_group(position, use_threads=False).to_pylist()[0])
-
-    def commit(self, stage: str, fingerprint: str, part: str, row: type[Row], rows: Iterable[Row]) -> Metrics:
-        """Write a part's rows, one Parquet row group each so that readers can stream, then its metrics.
-
-        Whichever of several writers is first wins; the metrics are those of the file that is there.
+        Raises:
+            Damaged: It is gone or something else.
         """
-        final = self.folder(stage, fingerprint) / f"part-{part}.parquet"
-        schema = arrow_schema(row)
-        sums = _Sums()
-        with committing(final) as temporary:
-            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-                for one in rows:
-                    writer.write_table(pa.Table.from_pylist([one.model_dump()], schema=schema))
+        path = self._table_file(address, table)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise Damaged(address, f"{path.name} is gone") from None
+        with file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != mark.tables.get(table):
+                raise Damaged(address, f"{path.name} was changed since it was written")
+            file.seek(0)
+            with pq.ParquetFile(file) as found:
+                yield found
+
+    def commit_rows(self, address: Address, draft: Mark, tables: Mapping[str, type[Row]], rows: Iterable[Row]) -> Mark:
+        """Write a part's tables, one row group a row so that readers can stream, then the mark.
+
+        Whichever of several writers is first wins; the mark is that of the files that are there.
+
+        Args:
+            address: The unit.
+            draft: Its mark, without what is known only now.
+            tables: The row model of each table.
+            rows: Of all tables, those of one video side by side.
+        """
+        names = {model: name for name, model in tables.items()}
+        sums = _Sums(address.stage)
+        with _Writers(self, address, tables) as writers:
+            for row in rows:
+                name = names[type(row)]
+                writers.write(name, row)
+                if name == ROWS:
+                    sums.add(row)
+        if not writers.all_ours:  # another writer was first, perhaps with other rows
+            sums = _Sums(address.stage)
+            with pq.ParquetFile(self._table_file(address, ROWS)) as file:
+                for one in rows_of(file, tables[ROWS], without=("jpegs",)):
                     sums.add(one)
-            written = temporary.stat()
-        if not os.path.samestat(final.stat(), written):  # another writer was first
-            sums = _Sums()
-            for one in self.rows(stage, fingerprint, part, row, without=("jpegs",)):
-                sums.add(one)
-        metrics = sums.metrics(final)
-        commit_bytes(final.with_suffix(".json"), metrics.model_dump_json(indent=1).encode() + b"\n")
-        return metrics
+        hashes = {name: _sha256(self._table_file(address, name)) for name in tables}
+        return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
 
-    def remove(self, stage: str, fingerprint: str, parts: Iterable[str]) -> None:
-        """Forget finished parts, marks first, so that they are done again."""
-        for part in parts:
-            for suffix in ("json", "parquet"):
-                (self.folder(stage, fingerprint) / f"part-{part}.{suffix}").unlink(missing_ok=True)
+    @contextmanager
+    def committing_group(self, address: Address) -> Iterator[Path]:
+        """An empty folder that becomes the group's when the block ends well."""
+        with committing_folder(self.group_folder(address)) as unfinished:
+            yield unfinished
 
-    def describe(self, stage: str, fingerprint: str, ingredients: dict[str, object]) -> None:
-        """Keep what a fingerprint was made of beside its parts, so that a later run can say what changed."""
+    def commit_mark(self, address: Address, mark: Mark) -> Mark:
+        """Mark a unit as done; a mark that is there and whole stays."""
+        content = mark.sealed().model_dump_json(indent=1).encode() + b"\n"
+        commit_bytes(self.mark_file(address), content)
+        found = self.mark(address)
+        if found is None:  # a damaged one was in the way
+            write_atomically(self.mark_file(address), content)
+            found = mark.sealed()
+        return found
+
+    def forget(self, address: Address) -> None:
+        """Remove a finished unit, mark first, so that it is done again."""
+        self.mark_file(address).unlink(missing_ok=True)
+        folder = self.folder(address.stage, address.stage_key)
+        for file in folder.glob(f"{address.stem}.*.parquet"):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(self.group_folder(address), ignore_errors=True)
+
+    def describe(self, stage: str, stage_key: str, ingredients: Mapping[str, object]) -> None:
+        """Keep what a stage's key was made of beside its units, so that a later run can say what changed."""
         content = json.dumps(ingredients, indent=1, sort_keys=True) + "\n"
-        commit_bytes(self.folder(stage, fingerprint) / "stage.json", content.encode())
+        commit_bytes(self.folder(stage, stage_key) / "stage.json", content.encode())
+
+    def descriptions(self, stage: str) -> list[dict[str, Any]]:
+        """What the keys of a stage were made of; a damaged description is passed over."""
+        found = []
+        for file in sorted((self.work / stage).glob("*/stage.json")):
+            try:
+                content = json.loads(file.read_bytes())
+            except (OSError, ValueError):
+                continue
+            if isinstance(content, dict) and {"config", "version"} <= content.keys():
+                found.append(content)
+        return found
+
+    def _table_file(self, address: Address, table: str) -> Path:
+        return self.folder(address.stage, address.stage_key) / f"{address.stem}.{table}.parquet"
+
+
+class _Writers:
+    """Parquet files of a unit while they are written; all of them get their names when the block ends well."""
+
+    def __init__(self, store: Store, address: Address, tables: Mapping[str, type[Row]]) -> None:
+        self._final = {name: store._table_file(address, name) for name in tables}  # noqa: SLF001 - one room
+        self._schemas = {name: arrow_schema(model) for name, model in tables.items()}
+        self._open: dict[str, pq.ParquetWriter] = {}
+        self._commits: dict[str, Any] = {}
+        self._written: dict[str, os.stat_result] = {}
+        self._temporary: dict[str, Path] = {}
+
+    def __enter__(self) -> Self:
+        for name, final in self._final.items():
+            self._commits[name] = committing(final)
+            self._temporary[name] = self._commits[name].__enter__()
+            self._open[name] = pq.ParquetWriter(self._temporary[name], self._schemas[name], compression="zstd")
+        return self
+
+    def write(self, name: str, row: Row) -> None:
+        self._open[name].write_table(pa.Table.from_pylist([row.model_dump()], schema=self._schemas[name]))
+
+    def __exit__(self, *raised: Any) -> None:
+        for name, commit in self._commits.items():
+            self._open[name].close()
+            if raised[0] is None:
+                self._written[name] = self._temporary[name].stat()
+            commit.__exit__(*raised)
+
+    @property
+    def all_ours(self) -> bool:
+        """Whether every file that is there is the one that was written here."""
+        return all(os.path.samestat(self._final[name].stat(), written) for name, written in self._written.items())
 
 
 class _Sums:
     """What a part's rows add up to."""
 
-    def __init__(self) -> None:
-        self._videos = self._live = 0
-        self._failed, self._dropped = Counter[str](), Counter[str]()
-        self._warnings, self._counts = Counter[str](), Counter[str]()
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._numbers: Counter[str] = Counter(videos=0, live=0, retryable=0)
+        self._named: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, row: Row) -> None:
         """Count one row."""
-        self._videos += 1
-        self._live += row.live
-        self._failed.update([f"{row.error.stage}.{row.error.code}"] if row.error else [])
-        self._dropped.update([f"{row.dropped.stage}.{row.dropped.reason}"] if row.dropped else [])
-        self._warnings.update(row.warnings)
-        self._counts.update(row.counts())
+        self._numbers["videos"] += 1
+        self._numbers["live"] += row.live
+        if row.error:
+            self._named["failed"][f"{row.error.stage}.{row.error.code}"] += 1
+            self._numbers["retryable"] += row.error.retryable and row.error.stage == self._stage
+        if row.dropped:
+            self._named["dropped"][f"{row.dropped.stage}.{row.dropped.reason}"] += 1
+        self._named["warnings"].update(row.warnings)
+        self._named["counts"].update(row.counts())
 
-    def metrics(self, file: Path) -> Metrics:
-        """The sums, with the digest of the file that holds the rows."""
-        with file.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        return Metrics(
-            videos=self._videos,
-            live=self._live,
-            failed=by_name(self._failed),
-            dropped=by_name(self._dropped),
-            warnings=by_name(self._warnings),
-            counts=by_name(self._counts),
-            sha256=sha256,
-        )
+    def fields(self) -> dict[str, Any]:
+        """The fields of a mark that are sums."""
+        return {**self._numbers, **{name: by_name(counter) for name, counter in self._named.items()}}
 
 
-def mark_name(part: str) -> str:
-    """The name of the file that marks a part as done."""
-    return f"part-{part}.json"
+def rows_of(file: pq.ParquetFile, row: type[RowT], without: tuple[str, ...] = ()) -> Iterator[RowT]:
+    """The rows of a table, one after the other, some columns left out."""
+    columns = [name for name in file.schema_arrow.names if name not in without]
+    for group in range(file.num_row_groups):
+        for values in file.read_row_group(group, columns=columns, use_threads=False).to_pylist():
+            yield row.model_validate(values)
 
 
-def marked_part(name: str) -> str | None:
-    """The part that a file marks as done, by the file's name; None for any other file."""
-    return name[5:-5] if name.startswith("part-") and name.endswith(".json") else None
+def row_at(file: pq.ParquetFile, row: type[RowT], position: int) -> RowT:
+    """One row of a table, by its place; no other row is read."""
+    return row.model_validate(file.read_row_group(position, use_threads=False).to_pylist()[0])
+
+
+def canonical_digest(value: object) -> str:
+    """SHA-256 of a JSON-able value, whatever the order of its keys."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def by_name(counter: Counter[str]) -> dict[str, int]:
     """What was counted, in the order of the names, so that files and tables do not depend on the order of the work."""
     return dict(sorted(counter.items()))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

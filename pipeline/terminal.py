@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -14,10 +14,10 @@ from rich.table import Table
 
 from pipeline.funnel import funnel
 from pipeline.plan import Plan
-from pipeline.progress import Advance, Tail
+from pipeline.progress import Advance
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
-from stages.registry import WRITE
+from storyloom.format.model import Model
 
 LINE_SECONDS = 60.0
 """Between two lines of progress where there is no terminal to draw bars on."""
@@ -49,9 +49,8 @@ class _Going:
 class TerminalListener:
     """Tells a person how a run goes."""
 
-    def __init__(self, console: Console, selected: frozenset[str]) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._selected = selected
         self._going: dict[str, _Going] = {}
         self._bars: dict[str, TaskID] = {}
         self._progress: Progress | None = None
@@ -59,22 +58,21 @@ class TerminalListener:
         self._over = threading.Event()
         self._lock = threading.Lock()
 
-    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, runner: str) -> None:
+    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
         """Say what there is, what is to be done, and why it is to be done again."""
         say = self._console.print
         new = f", {plan.new_parts} new" if plan.new_parts else ""
-        say(f"{_count(plan.videos, 'video')} in {_count(len(plan.parts), 'part')}{new}")
+        say(f"{_count(sum(map(len, plan.videos)), 'video')} in {_count(len(plan.parts), 'part')}{new}")
         if duplicates:
             say(f"  left out of the manifest, since they repeat an earlier id: {_count(duplicates, 'line')}")
-        to_do = [one for one in before if one.to_do and one.stage in self._selected]
+        to_do = [one for one in before if one.to_do]
         if not to_do:
             say("everything is up to date")
             return
-        say(f"to do (runner: {runner}):")
+        say(f"to do (runner: {executor}):")
         for one in to_do:
             why = f"  ({one.why})" if one.why else ""
-            units = _count(one.units, "group" if one.stage == WRITE else "part")
-            say(f"  {one.stage:<10} {one.to_do} of {units}{why}", highlight=False, markup=False)
+            say(f"  {one.stage:<10} {one.to_do} of {_count(one.units, one.unit)}{why}", highlight=False, markup=False)
             self._going[one.stage] = _Going(one.to_do)
 
     def started(self, logs: str) -> None:
@@ -92,33 +90,27 @@ class TerminalListener:
     def advanced(self, done: Advance) -> None:
         """Move a stage's bar; off a terminal, say that the stage is done."""
         with self._lock:
-            going = self._going[done.stage]
+            going = self._going.setdefault(done.stage, _Going(1))
             going.add(done)
-            if self._progress is not None:
+            if self._progress is not None and done.stage in self._bars:
                 self._progress.update(self._bars[done.stage], completed=going.done, rest=going.rest(self._elapsed()))
             elif going.done == going.units:
                 self._line(done.stage)
 
-    def finished(self, after: Sequence[StageStatus], calibration: Calibration | None, tail: Tail | None) -> None:
+    def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
         """Print the funnel and what a person should know about it."""
         self.stop()
         say = self._console.print
-        if any(one.stage == "filter" and one.done for one in after):
+        if any(row.found for row in funnel(after)):
             say(funnel_table(after))
         warnings = Counter[str]()
         for one in after:
             warnings |= Counter(one.warnings)  # later stages repeat those of the rows that they read
         if warnings:
             say("warnings: " + ", ".join(f"{code} {n}" for code, n in sorted(warnings.items())), highlight=False)
-        if calibration is not None and calibration.samples < ENOUGH:
-            say(f"the threshold rests on {calibration.samples} null scores only; set filter.threshold instead")
-        if tail is not None:
-            videos = ", ".join(f"{name} ({_clock(seconds)})" for name, seconds in tail.videos)
-            say(
-                f"tail: the last 5 % of the work took {_clock(tail.seconds)} of {_clock(tail.of)}; in it: {videos}",
-                highlight=False,
-                markup=False,
-            )
+        for result in results.values():
+            if isinstance(result, Calibration) and result.samples < ENOUGH:
+                say(f"the threshold rests on {result.samples} null scores only; set filter.threshold instead")
 
     def stop(self) -> None:
         """End the bars, also when the run fails."""
@@ -180,10 +172,3 @@ def status_table(stages: Sequence[StageStatus]) -> Table:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _clock(seconds: float) -> str:
-    """A length of time as people write it, e.g. 1:02:11."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

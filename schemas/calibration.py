@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Self
 
 import numpy as np
@@ -22,20 +21,18 @@ class Calibration(Model):
     """The pooled similarity of unrelated frames and sentences.
 
     Attributes:
-        parts: Ids of the parts that were pooled.
         samples: How many null scores they had.
         quantiles: Similarity at 0, 0.1, … 100 % of them; empty when there were none.
     """
 
-    parts: list[str]
     samples: int
     quantiles: list[float]
 
     @classmethod
-    def pool(cls, parts: list[str], null: npt.NDArray[np.float64]) -> Self:
-        """Pool the null scores of some parts, shape (samples,)."""
+    def pool(cls, null: npt.NDArray[np.float64]) -> Self:
+        """Pool null scores, shape (samples,)."""
         quantiles = np.quantile(null, np.linspace(0.0, 1.0, QUANTILES)).round(4).tolist() if null.size else []
-        return cls(parts=parts, samples=int(null.size), quantiles=quantiles)
+        return cls(samples=int(null.size), quantiles=quantiles)
 
     @model_validator(mode="after")
     def _quantiles_are_whole(self) -> Self:
@@ -49,7 +46,3 @@ class Calibration(Model):
             return -1.0
         points = np.linspace(0.0, 1.0, QUANTILES)
         return round(float(np.interp(1.0 - false_accept_rate, points, self.quantiles)), 4)
-
-    def digest(self) -> str:
-        """Hash of the content, for the fingerprint of what is decided with it."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]

@@ -59,8 +59,14 @@ class Resources(Section):
 
 
 class StageConfig(Section):
-    """Base of a stage's config section."""
+    """Base of a stage's config section.
 
+    Attributes:
+        enabled: Whether the stage is on. One that is off costs and writes nothing.
+        resources: What a worker takes, and how many there may be.
+    """
+
+    enabled: Annotated[bool, OPERATIONAL] = True
     resources: Annotated[Resources, OPERATIONAL] = Resources()
 
     @property

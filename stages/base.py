@@ -1,21 +1,28 @@
-"""What a stage is: a config, a contract, and a method that turns the rows of a part into rows."""
+"""What a stage is: a config, a contract, and a method that turns the rows of a unit into rows, shards or one result."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from schemas.calibration import Calibration
 from schemas.config import StageConfig
 from schemas.row import Dropped, Row, RowError
 from schemas.rows import ManifestRow
+from stages.timing import Timings
+from storyloom.format.model import Model
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
 RowT = TypeVar("RowT", bound=Row)
 AnyRowT = TypeVar("AnyRowT", bound=Row)
+ResultT = TypeVar("ResultT", bound=Model)
+
+Scope = Literal["part", "group", "corpus"]
+
+ROWS = "rows"
+"""Name of the table that every part of a stage has: one row a video."""
 
 
 class VideoFailed(Exception):
@@ -52,6 +59,19 @@ class StageSetupError(RuntimeError):
     """A stage cannot start at all: a missing program, model or package. The message says how to get it."""
 
 
+class InputGone(RuntimeError):
+    """What a stage left outside its rows, e.g. a media file, is gone: that stage does the part again.
+
+    Args:
+        stage: Name of the stage that left it.
+        message: What is gone.
+    """
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
 @dataclass(frozen=True)
 class Input:
     """A stage that another one reads.
@@ -59,10 +79,14 @@ class Input:
     Attributes:
         stage: Its name.
         without: Columns that are left out when its rows are read, e.g. the JPEGs where only times are needed.
+        table: Which of its tables; `ROWS` or one of its `tables`. Ignored for a corpus step, whose result is read.
+        optional: Whether it is read only where that stage is on; another one must be on.
     """
 
     stage: str
     without: tuple[str, ...] = ()
+    table: str = ROWS
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,29 +96,33 @@ class Context:
     Attributes:
         seed: The run's seed.
         media: Folder of the media files.
-        sounds: Folder in which `sample` leaves the sound of a video whose picture it decodes; None to leave none.
-        calibration: The corpus's null distribution; None until the parts that it pools are scored.
+        results: Results of the corpus steps that are known, by the step's name.
     """
 
     seed: int
     media: Path
-    calibration: Calibration | None = None
-    sounds: Path | None = None
+    results: Mapping[str, Model] = field(default_factory=dict)
+
+    def result(self, step: str, kind: type[ResultT]) -> ResultT:
+        """The result of a corpus step that the stage reads."""
+        found = self.results[step]
+        assert isinstance(found, kind)
+        return found
 
 
 class Video:
     """One video as a stage sees it.
 
     Args:
-        manifest: Its line of the manifest.
+        manifest: Its line of the manifest; only the fields that the stage names in `manifest_fields` are filled.
         rows: Its rows from the stages that are read.
-        sound_due: Whether its sound is still to be transcribed in this run.
     """
 
-    def __init__(self, manifest: ManifestRow, rows: Sequence[Row], *, sound_due: bool = False) -> None:
+    def __init__(self, manifest: ManifestRow, rows: Sequence[Row]) -> None:
         self.manifest = manifest
-        self.sound_due = sound_due
-        self._rows = {type(row): row for row in rows}
+        self._rows: dict[type[Row], list[Row]] = {}
+        for row in rows:
+            self._rows.setdefault(type(row), []).append(row)
 
     @property
     def key(self) -> str:
@@ -102,32 +130,76 @@ class Video:
         return self.manifest.video
 
     def __getitem__(self, row: type[AnyRowT]) -> AnyRowT:
-        found = self._rows[row]
+        (found,) = self._rows[row]
         assert isinstance(found, row)
         return found
 
+    def has(self, row: type[Row]) -> bool:
+        """Whether the stage of this row is on and was read."""
+        return row in self._rows
+
+    def all(self, row: type[AnyRowT]) -> list[AnyRowT]:
+        """The video's rows of a further table, in their order; such a table has any number a video."""
+        return [found for found in self._rows.get(row, []) if isinstance(found, row)]
+
     def halted(self) -> Row | None:
         """The first row, in reading order, that says there is nothing left to do; errors come before drops."""
-        rows = list(self._rows.values())
+        rows = [row for found in self._rows.values() for row in found]
         return next((r for r in rows if r.error), None) or next((r for r in rows if r.dropped), None)
 
 
-class Stage(ABC, Generic[ConfigT, RowT]):
-    """A step of the pipeline. Runners create it, call `setup` once, then `process` for each part."""
+class AnyStage(ABC, Generic[ConfigT]):
+    """What every stage has, whatever its unit of work is.
+
+    Class attributes:
+        name: Of the stage, of its section in the config and of its folder.
+        version: Raised whenever a change of the code changes the output.
+        scope: What a unit of its work is.
+        reads: Stages that it reads; `inputs` may make it depend on the config.
+        manifest_fields: Fields of the manifest that it reads. A changed field makes stale what reads it, nothing else.
+        seeded: Whether it draws random numbers.
+        Config: Its section of the config.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]
-    """Raised whenever a change of the code changes the output."""
-    reads: ClassVar[tuple[Input, ...]]
-    row: ClassVar[type[Row]]
+    scope: ClassVar[Scope]
+    reads: ClassVar[tuple[Input, ...]] = ()
+    manifest_fields: ClassVar[tuple[str, ...]] = ()
+    seeded: ClassVar[bool] = False
     Config: ClassVar[type[StageConfig]]
 
     def __init__(self, config: ConfigT, context: Context) -> None:
         self.config = config
         self.context = context
+        self.timings = Timings()
+
+    @classmethod
+    def inputs(cls, config: Any) -> tuple[Input, ...]:
+        """What the stage reads under a config."""
+        del config
+        return cls.reads
+
+    @classmethod
+    def outside(cls, line: ManifestRow) -> str:
+        """The state of what a video's work reads outside the work folder, e.g. a local file's size and time. Cheap."""
+        del line
+        return ""
+
+    @classmethod
+    def check(cls, sections: Mapping[str, StageConfig]) -> None:
+        """Refuse sections of the config, by stage, that do not go together.
+
+        Raises:
+            ValueError: They do not; the message names both keys.
+        """
 
     def revision(self) -> str:
-        """Revision of the model or program behind the stage, for its fingerprint. Cheap: it loads nothing."""
+        """What changes the output beside code and config: model, programs, libraries. Cheap: it loads nothing.
+
+        Raises:
+            StageSetupError: Something is missing.
+        """
         return ""
 
     def setup(self) -> None:
@@ -136,6 +208,20 @@ class Stage(ABC, Generic[ConfigT, RowT]):
         Raises:
             StageSetupError: Something is missing.
         """
+
+
+class Stage(AnyStage[ConfigT], Generic[ConfigT, RowT]):
+    """A stage that turns the rows of a part into rows. Executors create it, call `setup` once, `process` per part.
+
+    Class attributes:
+        row: What it returns for a video.
+        tables: Further tables that it keeps, by name, e.g. embeddings: rows that `process` returns beside, any number a
+            video.
+    """
+
+    scope: ClassVar[Scope] = "part"
+    row: ClassVar[type[Row]]
+    tables: ClassVar[Mapping[str, type[Row]]] = {}
 
     @abstractmethod
     def one(self, video: Video) -> RowT:
@@ -156,7 +242,11 @@ class Stage(ABC, Generic[ConfigT, RowT]):
             yield self.guarded(video)
 
     def guarded(self, video: Video, work: Callable[[Video], RowT] | None = None) -> Row:
-        """`one`, or other work on one video, with what it raises turned into the video's row."""
+        """`one`, or other work on one video, with what it says of the video turned into the video's row.
+
+        Any other exception is the machine's fault or a bug, and is raised: the attempt at the part fails, not the
+        video.
+        """
         try:
             return (work or self.one)(video)
         except VideoFailed as failed:
@@ -165,11 +255,50 @@ class Stage(ABC, Generic[ConfigT, RowT]):
         except VideoDropped as left_out:
             dropped = Dropped(stage=self.name, reason=left_out.reason, detail=left_out.detail)
             return self.row(video=video.key, dropped=dropped)
-        except (MemoryError, OSError):
-            raise  # the machine's fault, not the video's: the part is tried again
-        except Exception as unexpected:  # noqa: BLE001 - a bug must cost one video, not its neighbours; the row says so
-            message = f"{type(unexpected).__name__}: {unexpected}. Please report this with the video's URL."
-            return self.row(video=video.key, error=RowError(stage=self.name, code="internal", message=message))
+
+
+class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
+    """A step over the corpus: a small row per video is made part by part, then all of them become one result.
+
+    Class attributes:
+        result: What it returns; the hash of it enters the keys of what reads it.
+        whole: Whether every part is read; otherwise those of the first group, as they were planned at first.
+    """
+
+    scope = "corpus"
+    result: ClassVar[type[Model]]
+    whole: ClassVar[bool] = True
+
+    @abstractmethod
+    def reduce(self, rows: Iterable[RowT]) -> ResultT:
+        """The result of all parts' rows, which come in the order of the parts; those of videos that ended are left out.
+
+        Memory must not grow with the corpus where `whole` is set.
+        """
+
+
+class GroupStage(AnyStage[ConfigT], Generic[ConfigT, ResultT]):
+    """A stage that turns the videos of a group of parts into files.
+
+    Class attributes:
+        result: What is known of the files.
+    """
+
+    scope = "group"
+    result: ClassVar[type[Model]]
+
+    @abstractmethod
+    def write(self, videos: Iterable[Video], folder: Path) -> ResultT:
+        """Write the files of a group into an empty folder. A video's rows are read when they are asked for.
+
+        Raises:
+            FormatError: Something breaks a rule of the shard format.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def files(result: Any) -> dict[str, str]:
+        """The SHA-256 of every file that was written, by its path in the folder."""
 
 
 def passed_on(stage: Stage[Any, Any], video: Video) -> Row | None:

@@ -1,37 +1,90 @@
-"""The stages that turn rows into rows, in an order in which each comes after what it reads."""
+"""The stages, in an order in which each comes after what it reads: ours, those of installed packages, and a user's."""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from stages.align.stage import Align
-from stages.base import Stage
+from stages.base import AnyStage, GroupStage, Stage
+from stages.calibrate.stage import Calibrate
 from stages.download.stage import Download
 from stages.filter.stage import Filter
 from stages.sample.stage import Sample
 from stages.score.stage import Score
 from stages.transcribe.stage import Transcribe
+from stages.write.stage import Write
 
-ROW_STAGES: tuple[type[Stage[Any, Any]], ...] = (Download, Sample, Transcribe, Align, Score, Filter)
-"""`sample` leaves the sound that it comes past to `transcribe`, which then need not read the file again."""
+AnyStageClass = type[AnyStage[Any]]
 
-WRITE = "write"
-"""The last stage: it turns groups of parts into shards, so it is no row stage."""
+STAGES: tuple[AnyStageClass, ...] = (Download, Transcribe, Sample, Align, Score, Calibrate, Filter, Write)
 
-STAGE_NAMES = (*(stage.name for stage in ROW_STAGES), WRITE)
-
-BY_NAME = {stage.name: stage for stage in ROW_STAGES}
+ENTRY_POINTS = "storyloom.stages"
+"""Group of entry points by which an installed package offers stages; each is off until its section says otherwise."""
 
 
-def downstream(names: set[str]) -> set[str]:
-    """The named stages and every stage that reads one of them, directly or not."""
-    reached = set(names)
-    for stage in ROW_STAGES:
-        if reached & {source.stage for source in stage.reads}:
-            reached.add(stage.name)
-    return reached | {WRITE} if reached else reached
+class StageNotUsable(ValueError):
+    """A stage that a config names cannot be imported, or is no stage."""
 
 
-def upstream(name: str) -> tuple[str, ...]:
-    """The stages that a stage reads directly."""
-    return ("filter", "sample") if name == WRITE else tuple(source.stage for source in BY_NAME[name].reads)
+@functools.cache
+def registered(names: tuple[str, ...] = ()) -> tuple[AnyStageClass, ...]:
+    """Our stages, those of entry points, and those that a config names as ``module:Class``, each after what it reads.
+
+    Raises:
+        StageNotUsable: One cannot be imported, is no stage, takes a name twice or reads what there is not.
+    """
+    offered = [point.load() for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)]
+    return _ordered([*STAGES, *map(_checked, offered), *map(_imported, names)])
+
+
+def _imported(name: str) -> AnyStageClass:
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise StageNotUsable(f"stages: {name!r} must read module:Class")
+    if str(Path.cwd()) not in sys.path:  # as `python -m` has it: a stage may lie beside the config
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as reason:
+        raise StageNotUsable(f"stages: {name!r} cannot be imported: {reason}") from reason
+    return _checked(found)
+
+
+def _checked(found: Any) -> AnyStageClass:
+    if not (isinstance(found, type) and issubclass(found, Stage | GroupStage)):
+        raise StageNotUsable(f"stages: {found!r} is no subclass of stages.base.Stage or GroupStage")
+    needed = ("name", "version", "Config", *(("row",) if issubclass(found, Stage) else ("result",)))
+    if missing := [name for name in needed if not hasattr(found, name)]:
+        raise StageNotUsable(f"stages: {found.__name__} lacks {', '.join(missing)}")
+    return found
+
+
+def _ordered(stages: Sequence[AnyStageClass]) -> tuple[AnyStageClass, ...]:
+    """Each stage after what it may read, otherwise in the order given."""
+    by_name: dict[str, AnyStageClass] = {}
+    for stage in stages:
+        if by_name.setdefault(stage.name, stage) is not stage:
+            raise StageNotUsable(f"stages: two stages have the name {stage.name!r}")
+    order: dict[str, AnyStageClass] = {}
+    waiting = list(stages)
+    while waiting:
+        ready = [stage for stage in waiting if all(one.stage in order for one in possible_inputs(stage, by_name))]
+        if not ready:
+            raise StageNotUsable(f"stages: {', '.join(stage.name for stage in waiting)} read each other in a circle")
+        order[ready[0].name] = ready[0]
+        waiting.remove(ready[0])
+    return tuple(order.values())
+
+
+def possible_inputs(stage: AnyStageClass, known: dict[str, AnyStageClass]) -> list[Any]:
+    """What a stage reads under its default config or declares, where it is known."""
+    found = [*stage.reads, *stage.inputs(stage.Config())]
+    if unknown := [one.stage for one in found if one.stage not in known and not one.optional]:
+        raise StageNotUsable(f"stages: {stage.name} reads {unknown[0]!r}, which is no stage")
+    return [one for one in found if one.stage in known]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import Literal, TypeVar, get_args
 
 On = Literal["read", "decode", "model", "write", "wait", "other"]
@@ -90,3 +91,31 @@ def mapped(pool: Executor, work: Callable[[ItemT], ResultT], items: Iterable[Ite
         for on, seconds in of_thread.items():
             so_far[on] = so_far.get(on, 0.0) + waited * seconds / in_all
         yield result
+
+
+class Timings:
+    """Seconds of wall time by kind, added up over all threads: threads that work at once add up to more than passed."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def on(self, kind: str) -> Iterator[None]:
+        """Add the time of a block, also when it raises.
+
+        No `yield` of a generator may lie in the block: it would add its consumer's time too.
+        """
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            passed = time.perf_counter() - began
+            with self._lock:
+                self._seconds[kind] = self._seconds.get(kind, 0.0) + passed
+
+    def take(self) -> dict[str, float]:
+        """The seconds since the last call, by kind; kinds on which nothing was spent are left out."""
+        with self._lock:
+            taken, self._seconds = self._seconds, {}
+        return taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 class StoryloomError(Exception):

@@ -6,27 +6,28 @@ import hashlib
 import json
 import subprocess
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig, load_config
 from pipeline.plan import Plan
-from pipeline.progress import Advance, Tail
-from pipeline.run import Selection, run, select
-from pipeline.situation import Situation, survey
+from pipeline.progress import Advance
+from pipeline.run import Selection, run
 from pipeline.status import StageStatus
-from schemas.calibration import Calibration
+from pipeline.workspace import Workspace, survey
 from schemas.row import Row
+from stages.base import Stage
 from stages.media import ffmpeg
+from storyloom.format.model import Model
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 NARRATED = ROOT / "demo" / "narrated.mp4"
 TRUTH = json.loads((ROOT / "demo" / "narrated.gt.json").read_text())
 
-EVERYTHING = select([], None, force=False)
+EVERYTHING = Selection()
 
 
 @dataclass
@@ -39,8 +40,8 @@ class Recorder:
     new_parts: int = 0
     duplicates: int = 0
 
-    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, runner: str) -> None:
-        del runner
+    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
+        del executor
         self.to_do = {one.stage: one.to_do for one in before}
         self.why = {one.stage: one.why for one in before}
         self.new_parts = plan.new_parts
@@ -52,7 +53,7 @@ class Recorder:
     def advanced(self, done: Advance) -> None:
         self.done.append((done.stage, done.unit))
 
-    def finished(self, after: Sequence[StageStatus], calibration: Calibration | None, tail: Tail | None) -> None:
+    def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
         pass
 
     @property
@@ -79,7 +80,7 @@ class Finished:
     config: RunConfig
 
     @property
-    def situation(self) -> Situation:
+    def workspace(self) -> Workspace:
         return survey(self.config)
 
     def documents(self) -> list[dict[str, Any]]:
@@ -95,29 +96,24 @@ class Finished:
 
     def rows(self, stage: str) -> dict[str, Row]:
         """The rows of a stage, by the manifest's url."""
-        from pipeline.plan import part_rows
-        from stages.registry import BY_NAME
-
-        situation = self.situation
-        store, digest = situation.job.store, situation.job.digests[stage]
+        workspace = self.workspace
+        model = workspace.config.graph.stages[stage]
+        assert issubclass(model, Stage)
         return {
             line.url: row
-            for part in situation.plan.parts
-            for line, row in zip(
-                part_rows(store.plan, part),
-                store.rows(stage, digest, part, BY_NAME[stage].row),
-                strict=True,
-            )
+            for part in workspace.plan.parts
+            for line, row in zip(workspace.lines[part], workspace.rows(stage, part, model.row), strict=True)
         }
 
 
 def content_of(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by path.
 
-    Left out are media, which are links, the plan, which names the machine's folders, and tallies, which have times.
+    Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times, and
+    attempts. Keys are left out of names and marks: a unit's key holds the time of its local file.
     """
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
-    kept = [file for file in files if not {"media", "plan", "tallies"} & set(file.relative_to(folder).parts)]
+    kept = [file for file in files if not {"media", "manifests", "summaries", "attempts"} & set(file.relative_to(folder).parts)]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
 
 

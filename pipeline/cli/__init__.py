@@ -14,7 +14,7 @@ from pipeline.cli.bench import (
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
-from pipeline.cli.run import report_command, run_command, status_command
+from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
 from storyloom.errors import StoryloomError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("run")(run_command)
 app.command("status")(status_command)
 app.command("report")(report_command)
+app.command("gc")(gc_command)
 app.command("show")(show_command)
 app.command("export")(export_command)
 app.command("stats")(stats_command)

@@ -1,16 +1,22 @@
-"""Commands that take a config: run, status, report."""
+"""Commands that take a config: run, status, report, gc."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from pipeline.cli.options import AsJson, ConfigPath, Overrides, terminal
-from storyloom.errors import INTERRUPTED
+from storyloom.errors import INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
-    from pipeline.situation import Situation
+    from pipeline.workspace import Workspace
+
+
+class Terminated(BaseException):
+    """SIGTERM came."""
 
 
 def run_command(
@@ -29,11 +35,13 @@ def run_command(
     profile: Annotated[
         bool, typer.Option("--profile", help="Measure where the time goes; printed at the end and by `report`.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and why, and change nothing.")
+    ] = False,
 ) -> None:
     """Bring everything, or the named stages, up to date. The end says where every video went."""
     from pipeline.config import load_config
-    from pipeline.run import run, select
-    from pipeline.situation import survey
+    from pipeline.run import Selection, preview, run
     from pipeline.terminal import TerminalListener
 
     changes = [*(overrides or [])]
@@ -41,19 +49,25 @@ def run_command(
     changes += [f"runner.address={address}"] if address else []
     changes += ["runner.profile=true"] if profile else []
     loaded = load_config(config, changes)
-    selection = select(only or [], start, force=force, retry=retry)
-    listener = TerminalListener(terminal(), selection.stages)
+    selection = Selection(tuple(only or ()), start or "", force=force, retry=retry)
+    listener = TerminalListener(terminal())
+    if dry_run:
+        preview(loaded, selection, listener)
+        return
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         run(loaded, selection, listener)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as stop:
         listener.stop()
         typer.echo("\nstoryloom: stopped; the same command goes on from here", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
     finally:
         listener.stop()
-    if "write" in selection.stages:
+    if "write" in selection.stages(loaded):
         typer.echo(f"shards: {loaded.output}")
     if loaded.runner.profile:
+        from pipeline.workspace import survey
+
         _print_profiles(survey(loaded), "nothing was measured, since all was done before; --force does it again")
 
 
@@ -62,14 +76,18 @@ def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     import json
 
     from pipeline.config import load_config
-    from pipeline.situation import survey
+    from pipeline.status import status
     from pipeline.terminal import status_table
+    from pipeline.workspace import survey
 
-    stages = survey(load_config(config, overrides or [])).status()
+    workspace = survey(load_config(config, overrides or []))
+    stages = status(workspace)
     if as_json:
         typer.echo(json.dumps([one.model_dump() | {"to_do": one.to_do} for one in stages], indent=1))
-    else:
-        terminal().print(status_table(stages))
+        return
+    if not workspace.job.store.work.is_dir():
+        typer.echo(f"nothing was done yet: there is no folder {workspace.job.store.work}")
+    terminal().print(status_table(stages))
 
 
 def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -79,23 +97,44 @@ def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     from pipeline.config import load_config
     from pipeline.profile import stage_profiles
     from pipeline.report import alignment_report, print_report
-    from pipeline.situation import survey
+    from pipeline.workspace import survey
 
-    situation = survey(load_config(config, overrides or []))
+    workspace = survey(load_config(config, overrides or []))
     if as_json:
-        profile = {"profile": [one.model_dump() for one in stage_profiles(situation.job)]}
-        typer.echo(json.dumps(alignment_report(situation).model_dump() | profile, indent=1))
+        profile = {"profile": [one.model_dump() for one in stage_profiles(workspace.job)]}
+        typer.echo(json.dumps(alignment_report(workspace).model_dump() | profile, indent=1))
         return
     try:
-        print_report(alignment_report(situation), terminal())
+        print_report(alignment_report(workspace), terminal())
     finally:  # a run that has no alignment to report yet may have its times
-        _print_profiles(situation, "where the time goes was not measured; `storyloom run --profile` does")
+        _print_profiles(workspace, "where the time goes was not measured; `storyloom run --profile` does")
 
 
-def _print_profiles(situation: Situation, otherwise: str) -> None:
+def gc_command(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="Every config that uses the work folder.")],
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove from a work folder what none of its configs reads: units of other settings, old plans, media."""
+    from pipeline.config import load_config
+    from pipeline.gc import collect, remove
+
+    found = collect([load_config(config, overrides or []) for config in configs])
+    for kind, items in found.items():
+        size = sum(item.bytes for item in items)
+        typer.echo(f"{kind}: {len(items)} {'would go' if dry_run else 'removed'}, {size / 2**20:.1f} MiB")
+    if not dry_run:
+        remove(found)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise Terminated
+
+
+def _print_profiles(workspace: Workspace, otherwise: str) -> None:
     from pipeline.profile import print_profiles, stage_profiles
 
-    profiles = stage_profiles(situation.job)
+    profiles = stage_profiles(workspace.job)
     if profiles:
         print_profiles(profiles, terminal())
     else:

@@ -1,48 +1,79 @@
-"""The inline runner: everything in this process, one part after the other. For tests, debugging and small jobs."""
+"""The inline executor: everything in this process, one unit after the other. For tests, debugging and small jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from pipeline.executors.executor import ATTEMPTS, OnDone, UnitsMissing
+from pipeline.worker import Problem, Worker
+from pipeline.workspace import Work, Workspace
+from storyloom.errors import RunFailed
 
-from pipeline.execute import Job, run_part
-from pipeline.executors.executor import OnDone
-from pipeline.groups import done_mark, write_group
-from pipeline.profile import Clock
-from stages.base import Stage
-from stages.registry import WRITE
+IN_A_ROW = 5
+"""Units that fail, none done between them, before the machine is blamed and the run ends (our
+choice)."""
+
+ROUNDS = 40
+"""Rounds over what is missing at the most: enough to narrow every failure of a part to its videos (our choice)."""
 
 
-class InlineRunner:
-    """Brings each part as far as it goes before the next one starts."""
+class InlineExecutor:
+    """Brings each unit as far as it goes before the next one starts; what failed is tried again after the others."""
 
     overlaps = False
 
     def __init__(self) -> None:
-        self._ready: dict[tuple[str, str], Stage[Any, Any]] = {}
-        self._clock = Clock()
+        self._workers: dict[tuple[str, str], Worker] = {}
+        self._failed: set[str] = set()
 
-    def rows(self, job: Job, stages: Sequence[str], parts: Sequence[str], on_done: OnDone) -> None:
-        """See `Runner.rows`."""
-        done = {name: job.store.done(name, job.digests[name]) for name in stages}
-        for part in parts:
-            for name in stages:
-                if part in done[name]:
+    def run(self, workspace: Workspace, work: Work, on_done: OnDone) -> None:
+        """See `Executor.run`."""
+        barren = 0
+        problem: Problem | None = None
+        for _ in range(ROUNDS):
+            missing = workspace.missing(work)
+            if not any(missing.values()):
+                return
+            problem, went_on = self._round(workspace, work, missing, on_done)
+            barren = 0 if went_on else barren + 1
+            if barren == ATTEMPTS:
+                break
+        said = problem.text if problem else "units come undone while others are done"
+        raise UnitsMissing(said, upstream=problem is None or problem.severity == "upstream")
+
+    def _round(
+        self, workspace: Workspace, work: Work, missing: dict[str, set[str]], on_done: OnDone
+    ) -> tuple[Problem | None, bool]:
+        """Try every missing unit once; the last problem, and whether anything came of the round."""
+        last: Problem | None = None
+        went_on = False
+        for unit in dict.fromkeys(unit for units in work.values() for unit in units):
+            for name in work:
+                if unit not in missing[name]:
                     continue
-                run_part(job, self._stage(job, name), part, self._clock)
-                on_done(name, part)
+                outcome = self._worker(workspace, name).do(unit)
+                if isinstance(outcome, Problem):
+                    last = outcome
+                    went_on |= outcome.severity == "narrowed"
+                    self._give_up_early(outcome, unit)
+                    break
+                self._failed.clear()
+                went_on = True
+                on_done(name, unit)
+        return last, went_on
 
-    def write(self, job: Job, groups: dict[str, tuple[str, ...]], on_done: OnDone) -> None:
-        """See `Runner.write`."""
-        for group, parts in groups.items():
-            if not done_mark(job, group).exists():
-                write_group(job, group, parts, self._clock)
-                on_done(WRITE, group)
+    def _give_up_early(self, problem: Problem, unit: str) -> None:
+        if problem.severity == "final":
+            raise RunFailed(problem.text)
+        if problem.severity == "machine":
+            raise RunFailed(f"{problem.text}. Nothing is lost: mend that and run again")
+        self._failed.add(unit)
+        if len(self._failed) == IN_A_ROW:
+            raise UnitsMissing(f"{IN_A_ROW} parts in a row failed. Last: {problem.text}")
 
-    def _stage(self, job: Job, name: str) -> Stage[Any, Any]:
+    def _worker(self, workspace: Workspace, name: str) -> Worker:
         """Set up once for the whole run: models are loaded once, whatever waves there are."""
-        key = (name, job.digests[name])
-        if key not in self._ready:
-            with self._clock.setting_up():
-                self._ready[key] = job.ready_stage(name)
-        return self._ready[key]
+        key = (name, workspace.job.keys[name].key)
+        if key not in self._workers:
+            self._workers[key] = Worker(workspace.job, name, pause=None)
+        worker = self._workers[key]
+        worker.give(workspace.job)
+        return worker

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.store import Metrics
+from pipeline.store import Mark
 
 PART_SECONDS = [0.1, 1.0, 10.0, 60.0, 300.0, 1800.0, 7200.0]
 """Upper bounds of the histogram of seconds per part."""
@@ -33,8 +33,8 @@ class StageMetrics:
         yield
         self._seconds.observe(time.monotonic() - began)
 
-    def count(self, done: Metrics, media_seconds: float) -> None:
-        """Count a finished part."""
+    def count(self, done: Mark, media_seconds: float) -> None:
+        """Count a finished unit."""
         self._parts.inc()
         outcomes = {
             "live": done.live,

@@ -1,36 +1,27 @@
-"""The Ray runner: Ray Data streams part ids through one pool of workers per stage; the data stays in files.
+"""The Ray executor: Ray Data streams unit ids through one pool of workers per stage; the data stays in files.
 
-A row is a part id and the `problem` that kept a stage from doing it, empty when none did.
+A row is a unit's id and the `problem` that kept a stage from doing it, empty when none did.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.execute import Job, run_part
-from pipeline.executors.executor import OnDone
+from pipeline.execute import Job
+from pipeline.executors.executor import ATTEMPTS, OnDone, UnitsMissing
 from pipeline.executors.metrics import StageMetrics
 from pipeline.executors.pools import Pool, pools
-from pipeline.groups import done_mark, write_group
-from pipeline.profile import Clock
-from pipeline.waves import media_seconds
-from stages.base import Stage, StageSetupError
-from stages.registry import STAGE_NAMES, WRITE
+from pipeline.worker import Problem, Severity, Worker
+from pipeline.workspace import Work, Workspace
 from storyloom.errors import RunFailed
-from storyloom.format.sample import FormatError
-
-ATTEMPTS = 3
-"""Datasets started over what is missing, as long as each brings something (our choice)."""
 
 Missing = dict[str, set[str]]
-"""Ids of the parts or groups that are not done, by stage."""
-
-CANNOT_START = "cannot start: "
-"""Begins the problem that no further attempt would mend."""
+"""Ids of the units that are not done, by stage."""
 
 SETUP_ATTEMPTS = 3
 """Workers of a stage that may die in their start one after the other before a Dataset ends."""
@@ -50,66 +41,52 @@ SHRUNK_SECONDS = 20.0
 CANCEL_SECONDS = 60.0
 """Within which a Dataset that is ended has let go of its workers (our choice)."""
 
+WEIGHT: dict[Severity, int] = {"final": 4, "machine": 3, "narrowed": 2, "upstream": 1, "again": 0}
+"""Which of a round's problems is told: the one that says most."""
+
 
 class StageWorker:
-    """A stage in a Ray actor: set up once, then called with one part id after the other.
+    """A `Worker` in a Ray actor, called with one unit's id after the other.
 
     What goes wrong travels in the row. Ray would answer an exception by starting workers for ever, and print each one.
+
+    Args:
+        job: The run.
+        name: The stage's name.
+        units: Those that the stage is asked for; others pass through.
     """
 
-    def __init__(self, job: Job, name: str) -> None:
-        self._job = job
-        self._name = name
-        self._stage: Stage[Any, Any] | None = None
-        self._broken = ""
+    def __init__(self, job: Job, name: str, units: frozenset[str]) -> None:
+        self._worker = Worker(job, name)
+        self._units = units
         self._metrics = StageMetrics(name)
-        self._clock = Clock()
-        try:
-            with self._clock.setting_up():
-                self._stage = job.ready_stage(name)
-        except StageSetupError as reason:
-            self._broken = f"{CANNOT_START}{reason}"
+        self._broken = self._worker.set_up()
+        self._poisoned = False
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        (part,), (problem,) = batch["part"], batch["problem"]
-        return {"part": [part], "problem": [problem or self._broken or self._attempt(str(part))]}
+        (unit,), (problem,), (severity,) = batch["unit"], batch["problem"], batch["severity"]
+        if not problem and str(unit) in self._units:
+            if self._poisoned:  # a device failed here: Ray starts another process, which does this unit
+                os._exit(1)
+            found = self._broken or self._attempt(str(unit))
+            if found is not None:
+                problem, severity = found.text, found.severity
+                self._poisoned = found.poisoned
+        return {"unit": [unit], "problem": [problem], "severity": [severity]}
 
-    def _attempt(self, part: str) -> str:
-        assert self._stage is not None
-        try:
-            with self._metrics.timed():
-                done = run_part(self._job, self._stage, part, self._clock)
-            self._metrics.count(done, media_seconds(self._job, part))
-        except Exception as reason:  # noqa: BLE001 - whatever it is, the driver tells it and tries again
-            return f"{self._name}, part {part}: {type(reason).__name__}: {reason}"
-        return ""
-
-
-class GroupWriter:
-    """`write` in a Ray actor."""
-
-    def __init__(self, job: Job, groups: dict[str, tuple[str, ...]]) -> None:
-        self._job = job
-        self._groups = groups
-        self._clock = Clock()
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        (group,) = batch["part"]
-        problem = ""
-        try:
-            write_group(self._job, str(group), self._groups[str(group)], self._clock)
-        except FormatError as reason:
-            problem = f"{CANNOT_START}{reason}"
-        except Exception as reason:  # noqa: BLE001 - as above
-            problem = f"write, group {group}: {type(reason).__name__}: {reason}"
-        return {"part": [group], "problem": [problem]}
+    def _attempt(self, unit: str) -> Problem | None:
+        with self._metrics.timed():
+            outcome = self._worker.do(unit)
+        if isinstance(outcome, Problem):
+            return outcome
+        self._metrics.count(outcome, self._worker.job.media_seconds(unit))
+        return None
 
 
 @dataclass(frozen=True)
 class Step:
-    """A pool of workers: their class, and what it is made with."""
+    """A pool of workers, and what each is made with."""
 
-    worker: type
     arguments: dict[str, Any]
     pool: Pool
 
@@ -128,21 +105,21 @@ class Flow:
     steps: list[Step]
     cpus: float
 
-    def run(self) -> str:
-        """Bring every unit through; returns the last problem that a worker told, empty without one."""
+    def run(self) -> Problem | None:
+        """Bring every unit through; returns the problem that says most, None without one."""
         import ray.data
 
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.actor_init_retry_on_errors = True
         context.max_consecutive_actor_init_deaths = SETUP_ATTEMPTS
-        context.execution_no_progress_timeout_s = -1  # `_watched` knows better: it sees finished parts
+        context.execution_no_progress_timeout_s = -1  # `_watched` knows better: it sees finished units
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        rows = [{"part": unit, "problem": ""} for unit in self.units]
+        rows = [{"unit": unit, "problem": "", "severity": ""} for unit in self.units]
         dataset: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
         for step in self.steps:
             dataset = dataset.map_batches(
-                step.worker,
+                StageWorker,
                 fn_constructor_kwargs=step.arguments,
                 batch_size=1,
                 num_cpus=step.pool.cpus,
@@ -150,15 +127,16 @@ class Flow:
                 memory=step.pool.memory or None,
                 compute=step.pool.strategy(),
             )
-        problem = ""
+        worst: Problem | None = None
         for row in dataset.iter_rows():
-            problem = row["problem"] or problem
-            if problem.startswith(CANNOT_START):
+            if row["problem"] and (worst is None or WEIGHT[row["severity"]] >= WEIGHT[worst.severity]):
+                worst = Problem(row["problem"], row["severity"])
+            if worst is not None and worst.severity == "final":
                 break
-        return problem
+        return worst
 
 
-class RayRunner:
+class RayExecutor:
     """Runs on the cluster of the session, one pool of workers per stage.
 
     Args:
@@ -167,43 +145,26 @@ class RayRunner:
 
     overlaps = True
 
-    def __init__(self, stages: Sequence[str] = STAGE_NAMES) -> None:
+    def __init__(self, stages: Sequence[str]) -> None:
         self._stages = tuple(stages)
 
-    def rows(self, job: Job, stages: Sequence[str], parts: Sequence[str], on_done: OnDone) -> None:
-        """See `Runner.rows`.
-
-        Raises:
-            RunFailed: Parts are missing after several attempts; what is done is kept.
-        """
+    def run(self, workspace: Workspace, work: Work, on_done: OnDone) -> None:
+        """See `Executor.run`."""
 
         def missing() -> Missing:
-            return {name: set(parts) - job.store.done(name, job.digests[name]) for name in stages}
+            return workspace.missing(work)
 
         def flow(to_do: Missing) -> Flow:
-            waiting, sizes = set().union(*to_do.values()), self._pools(job)
-            active = [name for name in stages if to_do[name]]
-            steps = [Step(StageWorker, {"job": job, "name": name}, sizes[name]) for name in active]
-            return Flow([part for part in parts if part in waiting], steps, _least_cpus(sizes))
+            waiting, sizes = set().union(*to_do.values()), self._pools(workspace.job)
+            steps = [
+                Step({"job": workspace.job, "name": name, "units": frozenset(units)}, sizes[name])
+                for name, units in to_do.items()
+                if units
+            ]
+            units = [unit for unit in dict.fromkeys(unit for some in work.values() for unit in some) if unit in waiting]
+            return Flow(units, steps, _least_cpus(sizes))
 
-        _until_done(flow, missing, on_done, job.config.runner.stall_seconds)
-
-    def write(self, job: Job, groups: dict[str, tuple[str, ...]], on_done: OnDone) -> None:
-        """See `Runner.write`.
-
-        Raises:
-            RunFailed: Groups are missing after several attempts.
-        """
-
-        def missing() -> Missing:
-            return {WRITE: {group for group in groups if not done_mark(job, group).exists()}}
-
-        def flow(to_do: Missing) -> Flow:
-            sizes = self._pools(job)
-            step = Step(GroupWriter, {"job": job, "groups": groups}, sizes[WRITE])
-            return Flow(sorted(to_do[WRITE]), [step], _least_cpus(sizes))
-
-        _until_done(flow, missing, on_done, job.config.runner.stall_seconds)
+        _until_done(flow, missing, on_done, workspace.config.runner.stall_seconds)
 
     def _pools(self, job: Job) -> dict[str, Pool]:
         """Sized anew for each Dataset, since nodes come and go."""
@@ -223,21 +184,23 @@ def _until_done(
     import ray.exceptions
 
     to_do = missing()
-    attempts = 0
+    barren = 0
     while any(to_do.values()):
         progress = Progress(missing, to_do, on_done)
         try:
             problem = _watched(flow(to_do), progress, stall_seconds)
         except (ray.exceptions.RayError, RuntimeError, ValueError) as reason:
-            problem = _innermost(reason)
+            problem = Problem(_innermost(reason), "again")
         progress.look()
-        if problem.startswith(CANNOT_START):
-            raise RunFailed(problem.removeprefix(CANNOT_START))
+        if problem.severity == "final":
+            raise RunFailed(problem.text)
         before, to_do = to_do, missing()
-        attempts = 0 if sum(map(len, to_do.values())) < sum(map(len, before.values())) else attempts + 1
-        if any(to_do.values()) and attempts >= ATTEMPTS:
+        went_on = sum(map(len, to_do.values())) < sum(map(len, before.values())) or problem.severity == "narrowed"
+        barren = 0 if went_on else barren + 1
+        if any(to_do.values()) and barren >= ATTEMPTS:
             waiting = ", ".join(f"{name}: {len(units)} parts" for name, units in to_do.items() if units)
-            raise RunFailed(f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem}")
+            said = f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem.text}"
+            raise UnitsMissing(said, upstream=problem.severity == "upstream")
 
 
 @dataclass
@@ -259,8 +222,8 @@ class Progress:
         return bool(done)
 
 
-def _watched(flow: Flow, progress: Progress, stall_seconds: float) -> str:
-    """Run a flow as a task of the cluster, and end it when it cannot go on; the last problem that was told.
+def _watched(flow: Flow, progress: Progress, stall_seconds: float) -> Problem:
+    """Run a flow as a task of the cluster, and end it when it cannot go on; the problem that says most.
 
     The task owns the workers: Ray kills them with it, even one that hangs. And Ray Data has no client mode.
     """
@@ -281,9 +244,9 @@ def _watched(flow: Flow, progress: Progress, stall_seconds: float) -> str:
         if problem:
             ray.cancel(task, force=True)
             ray.wait([task], timeout=CANCEL_SECONDS)
-            return problem
+            return Problem(problem, "again")
         pause = max(POLL_SECONDS, (time.monotonic() - began) / POLL_SHARE)
-    return str(ray.get(task)) or "workers ended without a word"
+    return ray.get(task) or Problem("workers ended without a word", "again")
 
 
 def _innermost(reason: BaseException) -> str:

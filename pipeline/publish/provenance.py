@@ -1,31 +1,25 @@
-"""How a dataset was made, for its card: config, fingerprints, revisions, tools, funnel."""
+"""How a dataset was made, for its card: config, keys, what really ran, funnel. The marks say so, not this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Sequence
 from typing import Any
 
-from pipeline.execute import Job
-from pipeline.fingerprint import Fingerprint
 from pipeline.funnel import funnel
 from pipeline.status import StageStatus
+from pipeline.workspace import Workspace
 from storyloom.format.manifest import Provenance
 
-TOOLS = ("storyloom", "faster-whisper", "open-clip-torch", "openai-whisper", "pyarrow", "torch")
-"""Packages whose version can change the output."""
 
-
-def provenance(job: Job, found: Mapping[str, Fingerprint], after: Sequence[StageStatus]) -> Provenance:
+def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance:
     """The provenance of a run that is complete."""
+    keys = workspace.job.keys
+    ran = {name: " | ".join(workspace.summaries.ran(workspace.done(name).values())) for name in keys}
     return Provenance(
-        config={name: _without_folders(one.ingredients["config"]) for name, one in found.items()}
-        | {"seed": job.config.seed},
-        fingerprints={name: one.digest for name, one in found.items()},
-        revisions={
-            name: str(one.ingredients["revision"]) for name, one in found.items() if one.ingredients["revision"]
-        },
-        tools={name: metadata.version(name) for name in TOOLS},
+        config={name: _without_folders(one.ingredients["config"]) for name, one in keys.items()}
+        | {"seed": workspace.config.seed},
+        fingerprints={name: one.key for name, one in keys.items()},
+        revisions={name: said for name, said in ran.items() if said},
         funnel=[
             {"what": row.what, "found": row.found, "kept": row.kept}
             | {f"dropped: {reason}": n for reason, n in row.dropped.items()}

@@ -48,6 +48,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
     name = "align"
     version = 1
     reads = (Input("transcribe"), Input("sample", without=("jpegs",)))
+    seeded = True
     row = AlignedRow
     Config = AlignConfig
 

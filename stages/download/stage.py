@@ -83,6 +83,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     name: ClassVar[str] = "download"
     version: ClassVar[int] = 1
     reads: ClassVar[tuple[Input, ...]] = ()
+    manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles")
     row: ClassVar[type[Row]] = MediaRow
     Config: ClassVar[type[StageConfig]] = DownloadConfig
 

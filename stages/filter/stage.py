@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from schemas.calibration import Calibration
 from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Dropped
 from schemas.rows import (
@@ -72,17 +73,21 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     row = DocumentsRow
     Config = FilterConfig
 
-    def revision(self) -> str:
-        calibration = self.context.calibration
-        return f"calibration:{calibration.digest()}" if calibration and self.config.threshold == "calibrated" else ""
+    @classmethod
+    def inputs(cls, config: FilterConfig) -> tuple[Input, ...]:
+        """The null distribution is read where the threshold rests on it."""
+        return (*cls.reads, Input("calibrate")) if config.threshold == "calibrated" else cls.reads
+
+    @property
+    def _calibration(self) -> Calibration:
+        return self.context.result("calibrate", Calibration)
 
     @property
     def threshold(self) -> float:
         """Similarity below which a frame is dropped."""
         if self.config.threshold != "calibrated":
             return self.config.threshold
-        assert self.context.calibration is not None, "the runner calibrates before it filters"
-        return self.context.calibration.threshold(self.config.false_accept_rate)
+        return self._calibration.threshold(self.config.false_accept_rate)
 
     def one(self, video: Video) -> DocumentsRow:
         aligned, frames = video[AlignedRow], video[FramesRow].frames
@@ -128,8 +133,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
         if self.config.threshold != "calibrated":
             worth = worth_by_threshold(similarity, self.config.threshold)
         else:
-            assert self.context.calibration is not None, "the runner calibrates before it filters"
-            worth = worth_by_null(similarity, self.context.calibration.quantiles, self.config.false_accept_rate)
+            worth = worth_by_null(similarity, self._calibration.quantiles, self.config.false_accept_rate)
         return assign_by_clip(aligned, scores, worth, self.config.shift_cost)
 
     def _limits(self) -> DocumentLimits:

@@ -107,7 +107,7 @@ class Sample(Stage[SampleConfig, FramesRow]):
             raise VideoDropped("no_picture", f"streams: {media.audio_codec or 'none'}")
         path = self.context.media / media.media
         limits = Limits(self.config.seconds, self.config.memory)
-        sounds = self.context.sounds if video.sound_due and media.has_audio else None
+        sounds = None
         with leaving(sounds, video.key) as sound:
             kept, picker, covered = self._looked_through(path, limits, sound)
         if covered < 0:

@@ -103,6 +103,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     name = "transcribe"
     version = 2
     reads = (Input("download"),)
+    manifest_fields = ("language",)
     row = TranscriptRow
     Config = TranscribeConfig
 
@@ -161,7 +162,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
         path = self.context.media / media.media
         with spent("decode"):
-            left = taken(self.context.sounds, video.key)
+            left = taken(None, video.key)
             audio = decode(path, self._limits) if left is None else left
         duration = len(audio) / SAMPLE_RATE
         warnings = []

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Annotated
 
 from pydantic import Field, StringConstraints
 
-from schemas.config import StageConfig
-from schemas.rows import Document, DocumentsRow, ManifestRow
+from schemas.config import OPERATIONAL, StageConfig
+from schemas.rows import Document, DocumentsRow, FramesRow, ManifestRow
+from stages.base import GroupStage, Input, Video
 from stages.write.document import to_sample
 from storyloom.format.counts import Tally
+from storyloom.format.model import Model
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_numbers, write_shard
 from storyloom.format.tar import sample_bytes
 
-WRITE_VERSION = 2
-"""Raised whenever a change of the code changes the output."""
-
-
-VideoDocuments = tuple[ManifestRow, DocumentsRow, Callable[[], list[bytes]]]
-"""A video, what `filter` decided, and how to load the JPEGs of all its frames."""
+VideoDocuments = tuple[ManifestRow, DocumentsRow, Callable[[], FramesRow]]
+"""A video, what `filter` decided, and how to load all its frames."""
 
 
 class WriteConfig(StageConfig):
@@ -42,10 +41,50 @@ class WriteConfig(StageConfig):
             so no video is in two splits and a manifest that grew moves none.
     """
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")] = "storyloom"
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), OPERATIONAL] = "storyloom"
     shard_bytes: Annotated[int, Field(gt=0)] = 512 * 2**20
-    max_images: Annotated[int, Field(ge=1, le=1000)] = 30
+    max_images: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 30
     val_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+
+
+class GroupShards(Model):
+    """What a group's documents became: its shards, training shards first."""
+
+    shards: list[Shard]
+
+
+class Write(GroupStage[WriteConfig, GroupShards]):
+    """Writes the documents of a group's videos; `storyloom run` publishes the shards of all groups as one dataset."""
+
+    name = "write"
+    version = 3
+    reads = (Input("filter"), Input("sample"))
+    manifest_fields = ("url", "source_id", "title", "license")
+    seeded = True
+    result = GroupShards
+    Config = WriteConfig
+
+    @classmethod
+    def check(cls, sections: Mapping[str, StageConfig]) -> None:
+        """The dataset's card declares as many images as documents may have."""
+        most, declared = getattr(sections["filter"], "max_images", 0), getattr(sections["write"], "max_images", 0)
+        if most > declared:
+            raise ValueError(
+                f"filter.max_images ({most}) is over write.max_images ({declared}), the number of images that the"
+                " dataset's card declares"
+            )
+
+    def write(self, videos: Iterable[Video], folder: Path) -> GroupShards:
+        documents = (
+            (video.manifest, video[DocumentsRow], partial(video.__getitem__, FramesRow))
+            for video in videos
+            if video[DocumentsRow].documents
+        )
+        return GroupShards(shards=write_group(documents, folder, self.config, self.context.seed))
+
+    @staticmethod
+    def files(result: GroupShards) -> dict[str, str]:
+        return {shard.file: shard.sha256 for shard in result.shards}
 
 
 @dataclass(frozen=True)
@@ -99,16 +138,16 @@ def split_of(video: str, val_share: float) -> Split:
 
 def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[Spooled]:
     seen: set[str] = set()
-    for manifest, row, load_jpegs in videos:
+    for manifest, row, load_frames in videos:
         if manifest.video != row.video:
             raise FormatError(manifest.video, "wrong_row", f"its documents are those of video {row.video}")
-        jpegs = load_jpegs() if row.documents else []
+        frames = load_frames() if row.documents else FramesRow(video=row.video)
         for document in row.documents:
             key = f"{manifest.video}-{document.number:04d}"
             if key in seen:
                 raise FormatError(key, "duplicate_key", "two documents have this key: is the video listed twice?")
             seen.add(key)
-            images = _images(key, document, jpegs)
+            images = _images(key, document, frames)
             sample = to_sample(key, manifest, document, images, config.max_images)
             members = sample_bytes(key, sample.to_json_bytes(), images)
             offset = spool.tell()
@@ -122,11 +161,17 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             )
 
 
-def _images(key: str, document: Document, jpegs: Sequence[bytes]) -> list[bytes]:
+def _images(key: str, document: Document, frames: FramesRow) -> list[bytes]:
+    """The JPEGs of a document's frames, each held against the time that is written beside it."""
     for frame in document.frames:
-        if not 0 <= frame.frame < len(jpegs):
-            raise FormatError(key, "frame_index", f"frame {frame.frame} is not among the video's {len(jpegs)} frames")
-    return [jpegs[frame.frame] for frame in document.frames]
+        if not 0 <= frame.frame < len(frames.frames):
+            message = f"frame {frame.frame} is not among the video's {len(frames.frames)} frames"
+            raise FormatError(key, "frame_index", message)
+        if frames.frames[frame.frame].time != frame.time:
+            shown = frames.frames[frame.frame].time
+            message = f"frame {frame.frame} is shown at {shown} s, the document has it at {frame.time} s"
+            raise FormatError(key, "frame_time", f"{message}: `sample` was done again since; run from `align` on")
+    return [frames.jpegs[frame.frame] for frame in document.frames]
 
 
 def _shuffled(documents: Iterable[Spooled], seed: int) -> list[Spooled]:

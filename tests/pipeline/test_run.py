@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.funnel import funnel
-from pipeline.run import run, select
-from pipeline.situation import survey
+from pipeline.run import Selection, run
+from pipeline.status import status
+from pipeline.workspace import survey
 from schemas.rows import DocumentsRow, TranscriptRow
-from stages.registry import ROW_STAGES
+from stages.base import Stage
+from stages.registry import registered
 from storyloom.errors import RunFailed, UsageError
 from tests.http_server import serving
 from tests.runs import EVERYTHING, ROOT, TRUTH, Finished, Recorder, clip, content_of, demo_config, run_quietly
@@ -62,7 +64,7 @@ def test_running_again_does_nothing(demo_run: Finished) -> None:
     def times() -> dict[str, int]:
         folders = (Path(demo_run.config.work), Path(demo_run.config.output))
         files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
-        return {str(file): file.stat().st_mtime_ns for file in files if "tallies" not in file.parts}
+        return {str(file): file.stat().st_mtime_ns for file in files if "summaries" not in file.parts}
 
     before = times()
     recorder = run_quietly(demo_run.config)
@@ -84,22 +86,22 @@ def test_a_changed_threshold_runs_filter_and_write_and_says_why(tmp_path: Path, 
 def test_only_and_from_name_what_is_missing(tmp_path: Path) -> None:
     config = demo_config(tmp_path)
     with pytest.raises(RunFailed, match="align reads transcribe, which has 1 of 1 parts to do"):
-        run(config, select(["align"], None, force=False), Recorder())
+        run(config, Selection(("align",)), Recorder())
     with pytest.raises(UsageError, match="no stage 'allign'"):
-        select(["allign"], None, force=False)
+        Selection(("allign",))
 
 
 def test_only_brings_one_stage_up_to_date(tmp_path: Path) -> None:
-    recorder = run_quietly(demo_config(tmp_path), select(["download"], None, force=False))
+    recorder = run_quietly(demo_config(tmp_path), Selection(("download",)))
     assert recorder.ran == {"download"}
 
 
 def test_force_does_again_what_is_done_and_gives_the_same_bytes(tmp_path: Path, demo_run: Finished) -> None:
     config = demo_config(tmp_path)
-    short = select(["download", "sample"], None, force=False)
+    short = Selection(("download", "sample",))
     run_quietly(config, short)
     before = content_of(config.work)
-    recorder = run_quietly(config, select(["sample"], None, force=True))
+    recorder = run_quietly(config, Selection(("sample",), force=True))
     assert recorder.ran == {"sample"}
     assert content_of(config.work) == before
     whole = content_of(demo_run.config.work)
@@ -197,7 +199,7 @@ OUTCOMES = {
 }
 
 
-@pytest.mark.parametrize("stage", [stage.name for stage in ROW_STAGES])
+@pytest.mark.parametrize("stage", [stage.name for stage in registered() if issubclass(stage, Stage)])
 def test_every_video_keeps_its_row_in_every_stage(bad_run: Finished, stage: str) -> None:
     assert set(bad_run.rows(stage)) == set(OUTCOMES)
 
@@ -225,7 +227,7 @@ def test_a_video_that_is_cut_off_keeps_what_is_there_and_says_so(bad_run: Finish
 
 
 def test_the_funnel_adds_up(bad_run: Finished) -> None:
-    for row in funnel(bad_run.situation.status()):
+    for row in funnel(status(bad_run.workspace)):
         assert row.found == row.kept + sum(row.dropped.values()) + sum(row.failed.values()), row.what
 
 
@@ -234,7 +236,7 @@ def test_a_manifest_that_grew_runs_only_the_new_videos(tmp_path: Path) -> None:
     clip(tmp_path / "b.mp4", 5, 5)
     (tmp_path / "list.txt").write_text("a.mp4\n")
     config = demo_config(tmp_path, f"manifest={tmp_path / 'list.txt'}")
-    short = select(["download", "sample"], None, force=False)
+    short = Selection(("download", "sample",))
     run_quietly(config, short)
     (tmp_path / "list.txt").write_text("b.mp4\na.mp4\nb.mp4\n")
     recorder = run_quietly(config, short)
@@ -254,9 +256,9 @@ def test_retry_does_again_what_may_pass_and_leaves_the_rest_alone(tmp_path: Path
             "runner.max_failed_share=1.0",
         )
         stages = ["download", "sample"]
-        run_quietly(config, select(stages, None, force=False))
+        run_quietly(config, Selection(tuple(stages)))
         failed = {url: row.error.code for url, row in Finished(config).rows("sample").items() if row.error}
         assert failed == {"not_there.mp4": "not_found", server.url("error_once.mp4"): "server_error"}
-        recorder = run_quietly(config, select(stages, None, force=False, retry=True))
+        recorder = run_quietly(config, Selection(tuple(stages), retry=True))
         assert [stage for stage, _ in recorder.done] == stages
         assert {url for url, row in Finished(config).rows("sample").items() if row.error} == {"not_there.mp4"}

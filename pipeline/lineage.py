@@ -1,0 +1,198 @@
+"""Lineage by content: what a unit's output depends on, hashed, so that nothing else has to remember what is stale.
+
+A stage's key stands for its code version, its config as far as it changes the output, and its model and programs. A
+unit's key adds the hash of everything that the unit reads: the tables of other stages, results over the corpus, the
+fields of the manifest that the stage names, and what lies outside, such as a local media file's size and time. So a
+unit that was done again makes stale what was made from it, under every config, exactly where its output changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline.config import RunConfig
+from pipeline.graph import Graph
+from pipeline.store import Address, Mark, canonical_digest
+from schemas.rows import ManifestRow
+from stages.base import ROWS, AnyStage, Context, CorpusStep
+from stages.registry import AnyStageClass
+from storyloom.format.model import Model
+
+KEY_DIGITS = 16
+"""Hexadecimal digits of a key (our choice: 64 bits, and a unit's key is looked for among those of its own name)."""
+
+CORPUS = "corpus"
+"""Name of the one unit of a corpus step's result."""
+
+
+@dataclass(frozen=True)
+class StageKey:
+    """A stage's key and what it was made of."""
+
+    key: str
+    ingredients: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a corpus step, and its hash."""
+
+    sha256: str
+    value: Model
+
+
+def stage_keys(config: RunConfig, context: Context) -> dict[str, StageKey]:
+    """The key of every stage that is on, by name.
+
+    Raises:
+        StageSetupError: A stage's model or program is not there.
+    """
+    found = {}
+    for name, stage in config.graph.stages.items():
+        section = config.stage(name)
+        ingredients = {
+            "stage": name,
+            "version": stage.version,
+            "config": section.identity(),
+            "revision": stage(section, context).revision(),
+            "seed": config.seed if stage.seeded else None,
+        }
+        found[name] = StageKey(canonical_digest(ingredients)[:KEY_DIGITS], ingredients)
+    return found
+
+
+def what_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """In words, why what a stage made before does not serve any more."""
+    changes = [
+        f"{new['stage']}.{key} {_shown(old['config'].get(key))} → {_shown(value)}"
+        for key, value in new["config"].items()
+        if old["config"].get(key) != value
+    ]
+    changes += [
+        f"{label} {_shown(old.get(key))} → {_shown(new[key])}"
+        for key, label in (("version", "code version"), ("revision", "model or tool"), ("seed", "seed"))
+        if old.get(key) != new[key]
+    ]
+    return ", ".join(changes)
+
+
+class Marks(Protocol):
+    """Where marks are looked up: on disk, or in a table of them."""
+
+    def mark(self, address: Address) -> Mark | None:
+        """The mark of a unit, None when it is not done."""
+
+
+@dataclass
+class Lineage:
+    """Addresses of units, and what they read.
+
+    Attributes:
+        graph: The stages that are on.
+        keys: Their keys, by name.
+        results: Of corpus steps, as far as they are known.
+        marks: Where marks are looked up.
+        found: What was looked up already, by stage and part; a lineage is made anew when units may have changed.
+    """
+
+    graph: Graph
+    keys: Mapping[str, str]
+    results: Mapping[str, Result]
+    marks: Marks
+    found: dict[tuple[str, str], tuple[Address, Mark | None] | None] = field(default_factory=dict)
+
+    def of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> tuple[Address, Mark | None] | None:
+        """The address of a part in a stage, and its mark when it is done; None while something that it reads is not.
+
+        Args:
+            name: The stage's.
+            part: Its id.
+            lines: The manifest's lines of its videos, in their order.
+        """
+        if (name, part) not in self.found:
+            inputs = self.inputs_of_part(name, part, lines)
+            self.found[name, part] = None if inputs is None else self._looked_up(name, f"part-{part}", inputs)
+        return self.found[name, part]
+
+    def inputs_of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> dict[str, str] | None:
+        """The hash of each thing that a part reads in a stage; None while something is not done."""
+        stage = self.graph.stages[name]
+        inputs = _of_manifest(stage, lines)
+        for one in self.graph.inputs[name]:
+            if issubclass(self.graph.stages[one.stage], CorpusStep):
+                if one.stage not in self.results:
+                    return None
+                inputs[one.stage] = self.results[one.stage].sha256
+                continue
+            source = self.of_part(one.stage, part, lines)
+            if source is None or source[1] is None:
+                return None
+            inputs[one.stage if one.table == ROWS else f"{one.stage}.{one.table}"] = source[1].tables[one.table]
+        return inputs
+
+    def of_group(
+        self, name: str, group: str, parts: Mapping[str, Sequence[ManifestRow]]
+    ) -> tuple[Address, Mark | None] | None:
+        """The address of a group, and its mark when it is done; None while something that it reads is not.
+
+        Args:
+            name: The stage's.
+            group: Its id.
+            parts: The manifest's lines of each of its parts, in their order.
+        """
+        inputs: dict[str, str] = {}
+        for part, lines in parts.items():
+            of_part = self.inputs_of_part(name, part, lines)
+            if of_part is None:
+                return None
+            inputs |= {f"{part}/{source}": sha256 for source, sha256 in of_part.items()}
+        return self._looked_up(name, f"group-{group}", inputs)
+
+    def of_corpus(self, name: str, summaries: Mapping[str, str]) -> Address:
+        """The address of a corpus step's result over the hashes of its parts' rows."""
+        return self._address(name, CORPUS, summaries)
+
+    def _looked_up(self, name: str, unit: str, inputs: Mapping[str, str]) -> tuple[Address, Mark | None]:
+        address = self._address(name, unit, inputs)
+        return address, self.marks.mark(address)
+
+    def _address(self, name: str, unit: str, inputs: Mapping[str, str]) -> Address:
+        return Address(name, self.keys[name], unit, unit_key(self.keys[name], inputs))
+
+
+def unit_key(stage_key: str, inputs: Mapping[str, str]) -> str:
+    """The key of a unit with these inputs."""
+    return canonical_digest([stage_key, inputs])[:KEY_DIGITS]
+
+
+def with_fields_of(stage: type[AnyStage[Any]], line: ManifestRow) -> ManifestRow:
+    """A line of the manifest with the fields that a stage reads, and no others: it cannot depend on what it hides."""
+    hidden = set(ManifestRow.model_fields) - {"video", *stage.manifest_fields}
+    return line.model_copy(update=dict.fromkeys(hidden, ""))
+
+
+def _of_manifest(stage: AnyStageClass, lines: Iterable[ManifestRow]) -> dict[str, str]:
+    """The hash of the manifest's fields and of what lies outside; the folder counts only where a path rests on it."""
+    fields = [name for name in stage.manifest_fields if name not in ("url", "folder", "subtitles")]
+    placed = "folder" in stage.manifest_fields
+    places = [name for name in ("url", "subtitles") if name in stage.manifest_fields]
+    told = [
+        [
+            line.video,
+            *(getattr(line, name) for name in fields),
+            *(
+                (line.location if name == "url" else line.subtitles_location) if placed else getattr(line, name)
+                for name in places
+            ),
+            stage.outside(line),
+        ]
+        for line in lines
+    ]
+    return {"manifest": canonical_digest(told)}
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,115 @@
+"""The manifest's lines by part: in memory for who plans, in a file of the work folder for who works."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.manifest import SCHEMA
+from pipeline.plan import Plan
+from schemas.rows import ManifestRow
+from storyloom.errors import RunFailed
+from storyloom.fs.atomic import commit_bytes
+
+ROW_GROUP = 4096
+"""Rows of a Parquet row group, about: a worker that looks up one part reads no more than that (our choice)."""
+
+
+class Lines:
+    """The lines of a manifest in the order of a plan's parts.
+
+    Args:
+        manifest: With the columns of `ManifestRow`; keys are unique.
+        plan: Parts that hold each video once.
+    """
+
+    def __init__(self, manifest: pa.Table, plan: Plan) -> None:
+        parts = sorted(plan.members.items())
+        videos = pa.array([video for _, members in parts for video in members], pa.string())
+        self._table = manifest.take(pc.index_in(videos, value_set=manifest["video"])).combine_chunks()
+        ends = np.cumsum([len(members) for _, members in parts]).tolist()
+        self._place = {part: (end - len(members), end) for (part, members), end in zip(parts, ends, strict=True)}
+
+    def __getitem__(self, part: str) -> list[ManifestRow]:
+        start, end = self._place[part]
+        return [ManifestRow.model_construct(**row) for row in self._table.slice(start, end - start).to_pylist()]
+
+    def parts_with(self, source_ids: list[str]) -> list[str]:
+        """The parts that hold videos with these ids of the manifest."""
+        found = np.flatnonzero(pc.is_in(self._table["source_id"], value_set=pa.array(source_ids, pa.string())))
+        return [part for part, (start, end) in self._place.items() if np.any((found >= start) & (found < end))]
+
+    @property
+    def name(self) -> str:
+        """Name of the file that `save` writes."""
+        return f"{hashlib.sha256(self._content()).hexdigest()[:16]}.parquet"
+
+    def save(self, folder: Path) -> Path:
+        """Write the lines for workers, under a name that is a hash of them; a whole file that is there stays."""
+        content = self._content()
+        file = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+        if file.exists() and file.read_bytes() != content:
+            file.unlink(missing_ok=True)
+        commit_bytes(file, content)
+        return file
+
+    def _content(self) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, _FILE_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+            for start, end, parts in self._row_groups():
+                column = pa.array(parts, pa.string())
+                writer.write_table(self._table.slice(start, end - start).add_column(0, _FILE_SCHEMA.field(0), column))
+        found: bytes = sink.getvalue().to_pybytes()
+        return found
+
+    def _row_groups(self) -> Iterator[tuple[int, int, list[str]]]:
+        """First and last row of each row group, and the part of each row: no part is cut."""
+        begin = 0
+        parts: list[str] = []
+        for part, (start, end) in self._place.items():
+            parts += [part] * (end - start)
+            if end - begin >= ROW_GROUP:
+                yield begin, end, parts
+                begin, parts = end, []
+        if parts:
+            yield begin, begin + len(parts), parts
+
+
+_FILE_SCHEMA = SCHEMA.insert(0, pa.field("part", pa.string(), nullable=False))
+
+
+def part_lines(file: Path, part: str) -> list[ManifestRow]:
+    """The lines of one part, from a file that `Lines.save` wrote.
+
+    Raises:
+        KeyError: No such part is in it.
+        RunFailed: The file is damaged.
+    """
+    try:
+        with pq.ParquetFile(file, page_checksum_verification=True) as found:
+            group = _row_group(found.metadata, part)
+            if group == found.num_row_groups:
+                raise KeyError(part)
+            rows = found.read_row_group(group, use_threads=False)
+    except (pa.ArrowException, OSError) as reason:
+        raise RunFailed(f"{file}, the manifest as workers read it, is damaged ({reason}); run again") from reason
+    rows = rows.filter(pc.equal(rows["part"], part)).drop_columns("part")
+    if not rows.num_rows:
+        raise KeyError(part)
+    return [ManifestRow.model_validate(row) for row in rows.to_pylist()]
+
+
+def _row_group(metadata: pq.FileMetaData, part: str) -> int:
+    """The number of the row group that holds a part: parts rise through a file, and none lies in two groups."""
+
+    def last(group: int) -> str:
+        return str(metadata.row_group(group).column(0).statistics.max)
+
+    return bisect_left(range(metadata.num_row_groups), part, key=last)

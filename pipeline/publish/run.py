@@ -1,0 +1,44 @@
+"""The groups of a run that is complete, published as one dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.publish.provenance import provenance
+from pipeline.publish.publish import publish
+from pipeline.scheduler import counted
+from pipeline.status import StageStatus, group_marks
+from pipeline.workspace import Workspace
+from stages.write.stage import GroupShards, Write, WriteConfig
+from storyloom.errors import RunFailed
+
+PUBLISHED = Write.name
+"""The stage whose groups make the dataset."""
+
+
+def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
+    """Make the config's output the dataset of all groups.
+
+    Raises:
+        RunFailed: Something is missing, or there is no document.
+        UsageError: The output folder holds something else.
+    """
+    missing = [f"{one.stage} ({one.to_do} of {one.units})" for one in after if one.to_do]
+    if missing:
+        raise RunFailed(f"not published, since parts are missing in: {', '.join(missing)}")
+    config, store = workspace.config, workspace.job.store
+    marks = group_marks(workspace, PUBLISHED)
+    groups = {group: GroupShards.model_validate(mark.result) for group, mark in sorted(marks.items())}
+    if not any(one.shards for one in groups.values()):
+        last = [one for one in after if one.videos][-1]
+        raise RunFailed(f"no document came out of {last.videos} videos: {counted({**last.failed, **last.dropped})}")
+    addresses = workspace.done(PUBLISHED)
+    publish(
+        [one.shards for one in groups.values()],
+        [store.group_folder(addresses[group]) for group in groups],
+        store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key) / "rests",
+        Path(config.output).expanduser(),
+        config.section(WriteConfig),
+        provenance(workspace, after),
+    )

@@ -1,0 +1,175 @@
+"""The order of the work: groups of parts in waves, and what may go on beside a wave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+
+from pipeline.config import RunConfig
+from pipeline.executors.background import Background
+from pipeline.executors.executor import Executor
+from pipeline.progress import Advance, advance
+from pipeline.workspace import Workspace
+from stages.base import CorpusStep
+from storyloom.errors import RunFailed
+
+MOST_GROUPS = 64
+"""Groups in a wave: near 5,000 parts, since Ray Data keeps about 2 kB per part until its work ends (our choice)."""
+
+Wave = Mapping[str, tuple[str, ...]]
+"""Parts by group."""
+
+
+@dataclass
+class Scheduler:
+    """Brings stages up to date, wave after wave.
+
+    Stages are cut into segments: what needs no result over the corpus, then what needs one, then what needs more. While
+    a wave goes through its first segment, what reads nothing but the manifest begins with the next wave, and the waves
+    before go through the other segments as soon as the results are there.
+
+    Attributes:
+        selected: Names of the stages.
+        executor: Where they run.
+        advanced: Called with each unit that became done.
+    """
+
+    selected: frozenset[str]
+    executor: Executor
+    advanced: Callable[[Advance], None]
+    _reached: dict[int, int] = field(default_factory=dict)
+
+    def bring_up_to_date(self, workspace: Workspace) -> Workspace:
+        """Do what is to do; the workspace in the end knows the results over the corpus.
+
+        Raises:
+            UnitsMissing: Some units are missing after several attempts.
+            RunFailed: Too many videos failed, or no further attempt would help.
+            Damaged: A part that a result over the corpus reads is not what was written.
+        """
+        segments = self._segments(workspace)
+        order = list(waves(workspace.job.groups))
+        ahead, behind = Background(), Background()
+        self._reached = dict.fromkeys(range(len(order)), 0)
+        for number, wave in enumerate(order):
+            ahead.join()
+            if self.executor.overlaps and number + 1 < len(order):
+                ahead.start(partial(self._run, workspace, self._sources(workspace), order[number + 1]))
+            if segments and self._ready(workspace, segments[0]):
+                self._run(workspace, segments[0], wave)
+                self._reached[number] = 1
+            self._check_failures(workspace, segments[:1], wave)
+            behind.join()
+            workspace = self._resolved(workspace)
+            catch_up = partial(self._catch_up, workspace, segments, order[: number + 1])
+            if self.executor.overlaps and number + 1 < len(order):
+                behind.start(catch_up)
+            else:
+                catch_up()
+        behind.join()
+        while (resolved := self._resolved(workspace)).job.results.keys() != workspace.job.results.keys():
+            workspace = resolved
+            self._catch_up(workspace, segments, order)
+        return resolved
+
+    def _segments(self, workspace: Workspace) -> list[list[str]]:
+        """The selected stages by the results over the corpus that they need, fewest first."""
+        graph = workspace.config.graph
+        names = sorted(
+            (name for name in graph.names if name in self.selected), key=lambda name: len(graph.waits_for(name))
+        )
+        return [list(some) for _, some in groupby(names, key=graph.waits_for)]
+
+    def _sources(self, workspace: Workspace) -> list[str]:
+        graph = workspace.config.graph
+        return [name for name in graph.names if name in self.selected and not graph.upstream(name)]
+
+    def _ready(self, workspace: Workspace, segment: Sequence[str]) -> bool:
+        return all(workspace.config.graph.waits_for(name) <= workspace.job.results.keys() for name in segment)
+
+    def _resolved(self, workspace: Workspace) -> Workspace:
+        before = dict(workspace.job.results)
+        found = workspace.looked_again().resolved(write=True)
+        for name in sorted(found.job.results.keys() - before.keys() & self.selected):
+            self.advanced(Advance(name, "corpus"))
+        return found
+
+    def _catch_up(self, workspace: Workspace, segments: Sequence[Sequence[str]], order: Sequence[Wave]) -> None:
+        """Bring each wave through the segments that it has not reached and whose results are there."""
+        for number, wave in enumerate(order):
+            while (at := self._reached[number]) < len(segments) and self._ready(workspace, segments[at]):
+                self._run(workspace, segments[at], wave)
+                self._reached[number] = at + 1
+
+    def _run(self, workspace: Workspace, names: Sequence[str], wave: Wave) -> None:
+        graph = workspace.config.graph
+        parts = longest_first(workspace, [part for some in wave.values() for part in some])
+        work: dict[str, Sequence[str]] = {}
+        for name in names:
+            key = workspace.job.keys[name]
+            workspace.job.store.describe(name, key.key, key.ingredients)
+            wanted = set(workspace.units(name)) if issubclass(graph.stages[name], CorpusStep) else None
+            work[name] = [part for part in parts if wanted is None or part in wanted]
+        groups = {name: tuple(wave) for name in names if name in graph.group_stages}
+        for some in ({name: units for name, units in work.items() if name not in groups}, groups):
+            if any(some.values()):
+                self.executor.run(workspace, some, partial(self._advanced, workspace))
+
+    def _advanced(self, workspace: Workspace, stage: str, unit: str) -> None:
+        self.advanced(advance(workspace, stage, unit))
+
+    def _check_failures(self, workspace: Workspace, segments: Sequence[Sequence[str]], wave: Wave) -> None:
+        fresh = workspace.looked_again()
+        parts = [part for some in wave.values() for part in some]
+        for name in (
+            name for segment in segments for name in segment if name not in workspace.config.graph.group_stages
+        ):
+            units = [part for part in parts if part in set(fresh.units(name))]
+            so_far = fresh.summaries.summary(fresh.done(name, units).values())
+            check_failures(workspace.config, so_far.failed, so_far.videos)
+
+
+def waves(groups: Mapping[str, tuple[str, ...]]) -> Iterator[Wave]:
+    """Groups in waves: one group first, then twice as many each time, up to `MOST_GROUPS`.
+
+    So a result over a sample comes early.
+    """
+    names = list(groups)
+    start, size = 0, 1
+    while start < len(names):
+        yield {name: groups[name] for name in names[start : start + size]}
+        start, size = start + size, min(2 * size, MOST_GROUPS)
+
+
+def longest_first(workspace: Workspace, parts: Sequence[str]) -> list[str]:
+    """Parts by the length of their media, as far as it is known: a long one that starts last is waited for alone."""
+    graph = workspace.config.graph
+    sources = [name for name in graph.names if not graph.upstream(name)]
+
+    def seconds_of(part: str) -> float:
+        found = (workspace.found(name, part) for name in sources)
+        return sum(workspace.summaries.count(one[0], "media_ms") for one in found if one is not None) / 1000
+
+    seconds = {part: seconds_of(part) for part in parts}
+    return sorted(parts, key=lambda part: (-seconds[part], part))
+
+
+def check_failures(config: RunConfig, failed: Mapping[str, int], videos: int) -> None:
+    """Refuse to go on, or to call it success, when too many videos failed.
+
+    Raises:
+        RunFailed: A larger share failed than the config allows.
+    """
+    if sum(failed.values()) > config.runner.max_failed_share * videos:
+        raise RunFailed(
+            f"{sum(failed.values())} of {videos} videos failed, a larger share than runner.max_failed_share"
+            f" ({config.runner.max_failed_share:g}) allows: {counted(failed)}. Nothing was published; what is done is"
+            " kept. docs/errors.md says what each code means"
+        )
+
+
+def counted(reasons: Mapping[str, int]) -> str:
+    """Reasons with how often each came, the most frequent first."""
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items(), key=lambda one: (-one[1], one)))

@@ -1,0 +1,247 @@
+"""What a stage's marks say, without reading every mark each time: those read once are kept in a table.
+
+A work folder has a small JSON file, the mark, per unit, and the listing of a folder says which there are. A mark never
+changes, but it may be removed and made again, so what is kept of it counts only while the file is the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.store import Address, Mark, Store
+from storyloom.fs.atomic import replacing
+
+KINDS = ("failed", "dropped", "warnings", "counts")
+
+_COUNT = pa.struct([("kind", pa.string()), ("name", pa.string()), ("n", pa.int64())])
+_TABLE = pa.struct([("name", pa.string()), ("sha256", pa.string())])
+
+SCHEMA = pa.schema(
+    [
+        ("stem", pa.string()),
+        ("modified", pa.int64()),
+        ("inode", pa.uint64()),
+        ("videos", pa.int64()),
+        ("live", pa.int64()),
+        ("retryable", pa.int64()),
+        ("ran", pa.string()),
+        ("tables", pa.list_(_TABLE)),
+        ("numbers", pa.list_(_COUNT)),
+    ]
+)
+"""A finished unit: when its mark was written (ns) and in which inode, then what the mark says."""
+
+SETTLED_NS = 10 * 10**9
+"""How long a folder must have been left alone before its time of modification stands for its listing (our choice).
+
+More than the steps of file systems' clocks, which may hide a change just after another, and than clocks differ by."""
+
+UNCHANGED_SINCE = b"unchanged_since"
+"""Metadata of a kept table: the folder's time of modification in ns for which it needs no listing; empty for none."""
+
+Identity = tuple[int, int]
+"""Time of modification in ns and inode of a mark: one that was made again has another."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Sums over the marks of some units; `done` is their number, the rest as in `Mark`."""
+
+    done: int
+    videos: int
+    live: int
+    retryable: int
+    failed: dict[str, int]
+    dropped: dict[str, int]
+    warnings: dict[str, int]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """The marks of one stage: the table, its lists by column, and the row of each unit's stem."""
+
+    table: pa.Table
+    tables: list[list[dict[str, str]]]
+    numbers: list[list[dict[str, Any]]]
+    retryable: list[int]
+    rows: dict[str, int]
+
+
+class Summaries:
+    """The marks of a work folder as they are when a stage is first asked for; `again` looks anew.
+
+    Args:
+        store: The work folder.
+        keep: Whether what was read is kept in the folder; who only looks keeps nothing.
+        before: An earlier look: a mark that is the same is not read again.
+    """
+
+    def __init__(self, store: Store, *, keep: bool, before: Summaries | None = None) -> None:
+        self._store = store
+        self._keep = keep
+        self._before: dict[tuple[str, str], pa.Table] = {} if before is None else {**before._before, **{k: v.table for k, v in before._stages.items()}}
+        self._stages: dict[tuple[str, str], _Stage] = {}
+        self._lock = Lock()
+
+    def again(self) -> Summaries:
+        """Another look at the same folder."""
+        return Summaries(self._store, keep=self._keep, before=self)
+
+    def mark(self, address: Address) -> Mark | None:
+        """The mark of a unit, with its tables and no sums; None when it is not done."""
+        stage, row = self._row(address)
+        if row is None:
+            return None
+        tables = {one["name"]: one["sha256"] for one in stage.tables[row]}
+        return Mark.model_construct(
+            stage=address.stage, unit=address.unit, key=address.key, inputs={}, tables=tables, files={}, result=None
+        )
+
+    def count(self, address: Address, name: str) -> int:
+        """A number that a unit's rows add up to; 0 when it is not done."""
+        stage, row = self._row(address)
+        numbers = [] if row is None else stage.numbers[row]
+        return next((one["n"] for one in numbers if one["kind"] == "counts" and one["name"] == name), 0)
+
+    def summary(self, addresses: Iterable[Address]) -> Summary:
+        """What the finished ones of some units of one stage add up to."""
+        wanted = list(addresses)
+        if not wanted:
+            return Summary(0, 0, 0, 0, {}, {}, {}, {})
+        stage, _ = self._row(wanted[0])
+        rows = [stage.rows[one.stem] for one in wanted if one.stem in stage.rows]
+        table = stage.table.take(pa.array(rows, pa.int64()))
+        numbers = _sums(table)
+        return Summary(
+            done=len(table),
+            **{name: pc.sum(table[name], min_count=0).as_py() for name in ("videos", "live", "retryable")},
+            failed=numbers["failed"],
+            dropped=numbers["dropped"],
+            warnings=numbers["warnings"],
+            counts=numbers["counts"],
+        )
+
+    def ran(self, addresses: Iterable[Address]) -> list[str]:
+        """The models, programs and libraries that did some units of one stage, sorted."""
+        found = [(stage, row) for stage, row in map(self._row, addresses) if row is not None]
+        if not found:
+            return []
+        column = found[0][0].table["ran"].take(pa.array([row for _, row in found], pa.int64()))
+        return sorted(pc.unique(column).to_pylist())
+
+    def retryable(self, address: Address) -> bool:
+        """Whether a video of a finished unit failed there in a way that may pass."""
+        stage, row = self._row(address)
+        return row is not None and stage.retryable[row] > 0
+
+    def _row(self, address: Address) -> tuple[_Stage, int | None]:
+        """What is known of the unit's stage, and where the unit stands in it."""
+        place = address.stage, address.stage_key
+        with self._lock:
+            if place not in self._stages:
+                file, folder = self._store.summaries / place[0] / f"{place[1]}.parquet", self._store.folder(*place)
+                table = _up_to_date(file, folder, self._before.get(place), keep=self._keep)
+                lists = {name: table[name].to_pylist() for name in ("tables", "numbers", "retryable", "stem")}
+                rows = {stem: row for row, stem in enumerate(lists.pop("stem"))}
+                self._stages[place] = _Stage(table, rows=rows, **lists)
+            stage = self._stages[place]
+        return stage, stage.rows.get(address.stem)
+
+
+def _up_to_date(file: Path, folder: Path, known_before: pa.Table | None, *, keep: bool) -> pa.Table:
+    """One row per mark: what was kept of marks that are still the same, and the others read now and kept too."""
+    if not folder.is_dir():
+        return SCHEMA.empty_table()
+    changed, now = folder.stat().st_mtime_ns, time.time_ns()
+    since = str(changed).encode() if now - changed > SETTLED_NS else b""
+    before = _kept(file) if known_before is None else known_before
+    kept_since = (before.schema.metadata or {}).get(UNCHANGED_SINCE, b"")
+    if since and since == kept_since:
+        return before
+    marks = _marks(folder)
+    known = before.filter(pa.array(_same(before, marks)))
+    new = marks.keys() - set(known["stem"].to_pylist())
+    if not new and len(known) == len(before) and since == kept_since:
+        return known
+    lines = [line for line in (_line(folder, stem) for stem in sorted(new)) if line]
+    table = pa.concat_tables([known.replace_schema_metadata(), pa.Table.from_pylist(lines, schema=SCHEMA)])
+    table = table.replace_schema_metadata({UNCHANGED_SINCE: since})
+    if keep:
+        with contextlib.suppress(OSError):  # on a full disk: the marks are read again next time
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as unfinished:
+                pq.write_table(table, unfinished, compression="zstd")
+    return table
+
+
+def _marks(folder: Path) -> dict[str, Identity]:
+    marks = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".json") and entry.name.count(".") == 2:  # noqa: PLR2004 - <unit>.<key>.json
+                try:
+                    found = entry.stat()
+                except FileNotFoundError:  # removed since it was listed: not done any more
+                    continue
+                marks[entry.name[:-5]] = (found.st_mtime_ns, found.st_ino)
+    return marks
+
+
+def _kept(file: Path) -> pa.Table:
+    """What is kept; nothing, when there is no file that can be read or it is another version's."""
+    with contextlib.suppress(OSError, pa.ArrowInvalid), pq.ParquetFile(file) as kept:
+        if kept.schema_arrow.equals(SCHEMA):
+            return kept.read()
+    return SCHEMA.empty_table()
+
+
+def _same(table: pa.Table, marks: dict[str, Identity]) -> np.typing.NDArray[np.bool_]:
+    lines = zip(*(table[name].to_pylist() for name in ("stem", "modified", "inode")), strict=True)
+    return np.fromiter((marks.get(stem) == (modified, inode) for stem, modified, inode in lines), np.bool_, len(table))
+
+
+def _line(folder: Path, stem: str) -> dict[str, object] | None:
+    """The row of a mark, with the identity of the file that was read; None when it was removed since, or is damaged."""
+    try:
+        with open(f"{folder}/{stem}.json", "rb") as file:  # noqa: PTH123 - one of many
+            mark = Mark.of(file.read())
+            status = os.fstat(file.fileno())
+    except FileNotFoundError:
+        return None
+    if mark is None or f"{mark.unit}.{mark.key}" != stem:
+        return None
+    numbers = [{"kind": kind, "name": name, "n": n} for kind in KINDS for name, n in getattr(mark, kind).items()]
+    return {
+        "stem": stem,
+        "modified": status.st_mtime_ns,
+        "inode": status.st_ino,
+        "videos": mark.videos,
+        "live": mark.live,
+        "retryable": mark.retryable,
+        "ran": mark.ran,
+        "tables": [{"name": name, "sha256": sha256} for name, sha256 in mark.tables.items()],
+        "numbers": numbers,
+    }
+
+
+def _sums(table: pa.Table) -> dict[str, dict[str, int]]:
+    flat = pc.list_flatten(table["numbers"])
+    numbers = pa.table({name: pc.struct_field(flat, name) for name in ("kind", "name", "n")})
+    sums: dict[str, dict[str, int]] = defaultdict(dict)
+    for line in numbers.group_by(["kind", "name"]).aggregate([("n", "sum")]).to_pylist():
+        sums[line["kind"]][line["name"]] = line["n_sum"]
+    return {kind: dict(sorted(sums[kind].items())) for kind in KINDS}

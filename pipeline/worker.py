@@ -1,0 +1,156 @@
+"""A worker: one stage, set up, that does unit after unit and knows whose fault it is when one goes wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Literal
+
+from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, worker_name
+from pipeline.execute import Job, NotReady, run_group, run_part
+from pipeline.profile import UnitProfile, UnitTimer, keep_profile
+from pipeline.store import Damaged, Mark
+from stages.base import AnyStage, GroupStage, InputGone, Stage, StageSetupError
+from storyloom.format.sample import FormatError
+
+LONGEST_PAUSE = 60.0
+"""Seconds that a worker waits at most after units that it failed one after the other (our choice)."""
+
+Severity = Literal["final", "machine", "upstream", "narrowed", "again"]
+"""No attempt anywhere would end better; none on this machine would; what it reads must be done again first; the next
+attempt knows more; try again."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a unit was not done.
+
+    Attributes:
+        text: For a person.
+        severity: What to do about it.
+        poisoned: Whether the process must end: a device failed in it.
+    """
+
+    text: str
+    severity: Severity
+    poisoned: bool = False
+
+
+class Worker:
+    """Does units of one stage. After a failure the stage is set up anew, and failures in a row make it wait.
+
+    So a worker that fails everything fast leaves the work to others, and a unit meets a fresh worker.
+
+    Args:
+        job: The run.
+        name: The stage's name.
+        pause: How a worker waits for some seconds; None where no other worker could take what it leaves.
+    """
+
+    def __init__(self, job: Job, name: str, pause: Callable[[float], None] | None = time.sleep) -> None:
+        self.job = job
+        self.name = name
+        self._pause = pause
+        self._stage: AnyStage[Any] | None = None
+        self._setups = 0
+        self._setup_seconds = 0.0
+        self._proven = False
+        self._failures = 0
+        self._free_since = 0.0
+        self._lock = Lock()
+
+    def give(self, job: Job) -> None:
+        """Go on with another job, e.g. one that knows more results over the corpus."""
+        read = job.config.graph.upstream(self.name)
+        if any(job.results.get(one) != self.job.results.get(one) for one in read):
+            self._stage = None  # it was made with other results
+        self.job = job
+
+    def set_up(self) -> Problem | None:
+        """Set the stage up, unless it is; the problem that kept it from that."""
+        ready = self._ready()
+        return ready if isinstance(ready, Problem) else None
+
+    def _ready(self) -> AnyStage[Any] | Problem:
+        """The stage, set up; one thread at a time loads models."""
+        with self._lock:
+            if self._stage is not None:
+                return self._stage
+            began = time.perf_counter()
+            try:
+                self._stage = self.job.ready_stage(self.name)
+            except StageSetupError as reason:
+                return Problem(str(reason), "final")
+            self._setups += 1
+            self._setup_seconds = time.perf_counter() - began
+            self._free_since = time.perf_counter()
+            return self._stage
+
+    def do(self, unit: str) -> Mark | Problem:
+        """Bring a unit, a part or a group by its id, up to date; a unit that is done already is left alone."""
+        stage = self._ready()
+        if isinstance(stage, Problem):
+            return stage
+        note_crashes(self.job.store.attempts / "processes")
+        attempts = self.job.attempts(self.name, unit)
+        timer = UnitTimer()
+        attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
+        try:
+            if isinstance(stage, GroupStage):
+                mark = run_group(self.job, stage, unit, timer)
+            else:
+                assert isinstance(stage, Stage)
+                mark = run_part(self.job, stage, unit, attempts, timer)
+        except (Damaged, InputGone, NotReady) as reason:
+            attempts.withdraw()
+            self._mend(reason, unit)
+            return Problem(f"{self.name}, {unit}: {reason}", "upstream")
+        except FormatError as reason:
+            attempts.withdraw()
+            return Problem(str(reason), "final")
+        except Exception as reason:  # noqa: BLE001 - whatever it is, it is noted, told and tried again
+            return self._failed(unit, attempts.fail(reason, proven=self._proven), reason)
+        except BaseException:  # Ctrl-C, SIGTERM
+            attempts.withdraw()
+            raise
+        attempts.clear()
+        self._proven, self._failures = True, 0
+        self._measured(unit, stage, timer)
+        return mark
+
+    def _failed(self, unit: str, attempt: Attempt, reason: Exception) -> Problem:
+        """The problem of an attempt that failed; the stage is dropped, and set up again for the next unit."""
+        self._stage = None
+        self._failures += 1
+        if self._pause is not None:
+            self._pause(min(LONGEST_PAUSE, 2.0 ** (self._failures - 1) - 1))
+        text = f"{self.name}, {unit}: {attempt.message}"
+        if of_the_machine(reason):
+            return Problem(text, "machine")
+        narrowed = attempt.alone and attempt.video and attempt.evidence
+        return Problem(text, "narrowed" if narrowed else "again", poisoned=of_device(reason))
+
+    def _mend(self, reason: Exception, unit: str) -> None:
+        """Forget what is damaged, so that it is done again."""
+        if isinstance(reason, Damaged):
+            self.job.store.forget(reason.address)
+        elif isinstance(reason, InputGone):
+            self.job.forget_part(reason.stage, unit)
+
+    def _measured(self, unit: str, stage: AnyStage[Any], timer: UnitTimer) -> None:
+        within = stage.timings.take()
+        if not self.job.config.runner.profile:
+            return
+        now = time.perf_counter()
+        timer.seconds["wait"] += max(0.0, now - self._free_since - sum(timer.seconds.values()))
+        setup, self._setup_seconds, self._free_since = self._setup_seconds, 0.0, now
+        profile = UnitProfile(
+            key=self.job.keys[self.name].key,
+            worker=worker_name(),
+            seconds=timer.seconds,
+            within=within,
+            setup=setup,
+        )
+        keep_profile(self.job, self.name, unit, profile)

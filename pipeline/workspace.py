@@ -1,0 +1,217 @@
+"""A workspace: what a config asks for, and what its work folder holds of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.config import RunConfig
+from pipeline.execute import Job
+from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
+from pipeline.lines import Lines
+from pipeline.manifest import read_manifest
+from pipeline.plan import Plan, make_plan, save_plan
+from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, rows_of
+from pipeline.summaries import Summaries
+from schemas.row import Row
+from stages.base import Context, CorpusStep, GroupStage, Stage, StageSetupError
+from storyloom.errors import RunFailed, UsageError
+
+RowT = TypeVar("RowT", bound=Row)
+
+Work = Mapping[str, Sequence[str]]
+"""Units by stage, stages in the order of the work; a unit goes through those that list it."""
+
+PLANNED_AT_ONCE = 100
+"""Times that a plan is made anew because other runs planned first (our choice)."""
+
+LEFT_OF_A_SAMPLE = 0.5
+"""Share of the parts behind a result over a sample that are there at least for it to go on standing (our choice)."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a config asks for, and what its work folder holds of it.
+
+    Attributes:
+        job: With the results over the corpus that are known by now.
+        plan: The parts.
+        lines: The manifest's lines by part.
+        summaries: The marks, as they were when they were last looked at.
+        duplicates: Lines of the manifest that repeated an earlier one.
+    """
+
+    job: Job
+    plan: Plan
+    lines: Lines
+    summaries: Summaries
+    duplicates: int
+
+    @property
+    def config(self) -> RunConfig:
+        """The config, its work folder as an absolute path."""
+        return self.job.config
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Addresses of units as the marks had it at the last look."""
+        keys = {name: one.key for name, one in self.job.keys.items()}
+        return Lineage(self.config.graph, keys, self.job.results, self.summaries)
+
+    def looked_again(self) -> Workspace:
+        """The same with the marks and results that are there now."""
+        known = replace(self, job=replace(self.job, results={}), summaries=self.summaries.again())
+        return known.resolved(write=False)
+
+    def units(self, name: str) -> tuple[str, ...]:
+        """Ids of the parts or groups of a stage."""
+        stage = self.config.graph.stages[name]
+        if issubclass(stage, GroupStage):
+            return tuple(self.job.groups)
+        if issubclass(stage, CorpusStep) and not stage.whole:
+            return self.plan.sample(self.config.parts.group)
+        return self.plan.parts
+
+    def found(self, name: str, unit: str) -> tuple[Address, Mark | None] | None:
+        """The address of a unit and, when it is done, its mark; None while something that it reads is not done."""
+        if issubclass(self.config.graph.stages[name], GroupStage):
+            return self.lineage.of_group(name, unit, {part: self.lines[part] for part in self.job.groups[unit]})
+        return self.lineage.of_part(name, unit, self.lines[unit])
+
+    def done(self, name: str, units: Iterable[str] | None = None) -> dict[str, Address]:
+        """The finished ones of a stage's units, or of some of them, with their addresses."""
+        tried = ((unit, self.found(name, unit)) for unit in (self.units(name) if units is None else units))
+        return {unit: found[0] for unit, found in tried if found is not None and found[1] is not None}
+
+    def missing(self, work: Work) -> dict[str, set[str]]:
+        """What is not done of some work, as the folder has it now."""
+        fresh = replace(self, summaries=self.summaries.again())
+        return {name: set(units) - fresh.done(name, units).keys() for name, units in work.items()}
+
+    def rows(self, name: str, part: str, row: type[RowT], without: tuple[str, ...] = ()) -> Iterator[RowT]:
+        """The rows of a part that is done in a stage, some columns left out.
+
+        Raises:
+            RunFailed: It is not done, or damaged.
+        """
+        found = self.found(name, part)
+        mark = None if found is None else self.job.store.mark(found[0])
+        if found is None or mark is None:
+            raise RunFailed(f"part {part} is not done in {name}; run it first")
+        try:
+            with self.job.store.table(found[0], mark) as file:
+                yield from rows_of(file, row, without)
+        except Damaged as reason:
+            raise RunFailed(f"{reason}: run again") from reason
+
+    def forget(self, name: str, units: Iterable[str]) -> None:
+        """Let finished units be done again."""
+        for address in self.done(name, units).values():
+            self.job.store.forget(address)
+
+    def resolved(self, *, write: bool) -> Workspace:
+        """The same with the result of every corpus step whose parts are done.
+
+        Args:
+            write: Whether a result that is not there is made; otherwise only one that is there is taken.
+
+        Raises:
+            Damaged: A part of the step is not what was written.
+        """
+        found = self
+        for name in self.config.graph.corpus_steps:
+            if name not in found.job.results and (result := _result(found, name, write=write)):
+                results = {**found.job.results, name: result}
+                found = replace(found, job=replace(found.job, results=results))
+        return found
+
+
+def survey(config: RunConfig, *, write: bool = False) -> Workspace:
+    """Plan the manifest and see what its work folder holds.
+
+    Args:
+        config: The run's config.
+        write: Whether the work folder is made and the plan kept, as a run needs it; who only looks leaves no trace.
+
+    Raises:
+        UsageError: The manifest or the work folder cannot be used.
+    """
+    config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
+    manifest, duplicates = read_manifest(config.manifest)
+    store = Store(Path(config.work))
+    if write:
+        store.prepare()
+    videos = manifest["video"].to_pylist()
+    for _ in range(PLANNED_AT_ONCE):
+        plan = make_plan(videos, store.plan, config.parts, config.seed)
+        if not write or save_plan(plan, store.plan):
+            break
+    else:
+        raise UsageError(f"{store.plan} changes all the time; is another run planning a manifest that grows?")
+    lines = Lines(manifest, plan)
+    try:
+        keys = stage_keys(config, Context(config.seed, store.media))
+    except StageSetupError as reason:
+        raise UsageError(str(reason)) from reason
+    job = Job(
+        config,
+        keys,
+        lines=lines.save(store.manifests) if write else Path(),
+        groups=plan.groups(config.parts.group),
+    )
+    return Workspace(job, plan, lines, Summaries(store, keep=write), duplicates).resolved(write=False)
+
+
+def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:
+    """The result of a corpus step; None while its parts are not done, or it is not there and must not be made."""
+    stage = workspace.config.graph.stages[name]
+    assert issubclass(stage, CorpusStep)
+    parts = workspace.units(name)
+    done = workspace.done(name, parts)
+    if len(done) < len(parts):
+        return None
+    store, marks = workspace.job.store, {part: workspace.summaries.mark(address) for part, address in done.items()}
+    summaries = {part: mark.output for part, mark in marks.items() if mark is not None}
+    address = workspace.lineage.of_corpus(name, summaries)
+    mark = store.mark(address) or (None if stage.whole else _of_a_larger_sample(store, address, summaries))
+    if mark is None and write:
+        made = stage(workspace.config.stage(name), workspace.job.context)
+        rows = _live_rows(workspace, made, done)
+        result = made.reduce(rows).model_dump(mode="json")
+        draft = Mark(
+            stage=name,
+            unit=CORPUS,
+            key=address.key,
+            inputs=summaries,
+            result=result,
+        )
+        mark = store.commit_mark(address, draft)
+    if mark is None:
+        return None
+    return Result(canonical_digest(mark.result), stage.result.model_validate(mark.result))
+
+
+def _of_a_larger_sample(store: Store, address: Address, summaries: Mapping[str, str]) -> Mark | None:
+    """A result that was made when more videos were in the sample: a sample goes on standing when a few leave."""
+    found = []
+    for file in sorted(store.folder(address.stage, address.stage_key).glob(f"{CORPUS}.*.json")):
+        mark = Mark.of(file.read_bytes())
+        if (
+            mark is not None
+            and summaries.items() <= mark.inputs.items()
+            and len(summaries) >= LEFT_OF_A_SAMPLE * len(mark.inputs)
+        ):
+            found.append(mark)
+    return min(found, key=lambda mark: (len(mark.inputs), mark.key), default=None)
+
+
+def _live_rows(workspace: Workspace, stage: Stage[Any, Any], done: Mapping[str, Address]) -> Iterable[Row]:
+    for address in done.values():
+        mark = workspace.job.store.mark(address)
+        if mark is None:
+            raise Damaged(address, "its mark is gone")
+        with workspace.job.store.table(address, mark) as file:
+            yield from (row for row in rows_of(file, stage.row) if row.live)

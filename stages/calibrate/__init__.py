@@ -1,0 +1,1 @@
+"""calibrate: the null distribution of the corpus."""
