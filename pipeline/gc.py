@@ -13,6 +13,9 @@ from pipeline.workspace import Workspace, survey
 from storyloom.errors import UsageError
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
 
+RESTS = "rests"
+"""Folder of shards that were merged of what groups had left over."""
+
 NOT_STAGES = frozenset({"plan", "manifests", "media", "summaries", "attempts", "profile"})
 """Folders of a work folder that are no stage's."""
 
@@ -73,6 +76,8 @@ def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
             for path in sorted(folder.iterdir()):
                 unit, _, rest = path.name.partition(".")
                 stem = f"{unit}.{rest.partition('.')[0]}"
+                if path.name == RESTS:  # made of the groups' again when they are published
+                    yield _item(path)
                 ours = unit.startswith(("part-", "group-")) and not path.name.endswith(TEMPORARY_SUFFIX)
                 if ours and stem not in wanted[stage.name, folder.name]:
                     yield _item(path)

@@ -83,20 +83,10 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         with _executor(kind, config, selected) as (executor, logs):
             listener.started(logs)
             scheduler = Scheduler(selected, executor, listener.advanced)
-            workspace = _mended(scheduler, workspace)
+            return _mended(scheduler, workspace, listener)
     finally:
         workspace.job.store.remove_leftovers()
         forget_quiet_processes(workspace.job.store.attempts / "processes")
-
-    workspace = workspace.looked_again()
-    after = status(workspace)
-    listener.finished(after, workspace.job.context.results)
-    for one in after:
-        if one.stage in selected:
-            check_failures(config, one.failed, one.videos)
-    if PUBLISHED in selected:
-        publish_run(workspace, after)
-    return after
 
 
 def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:
@@ -142,15 +132,28 @@ def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
     return "ray" if cluster or len(plan.parts) > runner.auto_inline_parts else "inline"
 
 
-def _mended(scheduler: Scheduler, workspace: Workspace) -> Workspace:
-    """The work, begun anew over what it finds to be damaged or gone.
+def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener) -> list[StageStatus]:
+    """Say how the work ended, and publish it."""
+    workspace = workspace.looked_again()
+    after = status(workspace)
+    listener.finished(after, workspace.job.context.results)
+    for one in after:
+        if one.stage in selected:
+            check_failures(workspace.config, one.failed, one.videos)
+    if PUBLISHED in selected:
+        publish_run(workspace, after)
+    return after
+
+
+def _mended(scheduler: Scheduler, workspace: Workspace, listener: Listener) -> list[StageStatus]:
+    """The work and its end, begun anew over what is found to be damaged or gone.
 
     Raises:
         RunFailed: It cannot be finished.
     """
     for _ in range(MENDINGS):
         try:
-            return scheduler.bring_up_to_date(workspace)
+            return _finished(scheduler.bring_up_to_date(workspace), scheduler.selected, listener)
         except Damaged as reason:
             workspace.job.store.forget(reason.address)
             problem = str(reason)

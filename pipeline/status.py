@@ -121,7 +121,9 @@ def _changed_inputs(workspace: Workspace, name: str) -> str:
             continue
         now = _inputs_now(workspace, name, unit)
         if now is None:
-            return f"{', '.join(workspace.config.graph.upstream(name)) or 'what it reads'} to be done again"
+            upstream = workspace.config.graph.upstream(name)
+            first = [one for one in upstream if len(workspace.done(one)) < len(workspace.units(one))]
+            return f"{', '.join(first)} to be done again"
         changed = {_source(key) for key in now if marks[-1].inputs.get(key) != now[key]}
         changed |= {_source(key) for key in marks[-1].inputs.keys() - now.keys()}
         return ", ".join(f"{source} changed" for source in sorted(changed))

@@ -93,7 +93,9 @@ class Summaries:
     def __init__(self, store: Store, *, keep: bool, before: Summaries | None = None) -> None:
         self._store = store
         self._keep = keep
-        self._before: dict[tuple[str, str], pa.Table] = {} if before is None else {**before._before, **{k: v.table for k, v in before._stages.items()}}
+        self._before: dict[tuple[str, str], pa.Table] = (
+            {} if before is None else {**before._before, **{k: v.table for k, v in before._stages.items()}}
+        )
         self._stages: dict[tuple[str, str], _Stage] = {}
         self._lock = Lock()
 

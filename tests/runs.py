@@ -113,7 +113,11 @@ def content_of(folder: str | Path) -> dict[str, str]:
     attempts. Keys are left out of names and marks: a unit's key holds the time of its local file.
     """
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
-    kept = [file for file in files if not {"media", "manifests", "summaries", "attempts"} & set(file.relative_to(folder).parts)]
+    kept = [
+        file
+        for file in files
+        if not {"media", "manifests", "summaries", "attempts"} & set(file.relative_to(folder).parts)
+    ]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
 
 

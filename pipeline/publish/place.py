@@ -17,7 +17,16 @@ from storyloom.fs.atomic import replacing, sync_folder, temporary, write_atomica
 
 
 class ShardBroken(RunFailed):
-    """A shard of the work folder is gone, unfinished or damaged."""
+    """A shard of the work folder is gone, unfinished or damaged.
+
+    Args:
+        source: The tar file.
+        flaw: What is wrong with it.
+    """
+
+    def __init__(self, source: Path, flaw: str) -> None:
+        super().__init__(f"{source} {flaw}. Run again with `--only write --force`.")
+        self.source = source
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def check(placed: Sequence[Placed]) -> None:
 
 def broken(place: Placed, flaw: str) -> ShardBroken:
     """The error that names a shard, what is wrong with it, and the way out."""
-    return ShardBroken(f"{place.source} {flaw}. Run again with `--only write --force`.")
+    return ShardBroken(place.source, flaw)
 
 
 def _flaw(place: Placed) -> str:
@@ -68,8 +77,10 @@ def put(place: Placed, output: Path) -> None:
     """Put a shard and its index in their places, the index last: its presence marks a finished shard.
 
     Raises:
-        ShardBroken: The shard was damaged; found out only when it has to be copied.
+        ShardBroken: The shard is not what was written.
     """
+    if sha256_of(place.source) != place.shard.sha256:
+        raise broken(place, "was damaged since it was written")
     target = output / place.shard.file
     target.parent.mkdir(parents=True, exist_ok=True)
     index_of(target).unlink(missing_ok=True)
@@ -90,7 +101,9 @@ def put(place: Placed, output: Path) -> None:
 def _copy(place: Placed, target: Path) -> None:
     with replacing(target) as copy, place.source.open("rb") as source:
         shutil.copyfileobj(source, copy)
-        copy.flush()
-        source.seek(0)
-        if hashlib.file_digest(source, "sha256").hexdigest() != place.shard.sha256:
-            raise broken(place, "was damaged since it was written")
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.publish.place import Placed, check, put
+from pipeline.publish.place import Placed, check, put, sha256_of
 from pipeline.publish.rests import merged
 from stages.write.stage import WriteConfig
 from storyloom.card.card import card, summary
@@ -73,13 +76,41 @@ def publish(
         ShardBroken: A shard is not as its group says.
         FormatError: Two groups hold the same shard, so their keys are not unique.
     """
+    if not any(groups):
+        raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
+    with _alone(output):
+        return _published(groups, folders, rests, output, config, provenance)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Keep other publishers of the same folder waiting; an earlier file of the marker's name stays where it is."""
+    _refuse_foreign(output)
+    output.mkdir(parents=True, exist_ok=True)
+    marker = output / MARKER
+    while True:
+        lock = marker.open("ab")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if marker.exists() and os.path.samestat(os.fstat(lock.fileno()), marker.stat()):
+            break
+        lock.close()  # who had it has removed it
+    with lock:
+        yield
+        marker.unlink(missing_ok=True)
+
+
+def _published(
+    groups: Sequence[Sequence[Shard]],
+    folders: Sequence[Path],
+    rests: Path,
+    output: Path,
+    config: WriteConfig,
+    provenance: Provenance,
+) -> Published:
     written = [
         Placed(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
     ]
-    if not written:
-        raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
     check(written)
-    _refuse_foreign(output)
     placed = _numbered(written, rests, config.shard_bytes)
     published = describe(config.name, config.max_images, [place.shard for place in placed], provenance)
     files = {
@@ -92,7 +123,6 @@ def publish(
     if _content(output / MANIFEST) != manifest or changes.stale or changes.shards or changes.files:
         _apply(output, changes)
         write_atomically(output / MANIFEST, manifest)
-    (output / MARKER).unlink(missing_ok=True)
     return published
 
 
@@ -143,7 +173,11 @@ def _in_place(output: Path, place: Placed, known: dict[str, str]) -> bool:
     if not target.exists() or _content(index_of(target)) != index_of(place.source).read_bytes():
         return False
     vouched = known.get(place.shard.file) == place.shard.sha256 and target.stat().st_size == place.shard.filesize
-    return vouched or target.samefile(place.source)
+    if not (vouched or target.samefile(place.source)):
+        return False
+    # The index is written last: a shard that is younger was changed since.
+    untouched = target.stat().st_mtime_ns <= index_of(target).stat().st_mtime_ns
+    return untouched or sha256_of(target) == place.shard.sha256
 
 
 def _written_by_us(output: Path) -> list[Path]:
@@ -158,8 +192,6 @@ def _written_by_us(output: Path) -> list[Path]:
 
 
 def _apply(output: Path, changes: Changes) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    write_atomically(output / MARKER, b"storyloom is writing this folder\n")
     (output / MANIFEST).unlink(missing_ok=True)
     sync_folder(output)
     for path in changes.stale:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pipeline.publish.place import Placed, broken
 from storyloom.format.counts import Tally
 from storyloom.format.layout import index_of
@@ -36,7 +38,7 @@ class Slice:
 
 
 def merged(rests: Sequence[Placed], folder: Path, target: int) -> list[Placed]:
-    """The rests of one split, in order, as shards of about `target` bytes in `folder`; other shards there are removed.
+    """The rests of one split, in order, as shards of about `target` bytes in `folder`; those that are there are kept.
 
     At no time is more than one document in memory.
 
@@ -48,7 +50,6 @@ def merged(rests: Sequence[Placed], folder: Path, target: int) -> list[Placed]:
     split = rests[0].shard.split
     contents = list(_cut(rests, target))
     wanted = {name_of(split, slices): slices for slices in contents}
-    _forget_others(folder, split, set(wanted))
     return [_shard(folder / name, split, slices) for name, slices in wanted.items()]
 
 
@@ -74,11 +75,22 @@ def _cut(rests: Sequence[Placed], target: int) -> Iterator[list[Slice]]:
 
 def _shard(path: Path, split: Split, slices: Sequence[Slice]) -> Placed:
     mark = path.with_suffix(".json")
-    if not mark.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shard = write_shard(path, split, chain.from_iterable(map(_documents, slices)))
-        write_atomically(mark, shard.model_dump_json(indent=1).encode() + b"\n")
-    return Placed(Shard.model_validate_json(mark.read_bytes()), path)
+    if found := _merged_before(mark, path):
+        return Placed(found, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shard = write_shard(path, split, chain.from_iterable(map(_documents, slices)))
+    write_atomically(mark, shard.model_dump_json(indent=1).encode() + b"\n")
+    return Placed(shard, path)
+
+
+def _merged_before(mark: Path, path: Path) -> Shard | None:
+    """What an earlier run merged under this name; None when there is none, or it is damaged as far as a look tells."""
+    try:
+        found = Shard.model_validate_json(mark.read_bytes())
+        size = path.stat().st_size
+    except (FileNotFoundError, ValidationError):
+        return None
+    return found if found.filesize == size and index_of(path).exists() else None
 
 
 def _documents(part: Slice) -> Iterator[tuple[bytes, Tally]]:
@@ -89,9 +101,3 @@ def _documents(part: Slice) -> Iterator[tuple[bytes, Tally]]:
         for start, end in pairwise(part.offsets):
             members = tar.read(end - start)
             yield members, Tally.of(Sample.model_validate_json(document_bytes(members)))
-
-
-def _forget_others(folder: Path, split: Split, wanted: set[str]) -> None:
-    for path in sorted(folder.glob(f"{split}-*")):
-        if f"{path.name.split('.', 1)[0]}.tar" not in wanted:
-            path.unlink()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.gc import RESTS
+from pipeline.publish.place import ShardBroken
 from pipeline.publish.provenance import provenance
 from pipeline.publish.publish import publish
 from pipeline.scheduler import counted
 from pipeline.status import StageStatus, group_marks
+from pipeline.store import Damaged
 from pipeline.workspace import Workspace
 from stages.write.stage import GroupShards, Write, WriteConfig
 from storyloom.errors import RunFailed
@@ -22,6 +25,7 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
 
     Raises:
         RunFailed: Something is missing, or there is no document.
+        Damaged: A group's shards are not what was written.
         UsageError: The output folder holds something else.
     """
     missing = [f"{one.stage} ({one.to_do} of {one.units})" for one in after if one.to_do]
@@ -34,11 +38,17 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
         last = [one for one in after if one.videos][-1]
         raise RunFailed(f"no document came out of {last.videos} videos: {counted({**last.failed, **last.dropped})}")
     addresses = workspace.done(PUBLISHED)
-    publish(
-        [one.shards for one in groups.values()],
-        [store.group_folder(addresses[group]) for group in groups],
-        store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key) / "rests",
-        Path(config.output).expanduser(),
-        config.section(WriteConfig),
-        provenance(workspace, after),
-    )
+    folders = {group: store.group_folder(addresses[group]) for group in groups}
+    rests = store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key) / RESTS
+    shards, output = [one.shards for one in groups.values()], Path(config.output).expanduser()
+    made = provenance(workspace, after)
+    while True:
+        try:
+            publish(shards, list(folders.values()), rests, output, config.section(WriteConfig), made)
+        except ShardBroken as reason:
+            if reason.source.parent == rests and reason.source.exists():
+                reason.source.unlink()  # it was merged of what the groups have: that is done again
+                continue
+            owner = next(addresses[group] for group, folder in folders.items() if reason.source.parent == folder)
+            raise Damaged(owner, str(reason)) from reason
+        return

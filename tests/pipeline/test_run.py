@@ -77,7 +77,7 @@ def test_a_changed_threshold_runs_filter_and_write_and_says_why(tmp_path: Path, 
     recorder = run_quietly(config)
     assert recorder.ran == {"filter", "write"}
     assert 'filter.threshold "calibrated" → 0.0' in recorder.why["filter"]
-    assert recorder.why["write"] == "filter changed"
+    assert recorder.why["write"] == "filter to be done again"
     assert recorder.why["score"] == ""
     frames = [len(document["image_time"]) for document in Finished(config).documents()]
     assert frames > [len(document["image_time"]) for document in demo_run.documents()]
@@ -88,7 +88,7 @@ def test_only_and_from_name_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="align reads transcribe, which has 1 of 1 parts to do"):
         run(config, Selection(("align",)), Recorder())
     with pytest.raises(UsageError, match="no stage 'allign'"):
-        Selection(("allign",))
+        run(config, Selection(("allign",)), Recorder())
 
 
 def test_only_brings_one_stage_up_to_date(tmp_path: Path) -> None:
@@ -98,7 +98,12 @@ def test_only_brings_one_stage_up_to_date(tmp_path: Path) -> None:
 
 def test_force_does_again_what_is_done_and_gives_the_same_bytes(tmp_path: Path, demo_run: Finished) -> None:
     config = demo_config(tmp_path)
-    short = Selection(("download", "sample",))
+    short = Selection(
+        (
+            "download",
+            "sample",
+        )
+    )
     run_quietly(config, short)
     before = content_of(config.work)
     recorder = run_quietly(config, Selection(("sample",), force=True))
@@ -127,7 +132,7 @@ def test_an_output_folder_with_other_things_in_it_is_left_alone(tmp_path: Path, 
 def test_a_work_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "work").write_text("a file")
     with pytest.raises(UsageError, match=r"work folder .* cannot be written"):
-        survey(demo_config(tmp_path))
+        survey(demo_config(tmp_path), write=True)
 
 
 def test_a_run_without_a_document_fails_with_the_counts(tmp_path: Path, demo_run: Finished) -> None:
@@ -199,7 +204,9 @@ OUTCOMES = {
 }
 
 
-@pytest.mark.parametrize("stage", [stage.name for stage in registered() if issubclass(stage, Stage)])
+@pytest.mark.parametrize(
+    "stage", [stage.name for stage in registered() if issubclass(stage, Stage) and stage.name != "calibrate"]
+)
 def test_every_video_keeps_its_row_in_every_stage(bad_run: Finished, stage: str) -> None:
     assert set(bad_run.rows(stage)) == set(OUTCOMES)
 
@@ -236,7 +243,12 @@ def test_a_manifest_that_grew_runs_only_the_new_videos(tmp_path: Path) -> None:
     clip(tmp_path / "b.mp4", 5, 5)
     (tmp_path / "list.txt").write_text("a.mp4\n")
     config = demo_config(tmp_path, f"manifest={tmp_path / 'list.txt'}")
-    short = Selection(("download", "sample",))
+    short = Selection(
+        (
+            "download",
+            "sample",
+        )
+    )
     run_quietly(config, short)
     (tmp_path / "list.txt").write_text("b.mp4\na.mp4\nb.mp4\n")
     recorder = run_quietly(config, short)
