@@ -34,16 +34,16 @@ MEDIA_STAGES = frozenset({"download", "transcribe", "sample"})
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A video with its rows at lag 0."""
+class VideoRows:
+    """A narrated video with the rows that the media stages made of it at lag 0."""
 
-    video: Narrated
+    narrated: Narrated
     manifest: ManifestRow
     transcript: TranscriptRow
     frames: FramesRow
 
 
-def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tuple[list[Heard], RealLag]:
+def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tuple[list[VideoRows], RealLag]:
     """Run the media stages once per video at lag 0, and over one more file with a lag."""
     files = {video.name: mux(video, 0.0, scratch / f"{video.name}.mkv") for video in videos}
     late = f"{videos[0].name}-late"
@@ -55,7 +55,7 @@ def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tupl
     config = config.model_copy(update=places)
     run(config, Selection(MEDIA_STAGES), _Silent())
     rows = _media_rows(config)
-    heard = [Heard(video, *rows[video.name]) for video in videos]
+    heard = [VideoRows(video, *rows[video.name]) for video in videos]
     return heard, _real_lag(heard[0].transcript, rows[late][1])
 
 
