@@ -71,7 +71,6 @@ def bench_orchestration_command(
     clips: Annotated[int, typer.Option(min=0, help="Pieces of the demo's video; 0 leaves them out.")] = 12,
     parts: Annotated[list[int] | None, typer.Option(help="Parts of empty work; repeatable. [200, 20000]")] = None,
     planned: Annotated[int, typer.Option(min=0, help="Videos of the plan; 0 leaves it out.")] = 1_000_000,
-    status_parts: Annotated[int, typer.Option(min=0, help="Parts of the status; 0 leaves it out.")] = 20_000,
     rounds: Annotated[int, typer.Option(min=1, help="Times that the clips are worked on; the fastest counts.")] = 3,
     by: Annotated[list[str] | None, typer.Option(help="loop, inline or ray; repeatable. [all]")] = None,
     json_file: Annotated[
@@ -88,7 +87,7 @@ def bench_orchestration_command(
     from benchmarks.overhead import HOWS
 
     numbers = [200, 20_000] if parts is None else [number for number in parts if number]
-    size = Size(clips, numbers, planned, status_parts, rounds, by or HOWS)
+    size = Size(clips, numbers, planned, rounds, by or HOWS)
     with TemporaryDirectory() as scratch:
         report = bench_orchestration(config, overrides or [], size, Path(scratch))
     typer.echo("\n".join(markdown(report)))
