@@ -64,6 +64,8 @@ def bench_orchestration(config: Path, overrides: Sequence[str], size: Size, scra
     commands: list[Command] = []
     if clips:
         on_clips(fresh, HOWS[0], clips[:1], rounds=1)  # not counted: programs and models come from the disk
+    if size.parts:
+        on_nothing(fresh, "inline", parts=1, videos=1)  # not counted: libraries come from the disk
     for how in size.hows:
         if clips:
             work.append(on_clips(fresh, how, clips, size.rounds))

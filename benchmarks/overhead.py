@@ -122,8 +122,7 @@ def on_nothing(fresh: Fresh, how: str, parts: int, videos: int) -> tuple[PartsTi
         The timing, and the overrides of the config for the parts, which are done in these stages unless by the loop.
     """
     lines = [f"missing/{number:07d}.mp4" for number in range(parts * videos)]
-    alone = (fresh.settings(lines[:videos], videos) for _ in range(2))  # the first of them may load libraries
-    one = min(_seconds(fresh, how, settings, EMPTY_STAGES) for settings in alone)
+    one = _seconds(fresh, how, fresh.settings(lines[:videos], videos), EMPTY_STAGES)
     settings = fresh.settings(lines, videos)
     every = _seconds(fresh, how, settings, EMPTY_STAGES)
     return PartsTiming("nothing", how, parts, videos, len(EMPTY_STAGES), one, every), settings

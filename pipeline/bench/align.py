@@ -67,7 +67,7 @@ def bench_align(material: Material, config: RunConfig, lags: Sequence[Lag], scra
     results: list[LagResult] = []
     for lag in lags:
         cases = scored.cases(lag)
-        results += [measure(cases, config.filter.model_copy(update={"mode": mode}), context) for mode in MODES]
+        results += [evaluate(cases, config.filter.model_copy(update={"mode": mode}), context) for mode in MODES]
     return BenchReport(
         material=material.name,
         videos=len(videos),
@@ -99,7 +99,7 @@ class _Scored:
         ]
 
 
-def measure(cases: Sequence[Case], config: FilterConfig, context: Context) -> LagResult:
+def evaluate(cases: Sequence[Case], config: FilterConfig, context: Context) -> LagResult:
     """Assign the frames of all videos under a lag, filter them, and compare both with the truth.
 
     Args:

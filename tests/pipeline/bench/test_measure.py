@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bench.align import measure
+from pipeline.bench.align import evaluate
 from pipeline.bench.measure import Case, Lag
 from pipeline.bench.media import Narrated, Shot
 from schemas.rows import ScoresRow
@@ -45,18 +45,18 @@ def narrow(black: tuple[int, ...] = ()) -> Case:
 
 
 def test_no_more_right_frames_are_kept_than_there_are() -> None:
-    frames = measure([narrow()], FilterConfig(), CONTEXT).frames
+    frames = evaluate([narrow()], FilterConfig(), CONTEXT).frames
     assert frames.right_kept <= frames.right
     assert frames.wrong_kept <= frames.wrong
 
 
 def test_with_nothing_dropped_frames_have_the_sentences_that_the_configured_evidence_gives_them() -> None:
-    found = measure([narrow()], FilterConfig(), CONTEXT)
+    found = evaluate([narrow()], FilterConfig(), CONTEXT)
     assert found.lag_error == pytest.approx(0.0, abs=0.5)
     assert (found.frames.right, found.frames.described) == (SHOTS, SHOTS)
 
 
 def test_a_black_frame_is_assigned_and_not_kept() -> None:
-    found = measure([narrow(black=(3,))], FilterConfig(), CONTEXT)
+    found = evaluate([narrow(black=(3,))], FilterConfig(), CONTEXT)
     assert (found.frames.right, found.frames.right_kept) == (SHOTS, SHOTS - 1)
     assert (found.recall, found.recall_kept) == (1.0, 0.95)
