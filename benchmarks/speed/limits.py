@@ -57,7 +57,7 @@ def _run(commands: Sequence[Sequence[str]]) -> None:
             raise RunFailed(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
 
 
-class BareRecogniser:
+class BareRecognizer:
     """faster-whisper's batched pipeline on sound that is decoded already: one call a video, which is what it takes.
 
     Raises:

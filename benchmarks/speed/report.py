@@ -42,7 +42,7 @@ class Machine(BaseModel):
     gpu: str
 
 
-class Report(BaseModel):
+class SpeedReport(BaseModel):
     """All that was measured in one run.
 
     Attributes:
@@ -113,7 +113,7 @@ def settings(config: RunConfig, batches: dict[str, dict[int, float]]) -> dict[st
     }
 
 
-def markdown(report: Report) -> Iterator[str]:
+def markdown(report: SpeedReport) -> Iterator[str]:
     """The report as lines of Markdown."""
     machine = report.machine
     yield f"`{report.command}`"
