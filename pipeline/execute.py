@@ -18,8 +18,6 @@ from schemas.calibration import Calibration
 from schemas.row import Row, RowError
 from stages.base import Context, Stage, StageSetupError, Video, passed_on
 from stages.registry import BY_NAME
-from stages.timing import spent, spent_on_each
-from stages.transcribe.stage import Transcribe
 
 UNSUSPICIOUS_STARTS = 2
 """Starts of a part, none of which came to an end, before its videos are suspected (our choice): machines die."""
@@ -57,7 +55,7 @@ class Job:
 
     def context(self) -> Context:
         """What all stages are given."""
-        return Context(self.config.seed, self.store.media, self.calibration, self.store.sounds)
+        return Context(self.config.seed, self.store.media, self.calibration)
 
     def ready_stage(self, name: str) -> Stage[Any, Any]:
         """A stage by name, set up.
@@ -91,11 +89,13 @@ def run_part(job: Job, stage: Stage[Any, Any], part: str, clock: Clock) -> Metri
     store, digest = job.store, job.digests[stage.name]
     if store.is_done(stage.name, digest, part):
         return store.metrics(stage.name, digest, part)
-    with clock.on_part(job, stage.name, part), started(store.folder(stage.name, digest), part) as starts:
-        videos = spent_on_each("read", _videos(job, stage, part))
-        rows = spent_on_each("other", _in_order(stage, videos, _ended(job, stage, part, starts)))
-        with spent("write"):
-            return store.commit(stage.name, digest, part, stage.row, rows)
+    with (
+        clock.on_part(job, stage.name, part, stage.timings) as meter,
+        started(store.folder(stage.name, digest), part) as starts,
+    ):
+        videos = meter.each("read", _videos(job, stage, part))
+        rows = meter.each("process", _in_order(stage, videos, _ended(job, stage, part, starts)))
+        return store.commit(stage.name, digest, part, stage.row, rows)
 
 
 def live_videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
@@ -118,8 +118,6 @@ def _videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
     """The part's videos with their rows of the stages that this one reads, joined by key."""
     store = job.store
     manifest = part_rows(store.plan, part)
-    heard = Transcribe.name
-    sound_due = heard in job.selected and not store.is_done(heard, job.digests[heard], part)
     sources = [
         store.rows(source.stage, job.digests[source.stage], part, BY_NAME[source.stage].row, source.without)
         for source in stage.reads
@@ -128,7 +126,7 @@ def _videos(job: Job, stage: Stage[Any, Any], part: str) -> Iterator[Video]:
         for source, row in zip(stage.reads, rows, strict=True):
             if row.video != line.video:
                 raise ContractBroken(f"part {part}: {source.stage} has {row.video} where the plan has {line.video}")
-        yield Video(line, rows, sound_due=sound_due)
+        yield Video(line, rows)
 
 
 def _in_order(stage: Stage[Any, Any], videos: Iterable[Video], killers: dict[str, RowError]) -> Iterator[Row]:

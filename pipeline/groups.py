@@ -11,10 +11,9 @@ from pydantic import TypeAdapter
 
 from pipeline.execute import Job
 from pipeline.plan import part_rows
-from pipeline.profile import Clock
+from pipeline.profile import Clock, Meter
 from schemas.rows import DocumentsRow, FramesRow
 from stages.registry import WRITE
-from stages.timing import spent, spent_on_each
 from stages.write.stage import VideoDocuments
 from stages.write.stage import write_group as write_shards
 from storyloom.format.shard import Shard
@@ -28,9 +27,9 @@ def write_group(job: Job, group: str, parts: tuple[str, ...], clock: Clock) -> N
     folder = group_folder(job, group)
     if done_mark(job, group).exists():
         return
-    with clock.on_part(job, WRITE, group), spent("write"):
+    with clock.on_part(job, WRITE, group) as meter:
         with committing_folder(folder) as unfinished:
-            documents = spent_on_each("read", _documents(job, parts))
+            documents = meter.each("read", _documents(job, parts, meter))
             shards = write_shards(documents, unfinished, job.config.write, job.config.seed)
         commit_bytes(done_mark(job, group), SHARDS.dump_json(shards, indent=1) + b"\n")
 
@@ -56,7 +55,7 @@ def remove_group(job: Job, group: str) -> None:
     shutil.rmtree(group_folder(job, group), ignore_errors=True)
 
 
-def _documents(job: Job, parts: tuple[str, ...]) -> Iterator[VideoDocuments]:
+def _documents(job: Job, parts: tuple[str, ...], meter: Meter) -> Iterator[VideoDocuments]:
     store = job.store
     for part in parts:
         manifest = part_rows(store.plan, part)
@@ -65,9 +64,9 @@ def _documents(job: Job, parts: tuple[str, ...]) -> Iterator[VideoDocuments]:
             if line.video != row.video:
                 raise RuntimeError(f"part {part}: filter has {row.video} where the plan has {line.video}")
             if row.documents:
-                yield line, row, partial(_jpegs, job, part, position)
+                yield line, row, partial(_jpegs, job, part, position, meter)
 
 
-def _jpegs(job: Job, part: str, position: int) -> list[bytes]:
-    with spent("read"):
+def _jpegs(job: Job, part: str, position: int, meter: Meter) -> list[bytes]:
+    with meter.on("read"):
         return job.store.row("sample", job.digests["sample"], part, FramesRow, position).jpegs

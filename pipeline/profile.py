@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import BaseModel
 from rich.box import SIMPLE
@@ -20,11 +20,18 @@ from rich.console import Console
 from rich.table import Table
 
 from stages.registry import STAGE_NAMES
-from stages.timing import KINDS, On, measured
+from stages.timing import KINDS, Kind, Timings
 from storyloom.fs.atomic import write_atomically
 
 if TYPE_CHECKING:
     from pipeline.execute import Job
+
+Edge = Literal["read", "process", "write", "wait"]
+"""Reading rows, the stage's own work, writing rows or shards, waiting for a part: what a worker sees of its stage."""
+
+EDGES: tuple[Edge, ...] = get_args(Edge)
+
+ItemT = TypeVar("ItemT")
 
 DECIMALS = 6
 """Of seconds in the files."""
@@ -38,14 +45,17 @@ class PartProfile(BaseModel):
         worker: Host and process.
         wall: Seconds for which a worker, or one of its threads, had the part in hand or waited for it; the sum of
             `seconds`.
-        seconds: By kind.
+        seconds: Of each edge.
+        inside: Seconds by kind of work that the stage measured itself; its threads add up to more than passed, and
+            parts that are in hand at once are not told apart.
         setup: Seconds that the worker took to start, models included, when this was its first part; otherwise 0.
     """
 
     fingerprint: str
     worker: str
     wall: float
-    seconds: dict[On, float]
+    seconds: dict[Edge, float]
+    inside: dict[Kind, float]
     setup: float
 
 
@@ -57,7 +67,8 @@ class StageProfile(BaseModel):
         parts: That were measured; groups, for `write`.
         workers: That did them.
         wall: As in `PartProfile`.
-        seconds: By kind, every kind.
+        seconds: Of each edge, every edge.
+        inside: As in `PartProfile`.
         setup: As in `PartProfile`.
     """
 
@@ -65,8 +76,43 @@ class StageProfile(BaseModel):
     parts: int
     workers: int
     wall: float
-    seconds: dict[On, float]
+    seconds: dict[Edge, float]
+    inside: dict[Kind, float]
     setup: float
+
+
+class Meter:
+    """The edges of one part; what is read is read while rows are made, and rows are made while they are written."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._spent: dict[Edge, float] = {"read": 0.0, "process": 0.0}
+
+    @contextmanager
+    def on(self, edge: Edge) -> Iterator[None]:
+        """Add the time of a block."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent[edge] += time.perf_counter() - began
+
+    def each(self, edge: Edge, items: Iterable[ItemT]) -> Iterator[ItemT]:
+        """The same items; the time that each takes to be made is added, its consumer's is not."""
+        iterator = iter(items)
+        while True:
+            with self.on(edge):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    def seconds(self) -> dict[Edge, float]:
+        """So far; they add up to the wall time."""
+        read, rows = self._spent["read"], self._spent["process"]
+        wall = time.perf_counter() - self._began
+        return {"read": read, "process": max(0.0, rows - read), "write": wall - max(read, rows)}
 
 
 class Clock:
@@ -88,21 +134,20 @@ class Clock:
         self._free.clear()
 
     @contextmanager
-    def on_part(self, job: Job, stage: str, part: str) -> Iterator[None]:
+    def on_part(self, job: Job, stage: str, part: str, timings: Timings | None = None) -> Iterator[Meter]:
         """Measure a part, or a group of `write`, and keep what came out, when the job's config asks for it.
 
         A block that raises leaves no file.
         """
+        meter = Meter()
         if not job.config.runner.profile:
-            yield
+            yield meter
             return
         idle = time.perf_counter() - self._free_since()
         try:
-            with measured() as seconds:
-                yield
-            seconds["wait"] = seconds.get("wait", 0.0) + idle
+            yield meter
             setup, self._setup = self._setup, 0.0
-            _keep(job, stage, part, seconds, setup)
+            _keep(job, stage, part, meter.seconds() | {"wait": idle}, timings.take() if timings else {}, setup)
         finally:
             self._free.append(time.perf_counter())
 
@@ -121,23 +166,25 @@ def stage_profiles(job: Job) -> list[StageProfile]:
 
 
 def print_profiles(profiles: list[StageProfile], console: Console) -> None:
-    """Print a line per stage: seconds of wall time, the share of each kind in them, and the setup beside them."""
-    table = Table("stage", "parts", "workers", "wall s", *KINDS, "setup s", box=SIMPLE, padding=0)  # fits 80 characters
+    """Print a line per stage: seconds of wall time, shares of edges and kinds in them, the setup beside them."""
+    table = Table("stage", "parts", "wall s", *EDGES, *KINDS, "setup s", box=SIMPLE, padding=0)  # fits 80 characters
     for column in table.columns[1:]:
         column.justify = "right"
     for one in profiles:
-        shares = (f"{100 * one.seconds[kind] / one.wall:.1f}" if one.seconds[kind] else "" for kind in KINDS)
-        table.add_row(one.stage, str(one.parts), str(one.workers), f"{one.wall:.2f}", *shares, f"{one.setup:.2f}")
+        seconds = [*(one.seconds[edge] for edge in EDGES), *(one.inside[kind] for kind in KINDS)]
+        shares = (f"{100 * spent / one.wall:.1f}" if spent else "" for spent in seconds)
+        table.add_row(one.stage, str(one.parts), f"{one.wall:.2f}", *shares, f"{one.setup:.2f}")
     console.print("\nwhere the time went, in % of each stage's wall time")
     console.print(table)
 
 
-def _keep(job: Job, stage: str, part: str, seconds: dict[On, float], setup: float) -> None:
+def _keep(job: Job, stage: str, part: str, seconds: dict[Edge, float], inside: dict[Kind, float], setup: float) -> None:
     profile = PartProfile(
         fingerprint=job.digests[stage],
         worker=f"{socket.gethostname()}.{os.getpid()}",
         wall=round(sum(seconds.values()), DECIMALS),
-        seconds={kind: round(seconds[kind], DECIMALS) for kind in KINDS if kind in seconds},
+        seconds={edge: round(seconds[edge], DECIMALS) for edge in EDGES},
+        inside={kind: round(inside[kind], DECIMALS) for kind in KINDS if kind in inside},
         setup=round(setup, DECIMALS),
     )
     folder = _folder(job, stage)
@@ -162,6 +209,7 @@ def _sums(stage: str, parts: list[PartProfile]) -> StageProfile:
         parts=len(parts),
         workers=len({part.worker for part in parts}),
         wall=round(sum(part.wall for part in parts), DECIMALS),
-        seconds={kind: round(sum(part.seconds.get(kind, 0.0) for part in parts), DECIMALS) for kind in KINDS},
+        seconds={edge: round(sum(part.seconds[edge] for part in parts), DECIMALS) for edge in EDGES},
+        inside={kind: round(sum(part.inside.get(kind, 0.0) for part in parts), DECIMALS) for kind in KINDS},
         setup=round(sum(part.setup for part in parts), DECIMALS),
     )

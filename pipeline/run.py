@@ -77,7 +77,6 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     listener.planned(before, situation.plan, situation.duplicates, kind)
     _check_upstream(before, selection.stages)
     pace = Pace()
-    situation.job.store.remove_sounds()
     try:
         with _runner(kind, config, selection.stages) as (runner, logs):
             listener.started(logs)
@@ -86,7 +85,6 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         raise RunFailed(str(reason)) from reason
     finally:
         situation.job.store.remove_leftovers()
-        situation.job.store.remove_sounds()
 
     after = situation.status()
     listener.finished(after, situation.job.calibration, pace.tail(situation.job))

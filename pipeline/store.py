@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -52,7 +51,6 @@ class PartStore:
         self.work = work
         self.plan = work / "plan"
         self.media = work / "media"
-        self.sounds = work / "sounds"
         self.tallies = work / "tallies"
 
     def prepare(self) -> None:
@@ -78,10 +76,6 @@ class PartStore:
         for folder in [self.plan, *self.work.glob("*/*/")]:
             if any(name.endswith(TEMPORARY_SUFFIX) for name in os.listdir(folder)):  # noqa: PTH208 - many
                 remove_leftovers(folder)
-
-    def remove_sounds(self) -> None:
-        """Clear what `sample` left for `transcribe` and nobody took."""
-        shutil.rmtree(self.sounds, ignore_errors=True)
 
     def folder(self, stage: str, fingerprint: str) -> Path:
         """Where the parts of a stage lie."""

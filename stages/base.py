@@ -12,6 +12,7 @@ from schemas.calibration import Calibration
 from schemas.config import StageConfig
 from schemas.row import Dropped, Row, RowError
 from schemas.rows import ManifestRow
+from stages.timing import Timings
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
 RowT = TypeVar("RowT", bound=Row)
@@ -72,14 +73,12 @@ class Context:
     Attributes:
         seed: The run's seed.
         media: Folder of the media files.
-        sounds: Folder in which `sample` leaves the sound of a video whose picture it decodes; None to leave none.
         calibration: The corpus's null distribution; None until the parts that it pools are scored.
     """
 
     seed: int
     media: Path
     calibration: Calibration | None = None
-    sounds: Path | None = None
 
 
 class Video:
@@ -88,12 +87,10 @@ class Video:
     Args:
         manifest: Its line of the manifest.
         rows: Its rows from the stages that are read.
-        sound_due: Whether its sound is still to be transcribed in this run.
     """
 
-    def __init__(self, manifest: ManifestRow, rows: Sequence[Row], *, sound_due: bool = False) -> None:
+    def __init__(self, manifest: ManifestRow, rows: Sequence[Row]) -> None:
         self.manifest = manifest
-        self.sound_due = sound_due
         self._rows = {type(row): row for row in rows}
 
     @property
@@ -113,7 +110,13 @@ class Video:
 
 
 class Stage(ABC, Generic[ConfigT, RowT]):
-    """A step of the pipeline. Runners create it, call `setup` once, then `process` for each part."""
+    """A step of the pipeline. Runners create it, call `setup` once, then `process` for each part.
+
+    Attributes:
+        config: Its section of the config.
+        context: What the run gives to all stages.
+        timings: Where its time goes, by kind of work.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]
@@ -125,6 +128,7 @@ class Stage(ABC, Generic[ConfigT, RowT]):
     def __init__(self, config: ConfigT, context: Context) -> None:
         self.config = config
         self.context = context
+        self.timings = Timings()
 
     def revision(self) -> str:
         """Revision of the model or program behind the stage, for its fingerprint. Cheap: it loads nothing."""

@@ -13,7 +13,6 @@ from stages.score.stage import Score
 from stages.transcribe.stage import Transcribe
 
 ROW_STAGES: tuple[type[Stage[Any, Any]], ...] = (Download, Sample, Transcribe, Align, Score, Filter)
-"""`sample` leaves the sound that it comes past to `transcribe`, which then need not read the file again."""
 
 WRITE = "write"
 """The last stage: it turns groups of parts into shards, so it is no row stage."""

@@ -118,7 +118,7 @@ class _Bench:
         self._peers = [one for one, said in zip(peers, reports, strict=True) if not said.failed]
         self._weights = write_weights(config.transcribe, config.score, options.peers_dir / "weights") if peers else None
         self._ours = Ours(run_whole(fresh, options.videos).situation)
-        self._recogniser = limits.BareRecogniser(config.transcribe)
+        self._recognizer = limits.BareRecognizer(config.transcribe)
         self._model = limits.BareImageText(config.score)
         self.batches: dict[str, dict[int, float]] = {}
 
@@ -151,7 +151,7 @@ class _Bench:
         videos = [Path(one.manifest.url) for one in ours.videos("transcribe") if one[MediaRow].has_audio]
         sounds = limits.decoded_sounds(videos)
         contenders = [
-            Contender("faster-whisper's batched pipeline, bare", "limit", lambda: self._recogniser.seconds(sounds)),
+            Contender("faster-whisper's batched pipeline, bare", "limit", lambda: self._recognizer.seconds(sounds)),
             Contender("transcribe", "ours", lambda: ours.seconds("transcribe"), ours.setup_seconds("transcribe")),
         ]
         seconds = sum(len(sound) for sound in sounds) / 16_000

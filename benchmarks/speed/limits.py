@@ -8,7 +8,6 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +56,7 @@ def _run(commands: Sequence[Sequence[str]]) -> None:
             raise RunFailed(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
 
 
-class BareRecogniser:
+class BareRecognizer:
     """faster-whisper's batched pipeline on sound that is decoded already: one call a video, which is what it takes.
 
     Raises:
@@ -94,7 +93,11 @@ class BareRecogniser:
             temperature=0.0,
             word_timestamps=True,
             vad_filter=True,
-            vad_parameters=asdict(config.vad.options()),
+            vad_parameters={
+                "threshold": config.vad.threshold,
+                "min_silence_duration_ms": round(config.vad.min_silence * 1000),
+                "speech_pad_ms": round(config.vad.pad * 1000),
+            },
             chunk_length=config.vad.window,
         )
         return sum(len(segment.words or []) for segment in segments)

@@ -99,7 +99,7 @@ class Case:
     def boundary_errors(self, estimate: float) -> FloatArray:
         """Seconds between the times of what was heard, less an estimated lag, and the truth; start and end, (n, 2).
 
-        Each true sentence is compared with the recognised one that it shares most time with; without one it is left
+        Each true sentence is compared with the recognized one that it shares most time with; without one it is left
         out.
         """
         truth = np.array([(shot.speech_start, shot.speech_end) for shot in self.video.shots if shot.text])

@@ -31,7 +31,7 @@ class RealLag:
 
 @dataclass(frozen=True)
 class Boundaries:
-    """Distance of recognised from true sentence times at lag 0, in seconds: median and 95th percentile."""
+    """Distance of recognized from true sentence times at lag 0, in seconds: median and 95th percentile."""
 
     sentences: int
     missed: int

@@ -130,7 +130,7 @@ def test_a_late_file_is_heard_as_the_words_moved_by_the_lag(report: Report) -> N
     assert report.real_lag.p95 <= 0.05
 
 
-def test_recognised_sentences_begin_and_end_where_the_truth_does(report: Report) -> None:
+def test_recognized_sentences_begin_and_end_where_the_truth_does(report: Report) -> None:
     assert report.boundaries.sentences == 10
     assert report.boundaries.missed == 0
     assert report.boundaries.start_median < 0.15
