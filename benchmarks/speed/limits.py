@@ -8,7 +8,6 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,11 @@ class BareRecognizer:
             temperature=0.0,
             word_timestamps=True,
             vad_filter=True,
-            vad_parameters=asdict(config.vad.options()),
+            vad_parameters={
+                "threshold": config.vad.threshold,
+                "min_silence_duration_ms": round(config.vad.min_silence * 1000),
+                "speech_pad_ms": round(config.vad.pad * 1000),
+            },
             chunk_length=config.vad.window,
         )
         return sum(len(segment.words or []) for segment in segments)

@@ -25,7 +25,6 @@ from stages.download.fetch import Bounds, from_storage, host_of, local_file, sch
 from stages.download.files import link, present, publish, unfinished
 from stages.media.sandbox import ChildFailed, Limits, child
 from stages.media.subtitles import MAX_BYTES
-from stages.timing import mapped, spent
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """Demuxers whose name is not what their files are called."""
@@ -93,7 +92,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Several videos at once: nearly all of the time goes into waiting for servers."""
         with ThreadPoolExecutor(self.config.concurrency) as pool:
-            yield from mapped(pool, self.guarded, videos)
+            yield from pool.map(self.guarded, videos)
 
     def one(self, video: Video) -> MediaRow:
         url = video.manifest.location
@@ -126,14 +125,14 @@ class Download(Stage[DownloadConfig, MediaRow]):
             from stages.download.sites import from_site
 
             quality, longest = config.site_format, config.max_duration
-            with spent("wait"), self._turn(host):
+            with self.timings.on("fetch"), self._turn(host):
                 bounds = self._bounds(config.max_bytes)
                 return from_site(url, place / "site", bounds, quality=quality, max_duration=longest)
         return self._copied(url, scheme, place / "media", config.max_bytes)
 
     def _copied(self, url: str, scheme: str, file: Path, max_bytes: int) -> Path:
         """`file`, with what lies at the URL."""
-        with spent("wait"), self._turn(host_of(url)):
+        with self.timings.on("fetch"), self._turn(host_of(url)):
             bounds = self._bounds(max_bytes)
             if scheme in ("http", "https"):
                 from stages.download.web import from_http
@@ -191,7 +190,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         size = file.stat().st_size
         if size > config.max_bytes:
             raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {config.max_bytes}")
-        probed = probe(file, Limits(config.probe_seconds, config.probe_memory))
+        with self.timings.on("decode"):
+            probed = probe(file, Limits(config.probe_seconds, config.probe_memory))
         duration = probed["duration"]
         if duration > config.max_duration:
             raise VideoDropped("too_long", f"{duration:g} s, over download.max_duration = {config.max_duration:g}")
@@ -217,7 +217,7 @@ def probe(file: Path, limits: Limits) -> dict[str, Any]:
     try:
         # By its path: a child may not find `stages` as this process does. -P keeps our modules from shadowing others.
         command = [sys.executable, "-P", stages.media.probe.__file__, str(file)]
-        with spent("decode"), child(command, limits) as output:
+        with child(command, limits) as output:
             found: dict[str, Any] = json.loads(output.read() or b"{}")
     except ChildFailed as failed:
         if failed.timed_out:

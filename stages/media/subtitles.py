@@ -13,9 +13,9 @@ from pathlib import Path
 from schemas.rows import MediaRow
 from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits, child
-from stages.transcribe.vad import HeardWord
+from stages.media.words import TimedWord
 
-Cue = list[HeardWord]
+Cue = list[TimedWord]
 """The words of a cue in their order, which nobody has heard yet: their probability is 0.0."""
 
 MAX_BYTES = 8 * 2**20
@@ -131,7 +131,7 @@ def embedded(media: Path, track: int, limits: Limits) -> bytes:
 
 
 def split_words(text: str) -> list[str]:
-    """Words as recognisers write them: with the space before them, or single characters where none is written.
+    """Words as recognizers write them: with the space before them, or single characters where none is written.
 
     Punctuation that stands alone goes with the word before it.
     """
@@ -241,5 +241,5 @@ def _spread(cue: _Shown) -> Cue:
         count = len(part.words)
         # One list of bounds: a word ends at the very number at which the next one starts.
         bounds = [min(end, part.start + (end - part.start) * number / max(1, count)) for number in range(count + 1)]
-        spread += [HeardWord(*times, word, 0.0) for times, word in zip(pairwise(bounds), part.words, strict=True)]
+        spread += [TimedWord(*times, word, 0.0) for times, word in zip(pairwise(bounds), part.words, strict=True)]
     return spread

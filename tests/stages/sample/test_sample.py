@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ def shape_of(jpeg: bytes) -> tuple[int, int]:
 @pytest.fixture(scope="module")
 def narrated() -> FramesRow:
     return live(sample(NARRATED, duration=52.08))
+
+
+def test_the_revision_names_ffmpeg_and_the_libraries_that_look_at_pictures() -> None:
+    revision = Sample(SampleConfig(), context()).revision()
+    assert revision.startswith(f"ffmpeg {ffmpeg.version()}, ")
+    for package in ("numpy", "pillow", "scikit-image", "scipy"):
+        assert f"{package} {version(package)}" in revision
 
 
 def test_every_shot_of_the_demo_gives_a_frame(narrated: FramesRow) -> None:

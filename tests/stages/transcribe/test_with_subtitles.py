@@ -63,7 +63,7 @@ def subtitled(stage: Transcribe, media: Path, track: str, **fields: Any) -> Tran
     return heard(stage, media, subtitles=str(file), **fields)
 
 
-def test_a_track_that_agrees_gives_the_text_and_the_recogniser_the_times(
+def test_a_track_that_agrees_gives_the_text_and_the_recognizer_the_times(
     by_ear: TranscriptRow, by_track: TranscriptRow
 ) -> None:
     row = by_track
