@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -16,14 +14,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-import stages.media.probe
 from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
 from stages.download.fetch import Bounds, from_storage, host_of, local_file, scheme_of
 from stages.download.files import link, present, publish, unfinished
-from stages.media.sandbox import ChildFailed, Limits, child
+from stages.download.probing import check, probe
+from stages.media.sandbox import Limits
 from stages.media.subtitles import MAX_BYTES
 from stages.timing import mapped, spent
 
@@ -88,6 +86,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     def setup(self) -> None:
         self._hosts: dict[str, threading.BoundedSemaphore] = {}
+        check(self._probe_limits)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Several videos at once: nearly all of the time goes into waiting for servers."""
@@ -146,6 +145,10 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """What is held while a host is asked for something."""
         return self._hosts.setdefault(host, threading.BoundedSemaphore(self.config.per_host))
 
+    @property
+    def _probe_limits(self) -> Limits:
+        return Limits(self.config.probe_seconds, self.config.probe_memory)
+
     def _bounds(self, max_bytes: int) -> Bounds:
         config = self.config
         deadline = time.monotonic() + config.max_seconds
@@ -190,7 +193,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         size = file.stat().st_size
         if size > config.max_bytes:
             raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {config.max_bytes}")
-        probed = probe(file, Limits(config.probe_seconds, config.probe_memory))
+        probed = probe(file, self._probe_limits)
         duration = probed["duration"]
         if duration > config.max_duration:
             raise VideoDropped("too_long", f"{duration:g} s, over download.max_duration = {config.max_duration:g}")
@@ -205,28 +208,6 @@ class Download(Stage[DownloadConfig, MediaRow]):
         subtitles, warnings = self._subtitles(video)
         found = probed | {"subtitles": subtitles, "warnings": probed["warnings"] + warnings}
         return MediaRow(video=video.key, media=media, sha256=sha256, size=file.stat().st_size, **found)
-
-
-def probe(file: Path, limits: Limits) -> dict[str, Any]:
-    """What `stages.media.probe` says of a file, in a child process.
-
-    Raises:
-        VideoFailed: ``not_media``, ``unreadable_media``, ``no_streams``, ``probe_timeout`` or ``probe_crashed``.
-    """
-    try:
-        # By its path: a child may not find `stages` as this process does. -P keeps our modules from shadowing others.
-        command = [sys.executable, "-P", stages.media.probe.__file__, str(file)]
-        with spent("decode"), child(command, limits) as output:
-            found: dict[str, Any] = json.loads(output.read() or b"{}")
-    except ChildFailed as failed:
-        if failed.timed_out:
-            message = f"looking at the file took over {limits.seconds:g} s (download.probe_seconds)"
-            raise VideoFailed("probe_timeout", message, retryable=True) from failed
-        message = f"looking at the file failed, perhaps for want of memory (download.probe_memory): {failed}"
-        raise VideoFailed("probe_crashed", message) from failed
-    if "code" in found:
-        raise VideoFailed(found["code"], found["message"])
-    return found
 
 
 def _extension(path: str, otherwise: str) -> str:
