@@ -17,6 +17,7 @@ from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, Vide
 from stages.media import ffmpeg
 from stages.media.audio import leaving
 from stages.media.sandbox import ChildFailed, Limits
+from stages.media.source import reading
 from stages.sample.candidates import Look, candidates
 from stages.sample.selector import Picked, Picker
 from stages.timing import spent
@@ -105,7 +106,11 @@ class Sample(Stage[SampleConfig, FramesRow]):
         media = video[MediaRow]
         if not media.has_video:
             raise VideoDropped("no_picture", f"streams: {media.audio_codec or 'none'}")
-        path = self.context.media / media.media
+        with reading(self.context.media, media) as path:
+            return self._frames(video, media, path)
+
+    def _frames(self, video: Video, media: MediaRow, path: Path) -> FramesRow:
+        """The frames of the file at a path."""
         limits = Limits(self.config.seconds, self.config.memory)
         sounds = self.context.sounds if video.sound_due and media.has_audio else None
         with leaving(sounds, video.key) as sound:

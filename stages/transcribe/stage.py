@@ -17,6 +17,7 @@ from stages.base import Context, Input, Stage, Video, VideoDropped
 from stages.media import ffmpeg
 from stages.media.audio import OneAhead, decode, taken
 from stages.media.sandbox import Limits
+from stages.media.source import reading
 from stages.media.subtitles import tracks
 from stages.models.demo import DEMO
 from stages.timing import mapped, spent, spent_on_each
@@ -159,8 +160,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
-        path = self.context.media / media.media
-        with spent("decode"):
+        with spent("decode"), reading(self.context.media, media) as path:
             left = taken(self.context.sounds, video.key)
             audio = decode(path, self._limits) if left is None else left
         duration = len(audio) / SAMPLE_RATE
@@ -169,7 +169,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         if language and language not in self._recogniser.languages:
             warnings.append("language_not_supported")
             language = ""
-        with spent("decode"):
+        with spent("decode"), reading(self.context.media, media) as path:
             if ffmpeg.ends_early(path, duration, media.duration, self._limits):
                 warnings.append("audio_ends_early")
         with spent("model"):
