@@ -16,6 +16,7 @@ from schemas.rows import Frame, FramesRow, MediaRow
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits
+from stages.media.source import reading
 from stages.models.revision import library_versions
 from stages.sample.candidates import Look, candidates
 from stages.sample.selector import Picked, Picker
@@ -107,7 +108,11 @@ class Sample(Stage[SampleConfig, FramesRow]):
         media = video[MediaRow]
         if not media.has_video:
             raise VideoDropped("no_picture", f"streams: {media.audio_codec or 'none'}")
-        path = self.context.media / media.media
+        with reading(self.context.media, media) as path:
+            return self._frames(video, media, path)
+
+    def _frames(self, video: Video, media: MediaRow, path: Path) -> FramesRow:
+        """The frames of the file at a path."""
         limits = Limits(self.config.seconds, self.config.memory)
         kept, picker, covered = self._looked_through(path, limits)
         if covered < 0:

@@ -17,6 +17,7 @@ from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.audio import SAMPLE_RATE, decode
 from stages.media.sandbox import Limits
+from stages.media.source import reading
 from stages.media.subtitles import tracks
 from stages.models.demo import DEMO
 from stages.transcribe.agreement import Fitted, fitted
@@ -161,8 +162,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
-        path = self.context.media / media.media
-        with self.timings.on("decode"):
+        with self.timings.on("decode"), reading(self.context.media, media) as path:
             audio = decode(path, self._limits)
         duration = len(audio) / SAMPLE_RATE
         warnings = []
@@ -170,7 +170,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         if language and language not in self._recognizer.languages:
             warnings.append("language_not_supported")
             language = ""
-        with self.timings.on("decode"):
+        with self.timings.on("decode"), reading(self.context.media, media) as path:
             if ffmpeg.ends_early(path, duration, media.duration, self._limits):
                 warnings.append("audio_ends_early")
         with self.timings.on("model"):

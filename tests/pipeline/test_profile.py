@@ -9,12 +9,12 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from pipeline.situation import survey
 
 from pipeline.config import RunConfig
 from pipeline.execute import Job
 from pipeline.profile import EDGES, Clock, PartProfile, StageProfile, stage_profiles
 from pipeline.run import select
-from pipeline.situation import survey
 from schemas.config import RunnerConfig
 from stages.registry import STAGE_NAMES
 from stages.timing import KINDS, Timings
