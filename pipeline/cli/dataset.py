@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import AsJson, Output, Overrides, terminal
 from storyloom.errors import FAILED, INTERRUPTED, UsageError
 from storyloom.export.names import FormatName
+
+if TYPE_CHECKING:
+    from storyloom.validate.spread import Spread
 
 
 def show_command(
@@ -103,7 +107,7 @@ def validate_command(
     console = terminal()
     try:
         with progress() as on_shard:
-            report = validate_dataset(output, deep=deep, workers=workers, address=address, on_shard=on_shard)
+            report = validate_dataset(output, deep=deep, spread=_spread(workers, address), on_shard=on_shard)
     except KeyboardInterrupt:
         typer.echo("storyloom: stopped; nothing is known of the dataset", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -118,3 +122,14 @@ def validate_command(
         print_report(report, console)
     if report.violations.total:
         raise typer.Exit(FAILED)
+
+
+def _spread(workers: int | None, address: str) -> Spread:
+    """Where shards are checked: on a Ray cluster where there is an address, else in processes of this machine."""
+    if address:
+        from pipeline.executors.ray_validate import over_ray
+
+        return partial(over_ray, workers=workers, address=address)
+    from storyloom.validate.spread import in_this_process, over_processes
+
+    return in_this_process if workers == 1 else partial(over_processes, workers=workers)

@@ -14,7 +14,7 @@ from itertools import chain, groupby, pairwise
 from pathlib import Path
 
 from pipeline.publish.place import Placed, broken
-from storyloom.format.counts import Tally
+from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard, Split, shard_numbers, write_shard
@@ -81,14 +81,14 @@ def _shard(path: Path, split: Split, slices: Sequence[Slice]) -> Placed:
     return Placed(Shard.model_validate_json(mark.read_bytes()), path)
 
 
-def _documents(part: Slice) -> Iterator[tuple[bytes, Tally]]:
+def _documents(part: Slice) -> Iterator[tuple[bytes, Counts]]:
     with part.rest.source.open("rb") as tar:
         if hashlib.file_digest(tar, "sha256").hexdigest() != part.rest.shard.sha256:
             raise broken(part.rest, "was damaged since it was written")
         tar.seek(part.offsets[0])
         for start, end in pairwise(part.offsets):
             members = tar.read(end - start)
-            yield members, Tally.of(Sample.model_validate_json(document_bytes(members)))
+            yield members, Counts.of(Sample.model_validate_json(document_bytes(members)))
 
 
 def _forget_others(folder: Path, split: Split, wanted: set[str]) -> None:

@@ -8,7 +8,7 @@ from storyloom.card.front_matter import SPLIT_NAMES, front_matter
 from storyloom.card.indexes import as_yaml
 from storyloom.card.markdown import bar_chart, table
 from storyloom.card.snippets import FOLDER, snippets
-from storyloom.format.counts import SIMILARITY_STEP, Tally
+from storyloom.format.counts import SIMILARITY_STEP, Counts
 from storyloom.format.manifest import Published
 
 LAYOUT = """\
@@ -51,7 +51,7 @@ def card(published: Published) -> str:
 
 def summary(published: Published) -> str:
     """What the dataset is, in one sentence."""
-    total = Tally.total(published.splits.values())
+    total = Counts.total(published.splits.values())
     return (
         f"{total.nsamples} interleaved video-text documents: {total.nimages} frames and {total.nwords} words spoken "
         f"around them, from {total.seconds / 3600:.2f} hours of video, with the time of every frame and sentence."
@@ -80,15 +80,15 @@ def _counts(published: Published) -> str:
 
 def _documents_by(what: str, field: str, published: Published) -> str:
     """A table of documents by language or licence, a column per split."""
-    tallies = {SPLIT_NAMES[split]: getattr(totals, field) for split, totals in published.splits.items()}
-    names = sorted({name for tally in tallies.values() for name in tally})
+    counts = {SPLIT_NAMES[split]: getattr(totals, field) for split, totals in published.splits.items()}
+    names = sorted({name for count in counts.values() for name in count})
     return table(
-        [{what: name or "unknown"} | {split: tally.get(name, 0) for split, tally in tallies.items()} for name in names]
+        [{what: name or "unknown"} | {split: count.get(name, 0) for split, count in counts.items()} for name in names]
     )
 
 
 def _plots(published: Published) -> str:
-    total = Tally.total(published.splits.values())
+    total = Counts.total(published.splits.values())
     unmatched = total.nimages - sum(total.similarities.values())
     parts = ["## What is in it\n", "Documents by their number of images:\n", bar_chart(total.images_per_document, 1)]
     if total.similarities:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from storyloom.errors import UsageError
-from storyloom.format.counts import Tally
+from storyloom.format.counts import Counts
 from storyloom.format.model import Model
 from storyloom.format.shard import SPLITS, Shard, Split
 
@@ -53,7 +53,7 @@ class Provenance(Model):
     funnel: list[dict[str, str | int | float]] = []
 
 
-class Totals(Tally):
+class Totals(Counts):
     """Sums over shards; the units are those of `Shard`."""
 
     nshards: int
@@ -134,4 +134,4 @@ def finished_dataset(output: Path) -> Published:
 
 def _totals(shards: Sequence[Shard]) -> Totals:
     filesize = sum(shard.filesize for shard in shards)
-    return Totals(nshards=len(shards), filesize=filesize, **Tally.total(shards).counted())
+    return Totals(nshards=len(shards), filesize=filesize, **Counts.total(shards).counted())

@@ -43,7 +43,7 @@ SIZE = re.compile(rb"[0-7]{11}\0")
 PLAIN = (b"0", b"\0")
 """Type flags of a plain file; the second is that of tar before USTAR."""
 
-Report = Callable[[str, str, str], None]
+OnViolation = Callable[[str, str, str], None]
 """Takes a rule, a message and a key."""
 
 
@@ -75,7 +75,7 @@ class Members:
         whole: Whether the archive was read to its end; false when it is cut off or damaged beyond reading on.
     """
 
-    def __init__(self, stream: HashedStream, size: int, report: Report) -> None:
+    def __init__(self, stream: HashedStream, size: int, report: OnViolation) -> None:
         self.end = 0
         self.whole = False
         self._stream = stream
