@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -14,25 +13,7 @@ from pipeline.situation import Situation
 from schemas.rows import DocumentsRow, FramesRow
 from storyloom.errors import RunFailed, UsageError
 from storyloom.format.manifest import Published
-
-
-@dataclass(frozen=True)
-class DroppedFrame:
-    """A frame that is in no document.
-
-    Attributes:
-        time: Seconds from the start of the video.
-        reason: Why, as docs/errors.md lists it.
-        width: Pixels.
-        height: Pixels.
-        jpeg: The picture.
-    """
-
-    time: float
-    reason: str
-    width: int
-    height: int
-    jpeg: bytes
+from storyloom.stats.gallery import DroppedFrame
 
 
 def check_same_run(situation: Situation, published: Published) -> None:

@@ -16,14 +16,14 @@ from PIL import Image
 from pipeline.publish.publish import publish
 from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
-from storyloom.format.manifest import Provenance, Published
+from storyloom.format.manifest import FunnelRow, Provenance, Published
 
 PROVENANCE = Provenance(
     config={"filter": {"mode": "time"}},
     fingerprints={"filter": "0123456789abcdef"},
     revisions={"score": "tiny@1"},
     tools={"ffmpeg": "5.1"},
-    funnel=[{"stage": "filter", "in": 3, "out": 3}],
+    funnel=[FunnelRow(what="videos", found=4, kept=3, dropped={"transcribe.no_speech": 1})],
 )
 
 

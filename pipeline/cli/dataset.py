@@ -13,6 +13,7 @@ from storyloom.errors import FAILED, INTERRUPTED, UsageError
 from storyloom.export.names import FormatName
 
 if TYPE_CHECKING:
+    from storyloom.stats.gallery import DroppedFrames
     from storyloom.validate.spread import Spread
 
 
@@ -52,7 +53,8 @@ def stats_command(
     if html is not None:
         from storyloom.stats.page import write_page
 
-        write_page(stats, output, html, gallery_size, config, overrides or [])
+        dropped = _dropped_frames(output, gallery_size, config, overrides or []) if config else None
+        write_page(stats, output, html, gallery_size, dropped)
     if as_json:
         typer.echo(stats.model_dump_json(indent=1))
     else:
@@ -122,6 +124,19 @@ def validate_command(
         print_report(report, console)
     if report.violations.total:
         raise typer.Exit(FAILED)
+
+
+def _dropped_frames(output: Path, gallery_size: int, config: Path, overrides: list[str]) -> DroppedFrames:
+    """The frames that the run of this config dropped of the videos that a page shows."""
+    from pipeline.config import load_config
+    from pipeline.dropped_frames import check_same_run, dropped_frames
+    from pipeline.situation import survey
+    from storyloom.format.manifest import finished_dataset
+    from storyloom.stats.gallery import gallery_videos
+
+    published, situation = finished_dataset(output), survey(load_config(config, overrides))
+    check_same_run(situation, published)
+    return dropped_frames(situation, gallery_videos(output, published, gallery_size))
 
 
 def _spread(workers: int | None, address: str) -> Spread:

@@ -26,12 +26,7 @@ def provenance(job: Job, found: Mapping[str, Fingerprint], after: Sequence[Stage
             name: str(one.ingredients["revision"]) for name, one in found.items() if one.ingredients["revision"]
         },
         tools={name: metadata.version(name) for name in TOOLS},
-        funnel=[
-            {"what": row.what, "found": row.found, "kept": row.kept}
-            | {f"dropped: {reason}": n for reason, n in row.dropped.items()}
-            | {f"failed: {code}": n for code, n in row.failed.items()}
-            for row in funnel(after)
-        ],
+        funnel=funnel(after),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from storyloom.card.front_matter import SPLIT_NAMES, front_matter
 from storyloom.card.indexes import as_yaml
 from storyloom.card.markdown import bar_chart, table
 from storyloom.card.snippets import FOLDER, snippets
 from storyloom.format.counts import SIMILARITY_STEP, Counts
-from storyloom.format.manifest import Published
+from storyloom.format.manifest import FunnelRow, Published
 
 LAYOUT = """\
 ## A document
@@ -112,7 +113,7 @@ def _making(published: Published) -> str:
     made = published.provenance
     parts = ["## How it was made\n"]
     if made.funnel:
-        parts.append(table(made.funnel))
+        parts.append(table([_funnel_line(row) for row in made.funnel]))
     stages = [
         {
             "stage": stage,
@@ -134,6 +135,13 @@ def _making(published: Published) -> str:
         f"`sha256sum data/*/*.tar | sha256sum` prints: `{published.sha256}`.\n"
     )
     return "\n".join(parts)
+
+
+def _funnel_line(row: FunnelRow) -> dict[str, Any]:
+    """A row of the funnel with a column for each reason, since each is a number that one may want to compare."""
+    dropped = {f"dropped: {reason}": n for reason, n in row.dropped.items()}
+    failed = {f"failed: {code}": n for code, n in row.failed.items()}
+    return {"what": row.what, "found": row.found, "kept": row.kept, **dropped, **failed}
 
 
 def _limits(published: Published) -> str:

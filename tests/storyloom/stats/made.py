@@ -60,8 +60,14 @@ def three_documents() -> list[VideoDocuments]:
 
 
 FUNNEL = [
-    {"what": "videos", "found": 4, "kept": 2, "dropped: transcribe.no_speech": 1, "failed: download.not_found": 1},
-    {"what": "frames", "found": 9, "kept": 6, "dropped: low_similarity": 3},
+    {
+        "what": "videos",
+        "found": 4,
+        "kept": 2,
+        "dropped": {"transcribe.no_speech": 1},
+        "failed": {"download.not_found": 1},
+    },
+    {"what": "frames", "found": 9, "kept": 6, "dropped": {"low_similarity": 3}, "failed": {}},
 ]
 
 

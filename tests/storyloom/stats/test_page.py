@@ -17,7 +17,7 @@ from tests.storyloom.stats.made import HOSTILE, small_dataset
 
 
 def make_page(output: Path) -> str:
-    return html_page(dataset_stats(output), gallery(output, finished_dataset(output), 24, None), with_dropped=False)
+    return html_page(dataset_stats(output), gallery(output, finished_dataset(output), 24, {}), with_dropped=False)
 
 
 @pytest.fixture(scope="module")
