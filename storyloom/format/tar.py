@@ -79,10 +79,8 @@ def checksum(header: bytes) -> bytes:
 
 def checksum_fits(header: bytes) -> bool:
     """Whether a header states its checksum, however the octal number is ended."""
-    wanted = checksum(header)
-    return header[CHECKSUM] == wanted or header[CHECKSUM].strip(b" \0").lstrip(b"0") == wanted.strip(b" \0").lstrip(
-        b"0"
-    )
+    stated, wanted = (field.strip(b" \0").lstrip(b"0") for field in (header[CHECKSUM], checksum(header)))
+    return stated == wanted
 
 
 def padded(size: int) -> int:

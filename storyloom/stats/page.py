@@ -16,13 +16,11 @@ from storyloom.format.manifest import finished_dataset
 from storyloom.fs.atomic import write_atomically
 from storyloom.stats.figures import Stats
 from storyloom.stats.gallery import DroppedFrames, Story, gallery
-from storyloom.stats.plots import histogram
+from storyloom.stats.plots import HEIGHT, MINUS, WIDTH, plot
 from storyloom.stats.show import byte_size, shard_line
 
 MOST_NAMES = 8
 """Languages or licences that the page lists."""
-
-MINUS = "\u2212"
 
 
 def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
@@ -41,6 +39,8 @@ def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
         splits={**stats.splits, **({"all": stats.total} if len(stats.splits) > 1 else {})},
         shard_line=shard_line,
         plots=_plots(stats),
+        plot_width=WIDTH,
+        plot_height=HEIGHT,
         names=_names(stats),
         stories=stories,
         with_dropped=with_dropped,
@@ -103,7 +103,7 @@ def _plots(stats: Stats) -> list[dict[str, Any]]:
             "title": title,
             "summary": f"median {one.p50:,.{digits}f} · 90 % from {one.p5:,.{digits}f} to {one.p95:,.{digits}f}"
             f" · {one.count:,} {unit}",
-            "svg": Markup(histogram(f"plot-{name}", one, unit)),  # noqa: S704 - holds numbers only
+            "shapes": plot(one, unit),
         }
         for name, title, one, unit, digits in wanted
         if one.count
