@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from pipeline.bench.finished import run_silently
 from pipeline.config import RunConfig, load_config
 from schemas.row import Row
 from schemas.rows import ManifestRow
-from stages.base import Context, Video, passed_on
+from stages.base import Context, Stage, Video, passed_on
 from stages.media import ffmpeg
-from stages.registry import BY_NAME, ROW_STAGES
 
 HOWS = ("loop", "inline", "ray")
 """A plain loop that calls the stages and keeps their rows in memory; runs with each kind of runner."""
@@ -108,7 +108,8 @@ def on_clips(fresh: Fresh, how: str, clips: Sequence[Path], rounds: int) -> Part
     Raises:
         RunFailed: A stage failed on a clip.
     """
-    stages = [stage.name for stage in ROW_STAGES]
+    graph = load_config(fresh.config, fresh.settings([], 1)).graph
+    stages = [name for name in graph.names if name not in graph.group_stages]
     lines = [str(clip.absolute()) for clip in clips]
     one = min(_seconds(fresh, how, fresh.settings(lines[:1], 1), stages) for _ in range(rounds))
     every = min(_seconds(fresh, how, fresh.settings(lines, 1), stages) for _ in range(rounds))
@@ -143,16 +144,19 @@ def _loop(config: RunConfig, stages: Sequence[str]) -> None:
     """Call the stages as a script would: nothing is stored, checked or done again."""
     media = Path(config.work)
     media.mkdir()
-    ready = [BY_NAME[name](config.stage(name), Context(config.seed, media)) for name in stages]
-    for stage in ready:
+    ready: list[Stage[Any, Any]] = []
+    for name in stages:
+        stage = config.graph.stages[name](config.stage(name), Context(config.seed, media))
+        assert isinstance(stage, Stage)
         stage.setup()
+        ready.append(stage)
     urls = Path(config.manifest).read_text(encoding="utf-8").splitlines()
     lines = [ManifestRow(video=f"{n:020x}", url=url, source_id=url) for n, url in enumerate(urls)]
     for begin in range(0, len(lines), config.parts.videos):
         part = lines[begin : begin + config.parts.videos]
         rows: dict[str, list[Row]] = {}
         for stage in ready:
-            read = [rows[source.stage] for source in stage.reads]
+            read = [rows[source.stage] for source in config.graph.inputs[stage.name]]
             joined = [Video(line, [by[i] for by in read]) for i, line in enumerate(part)]
             ended = {video.key: row for video in joined if (row := passed_on(stage, video)) is not None}
             worked = {row.video: row for row in stage.process(video for video in joined if video.key not in ended)}

@@ -20,6 +20,8 @@ from benchmarks.speed.startup import startup
 from benchmarks.speed.weights import write_weights
 from pipeline.config import RunConfig, load_config
 from schemas.rows import MediaRow
+from stages.score.stage import ScoreConfig
+from stages.transcribe.stage import TranscribeConfig
 from storyloom.errors import UsageError
 
 DEMO_VIDEO = Path("demo/narrated.mp4")
@@ -117,10 +119,14 @@ class _Comparisons:
         self._fresh, self.config, self._options, self._scratch = fresh, config, options, scratch
         self._clips = clips
         self._peers = [one for one, said in zip(peers, reports, strict=True) if not said.failed]
-        self._weights = write_weights(config.transcribe, config.score, options.peers_dir / "weights") if peers else None
+        self._weights = (
+            write_weights(config.section(TranscribeConfig), config.section(ScoreConfig), options.peers_dir / "weights")
+            if peers
+            else None
+        )
         self._ours = Ours(run_whole(fresh, options.videos).config)
-        self._recognizer = limits.BareRecognizer(config.transcribe)
-        self._model = limits.BareImageText(config.score)
+        self._recognizer = limits.BareRecognizer(config.section(TranscribeConfig))
+        self._model = limits.BareImageText(config.section(ScoreConfig))
         self.batches: dict[str, dict[int, float]] = {}
 
     def frames(self) -> list[Comparison]:

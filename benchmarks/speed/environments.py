@@ -22,6 +22,8 @@ from benchmarks.speed.weights import Weights
 from pipeline.config import RunConfig
 from schemas.rows import AlignedRow, MediaRow
 from stages.media import ffmpeg
+from stages.sample.stage import SampleConfig
+from stages.transcribe.stage import TranscribeConfig
 from storyloom.errors import UsageError
 
 
@@ -128,10 +130,10 @@ def peer_job(config: RunConfig, weights: Weights, ours: Ours, warm: Path) -> dic
         "seconds": [video[MediaRow].duration for video in videos],
         "texts": [said.get(video.key, "") for video in videos],
         "warm": str(warm.absolute()),
-        "threads": config.transcribe.cpu_threads,
-        "interval": config.sample.interval,
-        "beam_size": config.transcribe.beam_size,
-        "language": config.transcribe.language,
+        "threads": config.section(TranscribeConfig).cpu_threads,
+        "interval": config.section(SampleConfig).interval,
+        "beam_size": config.section(TranscribeConfig).beam_size,
+        "language": config.section(TranscribeConfig).language,
         "ffmpeg": str(ffmpeg.program()),
         "whisper": str(weights.whisper.absolute()),
         "open_clip": weights.open_clip,

@@ -96,13 +96,16 @@ def main(job: dict[str, Any]) -> dict[str, float]:
     from pipeline.config import load_config
     from schemas.row import Row
     from schemas.rows import ManifestRow, MediaRow
-    from stages.base import Context, Video
-    from stages.registry import BY_NAME
+    from stages.base import Context, Stage, Video
+    from stages.download.files import record
+    from stages.media.source import MediaSource, Validators
 
     video = Path(job["video"])
     config = load_config(Path(job["config"]), job["overrides"])
-    stage = BY_NAME[job["stage"]](config.stage(job["stage"]), Context(config.seed, video.parent))
+    stage = config.graph.stages[job["stage"]](config.stage(job["stage"]), Context(config.seed, video.parent))
+    assert isinstance(stage, Stage)
     stage.setup()
+    record(video, MediaSource.of(video.stat(), "", str(video), Validators()))
     key = "0" * 20
     media = MediaRow(video=key, media=video.name, has_video=True, has_audio=True)
     rows: list[Row] = []

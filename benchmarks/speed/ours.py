@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from pipeline.bench.finished import FinishedRun, run_silently
 from pipeline.config import RunConfig, load_config
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow
 from stages.base import Context, Stage, Video
-from stages.registry import BY_NAME
-from stages.write.stage import VideoDocuments, write_group
+from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.errors import RunFailed
 
 DECODES = ("all", "references", "keyframes")
@@ -46,7 +46,7 @@ def run_whole(fresh: Fresh, videos: Sequence[Path]) -> WholeRun:
     settings = fresh.settings([str(video.absolute()) for video in videos], len(videos))
     config = load_config(fresh.config, [*settings, "runner.kind=inline"])
     context = Context(config.seed, Path(config.work))
-    setup = sum(timed(stage(config.stage(name), context).setup) for name, stage in BY_NAME.items())
+    setup = sum(timed(stage(config.stage(name), context).setup) for name, stage in config.graph.stages.items())
     return WholeRun(config, timed(lambda: run_silently(config)) - setup, setup)
 
 
@@ -83,13 +83,14 @@ class Ours:
         if key not in self._ready:
             section = self._run.config.stage(name)
             section = type(section).model_validate(section.model_dump() | settings)
-            stage = BY_NAME[name](section, self._run.context)
+            stage = self._run.config.graph.stages[name](section, self._run.context)
+            assert isinstance(stage, Stage)
             self._ready[key] = (stage, timed(stage.setup))
         return self._ready[key]
 
     def videos(self, name: str) -> list[Video]:
         """The videos that get as far as a stage, with the rows that it reads."""
-        reads = (source.stage for source in BY_NAME[name].reads)
+        reads = [source.stage for source in self._run.config.graph.inputs[name] if source.stage != "calibrate"]
         return [video for video in self._run.videos(*reads) if video.halted() is None]
 
     def write_seconds(self, folder: Path) -> float:
@@ -97,7 +98,7 @@ class Ours:
         documents = self._documents()
         config = self._run.config
         with tempfile.TemporaryDirectory(dir=folder) as target:
-            return timed(lambda: write_group(documents, Path(target), config.write, config.seed))
+            return timed(lambda: write_group(documents, Path(target), config.section(WriteConfig), config.seed))
 
     def shards(self) -> list[Path]:
         """The files that the run wrote."""
@@ -115,7 +116,7 @@ class Ours:
 
     def _documents(self) -> list[VideoDocuments]:
         found = [video for video in self._run.videos("filter", "sample") if video.halted() is None]
-        return [(one.manifest, one[DocumentsRow], lambda jpegs=one[FramesRow].jpegs: jpegs) for one in found]  # type: ignore[misc]
+        return [(one.manifest, one[DocumentsRow], partial(one.__getitem__, FramesRow)) for one in found]
 
 
 def _checked(row: Any) -> Any:

@@ -15,6 +15,9 @@ from benchmarks.speed.memory import Peak
 from benchmarks.speed.rounds import Comparison, Side
 from pipeline.config import RunConfig
 from stages.media import ffmpeg
+from stages.sample.stage import SampleConfig
+from stages.score.stage import ScoreConfig
+from stages.transcribe.stage import TranscribeConfig
 
 PACKAGES = ("storyloom", "faster-whisper", "ctranslate2", "torch", "open-clip-torch", "transformers", "numpy")
 
@@ -99,7 +102,7 @@ def our_versions() -> dict[str, str]:
 
 def settings(config: RunConfig, batches: dict[str, dict[int, float]]) -> dict[str, str]:
     """Of the models and of sampling; `batches` are the seconds of the bare image-text model by batch size."""
-    hears, scores = config.transcribe, config.score
+    hears, scores = config.section(TranscribeConfig), config.section(ScoreConfig)
     return {
         "speech model": f"{hears.model} ({hears.compute_type}, {hears.cpu_threads} threads)",
         "beam": str(hears.beam_size),
@@ -109,7 +112,7 @@ def settings(config: RunConfig, batches: dict[str, dict[int, float]]) -> dict[st
             f"{of} " + ", ".join(f"{batch} {seconds:.2f} s" for batch, seconds in tried.items())
             for of, tried in batches.items()
         ),
-        "a frame every": f"{config.sample.interval:g} s",
+        "a frame every": f"{config.section(SampleConfig).interval:g} s",
     }
 
 

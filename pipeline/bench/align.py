@@ -18,9 +18,10 @@ from pipeline.config import RunConfig
 from schemas.calibration import Calibration
 from schemas.row import Row
 from schemas.rows import AlignedRow, DocumentsRow
-from stages.align.stage import Align
+from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Stage, Video
 from stages.filter.stage import Filter, FilterConfig
+from stages.score.stage import ScoreConfig
 from storyloom.errors import UsageError
 from storyloom.format.model import to_milliseconds
 
@@ -67,13 +68,15 @@ def bench_align(material: Material, config: RunConfig, lags: Sequence[Lag], scra
     results: list[LagResult] = []
     for lag in lags:
         cases = scored.cases(lag)
-        results += [evaluate(cases, config.filter.model_copy(update={"mode": mode}), context) for mode in MODES]
+        results += [
+            evaluate(cases, config.section(FilterConfig).model_copy(update={"mode": mode}), context) for mode in MODES
+        ]
     return BenchReport(
         material=material.name,
         videos=len(videos),
         seconds=to_milliseconds(sum(video.seconds for video in videos)),
-        model=config.score.model,
-        false_accept_rate=config.filter.false_accept_rate,
+        model=config.section(ScoreConfig).model,
+        false_accept_rate=config.section(FilterConfig).false_accept_rate,
         boundaries=_boundaries(scored.cases(LAGS["0"])),
         real_lag=real,
         results=results,
@@ -85,8 +88,8 @@ class _Scored:
 
     def __init__(self, videos: Sequence[VideoRows], config: RunConfig, context: Context) -> None:
         self._videos = videos
-        self._align = Align(config.align, context)
-        self._scorer = Scorer(config.score, context)
+        self._align = Align(config.section(AlignConfig), context)
+        self._scorer = Scorer(config.section(ScoreConfig), context)
 
     def cases(self, lag: Lag) -> list[Case]:
         """Align and score all videos under a lag, as one part."""
@@ -105,10 +108,10 @@ def evaluate(cases: Sequence[Case], config: FilterConfig, context: Context) -> L
     Args:
         cases: The videos, whose pooled null pairs calibrate the threshold.
         config: Mode, threshold and the rest of what `filter` is told.
-        context: The run's; its calibration is not used.
+        context: The run's; its results are not used.
     """
     null = np.array([score for case in cases for score in case.scores.null_similarity])
-    context = Context(context.seed, context.media, Calibration.pool([], null))
+    context = Context(context.seed, context.media, {"calibrate": Calibration.pool(null)})
     stage = Filter(FilterConfig.model_validate(config.model_dump() | FREE), context)
     filtered = _rows(
         stage, [Video(case.manifest, [case.aligned, case.scores, case.frames]) for case in cases], DocumentsRow

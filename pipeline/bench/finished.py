@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pipeline.config import RunConfig
-from pipeline.plan import part_rows
 from pipeline.run import Selection, run
-from pipeline.situation import survey
-from stages.base import Context, Video
-from stages.registry import BY_NAME, STAGE_NAMES
+from pipeline.workspace import survey
+from schemas.row import Row
+from stages.base import Context, Stage, Video
 from storyloom.errors import RunFailed
 
 
@@ -22,34 +21,38 @@ class FinishedRun:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self._situation = survey(config)
+        self._workspace = survey(config)
 
     @property
     def context(self) -> Context:
         """What the run gave to its stages."""
-        return self._situation.job.context()
+        return self._workspace.job.context
 
     def videos(self, *stages: str) -> list[Video]:
         """All videos in the plan's order, with their rows of these stages."""
-        store, digests = self._situation.job.store, self._situation.job.digests
         return [
             Video(line, rows)
-            for part in self._situation.plan.parts
+            for part in self._workspace.plan.parts
             for line, *rows in zip(
-                part_rows(store.plan, part),
-                *(store.rows(name, digests[name], part, BY_NAME[name].row) for name in stages),
+                self._workspace.lines[part],
+                *(self._workspace.rows(name, part, self._row(name)) for name in stages),
                 strict=True,
             )
         ]
 
+    def _row(self, name: str) -> type[Row]:
+        stage = self.config.graph.stages[name]
+        assert issubclass(stage, Stage)
+        return stage.row
 
-def run_silently(config: RunConfig, stages: Collection[str] = STAGE_NAMES, *, failures: bool = False) -> None:
-    """Bring the stages up to date.
+
+def run_silently(config: RunConfig, stages: Collection[str] = (), *, failures: bool = False) -> None:
+    """Bring the stages, all of them when none is named, up to date.
 
     Raises:
         RunFailed: The run failed or, unless `failures` are expected, a stage failed on a video.
     """
-    for one in run(config, Selection(frozenset(stages)), _Silent()):
+    for one in run(config, Selection(tuple(stages)), _Silent()):
         if one.failed and not failures:
             raise RunFailed(f"{one.stage} failed on a video of the bench: {one.failed}")
 
@@ -57,7 +60,7 @@ def run_silently(config: RunConfig, stages: Collection[str] = STAGE_NAMES, *, fa
 class _Silent:
     """A listener that says nothing."""
 
-    def planned(self, before: object, plan: object, duplicates: int, runner: str) -> None:
+    def planned(self, before: object, plan: object, duplicates: int, executor: str) -> None:
         pass
 
     def started(self, logs: str) -> None:
@@ -66,5 +69,5 @@ class _Silent:
     def advanced(self, done: object) -> None:
         pass
 
-    def finished(self, after: object, calibration: object, tail: object) -> None:
+    def finished(self, after: object, results: object) -> None:
         pass

@@ -90,7 +90,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     @classmethod
     def outside(cls, line: ManifestRow) -> str:
         """Size and time of the local files that the line leads to."""
-        return f"{source_state(line.location)} {source_state(line.subtitles_location)}"
+        return " ".join(source_state(url) for url in (line.location, line.subtitles_location) if url)
 
     def setup(self) -> None:
         self._hosts: dict[str, threading.BoundedSemaphore] = {}
