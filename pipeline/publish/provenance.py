@@ -12,7 +12,7 @@ from pipeline.funnel import funnel
 from pipeline.status import StageStatus
 from storyloom.format.manifest import Provenance
 
-TOOLS = ("storyloom", "faster-whisper", "open-clip-torch", "openai-whisper", "pyarrow", "torch")
+TOOLS = ("storyloom", "faster-whisper", "open-clip-torch", "pyarrow", "torch")
 """Packages whose version can change the output."""
 
 

@@ -40,5 +40,11 @@ MODULES = {
 def __getattr__(name: str) -> Any:
     for module, names in MODULES.items():
         if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+            try:
+                return getattr(import_module(f"{__name__}.{module}"), name)
+            except ModuleNotFoundError as missing:
+                if missing.name != "torch":
+                    raise
+                message = f"{__name__}.{name} needs torch: pip install 'storyloom[train]'"
+                raise ModuleNotFoundError(message, name="torch") from missing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
-from pipeline.executors.ray_session import ray_session
 from storyloom.errors import RunFailed
 from storyloom.validate.result import PLACE, ShardResult, ShardTask
 from storyloom.validate.shard import validate_shard
@@ -54,6 +53,8 @@ def over_ray(tasks: Sequence[ShardTask], workers: int | None, address: str) -> I
     Raises:
         RunFailed: No cluster answers, or it cannot run the tasks.
     """
+    from pipeline.executors.ray_session import ray_session
+
     with ray_session(address):
         import ray
         import ray.exceptions
