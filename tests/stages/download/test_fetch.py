@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def test_a_page_of_a_listed_site_goes_through_yt_dlp(media: Path, server: Server
     row = downloaded(media, server.url("watch"), sites=("127.0.0.1",))
     assert (row.error, row.sha256) == (None, SHA256)
     assert files(media) == left_by(row)
+
+
+def test_a_site_without_yt_dlp_names_the_extra(media: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yt_dlp", None)  # as where it is not installed
+    row = downloaded(media, server.url("watch"), sites=("127.0.0.1",))
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("missing_package", True)
+    assert "pip install 'storyloom[sites]'" in row.error.message
 
 
 @pytest.mark.parametrize(
