@@ -104,7 +104,7 @@ class Ours:
         return sorted(Path(self._run.config.output).rglob("*.tar"))
 
     def jpegs_and_texts(self) -> tuple[list[bytes], list[str]]:
-        """What `score` encodes: all frames, and every text once."""
+        """The JPEGs and texts that `score` encodes: all frames, and every text once."""
         jpegs: list[bytes] = []
         texts: dict[str, None] = {}
         for video in self.videos("score"):

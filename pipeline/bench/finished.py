@@ -1,4 +1,4 @@
-"""Bring a config up to date without a word and read its rows: the one door of all benches into the machine."""
+"""Runs whose rows are read afterwards: all that the benches know of the machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FinishedRun:
 
     @property
     def context(self) -> Context:
-        """What the run gave to its stages."""
+        """The context that the run gave to its stages."""
         return self._situation.job.context()
 
     def videos(self, *stages: str) -> list[Video]:
@@ -44,7 +44,7 @@ class FinishedRun:
 
 
 def run_silently(config: RunConfig, stages: Collection[str] = STAGE_NAMES, *, failures: bool = False) -> None:
-    """Bring the stages up to date.
+    """Bring the stages up to date and print nothing.
 
     Raises:
         RunFailed: The run failed or, unless `failures` are expected, a stage failed on a video.
