@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.overhead import Fresh
 from benchmarks.speed.rounds import timed
 from pipeline.bench.finished import FinishedRun, run_silently
 from pipeline.config import RunConfig, load_config
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow
-from stages.base import Context, Stage, Video
-from stages.registry import BY_NAME
+from stages.base import Stage, Video
+from stages.registry import BY_NAME, ROW_STAGES
 from stages.write.stage import VideoDocuments, write_group
 from storyloom.errors import RunFailed
 
@@ -29,7 +31,7 @@ class WholeRun:
     Attributes:
         config: The run's.
         seconds: Wall time, planning included, less `setup_seconds`.
-        setup_seconds: Of setting all stages up, measured apart just before the run.
+        setup_seconds: Wall time in which the run set its stages up: libraries and models are loaded.
     """
 
     config: RunConfig
@@ -45,9 +47,23 @@ def run_whole(fresh: Fresh, videos: Sequence[Path]) -> WholeRun:
     """
     settings = fresh.settings([str(video.absolute()) for video in videos], len(videos))
     config = load_config(fresh.config, [*settings, "runner.kind=inline"])
-    context = Context(config.seed, Path(config.work))
-    setup = sum(timed(stage(config.stage(name), context).setup) for name, stage in BY_NAME.items())
-    return WholeRun(config, timed(lambda: run_silently(config)) - setup, setup)
+    with _timed_setups() as setups:
+        seconds = timed(lambda: run_silently(config))
+    return WholeRun(config, seconds - sum(setups), sum(setups))
+
+
+@contextmanager
+def _timed_setups() -> Iterator[list[float]]:
+    """Yield a list to which each stage that is set up in this process adds the seconds that it took."""
+    seconds: list[float] = []
+
+    def timing(setup: Callable[[Stage[Any, Any]], None]) -> Callable[[Stage[Any, Any]], None]:
+        return lambda stage: seconds.append(timed(lambda: setup(stage)))
+
+    with ExitStack() as patches:
+        for stage in ROW_STAGES:
+            patches.enter_context(patch.object(stage, "setup", timing(stage.setup)))
+        yield seconds
 
 
 class Ours:
