@@ -1,4 +1,4 @@
-"""What orchestration costs, on this machine: everything measured one after the other, and the tables of it."""
+"""The cost of orchestration on this machine: runs and commands measured one after the other, and their tables."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _cells(one: PartsTiming, work: Sequence[PartsTiming]) -> tuple[str, ...]:
 
 
 def _per_video(work: Sequence[PartsTiming]) -> Iterator[str]:
-    """What a further video of a part costs, from the narrow and the wide parts."""
+    """State what a further video of a part costs, from the narrow and the wide parts."""
     found = []
     for how in HOWS:
         nothing = {one.videos: one for one in work if (one.what, one.how) == ("nothing", how)}

@@ -1,4 +1,4 @@
-"""What a part costs around its stages: runs against a plain loop, on real media and on nothing."""
+"""The cost of a part around its stages: runs compared with a plain loop, on real media and on nothing."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class PartsTiming:
 
     @property
     def further_seconds(self) -> float:
-        """What the parts after the first one took."""
+        """Wall time of the parts after the first one."""
         return self.all_seconds - self.one_seconds
 
     @property
     def milliseconds(self) -> float:
-        """Of these, for one part through one stage."""
+        """Wall time of one part after the first in one stage, in ms."""
         return 1000 * self.further_seconds / (self.parts - 1) / self.stages
 
 

@@ -62,7 +62,7 @@ def bench_speed(
         overrides: Of the config.
         options: What is measured.
         scratch: An existing folder.
-        tell: Is given a line whenever something is done: all of it may take an hour.
+        tell: Called with a line whenever a comparison is done: all of them may take an hour.
 
     Raises:
         UsageError: A video is not there, or an option names nothing.

@@ -28,7 +28,7 @@ from storyloom.errors import UsageError
 
 
 class PeerReport(BaseModel):
-    """What is said of a peer, whether it ran or not.
+    """The report on a peer, whether it ran or not.
 
     Attributes:
         name: Of the peer.
@@ -66,7 +66,7 @@ class PeerEnvironment:
 
     @property
     def requirements(self) -> list[str]:
-        """What is installed: pinned, with our own versions of what both use."""
+        """The packages to install: pinned, with our own versions of what both use."""
         ours = [f"{name}=={version(name).partition('+')[0]}" for name in self.peer.ours]
         return [*self.peer.packages, *ours]
 
@@ -115,7 +115,7 @@ class PeerEnvironment:
 
 
 def peer_job(config: RunConfig, weights: Weights, ours: Ours, warm: Path) -> dict[str, Any]:
-    """What a peer's script reads: the videos that we work on, the same weights and equal settings.
+    """The job that a peer's script reads: the videos that we work on, the same weights and equal settings.
 
     Args:
         config: Ours.

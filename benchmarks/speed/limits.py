@@ -1,4 +1,4 @@
-"""What each stage cannot be faster than, by the libraries themselves: the limits of the speed bench."""
+"""The limits of the speed bench: the libraries called without our stages, which these can hardly outrun."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRIES = 3
 
 
 def decode_command(video: Path) -> list[str]:
-    """How ffmpeg decodes the picture that `sample` decodes, on one thread as `sample` does, and drops it."""
+    """The command by which ffmpeg decodes the stream that `sample` decodes, on one thread as it does, and drops it."""
     picture = ["-map", "0:V:0", "-f", "null", "-"]
     return [str(ffmpeg.program()), *ffmpeg.QUIET, "-threads", "1", "-i", str(video), *picture]
 
@@ -78,7 +78,7 @@ class BareRecognizer:
         )
 
     def seconds(self, sounds: Sequence[npt.NDArray[np.float32]]) -> float:
-        """Of hearing the sounds, each of shape (samples,) at 16 kHz, with the config's settings."""
+        """Wall time of transcribing decoded audio with the config's settings; each array is (samples,) at 16 kHz."""
         return timed(lambda: [self._words(sound) for sound in sounds])
 
     def _words(self, sound: npt.NDArray[np.float32]) -> int:
@@ -152,7 +152,7 @@ class BareImageText:
         return {batch: statistics.median(seconds) for batch, seconds in tried.items()}
 
     def seconds(self, pixels: torch.Tensor, tokens: torch.Tensor, batches: Sequence[int]) -> float:
-        """Of encoding all pictures and all texts, with a batch size for each of the two."""
+        """Wall time of encoding all pictures and all texts, with a batch size for each of the two."""
         import torch
 
         torch.set_num_threads(self._threads)

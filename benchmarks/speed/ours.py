@@ -14,7 +14,7 @@ from benchmarks.speed.rounds import timed
 from pipeline.bench.finished import FinishedRun, run_silently
 from pipeline.config import RunConfig, load_config
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow
-from stages.base import Context, Stage, Video
+from stages.base import Stage, Video
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.errors import RunFailed
 
@@ -29,7 +29,7 @@ class WholeRun:
     Attributes:
         config: The run's.
         seconds: Wall time, planning included, less `setup_seconds`.
-        setup_seconds: Of setting all stages up, measured apart just before the run.
+        setup_seconds: Wall time in which the run set its stages up: libraries and models are loaded.
     """
 
     config: RunConfig
@@ -45,9 +45,10 @@ def run_whole(fresh: Fresh, videos: Sequence[Path]) -> WholeRun:
     """
     settings = fresh.settings([str(video.absolute()) for video in videos], len(videos))
     config = load_config(fresh.config, [*settings, "runner.kind=inline"])
-    context = Context(config.seed, Path(config.work))
-    setup = sum(timed(stage(config.stage(name), context).setup) for name, stage in config.graph.stages.items())
-    return WholeRun(config, timed(lambda: run_silently(config)) - setup, setup)
+    config = config.model_copy(update={"runner": config.runner.model_copy(update={"profile": True})})
+    seconds = timed(lambda: run_silently(config))
+    setup = FinishedRun(config).setup_seconds()
+    return WholeRun(config, seconds - setup, setup)
 
 
 class Ours:
@@ -105,7 +106,7 @@ class Ours:
         return sorted(Path(self._run.config.output).rglob("*.tar"))
 
     def jpegs_and_texts(self) -> tuple[list[bytes], list[str]]:
-        """What `score` encodes: all frames, and every text once."""
+        """The JPEGs and texts that `score` encodes: all frames, and every text once."""
         jpegs: list[bytes] = []
         texts: dict[str, None] = {}
         for video in self.videos("score"):

@@ -1,4 +1,4 @@
-"""What the speed bench reports: its figures with the machine and the commands, and the tables that a person reads."""
+"""The report of the speed bench: figures with the machine and the commands, and the tables that a person reads."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ LIMITS = {
     "scores, on ready tensors": "model.encode_image(pixels); model.encode_text(tokens)",
     "shards": "shutil.copyfile(shard, copy); os.fsync(copy)",
 }
-"""What was called for each limit."""
+"""The command or call behind each limit."""
 
 
 class Machine(BaseModel):
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
 
     system: str
     cpu: str
@@ -101,7 +101,7 @@ def our_versions() -> dict[str, str]:
 
 
 def settings(config: RunConfig, batches: dict[str, dict[int, float]]) -> dict[str, str]:
-    """Of the models and of sampling; `batches` are the seconds of the bare image-text model by batch size."""
+    """Settings of the models and of sampling; `batches` has the seconds of the bare image-text model by batch size."""
     hears, scores = config.section(TranscribeConfig), config.section(ScoreConfig)
     return {
         "speech model": f"{hears.model} ({hears.compute_type}, {hears.cpu_threads} threads)",

@@ -38,7 +38,7 @@ RowT = TypeVar("RowT", bound=Row)
 
 
 def select_lags(names: Sequence[str]) -> list[Lag]:
-    """The lags of these names; all of them without a name.
+    """Select the lags of these names, all of them when no name is given.
 
     Raises:
         UsageError: A name is no lag's.

@@ -1,10 +1,11 @@
-"""Bring a config up to date without a word and read its rows: the one door of all benches into the machine."""
+"""Runs whose rows are read afterwards: all that the benches know of the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 from pipeline.config import RunConfig
+from pipeline.profile import stage_profiles
 from pipeline.run import Selection, run
 from pipeline.workspace import survey
 from schemas.row import Row
@@ -27,6 +28,10 @@ class FinishedRun:
     def context(self) -> Context:
         """What the run gave to its stages."""
         return self._workspace.job.context
+
+    def setup_seconds(self) -> float:
+        """Seconds that the stages took to be set up, of a run that was profiled."""
+        return sum(one.setup for one in stage_profiles(self._workspace.job))
 
     def videos(self, *stages: str) -> list[Video]:
         """All videos in the plan's order, with their rows of these stages."""

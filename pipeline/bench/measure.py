@@ -1,4 +1,4 @@
-"""What the alignment bench measures: assignments against the ground truth of narrated videos."""
+"""The measures of the alignment bench: assignments against the ground truth of narrated videos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Lag:
-    """How late the sound is: positive when words are heard after their picture was due, and linear in between.
+    """The seconds by which the sound is late, linear in time; negative when words are heard before their picture.
 
     Attributes:
         name: As the report calls it.
@@ -34,11 +34,11 @@ class Lag:
     last: float
 
     def late(self, times: FloatArray, seconds: float) -> FloatArray:
-        """When sounds are heard that belong to these times of the picture, in a video so many seconds long."""
+        """Times at which the sound of these times of the picture is heard, in a video so many seconds long."""
         return times + self.first + (self.last - self.first) * times / seconds
 
     def due(self, times: FloatArray, seconds: float) -> FloatArray:
-        """The reverse of `late`: to which times of the picture sounds belong that are heard at these."""
+        """Times of the picture that the sound heard at these times belongs to; the inverse of `late`."""
         return (times - self.first) / (1 + (self.last - self.first) / seconds)
 
 

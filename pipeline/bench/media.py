@@ -193,7 +193,7 @@ def _input(clip: Clip) -> list[str]:
 
 
 def _ffmpeg(arguments: Sequence[str], sound: bytes = b"") -> bytes:
-    """Run ffmpeg over trusted files; what it writes to its standard output."""
+    """Run ffmpeg over trusted files and return what it writes to its standard output."""
     command = [str(ffmpeg.program()), "-v", "error", "-y", *arguments]
     done = subprocess.run(command, input=sound, capture_output=True, check=False)  # noqa: S603
     if done.returncode:

@@ -1,4 +1,4 @@
-"""What the alignment bench reports: its numbers, and the table that a person reads."""
+"""The report of the alignment bench: its numbers, and the table that a person reads."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Boundaries:
 
 @dataclass(frozen=True)
 class LagResult:
-    """What one mode does under one lag.
+    """The result of one mode under one lag.
 
     Attributes:
         lag: The lag's name.

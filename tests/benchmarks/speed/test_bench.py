@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.overhead import Fresh
 from benchmarks.speed.memory import long_video, peaks
-from benchmarks.speed.ours import DECODES
+from benchmarks.speed.ours import DECODES, run_whole
 from benchmarks.speed.report import SpeedReport
 from pipeline.cli import app
 from storyloom.errors import UsageError
@@ -39,6 +41,16 @@ def test_every_stage_stands_beside_its_limit(tmp_path: Path, monkeypatch: pytest
     assert report.machine.cores > 0
     assert "### whole" in result.output
     assert report.memory == []
+
+
+@pytest.mark.slow
+def test_the_set_up_of_a_whole_run_is_part_of_its_wall_time_and_taken_off(tmp_path: Path) -> None:
+    video = clip(tmp_path / "short.mp4", 9.0, 10.0)
+    start = time.perf_counter()
+    whole = run_whole(Fresh(DEMO, [], tmp_path), [video])
+    assert whole.seconds > 0
+    assert whole.setup_seconds > 0
+    assert whole.seconds + whole.setup_seconds <= time.perf_counter() - start
 
 
 def test_a_video_that_is_not_there_is_named() -> None:
