@@ -32,7 +32,7 @@ def window(words: list[str], edges: list[float], **given: Any) -> tuple[list[Tim
 
 
 def times(words: list[TimedWord]) -> list[tuple[str, float, float]]:
-    return [(word.text, word.start, word.end) for word in words]
+    return [(word.text, round(word.start, 3), round(word.end, 3)) for word in words]
 
 
 def test_words_lie_between_the_first_positions_of_their_tokens_after_the_offset() -> None:
