@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.rows import FramesRow, MediaRow
+from schemas.rows import FramesRow
 from stages.base import Context, Video
 from stages.media.audio import MOST_LEFT, SoundFile, decode, leaving, taken
 from stages.media.sandbox import Limits
 from stages.sample.stage import Sample, SampleConfig
-from tests.stages.real_media import NARRATED, context, made, shared
+from tests.stages.real_media import NARRATED, context, linked, made, shared
 from tests.stages.rows import KEY, MANIFEST
 
 LIMITS = Limits(60.0, 4 * 1024**3)
@@ -23,7 +23,7 @@ LIMITS = Limits(60.0, 4 * 1024**3)
 def sampled(media: Path, sounds: Path, *, due: bool = True, duration: float = 52.08) -> FramesRow:
     stage = Sample(SampleConfig(), replace(context(), sounds=sounds))
     stage.setup()
-    row = MediaRow(video=KEY, media=str(media), has_video=True, has_audio=True, duration=duration)
+    row = linked(media, KEY, duration=duration)
     frames = stage.one(Video(MANIFEST, [row], sound_due=due))
     assert frames.live
     return frames
