@@ -11,10 +11,22 @@ import pytest
 from PIL import Image
 
 from schemas.rows import FramesRow
-from stages.base import StageSetupError
+from stages.base import StageSetupError, Video
 from stages.media import ffmpeg
+from stages.media.source import MediaMissing
 from stages.sample.stage import Sample, SampleConfig, sharpness
-from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, picture_shorter_than_sound, run, shared
+from tests.stages.real_media import (
+    NARRATED,
+    TRUTH,
+    context,
+    cut_off,
+    linked,
+    made,
+    picture_shorter_than_sound,
+    run,
+    shared,
+)
+from tests.stages.rows import MANIFEST
 
 
 def sample(media: Path, *, config: SampleConfig | None = None, **fields: Any) -> FramesRow:
@@ -258,3 +270,23 @@ def test_a_talk_with_slides_gives_one_frame_a_slide() -> None:
     row = live(sample(shared("narrated/flickr_narrated_12.mp4"), duration=59.72))
     starts = [s["start"] for s in json.loads(shared("narrated/flickr_narrated_12.mp4.gt.json").read_text())["segments"]]
     assert [sum(start <= frame.time for start in starts) for frame in row.frames] == list(range(1, 13))
+
+
+def test_a_video_that_was_replaced_since_it_was_downloaded_is_not_sampled(tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(NARRATED.read_bytes())
+    row = linked(talk)
+    talk.write_bytes(NARRATED.read_bytes() + b"x")
+    found = Sample(SampleConfig(), context()).guarded(Video(MANIFEST, [row]))
+    assert found.error
+    assert (found.error.code, found.error.retryable) == ("media_changed", True)
+
+
+def test_a_video_that_has_gone_is_for_the_machine_to_bring_back(tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(NARRATED.read_bytes())
+    row = linked(talk)
+    talk.unlink()
+    with pytest.raises(MediaMissing) as missing:
+        Sample(SampleConfig(), context()).one(Video(MANIFEST, [row]))
+    assert (missing.value.video, missing.value.path) == (row.video, context().media / row.media)

@@ -14,7 +14,7 @@ import pytest
 from faster_whisper import BatchedInferencePipeline
 
 from schemas.row import Row
-from schemas.rows import ManifestRow, MediaRow, TranscriptRow
+from schemas.rows import ManifestRow, TranscriptRow
 from stages.base import Video
 from stages.media.audio import decode, floats
 from stages.media.sandbox import Limits
@@ -25,7 +25,7 @@ from stages.transcribe.recognizer import Request
 from stages.transcribe.speech_segments import VadConfig, find_speech
 from stages.transcribe.stage import Transcribe
 from tests.stages.hearing import loaded, words
-from tests.stages.real_media import NARRATED, made
+from tests.stages.real_media import NARRATED, linked, made
 
 LIMITS = Limits(seconds=60, memory=4 * 1024**3)
 CLIPS = 5
@@ -54,11 +54,10 @@ def alone(stage: Transcribe, clips: list[Path]) -> list[Row]:
 
 
 def videos(media: list[Path], **fields: Any) -> list[Video]:
-    found: dict[str, Any] = {"has_audio": True, "has_video": True, "duration": -1.0} | fields
     return [
         Video(
             ManifestRow(video=f"{n:020d}", url=str(file), source_id="x"),
-            [MediaRow(video=f"{n:020d}", media=str(file), **found)],
+            [linked(file, f"{n:020d}", **fields)],
         )
         for n, file in enumerate(media)
     ]

@@ -14,13 +14,15 @@ from huggingface_hub import constants
 
 from benchmarks.speed.weights import save_whisper
 from schemas.rows import TranscriptRow, Word
-from stages.base import StageSetupError
+from stages.base import StageSetupError, Video
+from stages.media.source import MediaMissing
 from stages.models.demo import whisper_folder
 from stages.transcribe.backends import REPOSITORIES, recognizer_revision, resolved
 from stages.transcribe.stage import Transcribe, TranscribeConfig
 from tests.stages.hearing import TINY, first_sentences, heard, loaded, plain, words
 from tests.stages.models.test_hub import COMMIT, put
-from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, run, shared
+from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, linked, made, run, shared
+from tests.stages.rows import MANIFEST
 
 NEAR = 0.2
 
@@ -238,3 +240,25 @@ def test_a_real_late_track_is_late_by_what_its_container_says(stage: Transcribe)
     late = words(heard(stage, shared("edge/nasa_audio_delayed_2.5s.mp4"), duration=15.556))
     on_time = words(heard(stage, shared("edge/nasa_two_audio_eng_fra.mp4"), duration=13.056))
     assert late[0].start == pytest.approx(on_time[0].start + 2.436, abs=0.1)
+
+
+def test_a_video_that_was_replaced_since_it_was_downloaded_is_not_transcribed(
+    stage: Transcribe, tmp_path: Path
+) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(NARRATED.read_bytes())
+    row = linked(talk)
+    talk.write_bytes(NARRATED.read_bytes() + b"x")
+    found = stage.guarded(Video(MANIFEST, [row]))
+    assert found.error
+    assert (found.error.code, found.error.retryable) == ("media_changed", True)
+
+
+def test_a_video_that_has_gone_is_for_the_machine_to_bring_back(stage: Transcribe, tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(NARRATED.read_bytes())
+    row = linked(talk)
+    talk.unlink()
+    with pytest.raises(MediaMissing) as missing:
+        stage.one(Video(MANIFEST, [row]))
+    assert (missing.value.video, missing.value.path) == (row.video, context().media / row.media)
