@@ -35,7 +35,7 @@ def broken(out: Path, folder: Path) -> Path:
 
 def files(reader: ShardReader, shards: list[Shard]) -> dict[str, bytes]:
     """Every member by name, as the reader gives them."""
-    found = {}
+    found: dict[str, bytes] = {}
     for shard in shards:
         for stored in reader.documents(shard):
             found |= {f"{stored.key}.json": stored.content, **stored.jpegs}
