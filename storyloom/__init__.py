@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+else:
 
+    def __getattr__(name: str) -> str:
+        """The version, looked up when it is asked for: a trainer that only reads shards need not wait for it."""
+        if name == "__version__":
+            from importlib.metadata import version
 
-def __getattr__(name: str) -> str:
-    """The version, looked up when it is asked for: a trainer that only reads shards need not wait for it."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("storyloom")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return version("storyloom")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -42,14 +42,16 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(_HOMES[name]), name)
-    except ModuleNotFoundError as missing:
-        if missing.name != "torch":
-            raise
-        raise ModuleNotFoundError(
-            f"{__name__}.{name} needs torch: pip install 'storyloom[train]'", name="torch"
-        ) from missing
+if not TYPE_CHECKING:  # else a type checker takes any name of this module for known
+
+    def __getattr__(name: str) -> Any:
+        """The public name, from the module that it lies in."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as missing:
+            if missing.name != "torch":
+                raise
+            message = f"{__name__}.{name} needs torch: pip install 'storyloom[train]'"
+            raise ModuleNotFoundError(message, name="torch") from missing
