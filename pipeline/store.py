@@ -240,12 +240,26 @@ class Store:
                 if name == ROWS:
                     sums.add(row)
         if not writers.all_ours:  # another writer was first, perhaps with other rows
-            sums = _Sums(address.stage)
-            with pq.ParquetFile(self._table_file(address, ROWS)) as file:
-                for one in rows_of(file, tables[ROWS], without=("jpegs",)):
-                    sums.add(one)
+            sums = self._sums_of(address, tables[ROWS])
         hashes = {name: _sha256(self._table_file(address, name)) for name in tables}
         return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
+
+    def _sums_of(self, address: Address, row: type[Row]) -> _Sums:
+        """What the rows of a table add up to that has no mark yet.
+
+        Raises:
+            Damaged: It is not whole; it is gone then.
+        """
+        path = self._table_file(address, ROWS)
+        sums = _Sums(address.stage)
+        try:
+            with pq.ParquetFile(path) as file:
+                for one in rows_of(file, row, without=("jpegs",)):
+                    sums.add(one)
+        except (pa.ArrowException, OSError, ValidationError) as reason:
+            self.forget(address)
+            raise Damaged(address, f"{path.name} was left damaged by another writer ({reason})") from reason
+        return sums
 
     @contextmanager
     def committing_group(self, address: Address) -> Iterator[Path]:
