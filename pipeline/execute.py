@@ -85,11 +85,16 @@ class Job:
         stage.setup()
         return stage
 
-    def media_seconds(self, unit: str) -> float:
-        """Seconds of media in a part, as the stages that read no other counted them; 0.0 until then, and for groups."""
+    def media_seconds(self, unit: str, lines: Sequence[ManifestRow] | None = None) -> float:
+        """Seconds of media in a part, as the stages that read no other counted them; 0.0 until then, and for groups.
+
+        Args:
+            unit: Id of the part or group.
+            lines: The manifest's lines of the part; they are looked up otherwise.
+        """
         if unit in self.groups:
             return 0.0
-        graph, lines, lineage = self.config.graph, part_lines(self.lines, unit), self.lineage()
+        graph, lines, lineage = self.config.graph, lines or part_lines(self.lines, unit), self.lineage()
         found = (lineage.of_part(name, unit, lines) for name in graph.names if not graph.upstream(name))
         marks = (one[1] for one in found if one is not None)
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
@@ -293,7 +298,7 @@ def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTime
 def try_one_by_one(
     stage: Stage[Any, Any], videos: Iterable[Video], given_up: Mapping[str, RowError], attempts: Attempts
 ) -> None:
-    """Find out which video of a part makes the stage fail: each is worked on by itself, and what it gives is thrown away.
+    """Find out which video of a part makes the stage fail: each is worked on by itself, and its rows are thrown away.
 
     Rows come from the part as a whole, as they do where nothing failed: some depend on the other videos. One that
     fails keeps no other from being tried; the attempt ends with its name in hand.
