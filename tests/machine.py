@@ -98,9 +98,7 @@ class Echo(Stage[EchoConfig, EchoRow]):
         return f"{self.config.model}@1"
 
     def one(self, video: Video) -> EchoRow:
-        return EchoRow(
-            video=video.key, said=f"{self.config.prefix}{video.manifest.title}{video[MeasureRow].size}"
-        )
+        return EchoRow(video=video.key, said=f"{self.config.prefix}{video.manifest.title}{video[MeasureRow].size}")
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         for video in videos:
@@ -221,6 +219,19 @@ def ran(found: RunConfig, selection: Selection = EVERYTHING) -> Recorder:
     recorder = Recorder()
     run(found, selection, recorder)
     return recorder
+
+
+def worked(found: RunConfig, selection: Selection = EVERYTHING) -> list[tuple[str, str]]:
+    """Stage and unit of every mark that a run wrote: what it was told as done may only have been found to be."""
+
+    def marks() -> dict[Path, tuple[int, int]]:
+        files = [file for name in NAMES for file in Path(found.work, name).glob("*/*.*.json")]
+        return {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in files}
+
+    before = marks()
+    ran(found, selection)
+    made = [file for file, identity in marks().items() if before.get(file) != identity]
+    return sorted((file.parts[-3], file.name.partition(".")[0].partition("-")[2]) for file in made)
 
 
 def rows(found: RunConfig, name: str, row: type[Row]) -> dict[str, Any]:

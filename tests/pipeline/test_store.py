@@ -87,7 +87,11 @@ def test_one_row_is_read_without_the_others_and_columns_may_be_left_out(tmp_path
     with store.table(ADDRESS, mark) as file:
         assert file.num_row_groups == 3
         assert row_at(file, SaidRow, 1) == made[1]
-        assert [(row.said, row.jpegs) for row in rows_of(file, SaidRow, ("jpegs",))] == [("0", []), ("1", []), ("2", [])]
+        assert [(row.said, row.jpegs) for row in rows_of(file, SaidRow, ("jpegs",))] == [
+            ("0", []),
+            ("1", []),
+            ("2", []),
+        ]
 
 
 def test_a_mark_says_what_was_read_and_written_and_what_the_rows_add_up_to(tmp_path: Path) -> None:
