@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.row import RowError
 from stages.media.sandbox import ChildKilled
-from storyloom.fs.atomic import write_atomically
+from storyloom.fs.atomic import temporary
 
 UNSUSPICIOUS = 2
 """Bad ends of a part after which its videos are worked on one by one (our choice): machines fail."""
@@ -148,7 +148,9 @@ class Attempts:
     def _write(self) -> None:
         assert self._attempt is not None
         with contextlib.suppress(FileNotFoundError):  # another worker finished the unit
-            write_atomically(self._file, self._attempt.model_dump_json().encode())
+            unfinished = temporary(self._file)
+            unfinished.write_bytes(self._attempt.model_dump_json().encode())
+            unfinished.replace(self._file)  # not on disk yet: a power cut is no fault of a video's
 
 
 def one_by_one(ended: Sequence[Attempt]) -> bool:

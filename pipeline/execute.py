@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -85,11 +85,16 @@ class Job:
         stage.setup()
         return stage
 
-    def media_seconds(self, unit: str) -> float:
-        """Seconds of media in a part, as the stages that read no other counted them; 0.0 until then, and for groups."""
+    def media_seconds(self, unit: str, lines: Sequence[ManifestRow] | None = None) -> float:
+        """Seconds of media in a part, as the stages that read no other counted them; 0.0 until then, and for groups.
+
+        Args:
+            unit: Id of the part or group.
+            lines: The manifest's lines of the part; they are looked up otherwise.
+        """
         if unit in self.groups:
             return 0.0
-        graph, lines, lineage = self.config.graph, part_lines(self.lines, unit), self.lineage()
+        graph, lines, lineage = self.config.graph, lines or part_lines(self.lines, unit), self.lineage()
         found = (lineage.of_part(name, unit, lines) for name in graph.names if not graph.upstream(name))
         marks = (one[1] for one in found if one is not None)
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
@@ -234,15 +239,11 @@ def run_part(job: Job, stage: Stage[Any, Any], part: str, attempts: Attempts, ti
     if mark is not None:
         return mark
     ended = attempts.ended()
-    alone = one_by_one(ended)
-    if alone:
-        attempts.go_alone()
-    rows = rows_in_order(
-        stage,
-        timer.each("read", videos),
-        given_up(stage.name, ended) if alone else {},
-        attempts if alone else None,
-    )
+    without: Mapping[str, RowError] = {}
+    if one_by_one(ended):
+        without = given_up(stage.name, ended)
+        try_one_by_one(stage, videos, without, attempts)
+    rows = rows_in_order(stage, timer.each("read", videos), without)
     draft = Mark(stage=stage.name, unit=address.unit, key=address.key, inputs=videos.inputs, ran=_ran(job, stage))
     with timer.on("write"):
         return job.store.commit_rows(address, draft, {ROWS: stage.row, **stage.tables}, timer.each("process", rows))
@@ -294,11 +295,39 @@ def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTime
     return job.store.commit_mark(address, mark)
 
 
+def try_one_by_one(
+    stage: Stage[Any, Any], videos: Iterable[Video], given_up: Mapping[str, RowError], attempts: Attempts
+) -> None:
+    """Find out which video of a part makes the stage fail: each is worked on by itself, and its rows are thrown away.
+
+    Rows come from the part as a whole, as they do where nothing failed: some depend on the other videos. One that
+    fails keeps no other from being tried; the attempt ends with its name in hand.
+
+    Raises:
+        Exception: What the last video that failed made the stage raise.
+    """
+    attempts.go_alone()
+    failed: tuple[str, Exception] | None = None
+    for video in videos:
+        if passed_on(stage, video) is not None or video.key in given_up:
+            continue
+        attempts.in_hand(video.key)
+        try:
+            for _ in _handed(stage, [video]):
+                pass
+        except Exception as reason:
+            if of_device(reason) or isinstance(reason, MemoryError | OSError):
+                raise  # no other video would fare better in this process
+            failed = video.key, reason
+        else:
+            attempts.passed()
+    if failed:
+        attempts.in_hand(failed[0])
+        raise failed[1]
+
+
 def rows_in_order(
-    stage: Stage[Any, Any],
-    videos: Iterable[Video],
-    given_up: Mapping[str, RowError],
-    alone: Attempts | None = None,
+    stage: Stage[Any, Any], videos: Iterable[Video], given_up: Mapping[str, RowError] | None = None
 ) -> Iterator[Row]:
     """The stage's rows in the order of the videos, whatever order it works in; ended videos are passed on.
 
@@ -306,50 +335,33 @@ def rows_in_order(
         stage: Set up.
         videos: In the order of the part.
         given_up: Errors of videos that the stage is not to touch, by key.
-        alone: Where to note which video is in hand, when they are worked on one by one.
 
     Raises:
         ContractBroken: The stage returned other rows than one for each video.
     """
-    order: list[str] = []
-    ready: dict[str, list[Row]] = {}
-    finished: set[str] = set()
-    failed: list[Exception] = []
+    order = _InOrder(stage)
 
     def live() -> Iterator[Video]:
         for video in videos:
-            order.append(video.key)
+            order.expect(video.key)
             ended = passed_on(stage, video)
-            if ended is None and video.key in given_up:
+            if ended is None and given_up and video.key in given_up:
                 ended = stage.row(video=video.key, error=given_up[video.key])
             if ended is None:
                 yield video
             else:
-                ready[video.key] = [ended]
-                finished.add(video.key)
+                order.put(ended)
 
-    worked_on = _all_at_once(stage, live()) if alone is None else _one_by_one(stage, live(), alone, failed)
-    position = 0
-    for row in worked_on:
-        known = row.video in order[position:]
-        if not known or (type(row) is stage.row and row.video in finished):
-            raise ContractBroken(f"{stage.name} returned a row for {row.video}, which it was not given or did twice")
-        ready.setdefault(row.video, []).append(row)
+    for row in _handed(stage, live()):
+        order.put(row)
         if type(row) is stage.row:
-            finished.add(row.video)
             seam.at("row", stage.name, row.video)
-        while position < len(order) and order[position] in finished and order[position] != row.video:
-            yield from ready.pop(order[position])
-            position += 1
-    if failed:
-        raise failed[-1]
-    for key in order[position:]:
-        if key not in finished:
-            raise ContractBroken(f"{stage.name} returned no row for {key}")
-        yield from ready.pop(key)
+        yield from order.whole(before=row.video)
+    yield from order.whole()
+    order.check_empty()
 
 
-def _all_at_once(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:
+def _handed(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:
     def handed() -> Iterator[Video]:
         for video in videos:
             seam.at("video", stage.name, video.key)
@@ -358,29 +370,48 @@ def _all_at_once(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Ro
     return stage.process(handed())
 
 
-def _one_by_one(
-    stage: Stage[Any, Any], videos: Iterable[Video], attempts: Attempts, failed: list[Exception]
-) -> Iterator[Row]:
-    """The rows of each video by itself. One that fails keeps no other from being tried; what it raised is kept.
+class _InOrder:
+    """Rows that wait for those of the videos before theirs."""
 
-    The attempt ends at the video that failed: its name is the last that is noted as in hand.
-    """
-    culprit = ""
-    for video in videos:
-        attempts.in_hand(video.key)
-        try:
-            seam.at("video", stage.name, video.key)
-            rows = list(stage.process(iter([video])))
-        except Exception as reason:
-            if of_device(reason) or isinstance(reason, MemoryError | OSError):
-                raise  # no other video would fare better in this process
-            failed.append(reason)
-            culprit = video.key
-            continue
-        attempts.passed()
-        yield from rows
-    if culprit:
-        attempts.in_hand(culprit)
+    def __init__(self, stage: Stage[Any, Any]) -> None:
+        self._stage = stage
+        self._waiting: dict[str, list[Row]] = {}
+        self._finished: set[str] = set()
+
+    def expect(self, video: str) -> None:
+        """Wait for rows of a video, behind those that are expected already."""
+        self._waiting[video] = []
+
+    def put(self, row: Row) -> None:
+        """Keep a row.
+
+        Raises:
+            ContractBroken: Its video is not worked on, or has its row already.
+        """
+        main = type(row) is self._stage.row
+        if row.video not in self._waiting or (main and row.video in self._finished):
+            name = self._stage.name
+            raise ContractBroken(f"{name} returned a row for {row.video}, which it was not given or did twice")
+        self._waiting[row.video].append(row)
+        if main:
+            self._finished.add(row.video)
+
+    def whole(self, before: str = "") -> Iterator[Row]:
+        """The rows of the first videos as far as they are finished; rows of `before` may still come."""
+        while self._waiting:
+            video = next(iter(self._waiting))
+            if video not in self._finished or video == before:
+                return
+            yield from self._waiting.pop(video)
+
+    def check_empty(self) -> None:
+        """Make sure that no video waits for its row.
+
+        Raises:
+            ContractBroken: One does.
+        """
+        if self._waiting:
+            raise ContractBroken(f"{self._stage.name} returned no row for {next(iter(self._waiting))}")
 
 
 def _ran(job: Job, stage: AnyStage[Any]) -> str:

@@ -232,7 +232,7 @@ class Store:
             rows: Of all tables, those of one video side by side.
 
         Raises:
-            Damaged: A table without a mark was in the way and cannot be read.
+            Damaged: A table that has no mark was in the way and is not whole.
         """
         names = {model: name for name, model in tables.items()}
         sums = _Sums(address.stage)
@@ -243,9 +243,28 @@ class Store:
                 if name == ROWS:
                     sums.add(row)
         if not writers.all_ours:  # another writer was first, perhaps with other rows
-            sums = self._sums_of_what_is_there(address, tables)
+            sums = self._sums_of(address, tables)
         hashes = {name: _sha256(self._table_file(address, name)) for name in tables}
         return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
+
+    def _sums_of(self, address: Address, tables: Mapping[str, type[Row]]) -> _Sums:
+        """What the rows add up to of tables that have no mark yet.
+
+        Raises:
+            Damaged: A table is not whole; all are gone then.
+        """
+        sums = _Sums(address.stage)
+        for name, model in tables.items():
+            path = self._table_file(address, name)
+            try:
+                with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                    for row in rows_of(file, model):
+                        if name == ROWS:
+                            sums.add(row)
+            except (pa.ArrowException, OSError, ValidationError) as reason:
+                self.forget(address)
+                raise Damaged(address, f"{path.name} was left damaged by another writer ({reason})") from reason
+        return sums
 
     @contextmanager
     def committing_group(self, address: Address) -> Iterator[Path]:
@@ -287,19 +306,6 @@ class Store:
             if isinstance(content, dict) and {"config", "version"} <= content.keys():
                 found.append(content)
         return found
-
-    def _sums_of_what_is_there(self, address: Address, tables: Mapping[str, type[Row]]) -> _Sums:
-        sums = _Sums(address.stage)
-        for name, model in tables.items():
-            path = self._table_file(address, name)
-            try:
-                with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                    for row in rows_of(file, model):
-                        if name == ROWS:
-                            sums.add(row)
-            except (pa.ArrowException, OSError, ValidationError) as reason:
-                raise Damaged(address, f"{path.name}, which has no mark, cannot be read ({reason})") from reason
-        return sums
 
     def _table_file(self, address: Address, table: str) -> Path:
         return self.folder(address.stage, address.stage_key) / f"{address.stem}.{table}.parquet"

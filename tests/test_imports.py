@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,9 @@ MEASURES_STAGES = "pipeline/bench/"
 
 LATE = {"pipeline/cli/bench.py": {"benchmarks"}}
 """Commands that are there in a checkout only."""
+
+DATASETS_OF_TORCH = {"storyloom/reader/dataset.py", "storyloom/reader/packing.py"}
+"""Loaded when somebody asks for one of their classes; the reader's other modules do without."""
 
 HEAVY = {"av", "datasets", "faster_whisper", "fsspec", "httpx", "open_clip", "ray", "skimage", "torch", "transformers"}
 
@@ -98,7 +102,8 @@ def test_the_machine_names_no_stage() -> None:
         for file in files_of("pipeline")
         if not name_of(file).startswith(MEASURES_STAGES)
         for module in modules(file)
-        if module.startswith("stages.") and not begins_with(module, OF_ALL_STAGES | NAMES_A_STAGE.get(name_of(file), set()))
+        if module.startswith("stages.")
+        and not begins_with(module, OF_ALL_STAGES | NAMES_A_STAGE.get(name_of(file), set()))
     }
     assert wrong == set()
 
@@ -110,9 +115,9 @@ def test_every_exception_is_still_needed() -> None:
 
 
 @pytest.mark.parametrize("place", ["storyloom", "schemas"])
-def test_a_trainer_imports_neither_torch_nor_ray_with_a_module(place: str) -> None:
-    wrong = {name_of(file): set(top_level(file)) & {"torch", "ray"} for file in files_of(place)}
-    assert {name: found for name, found in wrong.items() if found} == {}
+def test_no_module_below_the_stages_needs_torch_or_ray_but_the_datasets_of_torch(place: str) -> None:
+    needing = {name_of(file) for file in files_of(place) if {"torch", "ray"} & set(top_level(file))}
+    assert needing - DATASETS_OF_TORCH == set()
 
 
 def top_level(file: Path) -> Iterator[str]:
@@ -135,3 +140,23 @@ def test_loading_a_config_imports_nothing_heavy() -> None:
 
 def test_the_command_line_imports_no_stage_before_a_command_runs() -> None:
     assert not {"pyarrow", "pydantic", "numpy", "stages.base"} & loaded_by("pipeline.cli")
+
+
+READING = [
+    *("reader", "reader.shards", "validate.dataset", "validate.report", "stats.figures", "stats.page", "export.run"),
+    *("view.show", "card.card"),
+]
+
+
+@pytest.mark.parametrize("module", READING)
+def test_what_reads_finished_datasets_loads_neither_torch_nor_ray_nor_the_pipeline(module: str) -> None:
+    assert not (HEAVY | {"matplotlib", "pipeline", "stages", "schemas"}) & loaded_by(f"storyloom.{module}")
+
+
+def test_the_package_has_the_version_of_its_distribution_and_types() -> None:
+    import storyloom
+
+    assert storyloom.__version__ == version("storyloom")
+    assert (ROOT / "storyloom" / "py.typed").is_file()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = storyloom.nothing

@@ -227,10 +227,9 @@ def test_a_damaged_table_without_a_mark_is_said_and_can_be_done_again(
     file = table_file(store, table)
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    with pytest.raises(Damaged, match=f"{file.name}, which has no mark, cannot be read"):
+    with pytest.raises(Damaged, match=f"{file.name} was left damaged by another writer"):
         commit(store, "ab", "c")
-    assert store.mark(ADDRESS) is None
-    store.forget(ADDRESS)
+    assert list(store.folder("echo", "0123").iterdir()) == []
     assert commit(store, "ab", "c") == mark
     assert file.read_bytes() == whole
 
