@@ -89,6 +89,8 @@ class Attempts:
         """Those that ended badly, oldest first; one whose process died has a crash or was killed."""
         found = []
         for file in sorted(self._folder.glob("*.json"), key=_age) if self._folder.is_dir() else []:
+            if file == self._file:  # the one that is being made
+                continue
             try:
                 attempt = Attempt.model_validate_json(file.read_bytes())
             except (OSError, ValidationError):  # removed since, or cut short by a full disk
