@@ -90,6 +90,8 @@ class Worker:
 
     def do(self, unit: str) -> Mark | Problem:
         """Bring a unit, a part or a group by its id, up to date; a unit that is done already is left alone."""
+        if self._stage is None and (mark := self.job.mark(self.name, unit)) is not None:
+            return mark  # what it reads was done again and came out the same: no model is loaded for that
         stage = self._ready()
         if isinstance(stage, Problem):
             return stage
