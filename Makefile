@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 22
 
 .bootstrap/bin/uv:
 	python3 -m pip install --quiet --target .bootstrap uv
@@ -19,9 +19,27 @@ install: $(filter .bootstrap/bin/uv,$(UV)) ## install everything from the lock f
 
 .PHONY: demo
 demo: $(filter .bootstrap/bin/uv,$(UV)) ## set up, turn the demo video into shards, show a document
-	$(UV) sync --frozen --extra demo
+	$(UV) sync --frozen --no-dev --extra demo
 	$(UV) run --no-sync storyloom run configs/demo.yaml
 	$(UV) run --no-sync storyloom show out/demo/shards
+
+PYTHON ?= 3.12
+SENTENCE := A red cup of coffee and a spoon are on the wooden table.
+# The commands of pyenv answer only for the version that this names; uv looks for an interpreter there, too.
+python demo-python: export PYENV_VERSION = $(shell pyenv latest $(PYTHON) 2>/dev/null)
+python demo-python: export UV_PYTHON = $(PYTHON)
+demo-python: export UV_PROJECT_ENVIRONMENT = .venv-$(PYTHON)
+
+.PHONY: python
+python: $(filter .bootstrap/bin/uv,$(UV)) ## find Python PYTHON=3.12, or fetch it
+	$(UV) python find --quiet || $(UV) python install
+
+.PHONY: demo-python
+demo-python: $(filter .bootstrap/bin/uv,$(UV)) ## the demo on Python PYTHON=3.12, in an environment of its own
+	$(UV) sync --frozen --no-dev --extra demo
+	rm -rf out/demo-$(PYTHON)
+	$(UV) run --no-sync storyloom run configs/demo.yaml --set work=out/demo-$(PYTHON)/work --set output=out/demo-$(PYTHON)/shards
+	$(UV) run --no-sync storyloom show out/demo-$(PYTHON)/shards | grep --color=never -F "$(SENTENCE)"
 
 .PHONY: test
 test: install ## set up and run the tests, but for the slow ones and the consumers
@@ -73,4 +91,4 @@ demo-video: install ## make the demo video again (needs ffmpeg and flite)
 
 .PHONY: clean
 clean: ## remove what was built and what the demo wrote
-	rm -rf out .venv .bootstrap .mypy_cache .ruff_cache .pytest_cache
+	rm -rf out .venv .venv-* .bootstrap .mypy_cache .ruff_cache .pytest_cache

@@ -9,16 +9,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.overhead import Fresh
-from pipeline.groups import done_mark
-from pipeline.situation import Situation
-from pipeline.store import Metrics, mark_name
-from pipeline.tallies import SETTLED_NS
-from stages.registry import ROW_STAGES, WRITE
-from storyloom.errors import RunFailed
-
-VIDEOS = 4
-"""Per part: the default of `PartsConfig`."""
+from benchmarks.overhead import EMPTY_STAGES, Fresh
+from schemas.config import PartsConfig
+from storyloom.errors import FAILED, RunFailed
 
 
 @dataclass(frozen=True)
@@ -39,53 +32,36 @@ class Command:
 
 
 def plan(fresh: Fresh, videos: int) -> Iterator[Command]:
-    """The first and the second look at a manifest of so many URLs."""
+    """Plan a manifest of so many URLs, then look at what is planned.
+
+    A run of `write` alone plans the manifest and ends with exit code 1, since nothing is there to write.
+    """
     if videos:
         lines = [f"https://videos.example.org/channel/{n % 997:03d}/video-{n:08d}.mp4" for n in range(videos)]
-        settings = fresh.settings(lines, VIDEOS)
-        yield _status(f"plan {videos:,} videos", fresh, settings)
-        yield _status(f"the same {videos:,} videos again", fresh, settings)
+        settings = fresh.settings(lines, PartsConfig().videos)
+        yield _command(f"plan {videos:,} videos", ["run", "--only", "write"], fresh, settings, ends=FAILED)
+        yield _command(f"status of the same {videos:,} videos", ["status"], fresh, settings)
 
 
-def status(fresh: Fresh, parts: int) -> Iterator[Command]:
-    """The status of parts that are done in all stages; their marks are written here, without any work."""
-    if parts:
-        settings = fresh.settings([f"missing/{n:07d}.mp4" for n in range(parts * VIDEOS)], VIDEOS)
-        _mark_all(fresh.situation(settings))
-        yield _status(f"status of {parts:,} parts, no mark read before", fresh, settings)
-        yield _status(f"status of {parts:,} parts, marks looked at again", fresh, settings)
-        time.sleep(SETTLED_NS / 10**9)
-        _status("", fresh, settings)
-        yield _status(f"status of {parts:,} parts, nothing changed for a while", fresh, settings)
+def status(fresh: Fresh, parts: int, settings: Sequence[str]) -> Command:
+    """Look at parts that are done in the stages of the empty work."""
+    return _command(f"status of {parts:,} parts, {' and '.join(EMPTY_STAGES)} done", ["status"], fresh, settings)
 
 
-def _status(what: str, fresh: Fresh, settings: Sequence[str]) -> Command:
-    arguments = [sys.executable, "-m", "pipeline.cli", "status", str(fresh.config)]
+def _command(what: str, words: Sequence[str], fresh: Fresh, settings: Sequence[str], ends: int = 0) -> Command:
+    """Run a command of the tool.
+
+    Raises:
+        RunFailed: It ended with another exit code than this.
+    """
+    arguments = [sys.executable, "-m", "pipeline.cli", *words, str(fresh.config)]
     arguments += [word for setting in settings for word in ("--set", setting)]
     start = time.monotonic()
-    child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)  # noqa: S603
+    child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
     _, ended, usage = os.wait4(child.pid, 0)
     seconds = time.monotonic() - start
     child.returncode = os.waitstatus_to_exitcode(ended)
-    if child.returncode:
+    if child.returncode != ends:
         raise RunFailed(f"{' '.join(arguments)} ended with exit code {child.returncode}")
     megabytes = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return Command(what, seconds, usage.ru_utime + usage.ru_stime, megabytes)
-
-
-def _mark_all(situation: Situation) -> None:
-    """Write every mark of every stage as if its work were done."""
-    job, plan = situation.job, situation.plan
-    failed, counts = {"download.not_found": 1}, {"frames": 40, "frames_dropped.near_duplicate": 3}
-    metrics = Metrics(
-        videos=VIDEOS, live=VIDEOS - 1, failed=failed, dropped={}, warnings={}, counts=counts, sha256="0" * 64
-    )
-    content = metrics.model_dump_json(indent=1)
-    for stage in ROW_STAGES:
-        folder = job.store.folder(stage.name, job.digests[stage.name])
-        folder.mkdir(parents=True)
-        for part in plan.parts:
-            (folder / mark_name(part)).write_text(content, encoding="utf-8")
-    job.store.folder(WRITE, job.digests[WRITE]).mkdir(parents=True)
-    for group in plan.groups(job.config.parts.group):
-        done_mark(job, group).write_text("[]\n", encoding="utf-8")

@@ -1,18 +1,17 @@
-"""What orchestration costs, on this machine: everything measured one after the other, and the tables of it."""
+"""The cost of orchestration on this machine: runs and commands measured one after the other, and their tables."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.large import Command, plan, status
-from benchmarks.overhead import CLIP_SECONDS, EMPTY_STAGES, HOWS, Fresh, Work, cut_clips, on_clips, on_nothing, session
+from benchmarks.overhead import CLIP_SECONDS, EMPTY_STAGES, HOWS, Fresh, PartsTiming, cut_clips, on_clips, on_nothing
 from storyloom.errors import UsageError
 
 WIDE = 4
@@ -22,14 +21,13 @@ PACKAGES = ("storyloom", "numpy", "pyarrow", "pydantic", "ray", "torch", "faster
 
 
 @dataclass(frozen=True)
-class Report:
+class OverheadReport:
     """All that was measured, and on what; seconds are wall time."""
 
     command: str
     machine: str
     versions: dict[str, str]
-    ray_start_seconds: float | None
-    work: list[Work]
+    work: list[PartsTiming]
     commands: list[Command]
 
 
@@ -41,20 +39,18 @@ class Size:
         clips: Pieces of the demo's video.
         parts: Numbers of parts of empty work.
         planned: Videos of the large plan.
-        status_parts: Parts whose status is asked for.
-        rounds: Times that the pieces of video are worked on; the fastest counts.
+        rounds: How often the pieces of video are worked on; the fastest counts.
         hows: Which of `HOWS`.
     """
 
     clips: int
     parts: Sequence[int]
     planned: int
-    status_parts: int
     rounds: int = 1
     hows: Sequence[str] = HOWS
 
 
-def bench_orchestration(config: Path, overrides: Sequence[str], size: Size, scratch: Path) -> Report:
+def bench_orchestration(config: Path, overrides: Sequence[str], size: Size, scratch: Path) -> OverheadReport:
     """Measure everything, one after the other, in folders under `scratch`.
 
     Raises:
@@ -64,41 +60,41 @@ def bench_orchestration(config: Path, overrides: Sequence[str], size: Size, scra
     _check(size)
     fresh = Fresh(config, overrides, scratch)
     clips = cut_clips(Path("demo/narrated.mp4"), size.clips, scratch / "clips")
-    work: list[Work] = []
-    ray_start = None
+    work: list[PartsTiming] = []
+    commands: list[Command] = []
     if clips:
         on_clips(fresh, HOWS[0], clips[:1], rounds=1)  # not counted: programs and models come from the disk
+    if size.parts:
+        on_nothing(fresh, "inline", parts=1, videos=1)  # not counted: libraries come from the disk
     for how in size.hows:
-        start = time.monotonic()
-        with session(how):
-            ray_start = time.monotonic() - start if how == "ray" else ray_start
-            if clips:
-                work.append(on_clips(fresh, how, clips, size.rounds))
-            for parts in size.parts:
-                widths = (1, WIDE) if parts == min(size.parts) else (1,)
-                work += [on_nothing(fresh, how, parts, videos) for videos in widths]
-    commands = [*plan(fresh, size.planned), *status(fresh, size.status_parts)]
-    return Report(
+        if clips:
+            work.append(on_clips(fresh, how, clips, size.rounds))
+        for parts in size.parts:
+            timing, settings = on_nothing(fresh, how, parts, 1)
+            work.append(timing)
+            if how == "inline":
+                commands.append(status(fresh, parts, settings))
+            if parts == min(size.parts):
+                work.append(on_nothing(fresh, how, parts, WIDE)[0])
+    commands += plan(fresh, size.planned)
+    return OverheadReport(
         command=" ".join(["storyloom", *sys.argv[1:]]),
         machine=_machine(),
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        ray_start_seconds=ray_start,
         work=sorted(work, key=lambda one: (one.what, one.parts, one.videos)),
         commands=commands,
     )
 
 
-def markdown(report: Report) -> Iterator[str]:
+def markdown(report: OverheadReport) -> Iterator[str]:
     """The report as lines of Markdown."""
     yield f"`{report.command}`"
     yield ""
     yield f"{report.machine}; {', '.join(f'{name} {number}' for name, number in report.versions.items())}."
-    if report.ray_start_seconds is not None:
-        yield f"Ray's own start took {report.ray_start_seconds:.1f} s; it is in none of the figures below."
     if report.work:
         yield ""
         yield f"Work: clips of {CLIP_SECONDS:g} s through all row stages, a video a part; or files that are not there"
-        yield f"through {' and '.join(EMPTY_STAGES)}. What comes after the first part is without start-up."
+        yield f"through {' and '.join(EMPTY_STAGES)}. What comes after the first part is without planning and start-up."
         yield ""
         yield from _table(
             (
@@ -125,7 +121,7 @@ def markdown(report: Report) -> Iterator[str]:
         )
 
 
-def _cells(one: Work, work: Sequence[Work]) -> tuple[str, ...]:
+def _cells(one: PartsTiming, work: Sequence[PartsTiming]) -> tuple[str, ...]:
     key = (one.what, one.parts, one.videos)
     loop = next((w for w in work if w.how == "loop" and (w.what, w.parts, w.videos) == key), None)
     over = ""
@@ -135,8 +131,8 @@ def _cells(one: Work, work: Sequence[Work]) -> tuple[str, ...]:
     return (one.what, one.how, f"{one.parts:,}", str(one.videos), *numbers, over)
 
 
-def _per_video(work: Sequence[Work]) -> Iterator[str]:
-    """What a further video of a part costs, from the narrow and the wide parts."""
+def _per_video(work: Sequence[PartsTiming]) -> Iterator[str]:
+    """State what a further video of a part costs, from the narrow and the wide parts."""
     found = []
     for how in HOWS:
         nothing = {one.videos: one for one in work if (one.what, one.how) == ("nothing", how)}

@@ -1,4 +1,4 @@
-"""What a part costs around its stages: the runners against a plain loop, on real media and on nothing."""
+"""The cost of a part around its stages: runs compared with a plain loop, on real media and on nothing."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ import json
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from pipeline.config import load_config
-from pipeline.execute import Job
-from pipeline.executors.executor import Runner
-from pipeline.executors.inline import InlineRunner
-from pipeline.plan import part_rows
-from pipeline.situation import Situation, survey
-from pipeline.waves import waves
+from pipeline.bench.finished import run_silently
+from pipeline.config import RunConfig, load_config
 from schemas.row import Row
-from stages.base import Video, passed_on
+from schemas.rows import ManifestRow
+from stages.base import Context, Stage, Video, passed_on
 from stages.media import ffmpeg
-from stages.registry import ROW_STAGES, STAGE_NAMES
 
 HOWS = ("loop", "inline", "ray")
-"""A plain loop that calls the stages and keeps their rows in memory; the runners."""
+"""A plain loop that calls the stages and keeps their rows in memory; runs with each kind of runner."""
 
 EMPTY_STAGES = ("download", "sample")
 """Stages of the empty work: the first finds no file, the second passes that on. Neither has a model to load."""
@@ -32,21 +27,22 @@ EMPTY_STAGES = ("download", "sample")
 CLIP_SECONDS = 8.0
 """Length of the pieces of the demo's video; each is a part of its own (our choice: about two sentences)."""
 
-NO_CALIBRATION = "filter.threshold=0.0"
-"""All stages can go through a part at once; the calibration would have them wait for each other."""
+SETTINGS = ("filter.threshold=0.0", "runner.max_failed_share=1.0")
+"""Without a calibration all stages can go through a part at once; files that are not there must not end a run."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """The same parts brought through the same stages by a loop or a runner; the fastest of the rounds.
+class PartsTiming:
+    """Wall time of the same parts through the same stages, by a loop or a run; the fastest of the rounds.
 
     Attributes:
-        what: The work.
+        what: ``clips`` or ``nothing``.
         how: One of `HOWS`.
         parts: How many.
         videos: Per part.
         stages: How many.
-        one_seconds: Of one part alone in a fresh work folder: loading models and starting workers is in it.
+        one_seconds: Of one part alone in a fresh work folder: planning, loading of models and the start of workers,
+            Ray's own included, are in it.
         all_seconds: Of all parts in another fresh work folder, the same start-up included.
     """
 
@@ -60,17 +56,23 @@ class Work:
 
     @property
     def further_seconds(self) -> float:
-        """What the parts after the first one took."""
+        """Wall time of the parts after the first one."""
         return self.all_seconds - self.one_seconds
 
     @property
     def milliseconds(self) -> float:
-        """Of these, for one part through one stage."""
+        """Wall time of one part after the first in one stage, in ms."""
         return 1000 * self.further_seconds / (self.parts - 1) / self.stages
 
 
 class Fresh:
-    """Configs with a manifest and a work folder of their own."""
+    """Configs with a manifest and a work folder of their own.
+
+    Args:
+        config: File whose models and settings are used.
+        overrides: Of the config.
+        scratch: An existing folder.
+    """
 
     def __init__(self, config: Path, overrides: Sequence[str], scratch: Path) -> None:
         self.config = config
@@ -79,16 +81,12 @@ class Fresh:
         self._number = count()
 
     def settings(self, lines: Sequence[str], videos: int) -> list[str]:
-        """Overrides of the config for a manifest of these lines, so many videos a part."""
+        """Write a manifest of these lines; returns the config's overrides for it, so many videos a part."""
         folder = self._scratch / f"{next(self._number):03d}"
         folder.mkdir()
         (folder / "list.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         places = [f"manifest={folder / 'list.txt'}", f"work={folder / 'work'}", f"output={folder / 'out'}"]
-        return [*self._overrides, NO_CALIBRATION, f"parts.videos={videos}", *places]
-
-    def situation(self, settings: Sequence[str]) -> Situation:
-        """What is planned."""
-        return survey(load_config(self.config, settings), frozenset(STAGE_NAMES))
+        return [*self._overrides, *SETTINGS, f"parts.videos={videos}", *places]
 
 
 def cut_clips(video: Path, clips: int, folder: Path) -> list[Path]:
@@ -104,64 +102,62 @@ def cut_clips(video: Path, clips: int, folder: Path) -> list[Path]:
     return found
 
 
-def on_clips(fresh: Fresh, how: str, clips: Sequence[Path], rounds: int) -> Work:
-    """Real media and models through all row stages, a clip a part; the fastest of the rounds."""
-    stages = [stage.name for stage in ROW_STAGES]
+def on_clips(fresh: Fresh, how: str, clips: Sequence[Path], rounds: int) -> PartsTiming:
+    """Bring real media through all row stages with the config's models, a clip a part.
+
+    Raises:
+        RunFailed: A stage failed on a clip.
+    """
+    graph = load_config(fresh.config, fresh.settings([], 1)).graph
+    stages = [name for name in graph.names if name not in graph.group_stages]
     lines = [str(clip.absolute()) for clip in clips]
-    one = min(_seconds(fresh, how, lines[:1], 1, stages) for _ in range(rounds))
-    every = min(_seconds(fresh, how, lines, 1, stages) for _ in range(rounds))
-    return Work("clips", how, len(clips), 1, len(stages), one, every)
+    one = min(_seconds(fresh, how, fresh.settings(lines[:1], 1), stages) for _ in range(rounds))
+    every = min(_seconds(fresh, how, fresh.settings(lines, 1), stages) for _ in range(rounds))
+    return PartsTiming("clips", how, len(clips), 1, len(stages), one, every)
 
 
-def on_nothing(fresh: Fresh, how: str, parts: int, videos: int) -> Work:
-    """Files that are not there: all that happens is what happens around a stage."""
+def on_nothing(fresh: Fresh, how: str, parts: int, videos: int) -> tuple[PartsTiming, list[str]]:
+    """Bring files that are not there through `EMPTY_STAGES`: all that happens is what happens around a stage.
+
+    Returns:
+        The timing, and the overrides of the config for the parts, which are done in these stages unless by the loop.
+    """
     lines = [f"missing/{number:07d}.mp4" for number in range(parts * videos)]
-    one = _seconds(fresh, how, lines[:videos], videos, EMPTY_STAGES)
-    every = _seconds(fresh, how, lines, videos, EMPTY_STAGES)
-    return Work("nothing", how, parts, videos, len(EMPTY_STAGES), one, every)
+    one = _seconds(fresh, how, fresh.settings(lines[:videos], videos), EMPTY_STAGES)
+    settings = fresh.settings(lines, videos)
+    every = _seconds(fresh, how, settings, EMPTY_STAGES)
+    return PartsTiming("nothing", how, parts, videos, len(EMPTY_STAGES), one, every), settings
 
 
-def session(how: str) -> AbstractContextManager[object]:
-    """What has to be there while something is run: Ray, or nothing."""
-    if how != "ray":
-        return nullcontext()
-    from pipeline.executors.ray_session import ray_session
-
-    return ray_session("")
-
-
-def _seconds(fresh: Fresh, how: str, lines: Sequence[str], videos: int, stages: Sequence[str]) -> float:
-    """Wall time of bringing a manifest's parts through stages, in waves as a run does; planning is left out."""
-    situation = fresh.situation(fresh.settings(lines, videos))
-    job, parts = situation.job, situation.plan.parts
+def _seconds(fresh: Fresh, how: str, settings: Sequence[str], stages: Sequence[str]) -> float:
+    """Wall time of bringing a manifest through stages."""
+    config = load_config(fresh.config, [*settings, f"runner.kind={'inline' if how == 'loop' else how}"])
+    start = time.monotonic()
     if how == "loop":
-        manifests = [[Video(row, []) for row in part_rows(job.store.plan, part)] for part in parts]
-        start = time.monotonic()
-        _loop(job, stages, manifests)
+        _loop(config, stages)
     else:
-        runner = _runner(how, stages)
-        start = time.monotonic()
-        for wave in waves(parts, job.config.parts.group):
-            runner.rows(job, stages, wave, lambda _stage, _part: None)
+        run_silently(config, stages, failures=stages == EMPTY_STAGES)
     return time.monotonic() - start
 
 
-def _loop(job: Job, stages: Sequence[str], parts: Sequence[Sequence[Video]]) -> None:
-    """The stages as a script would call them: nothing is stored, checked or done again."""
-    ready = [job.ready_stage(name) for name in stages]
-    for videos in parts:
+def _loop(config: RunConfig, stages: Sequence[str]) -> None:
+    """Call the stages as a script would: nothing is stored, checked or done again."""
+    media = Path(config.work)
+    media.mkdir()
+    ready: list[Stage[Any, Any]] = []
+    for name in stages:
+        stage = config.graph.stages[name](config.stage(name), Context(config.seed, media))
+        assert isinstance(stage, Stage)
+        stage.setup()
+        ready.append(stage)
+    urls = Path(config.manifest).read_text(encoding="utf-8").splitlines()
+    lines = [ManifestRow(video=f"{n:020x}", url=url, source_id=url) for n, url in enumerate(urls)]
+    for begin in range(0, len(lines), config.parts.videos):
+        part = lines[begin : begin + config.parts.videos]
         rows: dict[str, list[Row]] = {}
         for stage in ready:
-            read = [rows[source.stage] for source in stage.reads]
-            joined = [Video(video.manifest, [by[i] for by in read]) for i, video in enumerate(videos)]
+            read = [rows[source.stage] for source in config.graph.inputs[stage.name]]
+            joined = [Video(line, [by[i] for by in read]) for i, line in enumerate(part)]
             ended = {video.key: row for video in joined if (row := passed_on(stage, video)) is not None}
             worked = {row.video: row for row in stage.process(video for video in joined if video.key not in ended)}
-            rows[stage.name] = [(ended | worked)[video.key] for video in videos]
-
-
-def _runner(how: str, stages: Sequence[str]) -> Runner:
-    if how == "inline":
-        return InlineRunner()
-    from pipeline.executors.ray import RayRunner
-
-    return RayRunner(stages)
+            rows[stage.name] = [(ended | worked)[line.video] for line in part]

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pipeline.workspace import Workspace
 from schemas.rows import DocumentsRow, FramesRow
 from storyloom.errors import RunFailed, UsageError
 from storyloom.format.manifest import Published
-
-
-@dataclass(frozen=True)
-class DroppedFrame:
-    """A frame that is in no document.
-
-    Attributes:
-        time: Seconds from the start of the video.
-        reason: Why, as docs/errors.md lists it.
-        width: Pixels.
-        height: Pixels.
-        jpeg: The picture.
-    """
-
-    time: float
-    reason: str
-    width: int
-    height: int
-    jpeg: bytes
+from storyloom.stats.gallery import DroppedFrame
 
 
 def check_same_run(workspace: Workspace, published: Published) -> None:
@@ -36,11 +17,14 @@ def check_same_run(workspace: Workspace, published: Published) -> None:
     Raises:
         UsageError: It is another one, or the config changed since.
     """
-    made, found = published.provenance.fingerprints.get("filter", ""), workspace.job.keys["filter"].key
-    if made != found:
+    keys = {
+        name: one.key for name, one in workspace.job.keys.items() if name not in workspace.config.graph.group_stages
+    }
+    other = [name for name, key in keys.items() if published.provenance.fingerprints.get(name) != key]
+    if other:
         raise UsageError(
-            f"the dataset was made with filter {made or 'of no known fingerprint'}, the config's is"
-            f" {found or 'not known yet'}: give the config and the --set of the run that made it"
+            f"the dataset was made with another {other[0]} than this config's: give the config and the --set of the run"
+            " that made it"
         )
 
 

@@ -321,42 +321,73 @@ def rows_in_order(
     Raises:
         ContractBroken: The stage returned other rows than one for each video.
     """
-    order: list[str] = []
-    ready: dict[str, list[Row]] = {}
-    finished: set[str] = set()
+    order = _InOrder(stage)
     failed: list[Exception] = []
 
     def live() -> Iterator[Video]:
         for video in videos:
-            order.append(video.key)
+            order.expect(video.key)
             ended = passed_on(stage, video)
             if ended is None and video.key in given_up:
                 ended = stage.row(video=video.key, error=given_up[video.key])
             if ended is None:
                 yield video
             else:
-                ready[video.key] = [ended]
-                finished.add(video.key)
+                order.put(ended)
 
-    worked_on = _all_at_once(stage, live()) if alone is None else _one_by_one(stage, live(), alone, failed)
-    position = 0
-    for row in worked_on:
-        known = row.video in order[position:]
-        if not known or (type(row) is stage.row and row.video in finished):
-            raise ContractBroken(f"{stage.name} returned a row for {row.video}, which it was not given or did twice")
-        ready.setdefault(row.video, []).append(row)
+    for row in _all_at_once(stage, live()) if alone is None else _one_by_one(stage, live(), alone, failed):
+        order.put(row)
         if type(row) is stage.row:
-            finished.add(row.video)
             seam.at("row", stage.name, row.video)
-        while position < len(order) and order[position] in finished and order[position] != row.video:
-            yield from ready.pop(order[position])
-            position += 1
+        yield from order.whole(before=row.video)
     if failed:
         raise failed[-1]
-    for key in order[position:]:
-        if key not in finished:
-            raise ContractBroken(f"{stage.name} returned no row for {key}")
-        yield from ready.pop(key)
+    yield from order.whole()
+    order.check_empty()
+
+
+class _InOrder:
+    """Rows that wait for those of the videos before theirs."""
+
+    def __init__(self, stage: Stage[Any, Any]) -> None:
+        self._stage = stage
+        self._waiting: dict[str, list[Row]] = {}
+        self._finished: set[str] = set()
+
+    def expect(self, video: str) -> None:
+        """Wait for rows of a video, behind those that are expected already."""
+        self._waiting[video] = []
+
+    def put(self, row: Row) -> None:
+        """Keep a row.
+
+        Raises:
+            ContractBroken: Its video is not worked on, or has its row already.
+        """
+        main = type(row) is self._stage.row
+        if row.video not in self._waiting or (main and row.video in self._finished):
+            name = self._stage.name
+            raise ContractBroken(f"{name} returned a row for {row.video}, which it was not given or did twice")
+        self._waiting[row.video].append(row)
+        if main:
+            self._finished.add(row.video)
+
+    def whole(self, before: str = "") -> Iterator[Row]:
+        """The rows of the first videos as far as they are finished; rows of `before` may still come."""
+        while self._waiting:
+            video = next(iter(self._waiting))
+            if video not in self._finished or video == before:
+                return
+            yield from self._waiting.pop(video)
+
+    def check_empty(self) -> None:
+        """Make sure that no video waits for its row.
+
+        Raises:
+            ContractBroken: One does.
+        """
+        if self._waiting:
+            raise ContractBroken(f"{self._stage.name} returned no row for {next(iter(self._waiting))}")
 
 
 def _all_at_once(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:

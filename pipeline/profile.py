@@ -1,7 +1,7 @@
 """Where a run's time goes: each worker writes a small file per unit that it did, `stage_profiles` adds them up.
 
-Times differ from run to run, so the files lie apart from the output, at ``WORK/profile/<stage>/<unit>.json``. They count
-as long as the stage's key is theirs; a unit that is done and measured again replaces its file.
+Times differ from run to run, so the files lie apart from the output, at ``WORK/profile/<stage>/<unit>.json``. They
+count as long as the stage's key is theirs; a unit that is done and measured again replaces its file.
 """
 
 from __future__ import annotations

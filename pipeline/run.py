@@ -196,7 +196,8 @@ def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selecte
     for name in workspace.config.graph.names:
         for source in workspace.config.graph.upstream(name):
             if name in selected and source in waiting:
+                there = waiting[source]
                 raise RunFailed(
-                    f"{name} reads {source}, which has {waiting[source].to_do} of {waiting[source].units} {waiting[source].unit}s to do;"
+                    f"{name} reads {source}, which has {there.to_do} of {there.units} {there.unit}s to do;"
                     f" select it too, e.g. with --from {source}"
                 )

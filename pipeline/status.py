@@ -19,7 +19,7 @@ class StageStatus(BaseModel):
     Attributes:
         stage: Its name.
         unit: What its units are.
-        units: Parts; for a stage that writes groups of parts those; for a step over the corpus its parts and the result.
+        units: How many there are; for a step over the corpus its parts and the result.
         done: How many of them are up to date.
         why: What makes earlier output stale; empty when there is none or it still serves.
         videos: Rows in the parts that are done.

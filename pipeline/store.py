@@ -313,7 +313,7 @@ class _Writers:
     def write(self, name: str, row: Row) -> None:
         self._open[name].write_table(pa.Table.from_pylist([row.model_dump()], schema=self._schemas[name]))
 
-    def __exit__(self, *raised: Any) -> None:
+    def __exit__(self, *raised: object) -> None:
         for name, commit in self._commits.items():
             self._open[name].close()
             if raised[0] is None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -87,21 +87,20 @@ class Summaries:
     Args:
         store: The work folder.
         keep: Whether what was read is kept in the folder; who only looks keeps nothing.
-        before: An earlier look: a mark that is the same is not read again.
+        before: The tables of an earlier look, by stage and key: a mark that is the same is not read again.
     """
 
-    def __init__(self, store: Store, *, keep: bool, before: Summaries | None = None) -> None:
+    def __init__(self, store: Store, *, keep: bool, before: Mapping[tuple[str, str], pa.Table] | None = None) -> None:
         self._store = store
         self._keep = keep
-        self._before: dict[tuple[str, str], pa.Table] = (
-            {} if before is None else {**before._before, **{k: v.table for k, v in before._stages.items()}}
-        )
+        self._before = before or {}
         self._stages: dict[tuple[str, str], _Stage] = {}
         self._lock = Lock()
 
     def again(self) -> Summaries:
         """Another look at the same folder."""
-        return Summaries(self._store, keep=self._keep, before=self)
+        known = {place: stage.table for place, stage in self._stages.items()}
+        return Summaries(self._store, keep=self._keep, before={**self._before, **known})
 
     def mark(self, address: Address) -> Mark | None:
         """The mark of a unit, with its tables and no sums; None when it is not done."""

@@ -90,7 +90,7 @@ class MediaRow(Row):
 
 
 TextSource = Literal["asr", "subtitles"]
-"""Where spoken text comes from: a speech recogniser, or a subtitle track that agrees with one."""
+"""Where spoken text comes from: a speech recognizer, or a subtitle track that agrees with one."""
 
 
 class Word(Model):
@@ -100,7 +100,7 @@ class Word(Model):
         start: Seconds.
         end: Seconds, not before `start`.
         text: The word with its punctuation, and the space before it if the language writes one.
-        probability: The recogniser's confidence, 0 to 1; 0.0 for a subtitle's word that it did not hear.
+        probability: The recognizer's confidence, 0 to 1; 0.0 for a subtitle's word that it did not hear.
     """
 
     start: Seconds
@@ -116,7 +116,7 @@ class Word(Model):
 
 
 class Segment(Model):
-    """A stretch of speech as the recogniser decoded it, or a subtitle's cue, whose measures are 0.0.
+    """A stretch of speech as the recognizer decoded it, or a subtitle's cue, whose measures are 0.0.
 
     Attributes:
         start: Seconds.

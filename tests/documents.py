@@ -14,16 +14,16 @@ import numpy as np
 from PIL import Image
 
 from pipeline.publish.publish import publish
-from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
+from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, Frame, FramesRow, ManifestRow
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
-from storyloom.format.manifest import Provenance, Published
+from storyloom.format.manifest import FunnelRow, Provenance, Published
 
 PROVENANCE = Provenance(
     config={"filter": {"mode": "time"}},
     fingerprints={"filter": "0123456789abcdef"},
     revisions={"score": "tiny@1"},
     tools={"ffmpeg": "5.1"},
-    funnel=[{"stage": "filter", "in": 3, "out": 3}],
+    funnel=[FunnelRow(what="videos", found=4, kept=3, dropped={"transcribe.no_speech": 1})],
 )
 
 
@@ -51,7 +51,7 @@ def document(
         language="en",
         frames=[
             DocumentFrame(
-                frame=index,
+                frame=number * frames + index,
                 time=start + 2.0 * index + 0.5,
                 text=index if index < texts else -1,
                 similarity=0.25 if index < texts else -1.0,
@@ -71,7 +71,18 @@ def video(name: str, *documents: Document, jpegs: list[bytes] | None = None) -> 
     frames = 1 + max((frame.frame for document in documents for frame in document.frames), default=0)
     pictures = [jpeg(hash_of(name) + n) for n in range(frames)] if jpegs is None else jpegs
     manifest = ManifestRow(video=video_key(name), url=f"https://example.org/{name}.mp4", source_id=name, title=name)
-    return manifest, DocumentsRow(video=manifest.video, documents=list(documents)), lambda: pictures
+    rows = DocumentsRow(video=manifest.video, documents=list(documents))
+    return manifest, rows, lambda: sampled(rows, pictures)
+
+
+def sampled(row: DocumentsRow, pictures: list[bytes]) -> FramesRow:
+    """The frames behind a video's documents, at the times that the documents state."""
+    times = {frame.frame: frame.time for document in row.documents for frame in document.frames}
+    shown = [
+        Frame(time=times.get(n, 0.0), scene=0, width=64, height=48, black=0.0, sharpness=0.0)
+        for n in range(len(pictures))
+    ]
+    return FramesRow.model_construct(video=row.video, frames=shown, jpegs=pictures)
 
 
 def hash_of(name: str) -> int:

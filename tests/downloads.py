@@ -9,6 +9,7 @@ from typing import Any
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Video
 from stages.download.stage import Download, DownloadConfig
+from stages.media.source import record_of
 
 ROOT = Path(__file__).parents[1]
 EDGE = ROOT.parent / "shared" / "data" / "edge"
@@ -41,3 +42,10 @@ def outcome(row: MediaRow) -> str:
 
 def files(media: Path) -> list[str]:
     return sorted(file.relative_to(media).as_posix() for file in media.rglob("*") if not file.is_dir())
+
+
+def left_by(*rows: MediaRow) -> list[str]:
+    """What the media folder holds of live videos: their files, each with its record, and their subtitle tracks."""
+    media = {row.media for row in rows}
+    records = {record_of(Path(file)).as_posix() for file in media}
+    return sorted(media | records | {row.subtitles for row in rows if row.subtitles})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
 import threading
@@ -9,19 +10,34 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.message import Message
+from email.utils import formatdate
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body>Nothing here.</body></html>"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked for: the path, and headers where it sent them."""
+
+    path: str
+    host: str | None
+    range: str | None
+    if_range: str | None
+    if_none_match: str | None
+    if_modified_since: str | None
 
 
 class Server(ThreadingHTTPServer):
     """Serves `content`.
 
     Attributes:
-        content: The file's bytes.
-        requests: Path, Range and If-Range header of every request, in order.
-        hosts: Host header of every request, in order.
+        content: The file's bytes; a test may replace them.
+        requests: In order.
+        sent: Bytes of all bodies but error pages.
         most_at_once: Largest number of requests that were answered at the same time.
         released: Set by a test to let stalled answers end.
     """
@@ -31,8 +47,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, content: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = content
-        self.requests: list[tuple[str, str | None, str | None]] = []
-        self.hosts: list[str | None] = []
+        self.requests: list[Request] = []
+        self.sent = 0
         self.most_at_once = 0
         self.released = threading.Event()
         self._running = 0
@@ -57,13 +73,13 @@ class Server(ThreadingHTTPServer):
     def noted(self, path: str, headers: Message) -> int:
         """Remember a request; how many came for the path before."""
         with self._lock:
-            self.hosts.append(headers["Host"])
-            self.requests.append((path, headers["Range"], headers["If-Range"]))
+            names = ("Host", "Range", "If-Range", "If-None-Match", "If-Modified-Since")
+            self.requests.append(Request(path, *(headers[name] for name in names)))
             self._seen[path] += 1
             return self._seen[path] - 1
 
     def ranges(self, path: str) -> list[str | None]:
-        return [wanted for seen, wanted, _ in self.requests if seen == f"/{path}"]
+        return [seen.range for seen in self.requests if seen.path == f"/{path}"]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -96,13 +112,20 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(key.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
-        self.wfile.write(body)
+        if code != HTTPStatus.NOT_MODIFIED:
+            self.server.sent += 0 if body is PAGE else len(body)
+            self.wfile.write(body)
 
     def send_range(self, etag: str, upto: int | None = None) -> None:
-        """The content from where the Range header says, if If-Range allows, and only `upto` bytes of it."""
+        """The content from where the Range header says, if If-Range allows, and only `upto` bytes of it.
+
+        Nothing to whoever has it already (If-None-Match).
+        """
         content = self.server.content
         wanted = re.match(r"bytes=(\d+)-", self.headers["Range"] or "")
-        if wanted and self.headers["If-Range"] in (None, etag):
+        if self.headers["If-None-Match"] == etag:
+            self.status(304, ETag=etag)
+        elif wanted and self.headers["If-Range"] in (None, etag):
             start = int(wanted[1])
             stated = f"bytes {start}-{len(content) - 1}/{len(content)}"
             rest = content[start:]
@@ -183,6 +206,43 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_page(self, before: int) -> None:
         self.send(PAGE, Content_Type="text/html")
+
+    @property
+    def etag(self) -> str:
+        """That of the content which is served now."""
+        return f'"{hashlib.sha256(self.server.content).hexdigest()}"'
+
+    def answer_tagged(self, before: int) -> None:
+        self.send_range(self.etag)
+
+    def answer_tagged_unconditional(self, before: int) -> None:
+        """Sends all of it whatever the client has."""
+        self.send(self.server.content, ETag=self.etag)
+
+    def answer_dated(self, before: int) -> None:
+        """No ETag; the date changes with the length, a second a byte."""
+        date = formatdate(len(self.server.content), usegmt=True)
+        if self.headers["If-Modified-Since"] == date:
+            self.status(304, Last_Modified=date)
+        else:
+            self.send(self.server.content, Last_Modified=date)
+
+    def answer_plain(self, before: int) -> None:
+        """Nothing that tells one content from the next, except its length."""
+        self.send(self.server.content)
+
+    def answer_expires(self, before: int) -> None:
+        """A signed URL that is good once."""
+        self.send_range(self.etag) if before == 0 else self.status(403)
+
+    def answer_page_later(self, before: int) -> None:
+        self.send_range(self.etag) if before == 0 else self.answer_page(before)
+
+    def answer_error_later(self, before: int) -> None:
+        self.send_range(self.etag) if before == 0 else self.status(503)
+
+    def answer_cut_later(self, before: int) -> None:
+        self.send_range(self.etag, None if before == 0 else 1000)
 
     def answer_empty(self, before: int) -> None:
         self.send(b"")

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,25 @@ def test_the_command_line_imports_no_stage_before_a_command_runs() -> None:
     code = "import sys, pipeline.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert not {"pyarrow", "pydantic", "numpy", "stages.base"} & set(loaded.split())
+
+
+READING = [
+    *("reader", "reader.shards", "validate.dataset", "validate.report", "stats.figures", "stats.page", "export.run"),
+    *("view.show", "card.card"),
+]
+
+
+@pytest.mark.parametrize("module", READING)
+def test_what_reads_finished_datasets_loads_neither_torch_nor_ray_nor_the_pipeline(module: str) -> None:
+    code = f"import sys, storyloom.{module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert not (HEAVY | {"matplotlib", "pipeline", "stages", "schemas"}) & set(loaded.split())
+
+
+def test_the_package_has_the_version_of_its_distribution_and_types() -> None:
+    import storyloom
+
+    assert storyloom.__version__ == version("storyloom")
+    assert (ROOT / "storyloom" / "py.typed").is_file()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = storyloom.nothing

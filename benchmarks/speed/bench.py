@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.overhead import CLIP_SECONDS, Fresh, cut_clips
 from benchmarks.speed import limits
 from benchmarks.speed.environments import PeerEnvironment, PeerReport, peer_job
 from benchmarks.speed.memory import SHORT, long_video, peaks
-from benchmarks.speed.ours import Ours, run_whole, variants
+from benchmarks.speed.ours import DECODES, Ours, run_whole
 from benchmarks.speed.peer_table import select_peers
-from benchmarks.speed.report import LIMITS, Report, our_versions, settings, this_machine
+from benchmarks.speed.report import LIMITS, SpeedReport, our_versions, settings, this_machine
 from benchmarks.speed.rounds import Comparison, Contender, Side, interleaved
 from benchmarks.speed.startup import startup
 from benchmarks.speed.weights import write_weights
 from pipeline.config import RunConfig, load_config
 from schemas.rows import MediaRow
+from stages.score.stage import ScoreConfig
+from stages.transcribe.stage import TranscribeConfig
 from storyloom.errors import UsageError
 
 DEMO_VIDEO = Path("demo/narrated.mp4")
@@ -51,7 +54,7 @@ class Options:
 
 def bench_speed(
     config: Path, overrides: Sequence[str], options: Options, scratch: Path, tell: Callable[[str], None]
-) -> Report:
+) -> SpeedReport:
     """Measure everything, one comparison after the other, in folders under `scratch`.
 
     Args:
@@ -59,7 +62,7 @@ def bench_speed(
         overrides: Of the config.
         options: What is measured.
         scratch: An existing folder.
-        tell: Is given a line whenever something is done: all of it may take an hour.
+        tell: Called with a line whenever a comparison is done: all of them may take an hour.
 
     Raises:
         UsageError: A video is not there, or an option names nothing.
@@ -76,20 +79,20 @@ def bench_speed(
     fresh = Fresh(config, overrides, scratch)
     clips = cut_clips(DEMO_VIDEO, max(1, options.clips), scratch / "clips")
     run_whole(fresh, clips[:1])  # not counted: programs and libraries come from the disk
-    bench = _Bench(fresh, load_config(config, overrides), options, scratch, clips, peers, reports, tell)
-    comparisons = [*bench.frames(), *bench.speech(), bench.scores(), bench.shards(), *bench.both()]
-    comparisons.append(bench.whole(comparisons))
+    measured = _Comparisons(fresh, load_config(config, overrides), options, scratch, clips, peers, reports, tell)
+    comparisons = [*measured.frames(), *measured.speech(), measured.scores(), measured.shards(), *measured.both()]
+    comparisons.append(measured.whole(comparisons))
     broken = {side.name: side.failed for one in comparisons for side in one.sides if side.failed}
     reports = [said.model_copy(update={"failed": said.failed or broken.get(said.name, "")}) for said in reports]
     hours = options.memory_hours
     lengths = {one: long_video(one, DEMO_VIDEO, scratch) for one in ((hours * SHORT, hours) if hours else ())}
-    return Report(
+    return SpeedReport(
         command=" ".join(["storyloom", *sys.argv[1:]]),
         machine=this_machine(),
         versions=our_versions(),
         rounds=options.rounds,
         videos=[str(video) for video in options.videos],
-        settings=settings(bench.config, bench.batches),
+        settings=settings(measured.config, measured.batches),
         limits=LIMITS,
         comparisons=comparisons,
         startup=startup(fresh, clips[0], options.rounds),
@@ -98,7 +101,7 @@ def bench_speed(
     )
 
 
-class _Bench:
+class _Comparisons:
     """The comparisons, each with its sides in turns."""
 
     def __init__(
@@ -116,10 +119,14 @@ class _Bench:
         self._fresh, self.config, self._options, self._scratch = fresh, config, options, scratch
         self._clips = clips
         self._peers = [one for one, said in zip(peers, reports, strict=True) if not said.failed]
-        self._weights = write_weights(config.transcribe, config.score, options.peers_dir / "weights") if peers else None
-        self._ours = Ours(run_whole(fresh, options.videos).situation)
-        self._recogniser = limits.BareRecogniser(config.transcribe)
-        self._model = limits.BareImageText(config.score)
+        self._weights = (
+            write_weights(config.section(TranscribeConfig), config.section(ScoreConfig), options.peers_dir / "weights")
+            if peers
+            else None
+        )
+        self._ours = Ours(run_whole(fresh, options.videos).config)
+        self._recognizer = limits.BareRecognizer(config.section(TranscribeConfig))
+        self._model = limits.BareImageText(config.section(ScoreConfig))
         self.batches: dict[str, dict[int, float]] = {}
 
     def frames(self) -> list[Comparison]:
@@ -133,16 +140,17 @@ class _Bench:
 
     def _frames(self, work: str, videos: Sequence[Path], only: str) -> Comparison:
         contenders = [Contender("ffmpeg decodes only", "limit", lambda: limits.decode_only(videos))]
-        for setting in ["", *variants()]:
-            name = f"sample, {setting.partition('.')[2]}" if setting else "sample"
-            contenders.append(Contender(name, "ours", lambda s=setting: self._ours.seconds("sample", s, only)))  # type: ignore[misc]
+        contenders.append(Contender("sample", "ours", lambda: self._ours.seconds("sample", only)))
+        for decode in DECODES:
+            work_once = partial(self._ours.seconds, "sample", only, decode=decode)
+            contenders.append(Contender(f"sample, decode={decode}", "ours", work_once))
         return self._compared(work, contenders, "" if only else "frames", self._media_seconds(only))
 
     def speech(self) -> list[Comparison]:
         """Transcribing against the bare pipeline, over the videos and over the short clips."""
         found = [self._speech("transcribe", self._ours)]
         if self._options.clips:
-            ours = Ours(run_whole(self._fresh, self._clips).situation)
+            ours = Ours(run_whole(self._fresh, self._clips).config)
             work = f"transcribe: {len(self._clips)} clips of {CLIP_SECONDS:g} s"
             found.append(self._speech(work, ours))
         return found
@@ -151,7 +159,7 @@ class _Bench:
         videos = [Path(one.manifest.url) for one in ours.videos("transcribe") if one[MediaRow].has_audio]
         sounds = limits.decoded_sounds(videos)
         contenders = [
-            Contender("faster-whisper's batched pipeline, bare", "limit", lambda: self._recogniser.seconds(sounds)),
+            Contender("faster-whisper's batched pipeline, bare", "limit", lambda: self._recognizer.seconds(sounds)),
             Contender("transcribe", "ours", lambda: ours.seconds("transcribe"), ours.setup_seconds("transcribe")),
         ]
         seconds = sum(len(sound) for sound in sounds) / 16_000
@@ -176,12 +184,9 @@ class _Bench:
         """Writing shards against copying their bytes."""
         shards, scratch = self._ours.shards(), self._scratch
         name = f"copying the shards' {sum(one.stat().st_size for one in shards) / 2**20:.1f} MiB"
-        copies = [Path(self._scratch) / f"written-{number}.tar" for number in range(len(shards))]
-        for shard, copy in zip(shards, copies, strict=True):  # `write` removes its own before it writes them again
-            copy.write_bytes(shard.read_bytes())
         contenders = [
-            Contender(name, "limit", lambda: limits.copy_shards(copies, scratch)),
-            Contender("write", "ours", self._ours.write_seconds),
+            Contender(name, "limit", lambda: limits.copy_shards(shards, scratch)),
+            Contender("write", "ours", lambda: self._ours.write_seconds(scratch)),
         ]
         return self._compared("write", contenders, "", self._media_seconds(""))
 

@@ -22,11 +22,13 @@ from benchmarks.speed.weights import Weights
 from pipeline.config import RunConfig
 from schemas.rows import AlignedRow, MediaRow
 from stages.media import ffmpeg
+from stages.sample.stage import SampleConfig
+from stages.transcribe.stage import TranscribeConfig
 from storyloom.errors import UsageError
 
 
 class PeerReport(BaseModel):
-    """What is said of a peer, whether it ran or not.
+    """The report on a peer, whether it ran or not.
 
     Attributes:
         name: Of the peer.
@@ -64,7 +66,7 @@ class PeerEnvironment:
 
     @property
     def requirements(self) -> list[str]:
-        """What is installed: pinned, with our own versions of what both use."""
+        """The packages to install: pinned, with our own versions of what both use."""
         ours = [f"{name}=={version(name).partition('+')[0]}" for name in self.peer.ours]
         return [*self.peer.packages, *ours]
 
@@ -113,7 +115,7 @@ class PeerEnvironment:
 
 
 def peer_job(config: RunConfig, weights: Weights, ours: Ours, warm: Path) -> dict[str, Any]:
-    """What a peer's script reads: the videos that we work on, the same weights and equal settings.
+    """The job that a peer's script reads: the videos that we work on, the same weights and equal settings.
 
     Args:
         config: Ours.
@@ -128,10 +130,10 @@ def peer_job(config: RunConfig, weights: Weights, ours: Ours, warm: Path) -> dic
         "seconds": [video[MediaRow].duration for video in videos],
         "texts": [said.get(video.key, "") for video in videos],
         "warm": str(warm.absolute()),
-        "threads": config.transcribe.cpu_threads,
-        "interval": config.sample.interval,
-        "beam_size": config.transcribe.beam_size,
-        "language": config.transcribe.language,
+        "threads": config.section(TranscribeConfig).cpu_threads,
+        "interval": config.section(SampleConfig).interval,
+        "beam_size": config.section(TranscribeConfig).beam_size,
+        "language": config.section(TranscribeConfig).language,
         "ffmpeg": str(ffmpeg.program()),
         "whisper": str(weights.whisper.absolute()),
         "open_clip": weights.open_clip,

@@ -1,4 +1,4 @@
-"""What each stage cannot be faster than, by the libraries themselves: the limits of the speed bench."""
+"""The limits of the speed bench: the libraries called without our stages, which these can hardly outrun."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,7 @@ TRIES = 3
 
 
 def decode_command(video: Path) -> list[str]:
-    """How ffmpeg decodes the picture that `sample` decodes, on one thread as `sample` does, and drops it."""
+    """The command by which ffmpeg decodes the stream that `sample` decodes, on one thread as it does, and drops it."""
     picture = ["-map", "0:V:0", "-f", "null", "-"]
     return [str(ffmpeg.program()), *ffmpeg.QUIET, "-threads", "1", "-i", str(video), *picture]
 
@@ -57,7 +56,7 @@ def _run(commands: Sequence[Sequence[str]]) -> None:
             raise RunFailed(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
 
 
-class BareRecogniser:
+class BareRecognizer:
     """faster-whisper's batched pipeline on sound that is decoded already: one call a video, which is what it takes.
 
     Raises:
@@ -79,7 +78,7 @@ class BareRecogniser:
         )
 
     def seconds(self, sounds: Sequence[npt.NDArray[np.float32]]) -> float:
-        """Of hearing the sounds, each of shape (samples,) at 16 kHz, with the config's settings."""
+        """Wall time of transcribing decoded audio with the config's settings; each array is (samples,) at 16 kHz."""
         return timed(lambda: [self._words(sound) for sound in sounds])
 
     def _words(self, sound: npt.NDArray[np.float32]) -> int:
@@ -94,7 +93,11 @@ class BareRecogniser:
             temperature=0.0,
             word_timestamps=True,
             vad_filter=True,
-            vad_parameters=asdict(config.vad.options()),
+            vad_parameters={
+                "threshold": config.vad.threshold,
+                "min_silence_duration_ms": round(config.vad.min_silence * 1000),
+                "speech_pad_ms": round(config.vad.pad * 1000),
+            },
             chunk_length=config.vad.window,
         )
         return sum(len(segment.words or []) for segment in segments)
@@ -149,7 +152,7 @@ class BareImageText:
         return {batch: statistics.median(seconds) for batch, seconds in tried.items()}
 
     def seconds(self, pixels: torch.Tensor, tokens: torch.Tensor, batches: Sequence[int]) -> float:
-        """Of encoding all pictures and all texts, with a batch size for each of the two."""
+        """Wall time of encoding all pictures and all texts, with a batch size for each of the two."""
         import torch
 
         torch.set_num_threads(self._threads)

@@ -95,20 +95,24 @@ def main(job: dict[str, Any]) -> dict[str, float]:
     from benchmarks.speed.rounds import timed
     from pipeline.config import load_config
     from schemas.row import Row
-    from schemas.rows import ManifestRow, MediaRow
-    from stages.base import Context, Video
-    from stages.registry import BY_NAME
+    from schemas.rows import ManifestRow
+    from stages.base import Context, Stage, Video
 
     video = Path(job["video"])
     config = load_config(Path(job["config"]), job["overrides"])
-    stage = BY_NAME[job["stage"]](config.stage(job["stage"]), Context(config.seed, video.parent))
-    stage.setup()
+    context = Context(config.seed, Path(job["scratch"]) / "media")
     key = "0" * 20
-    media = MediaRow(video=key, media=video.name, has_video=True, has_audio=True)
+    manifest = ManifestRow(video=key, url=str(video), source_id=key)
+    download, stage = (config.graph.stages[name](config.stage(name), context) for name in ("download", job["stage"]))
+    assert isinstance(download, Stage)
+    assert isinstance(stage, Stage)
+    download.setup()
+    media = list(download.process([Video(manifest, [])]))
+    stage.setup()
     rows: list[Row] = []
     watch = _Watch()
     with watch:
-        one = Video(ManifestRow(video=key, url=str(video), source_id=key), [media])
+        one = Video(manifest, media)
         seconds = timed(lambda: rows.extend(stage.process([one])))
     (row,) = rows
     if row.error:

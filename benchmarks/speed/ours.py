@@ -1,158 +1,112 @@
-"""Our side of the speed bench: single stages over rows that lie ready, and a whole run without loading its models."""
+"""Our side of the speed bench: single stages over the rows of a finished run, and a whole run without its set-up."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.overhead import Fresh
 from benchmarks.speed.rounds import timed
-from pipeline.execute import Job, live_videos
-from pipeline.executors.inline import InlineRunner
-from pipeline.groups import group_folder, remove_group
-from pipeline.progress import Pace
-from pipeline.situation import Situation
-from pipeline.work import Work
-from schemas.calibration import Calibration
-from schemas.rows import AlignedRow, FramesRow
+from pipeline.bench.finished import FinishedRun, run_silently
+from pipeline.config import RunConfig, load_config
+from schemas.rows import AlignedRow, DocumentsRow, FramesRow
 from stages.base import Stage, Video
-from stages.registry import BY_NAME, STAGE_NAMES
-from stages.sample.stage import SampleConfig
+from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.errors import RunFailed
 
-VARIANTS: tuple[tuple[str, str], ...] = (
-    ("sample.decode", "all"),
-    ("sample.decode", "references"),
-    ("sample.decode", "keyframes"),
-)
-"""Settings of `sample` that are measured beside the config's own, where the config has such a field."""
-
-
-class Quiet:
-    """A listener that nothing is told to."""
-
-    def planned(self, before: Any, plan: Any, duplicates: int, runner: str) -> None:
-        pass
-
-    def started(self, logs: str) -> None:
-        pass
-
-    def advanced(self, done: Any) -> None:
-        pass
-
-    def finished(self, after: Any, calibration: Calibration | None, tail: Any) -> None:
-        pass
-
-
-class ReadyRunner(InlineRunner):
-    """The inline runner; says how long its stages took to be set up."""
-
-    setup_seconds = 0.0
-
-    def _stage(self, job: Job, name: str) -> Stage[Any, Any]:
-        found: list[Stage[Any, Any]] = []
-        self.setup_seconds += timed(lambda: found.append(super(ReadyRunner, self)._stage(job, name)))
-        return found[0]
+DECODES = ("all", "references", "keyframes")
+"""Values of `sample.decode` that are measured beside the config's own."""
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A run from videos to shards in the work folder.
+class WholeRun:
+    """A run from videos to shards.
 
     Attributes:
-        seconds: Wall time, planning included, without `setup_seconds`.
-        setup_seconds: Of loading models.
-        situation: In the end.
+        config: The run's.
+        seconds: Wall time, planning included, less `setup_seconds`.
+        setup_seconds: Wall time in which the run set its stages up: libraries and models are loaded.
     """
 
+    config: RunConfig
     seconds: float
     setup_seconds: float
-    situation: Situation
 
 
-def run_whole(fresh: Fresh, videos: Sequence[Path]) -> Whole:
-    """Bring the videos through all stages by the inline runner, in a work folder of their own, as one part.
+def run_whole(fresh: Fresh, videos: Sequence[Path]) -> WholeRun:
+    """Bring the videos through all stages in this process, in a work folder of their own, as one part.
 
     Raises:
         RunFailed: A video did not get through.
     """
-    settings = [*fresh.settings([str(video.absolute()) for video in videos], len(videos)), "runner.kind=inline"]
-    runner = ReadyRunner()
-    ended: list[Situation] = []
-
-    def work() -> None:
-        situation = fresh.situation(settings)
-        ended.append(Work(frozenset(STAGE_NAMES), runner, Quiet(), Pace()).bring_up_to_date(situation))
-
-    seconds = timed(work)
-    (situation,) = ended
-    for one in situation.status():
-        if one.failed:
-            raise RunFailed(f"{one.stage} failed on a video of the bench: {one.failed}")
-    return Whole(seconds - runner.setup_seconds, runner.setup_seconds, situation)
+    settings = fresh.settings([str(video.absolute()) for video in videos], len(videos))
+    config = load_config(fresh.config, [*settings, "runner.kind=inline"])
+    config = config.model_copy(update={"runner": config.runner.model_copy(update={"profile": True})})
+    seconds = timed(lambda: run_silently(config))
+    setup = FinishedRun(config).setup_seconds()
+    return WholeRun(config, seconds - setup, setup)
 
 
 class Ours:
     """The stages over the rows of a finished run.
 
     Args:
-        situation: The finished run's.
+        config: The run's.
     """
 
-    def __init__(self, situation: Situation) -> None:
-        self.situation = situation
-        self._ready: dict[tuple[str, str], tuple[Stage[Any, Any], float]] = {}
+    def __init__(self, config: RunConfig) -> None:
+        self._run = FinishedRun(config)
+        self._ready: dict[tuple[str, ...], tuple[Stage[Any, Any], float]] = {}
 
-    def seconds(self, name: str, setting: str = "", only: str = "") -> float:
-        """Of a stage over all videos, as one part; the rows that it reads are in memory, and so are its own.
+    def seconds(self, name: str, only: str = "", **settings: str) -> float:
+        """Wall time of a stage over all videos, as one part; the rows that it reads are in memory, and so are its own.
 
         Args:
             name: The stage.
-            setting: An override of the config for it, e.g. ``sample.decode=all``.
             only: Key of the one video to work on; all, when empty.
+            settings: Fields of the stage's config that differ from the run's, e.g. ``decode="all"``.
         """
         videos = [video for video in self.videos(name) if only in ("", video.key)]
-        stage, _ = self.ready(name, setting)
+        stage, _ = self._set_up(name, settings)
         return timed(lambda: [_checked(row) for row in stage.process(videos)])
 
-    def setup_seconds(self, name: str, setting: str = "") -> float:
-        """Of setting a stage up, once."""
-        return self.ready(name, setting)[1]
+    def setup_seconds(self, name: str) -> float:
+        """Wall time of setting a stage up, once."""
+        return self._set_up(name, {})[1]
 
-    def ready(self, name: str, setting: str) -> tuple[Stage[Any, Any], float]:
+    def _set_up(self, name: str, settings: dict[str, str]) -> tuple[Stage[Any, Any], float]:
         """A stage that is set up, and how long that took."""
-        if (name, setting) not in self._ready:
-            base = self.situation.job.config
-            section = base.stage(name)
-            if setting:
-                key, _, value = setting.partition("=")
-                section = type(section).model_validate(section.model_dump() | {key.partition(".")[2]: value})
-            stage = BY_NAME[name](section, self.situation.job.context())
-            self._ready[name, setting] = (stage, timed(stage.setup))
-        return self._ready[name, setting]
+        key = (name, *settings.values())
+        if key not in self._ready:
+            section = self._run.config.stage(name)
+            section = type(section).model_validate(section.model_dump() | settings)
+            stage = self._run.config.graph.stages[name](section, self._run.context)
+            assert isinstance(stage, Stage)
+            self._ready[key] = (stage, timed(stage.setup))
+        return self._ready[key]
 
     def videos(self, name: str) -> list[Video]:
         """The videos that get as far as a stage, with the rows that it reads."""
-        job, plan = self.situation.job, self.situation.plan
-        stage = BY_NAME[name](job.config.stage(name), job.context())
-        return [video for part in plan.parts for video in live_videos(job, stage, part)]
+        reads = [source.stage for source in self._run.config.graph.inputs[name] if source.stage != "calibrate"]
+        return [video for video in self._run.videos(*reads) if video.halted() is None]
 
-    def write_seconds(self) -> float:
-        """Of writing the shards, reading their frames and the disk's own writing included."""
-        job, groups = self.situation.job, self._groups()
-        for group in groups:
-            remove_group(job, group)
-        return timed(lambda: InlineRunner().write(job, groups, lambda _stage, _group: None))
+    def write_seconds(self, folder: Path) -> float:
+        """Wall time of writing the shards into a fresh folder; the documents and their frames are in memory."""
+        documents = self._documents()
+        config = self._run.config
+        with tempfile.TemporaryDirectory(dir=folder) as target:
+            return timed(lambda: write_group(documents, Path(target), config.section(WriteConfig), config.seed))
 
     def shards(self) -> list[Path]:
-        """The files that `write` wrote."""
-        folders = [group_folder(self.situation.job, group) for group in self._groups()]
-        return [file for folder in folders for file in sorted(folder.glob("*.tar"))]
+        """The files that the run wrote."""
+        return sorted(Path(self._run.config.output).rglob("*.tar"))
 
     def jpegs_and_texts(self) -> tuple[list[bytes], list[str]]:
-        """What `score` encodes: all frames, and every text once."""
+        """The JPEGs and texts that `score` encodes: all frames, and every text once."""
         jpegs: list[bytes] = []
         texts: dict[str, None] = {}
         for video in self.videos("score"):
@@ -161,14 +115,9 @@ class Ours:
             texts |= dict.fromkeys(video[AlignedRow].null_texts)
         return jpegs, list(texts)
 
-    def _groups(self) -> dict[str, tuple[str, ...]]:
-        return dict(self.situation.plan.groups(self.situation.job.config.parts.group).items())
-
-
-def variants() -> list[str]:
-    """The overrides among `VARIANTS` whose field `sample` has."""
-    known = [(key, value) for key, value in VARIANTS if key.partition(".")[2] in SampleConfig.model_fields]
-    return [f"{key}={value}" for key, value in known]
+    def _documents(self) -> list[VideoDocuments]:
+        found = [video for video in self._run.videos("filter", "sample") if video.halted() is None]
+        return [(one.manifest, one[DocumentsRow], partial(one.__getitem__, FramesRow)) for one in found]
 
 
 def _checked(row: Any) -> Any:

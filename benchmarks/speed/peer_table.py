@@ -9,7 +9,7 @@ from typing import Literal
 from storyloom.errors import UsageError
 
 TORCH = ("torch", "torchvision")
-"""Of our own versions in each environment that does not pin them itself: both from one source, and no unequal game."""
+"""Packages that peers get in our versions unless they pin them: from one source, so that the comparison is fair."""
 
 
 @dataclass(frozen=True)

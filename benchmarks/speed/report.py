@@ -1,4 +1,4 @@
-"""What the speed bench reports: its figures with the machine and the commands, and the tables that a person reads."""
+"""The report of the speed bench: figures with the machine and the commands, and the tables that a person reads."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from benchmarks.speed.memory import Peak
 from benchmarks.speed.rounds import Comparison, Side
 from pipeline.config import RunConfig
 from stages.media import ffmpeg
+from stages.sample.stage import SampleConfig
+from stages.score.stage import ScoreConfig
+from stages.transcribe.stage import TranscribeConfig
 
 PACKAGES = ("storyloom", "faster-whisper", "ctranslate2", "torch", "open-clip-torch", "transformers", "numpy")
 
@@ -29,11 +32,11 @@ LIMITS = {
     "scores, on ready tensors": "model.encode_image(pixels); model.encode_text(tokens)",
     "shards": "shutil.copyfile(shard, copy); os.fsync(copy)",
 }
-"""What was called for each limit."""
+"""The command or call behind each limit."""
 
 
 class Machine(BaseModel):
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
 
     system: str
     cpu: str
@@ -42,7 +45,7 @@ class Machine(BaseModel):
     gpu: str
 
 
-class Report(BaseModel):
+class SpeedReport(BaseModel):
     """All that was measured in one run.
 
     Attributes:
@@ -98,8 +101,8 @@ def our_versions() -> dict[str, str]:
 
 
 def settings(config: RunConfig, batches: dict[str, dict[int, float]]) -> dict[str, str]:
-    """Of the models and of sampling; `batches` are the seconds of the bare image-text model by batch size."""
-    hears, scores = config.transcribe, config.score
+    """Settings of the models and of sampling; `batches` has the seconds of the bare image-text model by batch size."""
+    hears, scores = config.section(TranscribeConfig), config.section(ScoreConfig)
     return {
         "speech model": f"{hears.model} ({hears.compute_type}, {hears.cpu_threads} threads)",
         "beam": str(hears.beam_size),
@@ -109,11 +112,11 @@ def settings(config: RunConfig, batches: dict[str, dict[int, float]]) -> dict[st
             f"{of} " + ", ".join(f"{batch} {seconds:.2f} s" for batch, seconds in tried.items())
             for of, tried in batches.items()
         ),
-        "a frame every": f"{config.sample.interval:g} s",
+        "a frame every": f"{config.section(SampleConfig).interval:g} s",
     }
 
 
-def markdown(report: Report) -> Iterator[str]:
+def markdown(report: SpeedReport) -> Iterator[str]:
     """The report as lines of Markdown."""
     machine = report.machine
     yield f"`{report.command}`"

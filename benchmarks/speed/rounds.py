@@ -21,7 +21,7 @@ MORE_ROUNDS = 8
 
 Kind = Literal["limit", "ours", "peer"]
 
-Work = Callable[[], float]
+Turn = Callable[[], float]
 """Does a side's work once and returns the seconds that it took; what it had to set up is not in them."""
 
 
@@ -42,7 +42,7 @@ class Contender:
 
     name: str
     kind: Kind
-    work: Work
+    work: Turn
     setup_seconds: float | None = None
 
 

@@ -1,4 +1,4 @@
-"""What a user waits for before anything happens: commands in processes of their own."""
+"""The start-up that a user waits for: commands with nothing to do, in processes of their own."""
 
 from __future__ import annotations
 

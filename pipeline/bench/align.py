@@ -8,19 +8,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.bench.listen import Heard, listen, live, with_lag
+from pipeline.bench.listen import VideoRows, listen, live, with_lag
 from pipeline.bench.material import Material
 from pipeline.bench.measure import Case, Judged, Lag, auc, judge
 from pipeline.bench.media import build
-from pipeline.bench.report import Boundaries, Line, Report
+from pipeline.bench.report import BenchReport, Boundaries, LagResult
 from pipeline.bench.scores import Scorer
 from pipeline.config import RunConfig
 from schemas.calibration import Calibration
 from schemas.row import Row
 from schemas.rows import AlignedRow, DocumentsRow
-from stages.align.stage import Align
+from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Stage, Video
 from stages.filter.stage import Filter, FilterConfig
+from stages.score.stage import ScoreConfig
 from storyloom.errors import UsageError
 from storyloom.format.model import to_milliseconds
 
@@ -37,7 +38,7 @@ RowT = TypeVar("RowT", bound=Row)
 
 
 def select_lags(names: Sequence[str]) -> list[Lag]:
-    """The lags of these names; all of them without a name.
+    """Select the lags of these names, all of them when no name is given.
 
     Raises:
         UsageError: A name is no lag's.
@@ -48,7 +49,7 @@ def select_lags(names: Sequence[str]) -> list[Lag]:
     return [lag for lag in LAGS.values() if not names or lag.name in names]
 
 
-def bench_align(material: Material, config: RunConfig, lags: Sequence[Lag], scratch: Path) -> Report:
+def bench_align(material: Material, config: RunConfig, lags: Sequence[Lag], scratch: Path) -> BenchReport:
     """Build the videos, run the pipeline's stages over them under every lag, and compare with the truth.
 
     Args:
@@ -62,76 +63,79 @@ def bench_align(material: Material, config: RunConfig, lags: Sequence[Lag], scra
     """
     videos = build(material, scratch, config.seed)
     heard, real = listen(videos, config, scratch)
-    bench = _Bench(config, Context(config.seed, scratch))
-    lines: list[Line] = []
+    context = Context(config.seed, scratch)
+    scored = _Scored(heard, config, context)
+    results: list[LagResult] = []
     for lag in lags:
-        cases = bench.cases(heard, lag)
-        lines.extend(bench.line(cases, heard, mode) for mode in MODES)
-    return Report(
+        cases = scored.cases(lag)
+        results += [
+            evaluate(cases, config.section(FilterConfig).model_copy(update={"mode": mode}), context) for mode in MODES
+        ]
+    return BenchReport(
         material=material.name,
         videos=len(videos),
         seconds=to_milliseconds(sum(video.seconds for video in videos)),
-        model=config.score.model,
-        false_accept_rate=config.filter.false_accept_rate,
-        boundaries=_boundaries(bench.cases(heard, LAGS["0"])),
+        model=config.section(ScoreConfig).model,
+        false_accept_rate=config.section(FilterConfig).false_accept_rate,
+        boundaries=_boundaries(scored.cases(LAGS["0"])),
         real_lag=real,
-        lines=lines,
+        results=results,
     )
 
 
-class _Bench:
-    """The stages behind the media, over rows in memory."""
+class _Scored:
+    """The aligned and scored videos under each lag."""
 
-    def __init__(self, config: RunConfig, context: Context) -> None:
-        self._config = config
-        self._context = context
-        self._align = Align(config.align, context)
-        self._scorer = Scorer(config.score, context)
+    def __init__(self, videos: Sequence[VideoRows], config: RunConfig, context: Context) -> None:
+        self._videos = videos
+        self._align = Align(config.section(AlignConfig), context)
+        self._scorer = Scorer(config.section(ScoreConfig), context)
 
-    def cases(self, heard: Sequence[Heard], lag: Lag) -> list[Case]:
+    def cases(self, lag: Lag) -> list[Case]:
         """Align and score all videos under a lag, as one part."""
-        late = [with_lag(one.transcript, lag, one.video.seconds) for one in heard]
-        aligned = _rows(
-            self._align,
-            [Video(one.manifest, [row, one.frames]) for one, row in zip(heard, late, strict=True)],
-            AlignedRow,
-        )
-        scores = [self._scorer.scores(one, row) for one, row in zip(heard, aligned, strict=True)]
-        return [Case(one.video, lag, a, s) for one, a, s in zip(heard, aligned, scores, strict=True)]
-
-    def line(self, cases: Sequence[Case], heard: Sequence[Heard], mode: str) -> Line:
-        """Assign under a mode, without and with the configured threshold, and measure."""
-        lag = cases[0].lag
-        base = FilterConfig.model_validate(self._config.filter.model_dump() | FREE | {"mode": mode})
-        open_to_all = base.model_copy(update={"threshold": -1.0})
-        before, after = self._filtered(cases, heard, open_to_all), self._filtered(cases, heard, base)
-        judged = Judged(0, 0, 0, 0, 0)
-        for case, one, other in zip(cases, before, after, strict=True):
-            judged += judge(case, one, other)
-        estimates = [row.lag for row in after]
-        errors = np.concatenate([c.boundary_errors(e).ravel() for c, e in zip(cases, estimates, strict=True)])
-        matched, mismatched = (np.concatenate(kind) for kind in zip(*(c.pair_scores() for c in cases), strict=True))
-        lag_errors = [abs(e - c.true_lag()) for c, e in zip(cases, estimates, strict=True)]
-        return Line(
-            lag=lag.name,
-            mode=mode,
-            frames=judged,
-            recall=_share(judged.right, judged.described),
-            wrong_kept=_share(judged.wrong_kept, judged.wrong),
-            boundary_median=to_milliseconds(np.median(errors)),
-            boundary_p95=to_milliseconds(np.quantile(errors, 0.95)),
-            auc=_rounded(auc(matched, mismatched)),
-            lag_error=_rounded(np.mean(lag_errors)) if mode == "clip" else None,
-            threshold=after[0].threshold,
-        )
-
-    def _filtered(self, cases: Sequence[Case], heard: Sequence[Heard], config: FilterConfig) -> list[DocumentsRow]:
-        null = np.array([score for case in cases for score in case.scores.null_similarity])
-        context = Context(self._context.seed, self._context.media, Calibration.pool([], null))
-        videos = [
-            Video(one.manifest, [case.aligned, case.scores, one.frames]) for one, case in zip(heard, cases, strict=True)
+        late = [with_lag(one.transcript, lag, one.narrated.seconds) for one in self._videos]
+        given = [Video(one.manifest, [row, one.frames]) for one, row in zip(self._videos, late, strict=True)]
+        aligned = _rows(self._align, given, AlignedRow)
+        return [
+            Case(one.narrated, lag, row, self._scorer.scores(one, row), one.frames, one.manifest)
+            for one, row in zip(self._videos, aligned, strict=True)
         ]
-        return _rows(Filter(config, context), videos, DocumentsRow)
+
+
+def evaluate(cases: Sequence[Case], config: FilterConfig, context: Context) -> LagResult:
+    """Assign the frames of all videos under a lag, filter them, and compare both with the truth.
+
+    Args:
+        cases: The videos, whose pooled null pairs calibrate the threshold.
+        config: Mode, threshold and the rest of what `filter` is told.
+        context: The run's; its results are not used.
+    """
+    null = np.array([score for case in cases for score in case.scores.null_similarity])
+    context = Context(context.seed, context.media, {"calibrate": Calibration.pool(null)})
+    stage = Filter(FilterConfig.model_validate(config.model_dump() | FREE), context)
+    filtered = _rows(
+        stage, [Video(case.manifest, [case.aligned, case.scores, case.frames]) for case in cases], DocumentsRow
+    )
+    judged = Judged(0, 0, 0, 0, 0)
+    for case, row in zip(cases, filtered, strict=True):
+        judged += judge(case, stage.assign(case.aligned, case.scores), row)
+    estimates = [row.lag for row in filtered]
+    errors = np.concatenate([c.boundary_errors(e).ravel() for c, e in zip(cases, estimates, strict=True)])
+    matched, mismatched = (np.concatenate(kind) for kind in zip(*(c.pair_scores() for c in cases), strict=True))
+    lag_errors = [abs(e - c.true_lag()) for c, e in zip(cases, estimates, strict=True)]
+    return LagResult(
+        lag=cases[0].lag.name,
+        mode=config.mode,
+        frames=judged,
+        recall=_share(judged.right, judged.described),
+        recall_kept=_share(judged.right_kept, judged.described),
+        wrong_kept=_share(judged.wrong_kept, judged.wrong),
+        boundary_median=to_milliseconds(np.median(errors)),
+        boundary_p95=to_milliseconds(np.quantile(errors, 0.95)),
+        auc=_rounded(auc(matched, mismatched)),
+        lag_error=_rounded(np.mean(lag_errors)) if config.mode == "clip" else None,
+        threshold=stage.threshold,
+    )
 
 
 def _rows(stage: Stage[Any, Any], videos: Sequence[Video], row: type[RowT]) -> list[RowT]:
@@ -143,7 +147,7 @@ def _rows(stage: Stage[Any, Any], videos: Sequence[Video], row: type[RowT]) -> l
 
 def _boundaries(cases: Sequence[Case]) -> Boundaries:
     errors = [case.boundary_errors(0.0) for case in cases]
-    spoken = sum(bool(shot.text) for case in cases for shot in case.video.shots)
+    spoken = sum(bool(shot.text) for case in cases for shot in case.narrated.shots)
     together = np.concatenate(errors)
     (start, end), (start_p95, end_p95) = np.median(together, axis=0), np.quantile(together, 0.95, axis=0)
     return Boundaries(

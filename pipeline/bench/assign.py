@@ -1,4 +1,4 @@
-"""How long the assignment of frames to sentences takes, on a video of a given size made of random numbers."""
+"""The time that the assignment of frames to sentences takes, on a video of a given size made of random numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTM-Align's protocol, for who brings the features: does a sentence find its time, and does it know it has one?
+"""HTM-Align's protocol over given features: does a sentence find its time, and does it know that it has one?
 
 TemporalAlignNet, Han et al. 2022, arXiv 2204.02968, section 4.1, with one window over the whole video.
 """
@@ -116,7 +116,7 @@ def _features(folder: Path, video: str, sentences: int) -> tuple[Features, Featu
 
 
 def _similarity(seconds: Features, texts: Features, *, dot: bool) -> Features:
-    """Of each sentence with each second, (sentences, seconds); features of zeros score 0."""
+    """Similarity of each sentence with each second, (sentences, seconds); features of zeros score 0."""
     if not dot:
         seconds, texts = _unit(seconds), _unit(texts)
     similarity: Features = texts @ seconds.T

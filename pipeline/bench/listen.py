@@ -1,4 +1,4 @@
-"""What the alignment bench hears and sees in its videos: once through the media, then moved by each lag."""
+"""The media stages run once over the alignment bench's videos; each lag then moves the times of the words."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.bench.finished import FinishedRun, run_silently
 from pipeline.bench.measure import Lag
 from pipeline.bench.media import Narrated, mux
 from pipeline.bench.report import RealLag
 from pipeline.config import RunConfig
-from pipeline.plan import part_rows
-from pipeline.progress import Advance
-from pipeline.run import Selection, run
-from pipeline.situation import survey
 from schemas.row import Row
 from schemas.rows import FramesRow, ManifestRow, TranscriptRow, Word
 from storyloom.errors import RunFailed
@@ -34,17 +31,21 @@ MEDIA_STAGES = frozenset({"download", "transcribe", "sample"})
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A video with its rows at lag 0."""
+class VideoRows:
+    """A narrated video with the rows that the media stages made of it at lag 0."""
 
-    video: Narrated
+    narrated: Narrated
     manifest: ManifestRow
     transcript: TranscriptRow
     frames: FramesRow
 
 
-def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tuple[list[Heard], RealLag]:
-    """Run the media stages once per video at lag 0, and over one more file with a lag."""
+def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tuple[list[VideoRows], RealLag]:
+    """Run the media stages once per video at lag 0, and over one more file with a lag.
+
+    Raises:
+        RunFailed: A file cannot be written, or a stage failed on it.
+    """
     files = {video.name: mux(video, 0.0, scratch / f"{video.name}.mkv") for video in videos}
     late = f"{videos[0].name}-late"
     files[late] = mux(videos[0], REAL_LAG, scratch / f"{late}.mkv")
@@ -53,23 +54,13 @@ def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tupl
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     places = {"manifest": str(manifest), "work": str(scratch / "work"), "output": str(scratch / "shards")}
     config = config.model_copy(update=places)
-    run(config, Selection(MEDIA_STAGES), _Silent())
-    rows = _media_rows(config)
-    heard = [Heard(video, *rows[video.name]) for video in videos]
-    return heard, _real_lag(heard[0].transcript, rows[late][1])
-
-
-def _media_rows(config: RunConfig) -> dict[str, tuple[ManifestRow, TranscriptRow, FramesRow]]:
-    """The rows of all videos by the id in the manifest."""
-    situation = survey(config)
-    store, digests = situation.job.store, situation.job.digests
-    found = {}
-    for part in situation.plan.parts:
-        transcripts = store.rows("transcribe", digests["transcribe"], part, TranscriptRow)
-        frames = store.rows("sample", digests["sample"], part, FramesRow)
-        for line, transcript, sampled in zip(part_rows(store.plan, part), transcripts, frames, strict=True):
-            found[line.source_id] = (line, live(transcript), live(sampled))
-    return found
+    run_silently(config, MEDIA_STAGES)
+    rows = {video.manifest.source_id: video for video in FinishedRun(config).videos("transcribe", "sample")}
+    heard = [
+        VideoRows(one, rows[one.name].manifest, rows[one.name][TranscriptRow], rows[one.name][FramesRow])
+        for one in videos
+    ]
+    return heard, _real_lag(heard[0].transcript, rows[late][TranscriptRow])
 
 
 def _real_lag(base: TranscriptRow, late: TranscriptRow) -> RealLag:
@@ -107,22 +98,6 @@ def with_lag(transcript: TranscriptRow, lag: Lag, seconds: float) -> TranscriptR
         for segment in transcript.segments
     ]
     return transcript.model_copy(update={"segments": segments})
-
-
-class _Silent:
-    """A listener that says nothing."""
-
-    def planned(self, before: object, plan: object, duplicates: int, runner: str) -> None:
-        """Nothing."""
-
-    def started(self, logs: str) -> None:
-        pass
-
-    def advanced(self, done: Advance) -> None:
-        """Nothing."""
-
-    def finished(self, after: object, calibration: object, tail: object) -> None:
-        """Nothing."""
 
 
 def live(row: RowT) -> RowT:

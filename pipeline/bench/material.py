@@ -1,4 +1,4 @@
-"""Photos and sentences read aloud, out of which the alignment bench makes its videos."""
+"""Photos and sentences read aloud, from which the alignment bench makes its videos."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Material:
-    """What there is to make videos of.
+    """The pictures and sentences that videos are made of.
 
     Attributes:
         name: For the report.

@@ -1,15 +1,16 @@
-"""What the alignment bench measures: assignments against the ground truth of narrated videos."""
+"""The measures of the alignment bench: assignments against the ground truth of narrated videos."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bench.media import Narrated
-from schemas.rows import AlignedRow, DocumentsRow, ScoresRow, Sentence
+from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ManifestRow, ScoresRow, Sentence
+from stages.filter.assign import UNPAIRED, Assignment
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -20,7 +21,7 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Lag:
-    """How late the sound is: positive when words are heard after their picture was due, and linear in between.
+    """The seconds by which the sound is late, linear in time; negative when words are heard before their picture.
 
     Attributes:
         name: As the report calls it.
@@ -33,11 +34,11 @@ class Lag:
     last: float
 
     def late(self, times: FloatArray, seconds: float) -> FloatArray:
-        """When sounds are heard that belong to these times of the picture, in a video so many seconds long."""
+        """Times at which the sound of these times of the picture is heard, in a video so many seconds long."""
         return times + self.first + (self.last - self.first) * times / seconds
 
     def due(self, times: FloatArray, seconds: float) -> FloatArray:
-        """The reverse of `late`: to which times of the picture sounds belong that are heard at these."""
+        """Times of the picture that the sound heard at these times belongs to; the inverse of `late`."""
         return (times - self.first) / (1 + (self.last - self.first) / seconds)
 
 
@@ -46,22 +47,26 @@ class Case:
     """A video under a lag, aligned and scored.
 
     Attributes:
-        video: With its ground truth.
+        narrated: The video with its ground truth.
         lag: Of the sound.
         aligned: Its sentences have the lagged clock.
         scores: Of the aligned row's pairs.
+        frames: The row of `sample`.
+        manifest: The line of the manifest.
     """
 
-    video: Narrated
+    narrated: Narrated
     lag: Lag
     aligned: AlignedRow
     scores: ScoresRow
+    frames: FramesRow
+    manifest: ManifestRow
 
     def about(self) -> BoolArray:
         """Whether a sentence is about what a frame shows; (frames, sentences)."""
-        speech = np.array([(shot.speech_start, shot.speech_end) for shot in self.video.shots])
-        kinds = np.array([shot.kind for shot in self.video.shots])
-        heard = self.lag.due(spans(self.aligned.sentences), self.video.seconds)
+        speech = np.array([(shot.speech_start, shot.speech_end) for shot in self.narrated.shots])
+        kinds = np.array([shot.kind for shot in self.narrated.shots])
+        heard = self.lag.due(spans(self.aligned.sentences), self.narrated.seconds)
         shared = overlaps(speech, heard)
         shorter = np.minimum(np.diff(speech), np.diff(heard).T)
         of_shot = (shared > 0) & (shared >= HALF * shorter) & (kinds == "described")[:, None]
@@ -70,22 +75,22 @@ class Case:
 
     def shown(self) -> NDArray[np.int64]:
         """The number of the shot that each frame shows, (frames,)."""
-        starts = [shot.start for shot in self.video.shots]
+        starts = [shot.start for shot in self.narrated.shots]
         found: NDArray[np.int64] = np.searchsorted(starts, self.aligned.frame_times, side="right") - 1
         return found
 
     def counted(self) -> BoolArray:
         """Whether a frame counts: those of the grey card are the bench's own; (frames,)."""
-        return np.array([self.video.shots[shot].kind != "card" for shot in self.shown()])
+        return np.array([self.narrated.shots[shot].kind != "card" for shot in self.shown()])
 
     def described(self) -> BoolArray:
         """Whether a frame has a sentence about it in the truth; (frames,)."""
-        return np.array([self.video.shots[shot].kind == "described" for shot in self.shown()])
+        return np.array([self.narrated.shots[shot].kind == "described" for shot in self.shown()])
 
     def true_lag(self) -> float:
         """Mean over the sentences, in seconds."""
-        middles = np.array([(s.speech_start + s.speech_end) / 2 for s in self.video.shots if s.text])
-        return float((self.lag.late(middles, self.video.seconds) - middles).mean())
+        middles = np.array([(s.speech_start + s.speech_end) / 2 for s in self.narrated.shots if s.text])
+        return float((self.lag.late(middles, self.narrated.seconds) - middles).mean())
 
     def pair_scores(self) -> tuple[FloatArray, FloatArray]:
         """Similarities of the candidate pairs that belong together and of those that do not."""
@@ -99,12 +104,12 @@ class Case:
     def boundary_errors(self, estimate: float) -> FloatArray:
         """Seconds between the times of what was heard, less an estimated lag, and the truth; start and end, (n, 2).
 
-        Each true sentence is compared with the recognised one that it shares most time with; without one it is left
+        Each true sentence is compared with the recognized one that it shares most time with; without one it is left
         out.
         """
-        truth = np.array([(shot.speech_start, shot.speech_end) for shot in self.video.shots if shot.text])
+        truth = np.array([(shot.speech_start, shot.speech_end) for shot in self.narrated.shots if shot.text])
         found = spans(self.aligned.sentences)
-        shared = overlaps(truth, self.lag.due(found, self.video.seconds))
+        shared = overlaps(truth, self.lag.due(found, self.narrated.seconds))
         best, heard = shared.argmax(axis=1), shared.max(axis=1) > 0
         errors: FloatArray = np.abs(found[best] - estimate - truth)[heard]
         return errors
@@ -112,14 +117,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Judged:
-    """How many frames were given a right or a wrong sentence, and how many of them stay under the threshold's rule.
+    """How many frames the assignment gave a right or a wrong sentence, and how many of them the filter keeps.
 
     Attributes:
         described: Frames with a sentence about them in the truth.
-        right: Described frames whose assigned sentence is about them, before the threshold.
-        wrong: Frames with an assigned sentence that is not about them, before the threshold.
-        right_kept: With the threshold.
-        wrong_kept: With the threshold.
+        right: Frames whose assigned sentence is about them; nothing is dropped.
+        wrong: Frames with an assigned sentence that is not about them; nothing is dropped.
+        right_kept: Those of the right ones that are in a document.
+        wrong_kept: Those of the wrong ones that are in a document.
     """
 
     described: int
@@ -129,27 +134,17 @@ class Judged:
     wrong_kept: int
 
     def __add__(self, other: Judged) -> Judged:
-        return Judged(*(int(n) for n in np.add(_numbers(self), _numbers(other))))
+        return Judged(*(int(n) for n in np.add(astuple(self), astuple(other))))
 
 
-def judge(case: Case, before: DocumentsRow, after: DocumentsRow) -> Judged:
-    """Compare the assignment before and after the threshold with the truth."""
+def judge(case: Case, assignment: Assignment, filtered: DocumentsRow) -> Judged:
+    """Compare the assignment, and what the filter keeps of it, with the truth."""
     about, counted = case.about(), case.counted()
-    right, wrong = _right_and_wrong(assigned(before, case.aligned), about, counted)
-    right_kept, wrong_kept = _right_and_wrong(assigned(after, case.aligned), about, counted)
+    given = {frame: int(s) for frame, s in enumerate(assignment.sentence) if s != UNPAIRED}
+    right, wrong = _right_and_wrong(given, about, counted)
+    kept = {frame.frame for document in filtered.documents for frame in document.frames}
+    right_kept, wrong_kept = _right_and_wrong({f: s for f, s in given.items() if f in kept}, about, counted)
     return Judged(int(case.described().sum()), right, wrong, right_kept, wrong_kept)
-
-
-def assigned(row: DocumentsRow, aligned: AlignedRow) -> dict[int, int]:
-    """The sentence of each frame that has one, as indexes into the aligned row."""
-    found = {}
-    for document in row.documents:
-        for frame in document.frames:
-            if frame.text >= 0:
-                text = document.texts[frame.text]
-                same = [i for i, sentence in enumerate(aligned.sentences) if sentence.text == text.text]
-                found[frame.frame] = min(same, key=lambda i: abs(aligned.sentences[i].start - text.start))
-    return found
 
 
 def auc(positive: FloatArray, negative: FloatArray) -> float | None:
@@ -179,7 +174,3 @@ def overlaps(one: FloatArray, other: FloatArray) -> FloatArray:
 def _right_and_wrong(sentence_of: dict[int, int], about: BoolArray, counted: BoolArray) -> tuple[int, int]:
     verdicts = [bool(about[frame, sentence]) for frame, sentence in sentence_of.items() if counted[frame]]
     return sum(verdicts), len(verdicts) - sum(verdicts)
-
-
-def _numbers(one: Judged) -> list[int]:
-    return [one.described, one.right, one.wrong, one.right_kept, one.wrong_kept]

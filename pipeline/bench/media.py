@@ -15,7 +15,7 @@ from pipeline.bench.material import Clip, Material
 from stages.media import ffmpeg
 from storyloom.errors import RunFailed
 
-Sound = NDArray[np.int16]
+Samples = NDArray[np.int16]
 
 FPS = 10  # still photos need no more
 RATE_HZ = 16_000
@@ -67,7 +67,7 @@ class Narrated:
     name: str
     shots: list[Shot]
     picture: Path
-    sound: Sound
+    sound: Samples
 
     @property
     def seconds(self) -> float:
@@ -158,7 +158,7 @@ def _silence(kind: Literal["described", "off_topic", "silent", "card"], start: f
     return Shot(kind, start, round(start + seconds, 3), start, start, "")
 
 
-def _speech(clip: Clip) -> Sound:
+def _speech(clip: Clip) -> Samples:
     """Samples at RATE_HZ, shape (n,), with the silence before and after cut off."""
     raw = _ffmpeg([*_input(clip), "-map", "0:a:0", "-ac", "1", "-ar", str(RATE_HZ), "-f", "s16le", "pipe:"])
     samples = np.frombuffer(raw, dtype="<i2").astype(np.int16)
@@ -193,7 +193,7 @@ def _input(clip: Clip) -> list[str]:
 
 
 def _ffmpeg(arguments: Sequence[str], sound: bytes = b"") -> bytes:
-    """Run ffmpeg over trusted files; what it writes to its standard output."""
+    """Run ffmpeg over trusted files and return what it writes to its standard output."""
     command = [str(ffmpeg.program()), "-v", "error", "-y", *arguments]
     done = subprocess.run(command, input=sound, capture_output=True, check=False)  # noqa: S603
     if done.returncode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from pipeline.bench.listen import Heard, live
+from pipeline.bench.listen import VideoRows, live
 from schemas.rows import AlignedRow, Pair, ScoresRow
 from stages.base import Context, StageSetupError, Video
 from stages.score.stage import Score, ScoreConfig
@@ -32,13 +32,13 @@ class Scorer:
         except StageSetupError as reason:
             raise RunFailed(str(reason)) from reason
 
-    def scores(self, heard: Heard, aligned: AlignedRow) -> ScoresRow:
+    def scores(self, video: VideoRows, aligned: AlignedRow) -> ScoresRow:
         """The row that `score` makes of an aligned row."""
         if aligned.null_text_pairs:
-            return self._run(heard, aligned)
+            return self._run(video, aligned)
         texts = tuple(sentence.text for sentence in aligned.sentences)
         if (aligned.video, texts) not in self._known:
-            self._known[aligned.video, texts] = self._all(heard, aligned)
+            self._known[aligned.video, texts] = self._all(video, aligned)
         known = self._known[aligned.video, texts]
         return ScoresRow(
             video=aligned.video,
@@ -46,13 +46,13 @@ class Scorer:
             null_similarity=[known[pair.frame, pair.sentence] for pair in aligned.null_pairs],
         )
 
-    def _all(self, heard: Heard, aligned: AlignedRow) -> Similarities:
+    def _all(self, video: VideoRows, aligned: AlignedRow) -> Similarities:
         frames, sentences = len(aligned.frame_times), len(aligned.sentences)
         pairs = [Pair(frame=f, sentence=s) for f, s in product(range(frames), range(sentences))]
-        row = self._run(heard, aligned.model_copy(update={"pairs": pairs, "null_pairs": []}))
+        row = self._run(video, aligned.model_copy(update={"pairs": pairs, "null_pairs": []}))
         return {(p.frame, p.sentence): s for p, s in zip(pairs, row.similarity, strict=True)}
 
-    def _run(self, heard: Heard, aligned: AlignedRow) -> ScoresRow:
-        (row,) = self._stage.process([Video(heard.manifest, [aligned, heard.frames])])
+    def _run(self, video: VideoRows, aligned: AlignedRow) -> ScoresRow:
+        (row,) = self._stage.process([Video(video.manifest, [aligned, video.frames])])
         assert isinstance(row, ScoresRow)
         return live(row)

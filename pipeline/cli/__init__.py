@@ -14,9 +14,10 @@ from pipeline.cli.bench import (
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
+from pipeline.cli.extras import how_to_install
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
-from storyloom.errors import StoryloomError
+from storyloom.errors import USAGE, StoryloomError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,3 +56,9 @@ def main() -> None:
     except StoryloomError as problem:
         typer.echo(f"storyloom: {problem}", err=True)
         sys.exit(problem.exit_code)
+    except ModuleNotFoundError as missing:
+        message = how_to_install(missing)
+        if message is None:
+            raise
+        typer.echo(f"storyloom: {message}", err=True)
+        sys.exit(USAGE)

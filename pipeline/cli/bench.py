@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.options import Overrides
+from storyloom.errors import UsageError
 
 
 def bench_align_command(
@@ -64,6 +67,23 @@ def htm_align_command(
     typer.echo("\n".join(markdown(htm_align(features, annotations, dot=dot))))
 
 
+@contextmanager
+def _checkout_needed(bench: str) -> Iterator[None]:
+    """Turn a failed import of the folder `benchmarks`, which the wheel leaves out, into a message.
+
+    Raises:
+        UsageError: The folder is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "benchmarks":
+            raise
+        raise UsageError(
+            f"bench {bench} is not in the installed package; run it from a checkout of the repository"
+        ) from None
+
+
 def bench_orchestration_command(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Whose models and settings are used.")] = Path(
         "configs/demo.yaml"
@@ -71,24 +91,24 @@ def bench_orchestration_command(
     clips: Annotated[int, typer.Option(min=0, help="Pieces of the demo's video; 0 leaves them out.")] = 12,
     parts: Annotated[list[int] | None, typer.Option(help="Parts of empty work; repeatable. [200, 20000]")] = None,
     planned: Annotated[int, typer.Option(min=0, help="Videos of the plan; 0 leaves it out.")] = 1_000_000,
-    status_parts: Annotated[int, typer.Option(min=0, help="Parts of the status; 0 leaves it out.")] = 20_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that the clips are worked on; the fastest counts.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the clips are worked on; the fastest counts.")] = 3,
     by: Annotated[list[str] | None, typer.Option(help="loop, inline or ray; repeatable. [all]")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the report there too.")
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Measure what the runners, a large plan and the status of many parts cost."""
+    """Measure what runs, a large plan and the status of many parts cost; needs a checkout of the repository."""
     import json
     from dataclasses import asdict
     from tempfile import TemporaryDirectory
 
-    from benchmarks.orchestration import Size, bench_orchestration, markdown
-    from benchmarks.overhead import HOWS
+    with _checkout_needed("orchestration"):
+        from benchmarks.orchestration import Size, bench_orchestration, markdown
+        from benchmarks.overhead import HOWS
 
     numbers = [200, 20_000] if parts is None else [number for number in parts if number]
-    size = Size(clips, numbers, planned, status_parts, rounds, by or HOWS)
+    size = Size(clips, numbers, planned, rounds, by or HOWS)
     with TemporaryDirectory() as scratch:
         report = bench_orchestration(config, overrides or [], size, Path(scratch))
     typer.echo("\n".join(markdown(report)))
@@ -113,11 +133,12 @@ def bench_speed_command(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Measure the stages beside what bounds them, and beside other tools, which are installed from PyPI."""
+    """Measure the stages beside what bounds them and beside other tools; needs a checkout of the repository."""
     from tempfile import TemporaryDirectory
 
-    from benchmarks.speed.bench import DEMO_VIDEO, Options, bench_speed
-    from benchmarks.speed.report import markdown
+    with _checkout_needed("speed"):
+        from benchmarks.speed.bench import DEMO_VIDEO, Options, bench_speed
+        from benchmarks.speed.report import markdown
 
     with TemporaryDirectory() as scratch:
         videos = video or [DEMO_VIDEO]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import AsJson, Output, Overrides, terminal
 from storyloom.errors import FAILED, INTERRUPTED, UsageError
 from storyloom.export.names import FormatName
+
+if TYPE_CHECKING:
+    from storyloom.stats.gallery import DroppedFrames
+    from storyloom.validate.spread import Spread
 
 
 def show_command(
@@ -48,7 +53,8 @@ def stats_command(
     if html is not None:
         from storyloom.stats.page import write_page
 
-        write_page(stats, output, html, gallery_size, config, overrides or [])
+        dropped = _dropped_frames(output, gallery_size, config, overrides or []) if config else None
+        write_page(stats, output, html, gallery_size, dropped)
     if as_json:
         typer.echo(stats.model_dump_json(indent=1))
     else:
@@ -103,7 +109,7 @@ def validate_command(
     console = terminal()
     try:
         with progress() as on_shard:
-            report = validate_dataset(output, deep=deep, workers=workers, address=address, on_shard=on_shard)
+            report = validate_dataset(output, deep=deep, spread=_spread(workers, address), on_shard=on_shard)
     except KeyboardInterrupt:
         typer.echo("storyloom: stopped; nothing is known of the dataset", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -118,3 +124,27 @@ def validate_command(
         print_report(report, console)
     if report.violations.total:
         raise typer.Exit(FAILED)
+
+
+def _dropped_frames(output: Path, gallery_size: int, config: Path, overrides: list[str]) -> DroppedFrames:
+    """The frames that the run of this config dropped of the videos that a page shows."""
+    from pipeline.config import load_config
+    from pipeline.dropped_frames import check_same_run, dropped_frames
+    from pipeline.workspace import survey
+    from storyloom.format.manifest import finished_dataset
+    from storyloom.stats.gallery import gallery_videos
+
+    published, workspace = finished_dataset(output), survey(load_config(config, overrides))
+    check_same_run(workspace, published)
+    return dropped_frames(workspace, gallery_videos(output, published, gallery_size))
+
+
+def _spread(workers: int | None, address: str) -> Spread:
+    """Where shards are checked: on a Ray cluster where there is an address, else in processes of this machine."""
+    if address:
+        from pipeline.executors.ray_validate import over_ray
+
+        return partial(over_ray, workers=workers, address=address)
+    from storyloom.validate.spread import in_this_process, over_processes
+
+    return in_this_process if workers == 1 else partial(over_processes, workers=workers)

@@ -40,10 +40,12 @@ def run_command(
     ] = False,
 ) -> None:
     """Bring everything, or the named stages, up to date. The end says where every video went."""
+    from pipeline.cli.extras import check_run_extra
     from pipeline.config import load_config
     from pipeline.run import Selection, preview, run
     from pipeline.terminal import TerminalListener
 
+    check_run_extra()
     changes = [*(overrides or [])]
     changes += [f"runner.kind={runner}"] if runner else []
     changes += [f"runner.address={address}"] if address else []

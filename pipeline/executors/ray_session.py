@@ -52,8 +52,9 @@ def ray_session(address: str) -> Iterator[str]:
                 logging_level=logging.CRITICAL,
                 ignore_reinit_error=True,
             )
-        except (ConnectionError, RuntimeError, ValueError) as reason:
-            raise RunFailed(f"no Ray cluster at {address!r}: {reason}") from reason
+        except Exception as reason:  # Ray raises plain ones: a node that starts too slowly, a port that is taken
+            where = f"joined at {address!r}" if address else "started on this machine"
+            raise RunFailed(f"no Ray cluster could be {where}: {reason}") from reason
     session = getattr(joined, "address_info", {}).get("session_dir")
     try:
         yield str(Path(session, "logs")) if session else LOGS_ELSEWHERE

@@ -9,24 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storyloom.errors import RunFailed
 from storyloom.format.layout import index_of
+from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard
 from storyloom.fs.atomic import replacing, sync_folder, temporary, write_atomically
-
-
-class ShardBroken(RunFailed):
-    """A shard of the work folder is gone, unfinished or damaged.
-
-    Args:
-        source: The tar file.
-        flaw: What is wrong with it.
-    """
-
-    def __init__(self, source: Path, flaw: str) -> None:
-        super().__init__(f"{source} {flaw}. Run again with `--only write --force`.")
-        self.source = source
 
 
 @dataclass(frozen=True)
@@ -46,7 +33,7 @@ def check(placed: Sequence[Placed]) -> None:
     """Make sure that every shard is there, whole, and listed once.
 
     Raises:
-        ShardBroken: A shard is not as its group says.
+        BadShard: A shard is not as its group says.
         FormatError: Two groups hold the same shard, so their keys are not unique.
     """
     first: dict[str, Placed] = {}
@@ -59,9 +46,9 @@ def check(placed: Sequence[Placed]) -> None:
             raise FormatError(str(place.source), "duplicate_key", message)
 
 
-def broken(place: Placed, flaw: str) -> ShardBroken:
+def broken(place: Placed, flaw: str) -> BadShard:
     """The error that names a shard, what is wrong with it, and the way out."""
-    return ShardBroken(place.source, flaw)
+    return BadShard.at(str(place.source), "", flaw, "Run again with `--only write --force`")
 
 
 def _flaw(place: Placed) -> str:
@@ -77,7 +64,7 @@ def put(place: Placed, output: Path) -> None:
     """Put a shard and its index in their places, the index last: its presence marks a finished shard.
 
     Raises:
-        ShardBroken: The shard is not what was written.
+        BadShard: The shard is not what was written.
     """
     if sha256_of(place.source) != place.shard.sha256:
         raise broken(place, "was damaged since it was written")

@@ -20,12 +20,7 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
         | {"seed": workspace.config.seed},
         fingerprints={name: one.key for name, one in keys.items()},
         revisions={name: said for name, said in ran.items() if said},
-        funnel=[
-            {"what": row.what, "found": row.found, "kept": row.kept}
-            | {f"dropped: {reason}": n for reason, n in row.dropped.items()}
-            | {f"failed: {code}": n for code, n in row.failed.items()}
-            for row in funnel(after)
-        ],
+        funnel=funnel(after),
     )
 
 

@@ -73,7 +73,7 @@ def publish(
     Raises:
         OutputNotOurs: The output folder holds something else; nothing was touched.
         NothingToPublish: There is no shard; the output was not touched.
-        ShardBroken: A shard is not as its group says.
+        BadShard: A shard is not as its group says.
         FormatError: Two groups hold the same shard, so their keys are not unique.
     """
     if not any(groups):

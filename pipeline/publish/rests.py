@@ -16,11 +16,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.publish.place import Placed, broken
-from storyloom.format.counts import Tally
+from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard, Split, shard_numbers, write_shard
-from storyloom.format.tar import document_bytes, read_index
+from storyloom.format.tar import read_index, tar_members
 from storyloom.fs.atomic import write_atomically
 
 
@@ -43,7 +43,7 @@ def merged(rests: Sequence[Placed], folder: Path, target: int) -> list[Placed]:
     At no time is more than one document in memory.
 
     Raises:
-        ShardBroken: A rest was damaged since it was written.
+        BadShard: A rest was damaged since it was written.
     """
     if not rests:
         return []
@@ -60,9 +60,7 @@ def name_of(split: Split, slices: Sequence[Slice]) -> str:
 
 
 def _cut(rests: Sequence[Placed], target: int) -> Iterator[list[Slice]]:
-    spans = [
-        (number, span) for number, rest in enumerate(rests) for span in pairwise(read_index(index_of(rest.source)))
-    ]
+    spans = [(number, span) for number, rest in enumerate(rests) for span in pairwise(_offsets(rest))]
     numbers = shard_numbers((end - start for _, (start, end) in spans), target)
     for _, numbered in groupby(zip(numbers, spans, strict=True), key=lambda each: each[0]):
         of_shard = [span for _, span in numbered]
@@ -71,6 +69,13 @@ def _cut(rests: Sequence[Placed], target: int) -> Iterator[list[Slice]]:
             bounds = [bound for _, bound in of_rest]
             slices.append(Slice(rests[number], (bounds[0][0], *(end for _, end in bounds))))
         yield slices
+
+
+def _offsets(rest: Placed) -> list[int]:
+    try:
+        return [int(offset) for offset in read_index(index_of(rest.source).read_bytes())]
+    except ValueError as reason:
+        raise broken(rest, f"has a damaged index: {reason}") from None
 
 
 def _shard(path: Path, split: Split, slices: Sequence[Slice]) -> Placed:
@@ -93,11 +98,11 @@ def _merged_before(mark: Path, path: Path) -> Shard | None:
     return found if found.filesize == size and index_of(path).exists() else None
 
 
-def _documents(part: Slice) -> Iterator[tuple[bytes, Tally]]:
+def _documents(part: Slice) -> Iterator[tuple[bytes, Counts]]:
     with part.rest.source.open("rb") as tar:
         if hashlib.file_digest(tar, "sha256").hexdigest() != part.rest.shard.sha256:
             raise broken(part.rest, "was damaged since it was written")
         tar.seek(part.offsets[0])
         for start, end in pairwise(part.offsets):
             members = tar.read(end - start)
-            yield members, Tally.of(Sample.model_validate_json(document_bytes(members)))
+            yield members, Counts.of(Sample.model_validate_json(next(tar_members(members))[1]))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.gc import RESTS
-from pipeline.publish.place import ShardBroken
 from pipeline.publish.provenance import provenance
 from pipeline.publish.publish import publish
 from pipeline.scheduler import counted
@@ -15,6 +14,7 @@ from pipeline.store import Damaged
 from pipeline.workspace import Workspace
 from stages.write.stage import GroupShards, Write, WriteConfig
 from storyloom.errors import RunFailed
+from storyloom.format.reader import BadShard
 
 PUBLISHED = Write.name
 """The stage whose groups make the dataset."""
@@ -45,10 +45,11 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
     while True:
         try:
             publish(shards, list(folders.values()), rests, output, config.section(WriteConfig), made)
-        except ShardBroken as reason:
-            if reason.source.parent == rests and reason.source.exists():
-                reason.source.unlink()  # it was merged of what the groups have: that is done again
+        except BadShard as reason:
+            source = Path(reason.shard)
+            if source.parent == rests and source.exists():
+                source.unlink()  # it was merged of what the groups have: that is done again
                 continue
-            owner = next(addresses[group] for group, folder in folders.items() if reason.source.parent == folder)
+            owner = next(addresses[group] for group, folder in folders.items() if source.parent == folder)
             raise Damaged(owner, str(reason)) from reason
         return

@@ -25,7 +25,7 @@ PLACEHOLDER = re.compile(r"<(image|video|audio|\|endofchunk\|)>", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 MIN_UNIQUE_RATIO = 0.4
-"""Share of distinct words at or below which a sentence is a recogniser's loop (NeMo Curator's WhisperHallucination)."""
+"""Share of distinct words at or below which a sentence is a recognizer's loop (NeMo Curator's WhisperHallucination)."""
 
 MIN_WORDS_FOR_RATIO = 6
 """Shorter sentences repeat words honestly ("no no no"): our choice."""
@@ -132,7 +132,7 @@ def _sentence(run: Sequence[Word], doubts: dict[int, str], source: TextSource) -
 
 
 def _without_overlap(found: Sequence[Sentence]) -> Iterator[Sentence]:
-    """End each sentence where the next one starts, at the latest: recognisers overlap by some hundredths."""
+    """End each sentence where the next one starts, at the latest: recognizers overlap by some hundredths."""
     for sentence, following in pairwise(found):
         end = max(sentence.start, min(sentence.end, following.start))
         yield sentence if end == sentence.end else sentence.model_copy(update={"end": end})
@@ -148,7 +148,7 @@ def clean(text: str) -> str:
 
 
 def segment_flag(segment: Segment) -> str:
-    """Why a recogniser's segment should not be trusted; empty when it can."""
+    """Why a recognizer's segment should not be trusted; empty when it can."""
     if segment.compression_ratio > MAX_COMPRESSION_RATIO:
         return "repetition"
     if segment.avg_logprob < MIN_LOGPROB and segment.no_speech_prob > MAX_NO_SPEECH:

@@ -1,19 +1,20 @@
-"""Getting a media file: what all ways share, local paths and object stores. See also fetch_http.py, fetch_site.py."""
+"""Getting a media file: what all ways share, local paths and object stores. See also web.py, sites.py."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from stages.base import VideoDropped, VideoFailed
+from stages.media.source import MediaSource, Validators, local_path, scheme_of
 
 T = TypeVar("T")
 
@@ -63,12 +64,6 @@ class Bounds:
         """Raise VideoFailed ``too_slow`` after the deadline."""
         if time.monotonic() > self.deadline:
             raise VideoFailed("too_slow", "not fetched within download.max_seconds", retryable=True)
-
-
-def scheme_of(url: str) -> str:
-    """The URL's scheme in lower case; ``file`` for a path."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
-    return found[1].lower() if found else "file"
 
 
 def host_of(url: str) -> str:
@@ -143,18 +138,17 @@ def local_file(url: str, root: str) -> Path:
     Raises:
         VideoFailed: ``bad_url``, ``not_found``, ``outside_root``, ``not_a_file`` or ``forbidden``.
     """
-    path = url
-    if scheme := re.match("file://", url, re.IGNORECASE):
-        if host_of(url) not in ("", "localhost"):
-            raise VideoFailed("bad_url", f"{url} names another machine; write file:///path")
-        path = unquote(url[scheme.end() :].removeprefix("localhost"))
     try:
-        file = Path(path).resolve(strict=True)
+        path = local_path(url)
+    except ValueError as reason:
+        raise VideoFailed("bad_url", str(reason)) from reason
+    try:
+        file = path.resolve(strict=True)
         mode = file.stat().st_mode
     except PermissionError as reason:
         raise VideoFailed("forbidden", f"{path}: a folder on the way may not be entered") from reason
     except (OSError, ValueError, RuntimeError) as reason:  # ValueError: a null byte; RuntimeError: links in a circle
-        raise VideoFailed("not_found", f"there is no file {path!r}; is this machine meant to see it?") from reason
+        raise VideoFailed("not_found", f"there is no file {str(path)!r}; is this machine meant to see it?") from reason
     if root and not file.is_relative_to(Path(root).resolve()):
         raise VideoFailed("outside_root", f"{file} does not lie under download.local_root = {root}")
     if not stat.S_ISREG(mode):
@@ -165,8 +159,17 @@ def local_file(url: str, root: str) -> Path:
     return file
 
 
-def from_storage(url: str, file: Path, bounds: Bounds) -> None:
+def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None) -> Validators | None:
     """Copy an object that fsspec can open, e.g. from S3; credentials come from fsspec's own configuration.
+
+    Args:
+        url: Of the object.
+        file: The copy.
+        bounds: What it may cost.
+        known: The content that an earlier run copied.
+
+    Returns:
+        What tells this content of the object from others; None when it is the known one, which is then not copied.
 
     Raises:
         VideoFailed: ``missing_package``, ``scheme_refused``, ``not_found``, ``forbidden``, ``storage_error`` or
@@ -184,18 +187,28 @@ def from_storage(url: str, file: Path, bounds: Bounds) -> None:
     except ValueError as unknown:
         raise VideoFailed("scheme_refused", f"no package opens {scheme}:// URLs") from unknown
 
-    def copy() -> None:
+    def copy() -> Validators | None:
+        with _failures_typed(url):
+            found = Validators(etag=filesystem.ukey(url))
+            if known and known.url == shown(url) and known.etag == found.etag:
+                return None
         with file.open("wb") as copied:
             save(_stored(filesystem, url), copied, 0, bounds)
+        return found
 
-    with_retries(copy, bounds)
+    return with_retries(copy, bounds)
 
 
 def _stored(filesystem: Any, url: str) -> Iterator[bytes]:
+    with _failures_typed(url), filesystem.open(url, "rb") as source:
+        while chunk := source.read(CHUNK):
+            yield chunk
+
+
+@contextmanager
+def _failures_typed(url: str) -> Iterator[None]:
     try:
-        with filesystem.open(url, "rb") as source:
-            while chunk := source.read(CHUNK):
-                yield chunk
+        yield
     except FileNotFoundError as reason:
         raise VideoFailed("not_found", f"there is nothing at {shown(url)}") from reason
     except PermissionError as reason:

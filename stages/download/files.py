@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.base import VideoFailed
-from storyloom.fs.atomic import sync_folder, temporary
+from stages.media.source import NAME_DIGITS, RECORD_SUFFIX, MediaSource, digest, read_record, record_of
+from storyloom.fs.atomic import sync_folder, temporary, write_atomically
+
+HEXADECIMAL = "[0-9a-f]"
 
 PARTIAL = ".partial"
 """Ends the name of a folder with an unfinished download."""
@@ -20,10 +23,18 @@ VALIDATOR_SUFFIX = ".validator"
 """Ends the name of the file that says which content a partial download is of; without it, nothing can be resumed."""
 
 
-def present(folder: Path, key: str) -> Path | None:
-    """The video's file from an earlier run."""
-    found = sorted(file for file in folder.glob(f"{key}.*") if file.is_file())
-    return found[0] if found else None
+def newest(folder: Path, name: str) -> Path | None:
+    """The file in the folder that was written last of all contents of what is called `name`; a link does not count."""
+    contents = folder.glob(f"{name}-{HEXADECIMAL * NAME_DIGITS}.*")
+    files = [file for file in contents if not file.is_symlink() and not file.name.endswith(RECORD_SUFFIX)]
+    return max(files, key=_written, default=None)
+
+
+def fetched_before(folder: Path, name: str) -> tuple[Path, MediaSource] | None:
+    """The file that `newest` finds, and its record; None where it is damaged."""
+    file = newest(folder, name)
+    record = read_record(record_of(file)) if file else None
+    return (file, record) if file and record and record.matches(file) else None
 
 
 def link(source: Path, final: Path) -> None:
@@ -33,18 +44,34 @@ def link(source: Path, final: Path) -> None:
     unfinished_link.replace(final)
 
 
-def publish(source: Path, final: Path) -> bool:
-    """Give a finished download its name, durably; False when the name is taken, which leaves what is there."""
+def publish(source: Path, final: Path, sha256: str) -> None:
+    """Give a finished download its name, durably.
+
+    What has the name already stays when it is a file with this content: another worker may have been faster. Anything
+    else, such as a link or a damaged file, is replaced.
+    """
     with source.open("rb") as content:
         os.fsync(content.fileno())
-    if final.is_symlink() and not final.exists():  # a link to a local file that has gone
-        final.unlink(missing_ok=True)
     try:
         os.link(source, final)
     except FileExistsError:
-        return False
+        if not final.is_symlink() and digest(final) == sha256:
+            return
+        replacement = temporary(final)
+        os.link(source, replacement)
+        replacement.replace(final)
     sync_folder(final.parent)
-    return True
+
+
+def record(final: Path, source: MediaSource) -> None:
+    """Write the record of a media file that is there."""
+    write_atomically(record_of(final), source.model_dump_json().encode())
+
+
+def _written(file: Path) -> tuple[int, str]:
+    """When a content was last found at its source: its record, where it has one, is written anew each time."""
+    written = record_of(file)
+    return (written if written.exists() else file).stat().st_mtime_ns, file.name
 
 
 @contextmanager

@@ -33,11 +33,16 @@ def from_site(url: str, folder: Path, bounds: Bounds, *, quality: str, max_durat
 
     Raises:
         VideoFailed: ``not_found``, ``forbidden``, ``live_stream``, ``site_failed``, ``connection_failed``,
-            ``too_slow``, or as `status_failure` says.
+            ``too_slow``, ``missing_package``, or as `status_failure` says.
         VideoDropped: ``too_long`` or ``too_large``.
     """
     import imageio_ffmpeg
-    import yt_dlp
+
+    try:
+        import yt_dlp
+    except ModuleNotFoundError as missing:
+        message = f"{shown(url)} goes through yt-dlp, which is not installed: pip install 'storyloom[sites]'"
+        raise VideoFailed("missing_package", message, retryable=True) from missing
 
     def check(info: dict[str, Any], *, incomplete: bool) -> None:  # noqa: ARG001 - yt-dlp passes it by name
         if info.get("is_live"):

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-import sys
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
-import stages.media.probe
 from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
-from schemas.rows import MediaRow
+from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
-from stages.download.fetch import Bounds, from_storage, host_of, local_file, scheme_of
-from stages.download.files import link, present, publish, unfinished
-from stages.media.sandbox import ChildFailed, Limits, child
+from stages.download.fetch import Bounds, from_storage, host_of, local_file, shown
+from stages.download.files import fetched_before, link, newest, publish, record, unfinished
+from stages.download.probing import check, probe
+from stages.media.sandbox import Limits
+from stages.media.source import MediaSource, Validators, content_name, digest, scheme_of, source_state, steady
 from stages.media.subtitles import MAX_BYTES
-from stages.timing import mapped, spent
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """Demuxers whose name is not what their files are called."""
@@ -73,116 +70,166 @@ class DownloadConfig(StageConfig):
 
 
 class Download(Stage[DownloadConfig, MediaRow]):
-    """Puts a video's file at ``media/<2 hex>/<key>.<ext>``: local files as links, others whole or not at all.
+    """Puts a video's file at ``media/<2 hex>/<key>-<12 hex of its SHA-256>.<ext>``, its record beside it.
 
-    The manifest's subtitle track goes to ``<key>-subtitles.<ext>`` beside it; a video can do without. A file that is
-    there already is used as it is: the key stands for the manifest's id, so a new signed URL of the same video fetches
-    nothing.
+    Local files are links, others are there whole or not at all. The manifest's subtitle track goes to
+    ``<key>-subtitles-<12 hex>.<ext>`` beside it; a video can do without.
+
+    A file from an earlier run is fetched again only when the server says that it has changed; a signed URL that was
+    renewed fetches nothing. It stays where the server does not answer, with the warning ``source_unchecked``. A site's
+    page names one upload, which is not asked for again.
     """
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[Input, ...]] = ()
     manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles")
     row: ClassVar[type[Row]] = MediaRow
     Config: ClassVar[type[StageConfig]] = DownloadConfig
 
+    @classmethod
+    def outside(cls, line: ManifestRow) -> str:
+        """Size and time of the local files that the line leads to."""
+        return " ".join(source_state(url) for url in (line.location, line.subtitles_location) if url)
+
     def setup(self) -> None:
         self._hosts: dict[str, threading.BoundedSemaphore] = {}
+        check(self._probe_limits)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Several videos at once: nearly all of the time goes into waiting for servers."""
         with ThreadPoolExecutor(self.config.concurrency) as pool:
-            yield from mapped(pool, self.guarded, videos)
+            yield from pool.map(self.guarded, videos)
 
     def one(self, video: Video) -> MediaRow:
-        url = video.manifest.location
-        scheme = scheme_of(url)
-        if scheme not in self.config.schemes:
-            raise VideoFailed("scheme_refused", f"{scheme} is not among download.schemes {self.config.schemes}")
         folder = self.context.media / video.key[:2]
         folder.mkdir(parents=True, exist_ok=True)
-        if scheme == "file":
-            source = local_file(url, self.config.local_root)
-            probed = self._checked(source)
-            final = folder / f"{video.key}.{_extension(source.name, _of_container(probed))}"
-            link(source, final)
-        elif earlier := present(folder, video.key):
-            final, probed = earlier, self._checked(earlier)
-        else:
-            with unfinished(folder, video.key) as place:
-                source = self._fetched(url, scheme, place)
-                probed = self._checked(source)
-                final = folder / f"{video.key}.{_extension(urlsplit(url).path, _of_container(probed))}"
-                if not publish(source, final):  # another worker was faster: its file counts
-                    probed = self._checked(final)
-        return self._described(video, final, probed)
+        media, source, probed, warnings = self._media(video.manifest.location, folder, video.key)
+        track, problems = self._subtitles(video.manifest.subtitles_location, folder, f"{video.key}-subtitles")
+        return MediaRow(
+            video=video.key,
+            media=media.relative_to(self.context.media).as_posix(),
+            sha256=source.sha256,
+            size=source.size,
+            subtitles=track.relative_to(self.context.media).as_posix() if track else "",
+            **probed | {"warnings": list(dict.fromkeys([*probed["warnings"], *warnings, *problems]))},
+        )
 
-    def _fetched(self, url: str, scheme: str, place: Path) -> Path:
-        """The file, somewhere in the folder `place`."""
+    def _media(self, url: str, folder: Path, key: str) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
+        """The video's file, what its record and `probe` say of it, and warnings."""
+        scheme = self._scheme(url)
+        if scheme == "file":
+            return *self._linked(local_file(url, self.config.local_root), folder, key), []
+        before = fetched_before(folder, key)
+        warnings = []
+        try:
+            with unfinished(folder, key) as place:
+                if found := self._fetched(url, scheme, place, before[1] if before else None):
+                    return *self._published(*found, folder, key, url), []
+        except VideoFailed:
+            if before is None:
+                raise
+            warnings = ["source_unchecked"]
+        assert before is not None, "only what is there already is not fetched"
+        return *before, self._checked(before[0]), warnings
+
+    def _linked(self, file: Path, folder: Path, key: str) -> tuple[Path, MediaSource, dict[str, Any]]:
+        """The link to a local file, which must not change while it is looked at."""
+        with steady(file) as stated:
+            probed = self._checked(file)
+            source = MediaSource.of(stated, digest(file), str(file), Validators())
+        final = folder / content_name(key, source.sha256, _extension_of(probed))
+        link(file, final)
+        record(final, source)
+        return final, source, probed
+
+    def _published(
+        self, file: Path, validators: Validators, folder: Path, key: str, url: str
+    ) -> tuple[Path, MediaSource, dict[str, Any]]:
+        """The name of a file that was fetched, once it is known to be media."""
+        probed, sha256 = self._checked(file), digest(file)
+        final = folder / content_name(key, sha256, _extension_of(probed))
+        publish(file, final, sha256)
+        source = MediaSource.of(final.stat(), sha256, shown(url), validators)
+        record(final, source)
+        return final, source, probed
+
+    def _fetched(self, url: str, scheme: str, place: Path, known: MediaSource | None) -> tuple[Path, Validators] | None:
+        """The file, somewhere in the folder `place`; None when it is the known one still."""
         config = self.config
         host = host_of(url)
         if scheme in ("http", "https") and any(host == site or host.endswith(f".{site}") for site in config.sites):
+            if known:
+                return None
             from stages.download.sites import from_site
 
             quality, longest = config.site_format, config.max_duration
-            with spent("wait"), self._turn(host):
+            with self.timings.on("fetch"), self._turn(host):
                 bounds = self._bounds(config.max_bytes)
-                return from_site(url, place / "site", bounds, quality=quality, max_duration=longest)
-        return self._copied(url, scheme, place / "media", config.max_bytes)
+                return from_site(url, place / "site", bounds, quality=quality, max_duration=longest), Validators()
+        file = place / "media"
+        validators = self._copied(url, scheme, file, config.max_bytes, known)
+        return (file, validators) if validators else None
 
-    def _copied(self, url: str, scheme: str, file: Path, max_bytes: int) -> Path:
-        """`file`, with what lies at the URL."""
-        with spent("wait"), self._turn(host_of(url)):
+    def _copied(
+        self, url: str, scheme: str, file: Path, max_bytes: int, known: MediaSource | None = None
+    ) -> Validators | None:
+        """Write what lies at the URL into `file`, unless it is the known content still."""
+        with self.timings.on("fetch"), self._turn(host_of(url)):
             bounds = self._bounds(max_bytes)
             if scheme in ("http", "https"):
                 from stages.download.web import from_http
 
-                from_http(url, file, bounds, allow_private=self.config.allow_private_addresses)
-            else:
-                from_storage(url, file, bounds)
-        return file
+                return from_http(url, file, bounds, known, allow_private=self.config.allow_private_addresses)
+            return from_storage(url, file, bounds, known)
+
+    def _scheme(self, url: str) -> str:
+        """The URL's scheme, which must be among those that may be fetched."""
+        scheme = scheme_of(url)
+        if scheme not in self.config.schemes:
+            raise VideoFailed("scheme_refused", f"{scheme} is not among download.schemes {self.config.schemes}")
+        return scheme
 
     def _turn(self, host: str) -> threading.BoundedSemaphore:
         """What is held while a host is asked for something."""
         return self._hosts.setdefault(host, threading.BoundedSemaphore(self.config.per_host))
+
+    @property
+    def _probe_limits(self) -> Limits:
+        return Limits(self.config.probe_seconds, self.config.probe_memory)
 
     def _bounds(self, max_bytes: int) -> Bounds:
         config = self.config
         deadline = time.monotonic() + config.max_seconds
         return Bounds(max_bytes, deadline, timeout=config.timeout, attempts=config.attempts, pause=config.retry_pause)
 
-    def _subtitles(self, video: Video) -> tuple[str, list[str]]:
-        """Path of the manifest's subtitle track as the row states it, and warnings; no track costs a video."""
-        url = video.manifest.subtitles_location
+    def _subtitles(self, url: str, folder: Path, name: str) -> tuple[Path | None, list[str]]:
+        """The manifest's subtitle track, or the one from an earlier run, and warnings; no track costs a video."""
         if not url:
-            return "", []
+            return None, []
         try:
-            file = self._track(url, self.context.media / video.key[:2], f"{video.key}-subtitles")
-        except VideoFailed:
-            return "", ["subtitles_unavailable"]
+            with unfinished(folder, name) as place:
+                return self._track(url, place / "track", folder, name), []
         except VideoDropped:
-            return "", ["subtitles_too_large"]
-        return file.relative_to(self.context.media).as_posix(), []
+            return None, ["subtitles_too_large"]
+        except VideoFailed:
+            before = newest(folder, name)
+            return before, ["source_unchecked" if before else "subtitles_unavailable"]
 
-    def _track(self, url: str, folder: Path, name: str) -> Path:
-        """The subtitle track at a URL, brought into the folder under a name that gets an extension."""
-        scheme = scheme_of(url)
-        if scheme not in self.config.schemes:
-            raise VideoFailed("scheme_refused", f"{scheme} is not among download.schemes {self.config.schemes}")
+    def _track(self, url: str, file: Path, folder: Path, name: str) -> Path:
+        """The subtitle track at a URL, copied to `file` and from there into the folder."""
+        scheme = self._scheme(url)
         if scheme == "file":
             source = local_file(url, self.config.local_root)
-            if source.stat().st_size > MAX_BYTES:
-                raise VideoDropped("too_large", f"over {MAX_BYTES} bytes")
-            final = folder / f"{name}.{_extension(source.name, 'vtt')}"
-            link(source, final)
-            return final
-        if earlier := present(folder, name):
-            return earlier
-        with unfinished(folder, name) as place:
-            source = self._copied(url, scheme, place / "track", MAX_BYTES)
-            final = folder / f"{name}.{_extension(urlsplit(url).path, 'vtt')}"
-            publish(source, final)
+            self._bounds(MAX_BYTES).check_size(source.stat().st_size)
+            shutil.copyfile(source, file)
+        else:
+            self._copied(url, scheme, file, MAX_BYTES)
+        sha256 = digest(file)
+        suffix = PurePosixPath(shown(url).lower()).suffix[1:]
+        extension = suffix if re.fullmatch("[a-z0-9]{1,5}", suffix) else "vtt"
+        final = folder / content_name(name, sha256, extension)
+        publish(file, final, sha256)
         return final
 
     def _checked(self, file: Path) -> dict[str, Any]:
@@ -191,7 +238,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         size = file.stat().st_size
         if size > config.max_bytes:
             raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {config.max_bytes}")
-        probed = probe(file, Limits(config.probe_seconds, config.probe_memory))
+        with self.timings.on("decode"):
+            probed = probe(file, self._probe_limits)
         duration = probed["duration"]
         if duration > config.max_duration:
             raise VideoDropped("too_long", f"{duration:g} s, over download.max_duration = {config.max_duration:g}")
@@ -199,44 +247,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
             raise VideoDropped("too_short", f"{duration:g} s, under download.min_duration = {config.min_duration:g}")
         return probed
 
-    def _described(self, video: Video, file: Path, probed: dict[str, Any]) -> MediaRow:
-        with file.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        media = file.relative_to(self.context.media).as_posix()
-        subtitles, warnings = self._subtitles(video)
-        found = probed | {"subtitles": subtitles, "warnings": probed["warnings"] + warnings}
-        return MediaRow(video=video.key, media=media, sha256=sha256, size=file.stat().st_size, **found)
 
-
-def probe(file: Path, limits: Limits) -> dict[str, Any]:
-    """What `stages.media.probe` says of a file, in a child process.
-
-    Raises:
-        VideoFailed: ``not_media``, ``unreadable_media``, ``no_streams``, ``probe_timeout`` or ``probe_crashed``.
-    """
-    try:
-        # By its path: a child may not find `stages` as this process does. -P keeps our modules from shadowing others.
-        command = [sys.executable, "-P", stages.media.probe.__file__, str(file)]
-        with spent("decode"), child(command, limits) as output:
-            found: dict[str, Any] = json.loads(output.read() or b"{}")
-    except ChildFailed as failed:
-        if failed.timed_out:
-            message = f"looking at the file took over {limits.seconds:g} s (download.probe_seconds)"
-            raise VideoFailed("probe_timeout", message, retryable=True) from failed
-        message = f"looking at the file failed, perhaps for want of memory (download.probe_memory): {failed}"
-        raise VideoFailed("probe_crashed", message) from failed
-    if "code" in found:
-        raise VideoFailed(found["code"], found["message"])
-    return found
-
-
-def _extension(path: str, otherwise: str) -> str:
-    """That of the path in the URL, where it looks like one."""
-    suffix = PurePosixPath(path.lower()).suffix[1:]
-    return suffix if re.fullmatch("[a-z0-9]{1,5}", suffix) else otherwise
-
-
-def _of_container(probed: dict[str, Any]) -> str:
-    """The extension that files of the container have."""
+def _extension_of(probed: dict[str, Any]) -> str:
+    """The extension that files of the container have; it is the content's alone, whatever a URL says."""
     container: str = probed["container"]
     return SUFFIXES.get(container, container.partition(",")[0])

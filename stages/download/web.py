@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx
 
 from stages.base import VideoFailed
-from stages.download.fetch import Bounds, host_of, save, scheme_of, shown, status_failure, with_retries
+from stages.download.fetch import Bounds, host_of, save, shown, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
+from stages.media.source import MediaSource, Validators, scheme_of
 
 MAX_REDIRECTS = 10
 """Our choice; browsers follow about twenty."""
@@ -30,10 +31,23 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits (RFC 6052, section 2.1)."""
 
 
-def from_http(url: str, file: Path, bounds: Bounds, *, allow_private: bool) -> None:
+def from_http(
+    url: str, file: Path, bounds: Bounds, known: MediaSource | None, *, allow_private: bool
+) -> Validators | None:
     """Fetch a URL into `file`, going on from what an earlier attempt left there if the server still has the same.
 
     What tells that it is the same, an ETag or a date, is kept beside it (`VALIDATOR_SUFFIX`).
+
+    Args:
+        url: Of the file.
+        file: Where its bytes go.
+        bounds: What it may cost.
+        known: The content that an earlier run fetched. Its validators count for the URL that they came from; where
+            there are none, its size decides.
+        allow_private: Whether private addresses are connected to.
+
+    Returns:
+        What tells this content of the URL from others; None when it is the known one, which is then not fetched.
 
     Raises:
         VideoFailed: ``bad_url``, ``scheme_refused``, ``private_address``, ``unknown_host``, ``connection_failed``,
@@ -41,9 +55,11 @@ def from_http(url: str, file: Path, bounds: Bounds, *, allow_private: bool) -> N
             ``too_slow``, or as `status_failure` says.
         VideoDropped: ``too_large``.
     """
+    if known and known.url != shown(url):
+        known = known.model_copy(update={"etag": "", "last_modified": ""})
     transport = CheckedTransport(allow_private=allow_private)
     with httpx.Client(transport=transport, headers=HEADERS, timeout=bounds.timeout, trust_env=False) as client:
-        with_retries(lambda: _attempt(client, url, file, bounds), bounds)
+        return with_retries(lambda: _attempt(client, url, file, bounds, known), bounds)
 
 
 class CheckedTransport(httpx.HTTPTransport):
@@ -108,18 +124,26 @@ def _directed(request: httpx.Request, host: str, address: str) -> httpx.Request:
     return httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=extensions)
 
 
-def _attempt(client: httpx.Client, url: str, file: Path, bounds: Bounds) -> None:
+def _attempt(
+    client: httpx.Client, url: str, file: Path, bounds: Bounds, known: MediaSource | None
+) -> Validators | None:
     """One try; what it got stays in `file` for the next."""
     bounds.check_time()
     validator = file.with_name(file.name + VALIDATOR_SUFFIX)
-    known = validator.read_text() if validator.exists() else ""
-    have = file.stat().st_size if known and file.exists() else 0
-    headers = {"Range": f"bytes={have}-", "If-Range": known} if have else {}
+    partial = validator.read_text() if validator.exists() else ""
+    have = file.stat().st_size if partial and file.exists() else 0
+    headers = {"Range": f"bytes={have}-", "If-Range": partial} if have else {}
+    if known and known.etag:
+        headers["If-None-Match"] = known.etag
+    if known and known.last_modified:
+        headers["If-Modified-Since"] = known.last_modified
     with _failures_typed(url, file, bounds), _opened(client, url, headers) as response:
+        if known and _unchanged(response, known):
+            return None
         status = response.status_code
         if status == HTTPStatus.OK:
             start, total = 0, int(response.headers.get("Content-Length", 0))
-        elif have and status == HTTPStatus.PARTIAL_CONTENT and _continues(response, have, known):
+        elif have and status == HTTPStatus.PARTIAL_CONTENT and _continues(response, have, partial):
             start, total = have, int(response.headers["Content-Range"].rpartition("/")[2])
         elif have and status in (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
             validator.unlink()
@@ -128,13 +152,32 @@ def _attempt(client: httpx.Client, url: str, file: Path, bounds: Bounds) -> None
         else:
             raise status_failure(status, url, _retry_after(response))
         bounds.check_size(total)
-        with file.open("r+b" if start else "wb") as partial:
+        with file.open("r+b" if start else "wb") as content:
             if not start:  # after the old bytes are gone: they must never stand beside the new validator
                 validator.write_text(_validator(response))
-            partial.seek(start)
-            size = save(response.iter_raw(), partial, start, bounds)
+            content.seek(start)
+            size = save(response.iter_raw(), content, start, bounds)
+        found = _validators(response)
     if size < total:  # a server may send less of a range than was asked for
         raise _truncated(url, size)
+    return found
+
+
+def _validators(response: httpx.Response) -> Validators:
+    return Validators(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
+
+
+def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
+    """Whether a response says that the known content is still what the URL leads to (RFC 9110, section 13.2.2)."""
+    if response.status_code == HTTPStatus.NOT_MODIFIED:
+        return bool(known.etag or known.last_modified)
+    if response.status_code != HTTPStatus.OK:
+        return False
+    found = _validators(response)
+    for stated, had in ((found.etag, known.etag), (found.last_modified, known.last_modified)):
+        if stated and had:
+            return stated == had
+    return str(response.headers.get("Content-Length", "")) == str(known.size)
 
 
 def _validator(response: httpx.Response) -> str:

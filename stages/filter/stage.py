@@ -96,7 +96,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             for i, s in enumerate(aligned.sentences)
             if s.flag
         ]
-        assigned = self._assign(aligned, video[ScoresRow])
+        assigned = self.assign(aligned, video[ScoresRow])
         kept = []
         for index, frame in enumerate(frames):
             reason = self._frame_reason(frame, int(assigned.sentence[index]), float(assigned.similarity[index]))
@@ -126,7 +126,8 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             dropped_items=sorted(dropped, key=lambda item: (item.time, item.kind, item.index)),
         )
 
-    def _assign(self, aligned: AlignedRow, scores: ScoresRow) -> Assignment:
+    def assign(self, aligned: AlignedRow, scores: ScoresRow) -> Assignment:
+        """Give the frames their sentences as configured; nothing is dropped yet."""
         if self.config.mode == "time":
             return assign_by_time(aligned, scores)
         similarity = np.array(scores.similarity, dtype=np.float64)

@@ -1,5 +1,8 @@
 """What a media file holds, looked up in a process of its own: ``python -m stages.media.probe FILE`` prints it as JSON.
 
+With ``--check`` in the place of a file it looks at a tiny one that it makes. It ends with status `BROKEN` when its
+library cannot be imported or called, which is no fault of the file.
+
 Nothing but headers and a few packets is read, and at most one picture is decoded (only it tells the rotation). It
 imports no other module of ours: a child starts for every video.
 """
@@ -8,7 +11,10 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
+import tempfile
+import traceback
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -17,6 +23,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+CHECK = "--check"
+"""Argument that asks for a self-check."""
+
+BROKEN = os.EX_SOFTWARE
+"""Exit status when the library cannot be imported or called."""
+
+TINY_VIDEO = b"YUV4MPEG2 W2 H2 F25:1 C420jpeg\nFRAME\n" + bytes(6)
+"""A video of one black picture, uncompressed."""
 
 MAX_SUBTITLE_TRACKS = 8
 """Text tracks that are told of, the first ones: each that is looked at costs a pass through the file (our choice)."""
@@ -79,8 +94,10 @@ def look(path: Path) -> dict[str, Any]:
         head = file.read(HEAD_BYTES)
     if other := _named(head, OTHER_SIGNATURES) or _text(head):
         raise NotUsable("not_media", f"this is {other}, not a video; check where the URL leads")
+    # Titles need not be UTF-8. From release 19 on, av always passes over what is not.
+    lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
     try:
-        with av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
+        with av.open(f"file:{path}", options={"protocol_whitelist": "file"}, **lenient) as container:
             if container.format.name in REFERRING_FORMATS:
                 raise NotUsable("not_media", f"a {container.format.name} file only names other files; list those")
             return _described(container)
@@ -192,12 +209,23 @@ def _rotation(container: InputContainer, stream: VideoStream) -> int | None:
     return None
 
 
+def check() -> dict[str, Any]:
+    """What `look` says of `TINY_VIDEO`."""
+    with tempfile.NamedTemporaryFile(suffix=".y4m") as file:
+        file.write(TINY_VIDEO)
+        file.flush()
+        return look(Path(file.name))
+
+
 def main() -> None:
     """Print what `sys.argv[1]` holds, or the code and message of why that cannot be said."""
     try:
-        found = look(Path(sys.argv[1]))
+        found = check() if sys.argv[1] == CHECK else look(Path(sys.argv[1]))
     except NotUsable as reason:
         found = {"code": reason.code, "message": str(reason)}
+    except (ImportError, AttributeError, TypeError):
+        traceback.print_exc()
+        sys.exit(BROKEN)
     json.dump(found, sys.stdout)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
 import re
@@ -13,9 +14,10 @@ from pathlib import Path
 from schemas.rows import MediaRow
 from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits, child
-from stages.transcribe.vad import HeardWord
+from stages.media.source import NAME_DIGITS, MediaMissing, reading
+from stages.media.words import TimedWord
 
-Cue = list[HeardWord]
+Cue = list[TimedWord]
 """The words of a cue in their order, which nobody has heard yet: their probability is 0.0."""
 
 MAX_BYTES = 8 * 2**20
@@ -99,19 +101,32 @@ def tracks(media: MediaRow, folder: Path, limits: Limits) -> Iterator[list[Cue]]
         limits: Bounds of the child that takes a track out of the file.
 
     Yields:
-        An empty list for a track that is gone or cannot be read.
+        An empty list for a track that cannot be read.
+
+    Raises:
+        VideoFailed: As `reading` does.
+        MediaMissing: The manifest's track or the media file is gone or damaged.
     """
     if media.subtitles:
-        try:
-            with (folder / media.subtitles).open("rb") as file:
-                yield cues(file.read(MAX_BYTES))
-        except OSError:  # a link to a local file that has gone, for instance
-            yield []
+        yield cues(_kept(media.video, folder / media.subtitles))
     for track in media.subtitle_tracks:
         try:
-            yield cues(embedded(folder / media.media, track, limits))
+            with reading(folder, media) as file:
+                content = embedded(file, track, limits)
         except ChildFailed:
-            yield []
+            content = b""
+        yield cues(content)
+
+
+def _kept(video: str, file: Path) -> bytes:
+    """The content of a track that `download` put into the media folder; its name says what it must be."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError as gone:
+        raise MediaMissing(video, file) from gone
+    if not file.stem.endswith(hashlib.sha256(content).hexdigest()[:NAME_DIGITS]):
+        raise MediaMissing(video, file)
+    return content
 
 
 def embedded(media: Path, track: int, limits: Limits) -> bytes:
@@ -131,7 +146,7 @@ def embedded(media: Path, track: int, limits: Limits) -> bytes:
 
 
 def split_words(text: str) -> list[str]:
-    """Words as recognisers write them: with the space before them, or single characters where none is written.
+    """Words as recognizers write them: with the space before them, or single characters where none is written.
 
     Punctuation that stands alone goes with the word before it.
     """
@@ -241,5 +256,5 @@ def _spread(cue: _Shown) -> Cue:
         count = len(part.words)
         # One list of bounds: a word ends at the very number at which the next one starts.
         bounds = [min(end, part.start + (end - part.start) * number / max(1, count)) for number in range(count + 1)]
-        spread += [HeardWord(*times, word, 0.0) for times, word in zip(pairwise(bounds), part.words, strict=True)]
+        spread += [TimedWord(*times, word, 0.0) for times, word in zip(pairwise(bounds), part.words, strict=True)]
     return spread

@@ -1,10 +1,13 @@
-"""The revision of a model that is named by a path: the hash of its content."""
+"""What a model and what runs it are, for fingerprints: the hash of a local model's content, versions of libraries."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from stages.base import StageSetupError
 
 
 def content_revision(model: str) -> str:
@@ -19,6 +22,18 @@ def content_revision(model: str) -> str:
         stat = file.stat()
         digest.update(f"{file.relative_to(root)}\0{_file_sha256(file, stat.st_size, stat.st_mtime_ns)}\n".encode())
     return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def library_versions(*packages: str) -> str:
+    """The installed versions of packages, e.g. ``numpy 2.1.0, torch 2.13.0``; imports none of them.
+
+    Raises:
+        StageSetupError: One is not installed.
+    """
+    try:
+        return ", ".join(f"{package} {version(package)}" for package in packages)
+    except PackageNotFoundError as missing:
+        raise StageSetupError(f"the package {missing.name} is not installed") from missing
 
 
 @functools.cache

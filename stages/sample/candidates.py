@@ -11,7 +11,6 @@ from threading import Thread
 from typing import IO, Literal
 
 from stages.media import ffmpeg
-from stages.media.audio import sound_output
 from stages.media.sandbox import Limits, child
 from stages.sample.selector import Candidate
 from storyloom.format.model import to_milliseconds
@@ -42,11 +41,8 @@ class Look:
     hwaccel: Literal["none", "cuda"] = "none"
 
 
-def candidates(media: Path, look: Look, limits: Limits, sound: Path | None = None) -> Generator[Candidate, None, None]:
+def candidates(media: Path, look: Look, limits: Limits) -> Generator[Candidate, None, None]:
     """A frame every `step` seconds and the first frame of each scene, in the order of decoding.
-
-    Where `sound` is given, the sound track is written there in the same pass over the file, as `stages.media.audio` has
-    it.
 
     Scenes are looked for in every frame that is decoded. Times are ffmpeg's filter clock: the container's start time
     is taken off every stream alike, so that sound and picture share it. Rotation and non-square pixels are applied.
@@ -59,7 +55,7 @@ def candidates(media: Path, look: Look, limits: Limits, sound: Path | None = Non
     with os.fdopen(readable, "rb") as lines, os.fdopen(writable, "wb") as theirs:
         reader = Thread(target=_read_notes, args=(lines, notes), daemon=True)
         try:
-            with child(_command(media, look, writable, sound), limits, pass_fds=[writable]) as pictures:
+            with child(_command(media, look, writable), limits, pass_fds=[writable]) as pictures:
                 theirs.close()  # so that the lines end when ffmpeg does
                 reader.start()
                 for jpeg in _jpegs(pictures):
@@ -74,7 +70,7 @@ def candidates(media: Path, look: Look, limits: Limits, sound: Path | None = Non
             raise RuntimeError("ffmpeg gave a time for a picture that it did not write")
 
 
-def _command(media: Path, look: Look, notes: int, sound: Path | None) -> list[str]:
+def _command(media: Path, look: Look, notes: int) -> list[str]:
     tracks = ffmpeg.source(media, skip_frame=look.skip_frame, hwaccel=look.hwaccel)
     fit = f"min(1,{look.max_side}/max(iw*sar,ih))"
     picture = (
@@ -110,7 +106,7 @@ def _command(media: Path, look: Look, notes: int, sound: Path | None) -> list[st
             "map_metadata": -1,
         },
     )
-    return ffmpeg.command(output) if sound is None else ffmpeg.command(output, sound_output(tracks, str(sound)))
+    return ffmpeg.command(output)
 
 
 def _jpegs(stream: IO[bytes]) -> Iterator[bytes]:

@@ -15,11 +15,11 @@ from schemas.config import OPERATIONAL, StageConfig
 from schemas.rows import Frame, FramesRow, MediaRow
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
-from stages.media.audio import leaving
 from stages.media.sandbox import ChildFailed, Limits
+from stages.media.source import reading
+from stages.models.revision import library_versions
 from stages.sample.candidates import Look, candidates
 from stages.sample.selector import Picked, Picker
-from stages.timing import spent
 
 CANDIDATES_PER_INTERVAL = 8
 """Fine enough to find the middle of a scene to 1/16 of an interval, coarse enough to be cheap (our choice)."""
@@ -40,6 +40,9 @@ BLACK_LEVEL = 19
 
 THUMBNAIL = 96
 """Pixels of the square on which near-duplicates are compared (our choice: text on slides still changes it)."""
+
+LIBRARIES = ("numpy", "pillow", "scikit-image", "scipy")
+"""Packages whose versions may change which frames are kept and what is measured of them."""
 
 Luma = npt.NDArray[np.uint8]
 """Brightness, 0 to 255, shape (height, width)."""
@@ -94,7 +97,7 @@ class Sample(Stage[SampleConfig, FramesRow]):
     Config = SampleConfig
 
     def revision(self) -> str:
-        return f"ffmpeg {ffmpeg.version()}"
+        return f"ffmpeg {ffmpeg.version()}, {library_versions(*LIBRARIES)}"
 
     def setup(self) -> None:
         ffmpeg.program()
@@ -105,11 +108,13 @@ class Sample(Stage[SampleConfig, FramesRow]):
         media = video[MediaRow]
         if not media.has_video:
             raise VideoDropped("no_picture", f"streams: {media.audio_codec or 'none'}")
-        path = self.context.media / media.media
+        with reading(self.context.media, media) as path:
+            return self._frames(video, media, path)
+
+    def _frames(self, video: Video, media: MediaRow, path: Path) -> FramesRow:
+        """The frames of the file at a path."""
         limits = Limits(self.config.seconds, self.config.memory)
-        sounds = None
-        with leaving(sounds, video.key) as sound:
-            kept, picker, covered = self._looked_through(path, limits, sound)
+        kept, picker, covered = self._looked_through(path, limits)
         if covered < 0:
             raise VideoFailed("picture_undecodable", f"no frame of the {media.video_codec} picture could be decoded")
         cut_off = ffmpeg.ends_early(path, covered, media.duration, limits)
@@ -125,22 +130,18 @@ class Sample(Stage[SampleConfig, FramesRow]):
             covered=covered,
         )
 
-    def _looked_through(self, path: Path, limits: Limits, sound: Path | None) -> tuple[_Kept, Picker, float]:
+    def _looked_through(self, path: Path, limits: Limits) -> tuple[_Kept, Picker, float]:
         """What is kept so far, who picks the rest, and up to which second there is a picture."""
         kept = _Kept(self.config.near_duplicate)
         picker = Picker(self.config.interval, self.config.min_scene)
         covered = -1.0
         try:
-            with spent("decode"), closing(candidates(path, self._look(), limits, sound)) as stream:
+            with self.timings.on("decode"), closing(candidates(path, self._look(), limits)) as stream:
                 for candidate in stream:
                     covered = max(covered, candidate.time)
-                    with spent("other"):
-                        kept.extend(picker.add(candidate))
+                    kept.extend(picker.add(candidate))
         except ChildFailed as failed:
-            if sound is None:
-                raise ffmpeg.video_failed(failed, "picture_undecodable", limits) from failed
-            sound.unlink(missing_ok=True)
-            return self._looked_through(path, limits, None)  # the sound may be at fault, which `transcribe` will tell
+            raise ffmpeg.video_failed(failed, "picture_undecodable", limits) from failed
         return kept, picker, covered
 
     def _look(self) -> Look:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.config import Auto
-from stages.models.turn import ModelTurn
-from stages.timing import spent
+from stages.models.device import Device
+from stages.timing import Timings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Embeddings = npt.NDArray[np.float32]
 """Shape (n, dimensions), rows of unit length."""
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["fp32", "bf16"]
 
 ON_CPU, ON_GPU = 8, 256
 """Frames per forward pass where nobody says: a CPU's caches hold the layers of a few pictures (docs/speed.md has the
@@ -58,8 +58,8 @@ class ModelSpec:
     Attributes:
         name: open_clip's name of an architecture, or ``local-dir:`` with a folder.
         pretrained: open_clip's tag of the weights, or a file; empty for a folder, which holds its own.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``auto`` is bf16 on a GPU that has it, fp32 elsewhere.
+        device: ``cpu`` or ``cuda``.
+        precision: Of the matrix products.
         threads: CPU threads of the model; fixed, so that sums come out the same wherever the stage runs. As many more
             decode pictures.
         batch: Frames per forward pass; ``auto`` is `ON_CPU` or `ON_GPU`.
@@ -67,7 +67,7 @@ class ModelSpec:
 
     name: str
     pretrained: str
-    device: str
+    device: Device
     precision: Precision
     threads: int
     batch: int | Auto
@@ -76,22 +76,24 @@ class ModelSpec:
 class ImageTextModel:
     """A loaded model that turns JPEGs and texts into embeddings of one space.
 
+    Args:
+        spec: Which model, and how it runs.
+        timings: Takes the seconds of the model, and of waiting for pictures to be decoded.
+
     Attributes:
         batch: Frames per forward pass; of texts, `TEXTS_PER_FRAME` times as many.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, timings: Timings) -> None:
         import open_clip
         import torch
 
         torch.set_num_threads(spec.threads)
         self._threads = spec.threads
-        self._device = torch.device(_device(spec.device))
+        self._device = torch.device(spec.device)
         by_device = ON_GPU if self._device.type == "cuda" else ON_CPU
         self.batch = by_device if spec.batch == "auto" else spec.batch
-        self._bf16 = spec.precision == "bf16" or (
-            spec.precision == "auto" and self._device.type == "cuda" and torch.cuda.is_bf16_supported()
-        )
+        self._bf16 = spec.precision == "bf16"
         model, _, preprocess = open_clip.create_model_and_transforms(
             spec.name, pretrained=spec.pretrained or None, device=self._device, weights_only=True
         )
@@ -104,7 +106,8 @@ class ImageTextModel:
         size = self._model.visual.image_size
         self._draft = FINER * max(size if isinstance(size, tuple) else (size,))
         self._tokenizer: Any = open_clip.get_tokenizer(spec.name)
-        self._turn = ModelTurn()
+        self._timings = timings
+        self._turn = Lock()  # a worker may have two parts in hand: it reads and decodes both, the model has one
         self._tokenizing = Lock()  # Hugging Face's tokenizers refuse a second thread
 
     def encode(self, jpegs: Sequence[bytes], texts: Sequence[str]) -> tuple[Embeddings, Embeddings]:
@@ -140,7 +143,7 @@ class ImageTextModel:
         import torch
 
         def ready(pictures: list[Future[npt.NDArray[np.uint8]]]) -> torch.Tensor:
-            with spent("decode"):
+            with self._timings.on("decode"):
                 pixels = torch.from_numpy(np.stack([picture.result() for picture in pictures]))
             return (pixels.pin_memory() if self._device.type == "cuda" else pixels).permute(0, 3, 1, 2)
 
@@ -178,19 +181,18 @@ class ImageTextModel:
 
         with (
             self._turn,
-            spent("model"),
+            self._timings.on("model"),
             torch.inference_mode(),
             torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16),
         ):
             output: torch.Tensor = encode(batch.to(self._device, non_blocking=True))
         return output
 
-    @staticmethod
-    def _unit(outputs: Sequence[torch.Tensor]) -> Embeddings:
+    def _unit(self, outputs: Sequence[torch.Tensor]) -> Embeddings:
         """The rows of several outputs at unit length. Only here is a GPU waited for."""
         import torch
 
-        with spent("model"):
+        with self._timings.on("model"):
             array = torch.cat(list(outputs)).float().cpu().numpy()
         return np.asarray(array / np.linalg.norm(array, axis=1, keepdims=True), dtype=np.float32)
 
@@ -219,11 +221,3 @@ def without_bars(picture: Image.Image) -> Image.Image:
     if box is None or (box[2] - box[0]) * (box[3] - box[1]) < MIN_PICTURE * picture.width * picture.height:
         return picture
     return picture.crop(box)
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -15,9 +15,10 @@ from schemas.config import OPERATIONAL, Auto, StageConfig
 from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import Context, Input, Stage, StageSetupError, Video
-from stages.models.demo import DEMO, DemoModelMissing, photo_sentence_folder, photo_sentence_revision
-from stages.models.revision import content_revision
+from stages.models.demo import DEMO, DemoModelMissing, photo_sentence_folder
+from stages.models.device import Device, resolved_torch_device
 from stages.score.image_text import Embeddings, ImageTextModel, ModelSpec, Precision
+from stages.score.weights import libraries, weights_revision
 
 REACH = 3
 """Sentences on either side of a boundary that say what the talk is about there (our choice)."""
@@ -53,7 +54,7 @@ class ScoreConfig(StageConfig):
 
     model: str = DEMO
     pretrained: str = ""
-    precision: Precision = "auto"
+    precision: Auto | Precision = "auto"
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
     threads: Annotated[int, Field(ge=1)] = 2
     batch: Auto | Annotated[int, Field(ge=1)] = "auto"
@@ -75,40 +76,50 @@ class Score(Stage[ScoreConfig, ScoresRow]):
     def __init__(self, config: ScoreConfig, context: Context) -> None:
         super().__init__(config, context)
         self._model: ImageTextModel | None = None
+        self._weights = ""
 
     def revision(self) -> str:
-        name, pretrained = self.config.model, self.config.pretrained
-        if name == DEMO:
-            return photo_sentence_revision()
-        if name.startswith("local-dir:"):
-            return content_revision(name.removeprefix("local-dir:"))
-        return f"{name}/{content_revision(pretrained)}"
+        config = self.config
+        weights = weights_revision(config.model, config.pretrained)
+        return f"{weights}; {self._device}/{self._precision}; {libraries(config.model)}"
+
+    @property
+    def _device(self) -> Device:
+        return resolved_torch_device(self.config.device)
+
+    @property
+    def _precision(self) -> Precision:
+        if self.config.precision != "auto":
+            return self.config.precision
+        if self._device == "cpu":
+            return "fp32"
+        import torch
+
+        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
 
     def setup(self) -> None:
         config = self.config
+        self._weights = weights_revision(config.model, config.pretrained)
         try:
             name = f"local-dir:{photo_sentence_folder()}" if config.model == DEMO else config.model
             self._model = ImageTextModel(
-                ModelSpec(name, config.pretrained, config.device, config.precision, config.threads, config.batch)
+                ModelSpec(name, config.pretrained, self._device, self._precision, config.threads, config.batch),
+                self.timings,
             )
         except (DemoModelMissing, OSError, RuntimeError, ValueError) as reason:
             said = str(reason).partition(" Available:")[0]  # open_clip goes on with the names of all its models
             raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {said}") from reason
+        if weights_revision(config.model, config.pretrained) != self._weights:
+            raise StageSetupError(f"score.model {config.model!r} changed on the hub while it was loaded; run again")
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Encode the frames of several short videos together, so that batches are full; compare video by video."""
         assert self._model is not None, "setup() comes first"
         texts: dict[str, npt.NDArray[np.float32]] = {}
         for group in _groups(videos, BATCHES_TOGETHER * self._model.batch):
-            try:
-                embedded = self._embedded(group, texts)
-            except (MemoryError, OSError):
-                raise  # the machine's fault, as in `guarded`
-            except Exception:  # noqa: BLE001 - each on its own, so that only the culprit's row has the error
-                yield from map(self.guarded, group)
-            else:
-                for video in group:
-                    yield self.guarded(video, partial(self._compared, embedded))
+            embedded = self._embedded(group, texts)
+            for video in group:
+                yield self.guarded(video, partial(self._compared, embedded))
 
     def one(self, video: Video) -> ScoresRow:
         return self._compared(self._embedded([video], {}), video)
@@ -132,7 +143,7 @@ class Score(Stage[ScoreConfig, ScoresRow]):
 
     def _compared(self, embedded: Embedded, video: Video) -> ScoresRow:
         aligned = video[AlignedRow]
-        row = ScoresRow(video=video.key, model=self.config.model, revision=self.revision(), warnings=aligned.warnings)
+        row = ScoresRow(video=video.key, model=self.config.model, revision=self._weights, warnings=aligned.warnings)
         if not _comparable(video):
             return row
         frames = embedded.frames[video.key]

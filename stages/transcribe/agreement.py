@@ -12,8 +12,8 @@ from itertools import pairwise
 
 from schemas.rows import Segment, Word
 from stages.media.subtitles import Cue, is_unspaced, split_words
+from stages.media.words import TimedWord
 from stages.transcribe.recognizer import DECIMALS
-from stages.transcribe.vad import HeardWord
 
 TOLERANCE = 5.0
 """Seconds between a track's word and the same word heard: cues come early or late, and where a word lies in a long cue
@@ -55,7 +55,7 @@ def fitted(cues: Sequence[Cue], segments: Sequence[Segment], duration: float) ->
     return Fitted([[next(timed) for _ in cue] for cue in cues], round(agreement, DECIMALS))
 
 
-def matched(track: Sequence[HeardWord], heard: Sequence[HeardWord]) -> list[Match]:
+def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Match]:
     """The longest chain of equal words at most `TOLERANCE` seconds apart that runs forward in both.
 
     Hunt and Szymanski's algorithm (1977): a longest rising subsequence of the candidate pairs, which are few, since
@@ -89,8 +89,8 @@ def matched(track: Sequence[HeardWord], heard: Sequence[HeardWord]) -> list[Matc
 
 
 def _timed(
-    track: Sequence[HeardWord], heard: Sequence[HeardWord], matches: Sequence[Match], duration: float
-) -> Iterator[HeardWord]:
+    track: Sequence[TimedWord], heard: Sequence[TimedWord], matches: Sequence[Match], duration: float
+) -> Iterator[TimedWord]:
     """The track's words at the times of their matches; those between two matches are fitted in between."""
     edges = [(-1, -1), *matches, (len(track), len(heard))]
     for (index, place), (following, next_place) in pairwise(edges):
@@ -103,8 +103,8 @@ def _timed(
 
 
 def _between(
-    run: Sequence[HeardWord], heard: Sequence[HeardWord], earliest: float, latest: float
-) -> Iterator[HeardWord]:
+    run: Sequence[TimedWord], heard: Sequence[TimedWord], earliest: float, latest: float
+) -> Iterator[TimedWord]:
     """Words that nobody heard so, at the times of the other words heard there; or at their cue's, held in the gap.
 
     About as many words at about the same time are the same ones in another writing.
@@ -125,7 +125,7 @@ def _between(
         yield replace(word, start=start, end=max(start, end))
 
 
-def _at(heard: Sequence[HeardWord], share: int, shares: int, *, ends: bool = False) -> float:
+def _at(heard: Sequence[TimedWord], share: int, shares: int, *, ends: bool = False) -> float:
     """The time, in seconds, at which so many equal shares of the words are over; pauses between words count nothing.
 
     Between two words, `ends` asks for the end of the earlier one, not for the start of the later.
@@ -137,18 +137,18 @@ def _at(heard: Sequence[HeardWord], share: int, shares: int, *, ends: bool = Fal
     return word.start + (word.end - word.start) * rest / shares
 
 
-def _pieces(word: Word) -> Iterator[HeardWord]:
-    """A recognised word as the words of a track are parted, spread evenly over its time."""
+def _pieces(word: Word) -> Iterator[TimedWord]:
+    """A recognized word as the words of a track are parted, spread evenly over its time."""
     pieces = split_words(word.text)
     step = (word.end - word.start) / max(1, len(pieces))
     for number, piece in enumerate(pieces):
         start = word.start + number * step
-        yield HeardWord(start, start + step, piece, word.probability)
+        yield TimedWord(start, start + step, piece, word.probability)
 
 
-def _joined(pieces: Iterable[HeardWord]) -> Iterator[HeardWord]:
-    """Pieces with what was written on to them without a space: recognisers part ``www.example.org``."""
-    whole: HeardWord | None = None
+def _joined(pieces: Iterable[TimedWord]) -> Iterator[TimedWord]:
+    """Pieces with what was written on to them without a space: recognizers part ``www.example.org``."""
+    whole: TimedWord | None = None
     for piece in pieces:
         if whole and not piece.text.startswith(" ") and not is_unspaced(whole.text + piece.text):
             whole = replace(whole, end=piece.end, text=whole.text + piece.text)

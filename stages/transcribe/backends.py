@@ -1,37 +1,89 @@
-"""The speech recognisers that `transcribe` can be configured with: what they are made of, and how they are loaded."""
+"""The speech recognizers that `transcribe` can be configured with: what they are made of, and how they are loaded."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.base import StageSetupError
 from stages.models.demo import DEMO, DemoModelMissing, whisper_folder, whisper_revision
-from stages.models.revision import content_revision
-from stages.transcribe.recognizer import Recogniser
+from stages.models.device import resolved_device, resolved_torch_device
+from stages.models.hub import cached_commit, hub_commit
+from stages.models.revision import content_revision, library_versions
+from stages.timing import Timings
+from stages.transcribe.recognizer import Recognizer
 
 if TYPE_CHECKING:
     from stages.transcribe.stage import TranscribeConfig
 
-LIBRARIES = {"faster-whisper": ("faster-whisper", "ctranslate2"), "openai-whisper": ("openai-whisper", "torch")}
-"""Packages whose versions may change what is heard."""
+VAD_LIBRARIES = ("faster-whisper", "onnxruntime", "numpy")
+"""Silero's network and what runs it."""
+
+LIBRARIES = {"faster-whisper": ("ctranslate2", "tokenizers"), "openai-whisper": ("openai-whisper", "torch")}
+"""Packages whose versions may change what is recognized, beside `VAD_LIBRARIES`."""
+
+REPOSITORIES = {
+    "tiny.en": "Systran/faster-whisper-tiny.en",
+    "tiny": "Systran/faster-whisper-tiny",
+    "base.en": "Systran/faster-whisper-base.en",
+    "base": "Systran/faster-whisper-base",
+    "small.en": "Systran/faster-whisper-small.en",
+    "small": "Systran/faster-whisper-small",
+    "medium.en": "Systran/faster-whisper-medium.en",
+    "medium": "Systran/faster-whisper-medium",
+    "large-v1": "Systran/faster-whisper-large-v1",
+    "large-v2": "Systran/faster-whisper-large-v2",
+    "large-v3": "Systran/faster-whisper-large-v3",
+    "large": "Systran/faster-whisper-large-v3",
+    "distil-large-v2": "Systran/faster-distil-whisper-large-v2",
+    "distil-medium.en": "Systran/faster-distil-whisper-medium.en",
+    "distil-small.en": "Systran/faster-distil-whisper-small.en",
+    "distil-large-v3": "Systran/faster-distil-whisper-large-v3",
+    "distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
+    "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+    "turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+}
+"""Where faster-whisper's names lie on the Hugging Face hub."""
 
 
-def recogniser_revision(config: TranscribeConfig) -> str:
-    """Revision of the configured model, and the versions of the libraries behind it.
+def recognizer_revision(config: TranscribeConfig) -> str:
+    """What the recognizer is made of: weights, device and compute type as they resolve here, versions of libraries.
 
     Raises:
         StageSetupError: The model is not there.
     """
+    device, compute_type = resolved(config)
+    libraries = library_versions(*LIBRARIES[config.backend], *VAD_LIBRARIES)
+    return f"{_model_revision(config)}; {device}/{compute_type}; {libraries}"
+
+
+def resolved(config: TranscribeConfig) -> tuple[str, str]:
+    """What `device` and `compute_type` stand for on this machine, e.g. ``cpu`` and ``int8_float32``.
+
+    What CTranslate2 makes of ``default`` and ``auto`` follows from the weights and from what the device is able to:
+    then all that it is able to is named.
+
+    Raises:
+        StageSetupError: The library is not installed.
+    """
+    if config.backend == "openai-whisper":
+        device = resolved_torch_device(config.device)
+        if config.compute_type != "default":
+            return device, config.compute_type
+        return device, "float16" if device == "cuda" else "float32"
+    device = resolved_device(config.device)
+    if config.compute_type not in ("default", "auto"):
+        return device, config.compute_type
     try:
-        model = whisper_revision() if config.model == DEMO else content_revision(config.model)
-    except DemoModelMissing as missing:
-        raise StageSetupError(str(missing)) from missing
-    return "; ".join([model, *(f"{package} {version(package)}" for package in LIBRARIES[config.backend])])
+        from ctranslate2 import get_supported_compute_types
+
+        able = sorted(get_supported_compute_types(device))
+    except (ImportError, RuntimeError, ValueError) as reason:
+        raise StageSetupError(f"CTranslate2 cannot use transcribe.device {config.device!r}: {reason}") from reason
+    return device, f"{config.compute_type} of {' '.join(able)}"
 
 
-def load_recogniser(config: TranscribeConfig) -> Recogniser:
+def load_recognizer(config: TranscribeConfig, timings: Timings) -> Recognizer:
     """The configured back end with its model.
 
     Raises:
@@ -39,27 +91,32 @@ def load_recogniser(config: TranscribeConfig) -> Recogniser:
     """
     if config.backend == "openai-whisper" and config.model == DEMO:
         raise StageSetupError("transcribe.model 'demo' is for faster-whisper; name a checkpoint of openai-whisper")
+    device, compute_type = resolved(config)
     try:
         if config.backend == "faster-whisper":
             from stages.transcribe.faster_whisper import FasterWhisper
 
+            repository = _repository(config)
             return FasterWhisper(
-                str(whisper_folder()) if config.model == DEMO else str(_expanded(config.model)),
-                device=config.device,
+                repository or str(_folder(config)),
+                revision=cached_commit(repository) or None if repository else None,
+                device=device,
                 compute_type=config.compute_type,
                 cpu_threads=config.cpu_threads,
                 beam_size=config.beam_size,
                 batch_size=config.batch_size,
                 vad=config.vad,
+                timings=timings,
             )
         from stages.transcribe.openai_whisper import OpenaiWhisper
 
         return OpenaiWhisper(
-            str(_expanded(config.model)),
-            device=config.device,
-            compute_type=config.compute_type,
+            str(_folder(config)),
+            device=device,
+            compute_type=compute_type,
             cpu_threads=config.cpu_threads,
             beam_size=config.beam_size,
+            timings=timings,
         )
     except DemoModelMissing as missing:
         raise StageSetupError(str(missing)) from missing
@@ -68,7 +125,39 @@ def load_recogniser(config: TranscribeConfig) -> Recogniser:
         raise StageSetupError(message) from reason
 
 
-def _expanded(model: str) -> Path | str:
-    """A local path with its ``~`` resolved; a name that is no path as it is."""
-    path = Path(model).expanduser()
-    return path if path.exists() else model
+def _model_revision(config: TranscribeConfig) -> str:
+    """The content of a local model, the commit of one on the hub; openai-whisper holds its names' hashes itself."""
+    try:
+        if config.model == DEMO:
+            return whisper_revision()
+    except DemoModelMissing as missing:
+        raise StageSetupError(str(missing)) from missing
+    if repository := _repository(config):
+        return f"{repository}@{hub_commit(repository)}"
+    return content_revision(config.model)
+
+
+def _repository(config: TranscribeConfig) -> str:
+    """The hub's repository of a faster-whisper model that is named; empty for others.
+
+    Raises:
+        StageSetupError: Nothing has that name.
+    """
+    if config.backend != "faster-whisper" or config.model == DEMO or Path(config.model).expanduser().exists():
+        return ""
+    if config.model in REPOSITORIES:
+        return REPOSITORIES[config.model]
+    if config.model.count("/") == 1 and not config.model.startswith(("/", "~", ".")):
+        return config.model
+    raise StageSetupError(
+        f"transcribe.model {config.model!r} is no folder, no repository (OWNER/NAME) and none of the names"
+        f" {', '.join(sorted(REPOSITORIES))}"
+    )
+
+
+def _folder(config: TranscribeConfig) -> Path | str:
+    """A local path with its ``~`` resolved; a name of openai-whisper's as it is."""
+    if config.model == DEMO:
+        return whisper_folder()
+    path = Path(config.model).expanduser()
+    return path if path.exists() else config.model

@@ -1,4 +1,4 @@
-"""Batches filled across videos: what waits, what goes to the recogniser, and which video pays for its errors."""
+"""Batches of windows that are filled across videos."""
 
 from __future__ import annotations
 
@@ -7,60 +7,58 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from stages.transcribe.recognizer import DECIMALS, Heard, HeardSegment, Sound
+from stages.transcribe.recognizer import DECIMALS, Recognition, RecognizedSegment, Request
 
 WindowT = TypeVar("WindowT")
 
 
 @dataclass(eq=False)
-class Hearing:
-    """A video that is being recognised.
+class Progress:
+    """How far the recognition of a video is.
 
     Attributes:
         video: Its key.
         language: Whisper's code; empty until it is detected.
         probability: Of the language.
-        segments: Heard so far.
+        segments: Recognized so far.
         last_speech: Seconds at which the last word ended, pauses left out.
-        waiting: How many of its windows are cut and not recognised.
+        waiting: How many of its windows are cut and not recognized.
         cut: Whether there are no more windows to come.
-        failed: What was raised over it.
     """
 
     video: str
     language: str
     probability: float = 1.0
-    segments: list[HeardSegment] = field(default_factory=list)
+    segments: list[RecognizedSegment] = field(default_factory=list)
     last_speech: float = 0.0
     waiting: int = 0
     cut: bool = False
-    failed: Exception | None = None
 
     @property
-    def over(self) -> bool:
-        """Whether all of it was recognised."""
+    def done(self) -> bool:
+        """Whether all of it was recognized."""
         return self.cut and not self.waiting
 
-    def outcome(self) -> tuple[str, Heard | Exception]:
-        """The video's key with what was heard."""
-        return self.video, self.failed or Heard(self.segments, self.language, round(self.probability, DECIMALS))
+    def result(self) -> tuple[str, Recognition]:
+        """The video's key with what was recognized."""
+        return self.video, Recognition(self.segments, self.language, round(self.probability, DECIMALS))
 
 
 class WindowModel(Protocol[WindowT]):
-    """Recognises windows of speech in batches."""
+    """Recognizes windows of speech in batches."""
 
-    def windows(self, sound: Sound, hearing: Hearing) -> Iterator[WindowT]:
-        """The sound's windows in the order of time; when the first one comes, `hearing.language` is known."""
+    def windows(self, request: Request, progress: Progress) -> Iterator[WindowT]:
+        """The audio's windows in the order of time; when the first one comes, `progress.language` is known."""
 
-    def recognise(self, batch: Sequence[tuple[Hearing, WindowT]]) -> None:
-        """Add what is heard in windows of one language to their `Hearing`s; where this raises, nothing was added."""
+    def recognize_batch(self, batch: Sequence[tuple[Progress, WindowT]]) -> None:
+        """Add what is recognized in windows of one language to their `Progress`."""
 
 
 class Batches(Generic[WindowT]):
     """Windows that wait for their batch.
 
     Args:
-        model: What recognises them.
+        model: What recognizes them.
         size: Windows of a full batch. Where languages differ, the one with most windows goes to the model when twice as
             many wait: what is held stays bounded.
     """
@@ -68,58 +66,37 @@ class Batches(Generic[WindowT]):
     def __init__(self, model: WindowModel[WindowT], size: int) -> None:
         self._model = model
         self._size = size
-        self._waiting: dict[str, list[tuple[Hearing, WindowT]]] = defaultdict(list)
+        self._waiting: dict[str, list[tuple[Progress, WindowT]]] = defaultdict(list)
 
-    def heard(self, sounds: Iterable[Sound]) -> Iterator[tuple[str, Heard | Exception]]:
-        """See `stages.transcribe.recognizer.Recogniser`."""
-        for sound in sounds:
-            yield from self._taken(sound)
+    def recognize(self, requests: Iterable[Request]) -> Iterator[tuple[str, Recognition]]:
+        """See `stages.transcribe.recognizer.Recognizer`."""
+        for request in requests:
+            yield from self._add(request)
         for language in list(self._waiting):
-            yield from self._recognised(language)
+            yield from self._recognize(language)
 
-    def _taken(self, sound: Sound) -> Iterator[tuple[str, Heard | Exception]]:
-        """Queue the windows of one more sound."""
-        hearing = Hearing(sound.video, sound.language)
-        try:
-            for window in self._model.windows(sound, hearing):
-                self._waiting[hearing.language].append((hearing, window))
-                hearing.waiting += 1
-                if full := self._full():
-                    yield from self._recognised(full)
-        except (MemoryError, OSError):
-            raise
-        except Exception as reason:  # noqa: BLE001 - its row says so
-            hearing.failed = reason
-        hearing.cut = True
-        if hearing.over:
-            yield hearing.outcome()
+    def _add(self, request: Request) -> Iterator[tuple[str, Recognition]]:
+        """Queue the windows of one more video, and recognize what is due."""
+        progress = Progress(request.video, request.language)
+        for window in self._model.windows(request, progress):
+            self._waiting[progress.language].append((progress, window))
+            progress.waiting += 1
+            if due := self._due():
+                yield from self._recognize(due)
+        progress.cut = True
+        if progress.done:
+            yield progress.result()
 
-    def _full(self) -> str:
+    def _due(self) -> str:
         """The language of which a batch is due; empty when none is."""
         fullest = max(self._waiting, key=lambda language: len(self._waiting[language]))
         total = sum(map(len, self._waiting.values()))
         return fullest if len(self._waiting[fullest]) >= self._size or total >= 2 * self._size else ""
 
-    def _recognised(self, language: str) -> Iterator[tuple[str, Heard | Exception]]:
-        """Recognise what waits in a language. Where that fails, each video is tried without the others."""
+    def _recognize(self, language: str) -> Iterator[tuple[str, Recognition]]:
+        """Recognize what waits in a language."""
         batch = self._waiting.pop(language)
-        hearings = list(dict.fromkeys(hearing for hearing, _ in batch))
-        if not self._succeeds(batch, hearings):
-            for hearing in hearings:
-                self._succeeds([(other, window) for other, window in batch if other is hearing], [hearing])
-        for hearing, _ in batch:
-            hearing.waiting -= 1
-        yield from (hearing.outcome() for hearing in hearings if hearing.over)
-
-    def _succeeds(self, batch: Sequence[tuple[Hearing, WindowT]], hearings: Sequence[Hearing]) -> bool:
-        """Recognise windows, less those of videos that failed; one video alone has its failure noted."""
-        try:
-            if live := [(hearing, window) for hearing, window in batch if not hearing.failed]:
-                self._model.recognise(live)
-        except (MemoryError, OSError):
-            raise
-        except Exception as reason:  # noqa: BLE001 - its row says so
-            if len(hearings) == 1:
-                hearings[0].failed = reason
-            return False
-        return True
+        self._model.recognize_batch(batch)
+        for progress, _ in batch:
+            progress.waiting -= 1
+        yield from (progress.result() for progress in dict.fromkeys(one for one, _ in batch) if progress.done)

@@ -1,47 +1,54 @@
-"""Speech recognition by faster-whisper: Whisper on CTranslate2, in batches that are filled across videos.
+"""Speech recognition by Whisper on CTranslate2, in batches that are filled across videos.
 
-The batches go through the pieces of faster-whisper's `BatchedInferencePipeline`, some of which are not public; the lock
-file pins its version, and tests hold the words of videos that share a batch against those that its `transcribe` gives.
+faster-whisper loads the model and brings its spectrograms and tokenizer; `ctranslate2.models.Whisper` does the rest.
+Tests hold the words against those of faster-whisper's own `BatchedInferencePipeline`.
 """
 
 from __future__ import annotations
 
 import functools
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from types import SimpleNamespace
+from math import ceil
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ctranslate2 import StorageView, get_cuda_device_count, get_supported_compute_types
-from faster_whisper import BatchedInferencePipeline, WhisperModel
+from ctranslate2 import StorageView, get_supported_compute_types
+from faster_whisper import WhisperModel
 from faster_whisper.audio import pad_or_trim
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.vad import SpeechTimestampsMap
 from threadpoolctl import ThreadpoolController
 
-from stages.models.turn import ModelTurn
-from stages.timing import spent
-from stages.transcribe.batches import Batches, Hearing
-from stages.transcribe.recognizer import Heard, HeardSegment, Sound
-from stages.transcribe.vad import SAMPLE_RATE, HeardWord, VadConfig, floats
+from stages.media.audio import SAMPLE_RATE, floats
+from stages.media.words import TimedWord
+from stages.timing import Timings
+from stages.transcribe.batches import Batches, Progress
+from stages.transcribe.recognizer import Recognition, RecognizedSegment, Request
+from stages.transcribe.speech_segments import Span, VadConfig
+from stages.transcribe.word_times import FRAMES_PER_SECOND, timed_words
 
-NO_SOUND = -1.5
+PAST_THE_END = -1.5
 """A column of this value after the spectrogram is part of what faster-whisper detects a language by."""
 
-_FEATURES_TURN = ModelTurn()
+MAX_LENGTH = 448
+"""Tokens of a window at most, prompt included; Whisper's own bound."""
+
+_FEATURES_TURN = Lock()
 """The number of BLAS threads is the whole process's."""
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Speech of at most `VadConfig.window` seconds; its offset and duration leave the pauses out.
+    """Speech of at most `VadConfig.window` seconds; its offset and duration, in seconds, leave the pauses out.
 
     Attributes:
         features: Shape (mels, frames), not yet padded.
-        clock: Maps times without the pauses to times of the sound.
+        clock: Maps times without the pauses to times of the audio.
     """
 
     features: npt.NDArray[np.float32]
@@ -50,17 +57,37 @@ class _Window:
     clock: SpeechTimestampsMap
 
 
+@dataclass(frozen=True)
+class _Prompt:
+    """What the model is told of a language: a transcript without timestamps is asked for.
+
+    Attributes:
+        tokenizer: For that language.
+        tokens: The prompt.
+        suppressed: Tokens that must not be said.
+    """
+
+    tokenizer: Tokenizer
+    tokens: list[int]
+    suppressed: list[int]
+
+
 class FasterWhisper:
     """A Whisper model on CTranslate2.
 
+    What is recognized in a window depends on its own video alone. The search goes over a whole batch, and its results
+    do not depend on that. Where a batch gains nothing or changes something, on a CPU, windows go through one by one.
+
     Args:
-        model: A name that faster-whisper knows, or a folder with a converted model and its ``tokenizer.json``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        model: A folder with a converted model and its ``tokenizer.json``, or a repository of the Hugging Face hub.
+        revision: The repository's commit; None takes the newest, and for a folder.
+        device: ``cpu`` or ``cuda``.
         compute_type: CTranslate2's, e.g. ``int8`` or ``float16``.
         cpu_threads: Threads of one worker on a CPU.
         beam_size: Of the search.
-        batch_size: Windows that are recognised at once.
+        batch_size: Windows that are recognized at once.
         vad: Voice activity detection.
+        timings: Takes the seconds of the model.
 
     Raises:
         ValueError: The device cannot compute in that type; the message names those in which it can.
@@ -76,168 +103,161 @@ class FasterWhisper:
         beam_size: int,
         batch_size: int,
         vad: VadConfig,
+        timings: Timings,
+        revision: str | None = None,
     ) -> None:
         _require(compute_type, device)
-        self._model = _Model(model, device=device, compute_type=compute_type, cpu_threads=cpu_threads)
+        self._loaded = WhisperModel(
+            model, device=device, compute_type=compute_type, cpu_threads=cpu_threads, revision=revision
+        )
+        self._whisper = self._loaded.model
         self._beam_size = beam_size
         self._batch_size = batch_size
         self._vad = vad
-        self._turn = ModelTurn()
+        self._timings = timings
+        self._turn = Lock()  # a worker may have two parts in hand: it reads and decodes both, the model has one
         self._threads = ThreadpoolController()
-        self._asked = functools.cache(self._ask)
+        self._prompt = functools.cache(self._prompt_in)
 
     @property
     def languages(self) -> frozenset[str]:
         """Whisper's codes of the languages the model knows."""
-        return frozenset(self._model.supported_languages)
+        return frozenset(self._loaded.supported_languages)
 
-    def heard(self, sounds: Iterable[Sound]) -> Iterator[tuple[str, Heard | Exception]]:
-        """See `stages.transcribe.recognizer.Recogniser`; at most the windows of two batches wait."""
-        return Batches(self, self._batch_size).heard(sounds)
+    def recognize(self, requests: Iterable[Request]) -> Iterator[tuple[str, Recognition]]:
+        """See `stages.transcribe.recognizer.Recognizer`; at most the windows of two batches wait."""
+        return Batches(self, self._batch_size).recognize(requests)
 
-    def windows(self, sound: Sound, hearing: Hearing) -> Iterator[_Window]:
+    def windows(self, request: Request, progress: Progress) -> Iterator[_Window]:
         """See `stages.transcribe.batches.WindowModel`."""
-        windows = self._windows(sound)
-        return windows if sound.language else self._detect_language(hearing, windows)
+        windows = self._windows(request)
+        return windows if request.language else self._detect_language(progress, windows)
 
-    def _windows(self, sound: Sound) -> Iterator[_Window]:
-        """The sound's windows, cut between stretches of speech, in the order of time."""
-        extractor = self._model.feature_extractor
-        clock = SpeechTimestampsMap([{"start": start, "end": end} for start, end in sound.speech.padded], SAMPLE_RATE)
+    def _windows(self, request: Request) -> Iterator[_Window]:
+        """The audio's windows, cut between speech segments, in the order of time."""
+        spans = request.speech.padded
+        clock = SpeechTimestampsMap([{"start": start, "end": end} for start, end in spans], SAMPLE_RATE)
         offset = 0
-        for group in _grouped(sound.speech.padded, self._vad.window * SAMPLE_RATE):
-            audio = floats(np.concatenate([sound.audio[start:end] for start, end in group]))
+        for group in _grouped(spans, self._vad.window * SAMPLE_RATE):
+            speech = floats(np.concatenate([request.audio[start:end] for start, end in group]))
             # Spectrograms come from numpy's BLAS, whose sums depend on its threads; int8 models turn that into other
             # words.
-            with _FEATURES_TURN, spent("model"), self._threads.limit(limits=1, user_api="blas"):
-                features = extractor(audio)[..., :-1]
-            yield _Window(features, offset / SAMPLE_RATE, len(audio) / SAMPLE_RATE, clock)
-            offset += len(audio)
+            with _FEATURES_TURN, self._timings.on("model"), self._threads.limit(limits=1, user_api="blas"):
+                features = self._loaded.feature_extractor(speech)[..., :-1]
+            yield _Window(features, offset / SAMPLE_RATE, len(speech) / SAMPLE_RATE, clock)
+            offset += len(speech)
 
-    def _detect_language(self, hearing: Hearing, windows: Iterator[_Window]) -> Iterator[_Window]:
+    def _detect_language(self, progress: Progress, windows: Iterator[_Window]) -> Iterator[_Window]:
         """The same windows, once the language of the first 30 s of speech is known."""
-        if not self._model.model.is_multilingual:
-            hearing.language = "en"
+        if not self._whisper.is_multilingual:
+            progress.language = "en"
             return windows
         first: list[_Window] = []
         for window in windows:
             first.append(window)
-            if sum(w.features.shape[1] for w in first) >= self._model.feature_extractor.nb_max_frames:
+            if sum(w.features.shape[1] for w in first) >= self._loaded.feature_extractor.nb_max_frames:
                 break
         if first:
-            end = np.full((self._model.model.n_mels, 1), NO_SOUND, np.float32)
+            end = np.full((self._whisper.n_mels, 1), PAST_THE_END, np.float32)
             features = np.concatenate([*(window.features for window in first), end], axis=1)
-            with self._turn, spent("model"):
-                hearing.language, hearing.probability, _ = self._model.detect_language(features=features)
+            with self._turn, self._timings.on("model"):
+                progress.language, progress.probability, _ = self._loaded.detect_language(features=features)
         return chain(first, windows)
 
-    def recognise(self, batch: Sequence[tuple[Hearing, _Window]]) -> None:
+    def recognize_batch(self, batch: Sequence[tuple[Progress, _Window]]) -> None:
         """See `stages.transcribe.batches.WindowModel`."""
-        tokenizer, options = self._asked(batch[0][0].language)
+        prompt = self._prompt(batch[0][0].language)
+        tokenizer = prompt.tokenizer
         features = np.stack([pad_or_trim(window.features) for _, window in batch])
-        metadata = [{"offset": window.offset, "duration": window.duration} for _, window in batch]
-        pipeline = BatchedInferencePipeline(self._model)
-        last_speech = {hearing.video: hearing.last_speech for hearing, _ in batch}
-        pipeline.last_speech_timestamp = [hearing.video for hearing, _ in batch], last_speech
-        with self._turn, spent("model"):
-            found = pipeline.forward(features, tokenizer, metadata, options)
-        for (hearing, window), segments in zip(batch, found, strict=True):
-            hearing.segments += [_segment(segment, window.clock) for segment in segments]
-            hearing.last_speech = last_speech[hearing.video]
+        frames = [ceil(window.duration) * FRAMES_PER_SECOND for _, window in batch]
+        with self._turn, self._timings.on("model"):
+            encoded = self._encoded(features)
+            results = self._whisper.generate(
+                encoded,
+                [prompt.tokens] * len(batch),
+                beam_size=self._beam_size,
+                max_length=MAX_LENGTH,
+                return_scores=True,
+                return_no_speech_prob=True,
+                suppress_tokens=prompt.suppressed,
+                sampling_temperature=0.0,  # any other would sample
+            )
+            texts = [[token for token in result.sequences_ids[0] if token < tokenizer.eot] for result in results]
+            alignments = self._aligned(encoded, tokenizer, texts, frames)
+        for (progress, window), result, text, aligned in zip(batch, results, texts, alignments, strict=True):
+            words, progress.last_speech = timed_words(
+                text,
+                aligned,
+                tokenizer,
+                offset=window.offset,
+                duration=window.duration,
+                last_speech=progress.last_speech,
+            )
+            length = len(result.sequences_ids[0])
+            progress.segments.append(
+                RecognizedSegment(
+                    words=[_in_audio(word, window.clock) for word in words],
+                    avg_logprob=result.scores[0] * length / (length + 1),  # the end of the text counts as a token
+                    no_speech_prob=result.no_speech_prob,
+                    compression_ratio=_compression_ratio(tokenizer.decode(text)),
+                )
+            )
 
-    def _ask(self, language: str) -> tuple[Tokenizer, Any]:
-        """The prompt's language, and what faster-whisper makes of our settings; that recognises nothing yet."""
-        _, info = BatchedInferencePipeline(self._model).transcribe(
-            np.zeros(SAMPLE_RATE, np.float32),
-            language=language,
-            beam_size=self._beam_size,
-            temperature=0.0,  # any other would sample
-            word_timestamps=True,
-            vad_filter=False,
-        )
-        tokenizer = Tokenizer(
-            self._model.hf_tokenizer, self._model.model.is_multilingual, task="transcribe", language=info.language
-        )
-        return tokenizer, info.transcription_options
-
-
-class _Model(WhisperModel):  # type: ignore[misc]  # faster-whisper has no types
-    """faster-whisper's, for batches of several videos: what is heard in a window depends on its own video alone.
-
-    The search goes over the whole batch; its results do not depend on that. Where a batch gains nothing or changes
-    something, on a CPU, windows go through one by one.
-    """
-
-    def encode(self, features: npt.NDArray[np.float32]) -> StorageView:
-        """As the library's; on a CPU a batch takes longer than its windows, and gives the same bytes."""
+    def _encoded(self, features: npt.NDArray[np.float32]) -> StorageView:
+        """What the encoder makes of windows; on a CPU a batch takes longer than its windows, and gives the same."""
         if not self._one_by_one:
-            return super().encode(features)
-        encoded = [
-            np.asarray(super(_Model, self).encode(window)) for window in features.reshape(-1, *features.shape[-2:])
-        ]
+            return self._whisper.encode(StorageView.from_array(features))
+        encoded = [np.asarray(self._whisper.encode(StorageView.from_array(window[None]))) for window in features]
         return StorageView.from_array(np.concatenate(encoded))
 
-    def find_alignment(
-        self, tokenizer: Tokenizer, text_tokens: list[list[int]], encoded: StorageView, num_frames: list[int]
+    def _aligned(
+        self, encoded: StorageView, tokenizer: Tokenizer, texts: list[list[int]], frames: list[int]
     ) -> list[Any]:
-        """As the library's; CTranslate2 pads the texts of a batch, and that moves probabilities and times."""
+        """CTranslate2's alignments; it pads the texts of a batch, and that moves probabilities and times."""
         if not self._one_by_one:
-            found: list[Any] = super().find_alignment(tokenizer, text_tokens, encoded, num_frames)
+            found: list[Any] = self._whisper.align(encoded, tokenizer.sot_sequence, texts, frames)
             return found
-        windows = np.asarray(encoded)
         return [
-            super(_Model, self).find_alignment(tokenizer, [text], StorageView.from_array(window[None]), [frames])[0]
-            for text, window, frames in zip(text_tokens, windows, num_frames, strict=True)
+            self._whisper.align(StorageView.from_array(window[None]), tokenizer.sot_sequence, [text], [length])[0]
+            for window, text, length in zip(np.asarray(encoded), texts, frames, strict=True)
         ]
-
-    def add_word_timestamps(
-        self,
-        segments: list[Any],
-        tokenizer: Tokenizer,
-        encoded: StorageView,
-        num_frames: list[int],
-        prepended: str,
-        appended: str,
-        last_speech: tuple[list[str], dict[str, float]],
-    ) -> Any:
-        """As the library's, with the video of each window, and when the last word of each video ended.
-
-        It shortens a first word by how long ago the last one ended, and takes all windows of a batch for one video's.
-        """
-        tokens = [[t for part in window for t in part["tokens"] if t < tokenizer.eot] for window in segments]
-        alignments = self.find_alignment(tokenizer, tokens, encoded, num_frames)
-        videos, ended = last_speech
-        for window, words, video in zip(segments, alignments, videos, strict=True):
-            aligned = SimpleNamespace(
-                find_alignment=lambda *_, words=words: [words], frames_per_second=self.frames_per_second
-            )
-            ended[video] = WhisperModel.add_word_timestamps(
-                aligned, [window], tokenizer, encoded, num_frames, prepended, appended, ended[video]
-            )
-        return last_speech
 
     @property
     def _one_by_one(self) -> bool:
         """Whether it computes on a CPU, and what it encodes is numpy's to cut and join."""
-        return self.model.device == "cpu" and "float16" not in self.model.compute_type
+        return self._whisper.device == "cpu" and "float16" not in self._whisper.compute_type
+
+    def _prompt_in(self, language: str) -> _Prompt:
+        tokenizer = Tokenizer(
+            self._loaded.hf_tokenizer, self._whisper.is_multilingual, task="transcribe", language=language
+        )
+        suppressed = {
+            *tokenizer.non_speech_tokens,
+            tokenizer.transcribe,
+            tokenizer.translate,
+            tokenizer.sot,
+            tokenizer.sot_prev,
+            tokenizer.sot_lm,
+            tokenizer.no_speech,
+        }
+        return _Prompt(tokenizer, [*tokenizer.sot_sequence, tokenizer.no_timestamps], sorted(suppressed))
 
 
 def _require(compute_type: str, device: str) -> None:
-    on_gpu = device == "cuda" or (device == "auto" and get_cuda_device_count() > 0)
-    able = get_supported_compute_types("cuda" if on_gpu else "cpu")
+    able = get_supported_compute_types(device)
     if compute_type not in ("default", "auto", *able):
-        where = "GPU" if on_gpu else "CPU"
+        where = "GPU" if device == "cuda" else "CPU"
         raise ValueError(
             f"compute_type {compute_type!r} is nothing that CTranslate2 does on this machine's {where};"
             f" set transcribe.compute_type to one of {', '.join(sorted(able))}, or to default"
         )
 
 
-def _grouped(stretches: list[tuple[int, int]], most: int) -> list[list[tuple[int, int]]]:
-    """As many stretches to a window as fit into so many samples, as faster-whisper's `collect_chunks` has it."""
-    groups: list[list[tuple[int, int]]] = []
+def _grouped(spans: list[Span], most: int) -> list[list[Span]]:
+    """As many spans to a window as fit into so many samples, as faster-whisper's `collect_chunks` has it."""
+    groups: list[list[Span]] = []
     samples = 0
-    for start, end in stretches:
+    for start, end in spans:
         if not groups or samples + end - start > most:
             groups.append([])
             samples = 0
@@ -246,11 +266,14 @@ def _grouped(stretches: list[tuple[int, int]], most: int) -> list[list[tuple[int
     return groups
 
 
-def _segment(found: dict[str, Any], clock: SpeechTimestampsMap) -> HeardSegment:
-    """A segment with its words at their times in the sound; both ends of a word lie in one stretch of speech."""
-    words = []
-    for word in found["words"]:
-        stretch = clock.get_chunk_index((word["start"] + word["end"]) / 2)
-        start, end = (float(clock.get_original_time(word[side], stretch)) for side in ("start", "end"))
-        words.append(HeardWord(start, end, word["word"], float(word["probability"])))
-    return HeardSegment(words, found["avg_logprob"], found["no_speech_prob"], found["compression_ratio"])
+def _in_audio(word: TimedWord, clock: SpeechTimestampsMap) -> TimedWord:
+    """The word at its time in the audio; both its ends lie in one speech segment."""
+    span = clock.get_chunk_index((word.start + word.end) / 2)
+    start, end = (float(clock.get_original_time(time, span)) for time in (word.start, word.end))
+    return TimedWord(start, end, word.text, word.probability)
+
+
+def _compression_ratio(text: str) -> float:
+    """Bytes of a text over its compressed bytes: high where words are repeated."""
+    content = text.encode()
+    return len(content) / len(zlib.compress(content))

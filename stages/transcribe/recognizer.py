@@ -1,20 +1,19 @@
-"""What every speech recogniser has in common: what it is asked, what it answers, and how that becomes rows."""
+"""What every speech recognizer has in common: its request, its recognition, and how that becomes rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from schemas.rows import Segment, Word
-from stages.transcribe.vad import Audio, HeardWord, Speech, Stretch, snapped
+from stages.media.audio import Audio
+from stages.media.words import TimedWord
+from stages.transcribe.speech_segments import Speech, SpeechSegment, snapped
 from storyloom.format.model import to_milliseconds
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DECIMALS = 4
 """Of probabilities: beyond these, batch sizes and devices disagree."""
@@ -24,12 +23,12 @@ WHISPER_CODES = {"cmn": "zh", "fil": "tl", "iw": "he", "jv": "jw", "nb": "no"}
 
 
 @dataclass(frozen=True)
-class Sound:
-    """What a recogniser is given of one video.
+class Request:
+    """What a recognizer is given of one video.
 
     Attributes:
         video: The video's key.
-        audio: Its sound.
+        audio: Its audio.
         speech: Where somebody speaks in it.
         language: Whisper's code; an empty one asks for detection.
     """
@@ -41,36 +40,36 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class HeardSegment:
+class RecognizedSegment:
     """A segment as the library gave it; `schemas.rows.Segment` says what the numbers are."""
 
-    words: list[HeardWord]
+    words: list[TimedWord]
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a recogniser heard: segments in time order, Whisper's language code, and its probability (1.0: given)."""
+class Recognition:
+    """What was recognized: segments in time order, Whisper's language code, and its probability (1.0: given)."""
 
-    segments: list[HeardSegment]
+    segments: list[RecognizedSegment]
     language: str
     language_probability: float
 
 
-class Recogniser(Protocol):
-    """A loaded speech recogniser. Several threads may call it; its model works for one of them at a time."""
+class Recognizer(Protocol):
+    """A loaded speech recognizer. Several threads may call it; its model works for one of them at a time."""
 
     @property
     def languages(self) -> frozenset[str]:
         """Whisper's codes of the languages it knows."""
 
-    def heard(self, sounds: Iterable[Sound]) -> Iterator[tuple[str, Heard | Exception]]:
+    def recognize(self, requests: Iterable[Request]) -> Iterator[tuple[str, Recognition]]:
         """The key of each video with its words and their times, in any order.
 
-        A sound over which the model fails has the exception and costs no other sound its words; `MemoryError` and
-        `OSError` are raised. Sounds are taken one by one, and few are held: the iterable may make them as it goes.
+        Requests are taken one by one, and few are held: the iterable may make them as it goes. What the model raises is
+        raised.
         """
 
 
@@ -85,13 +84,13 @@ def bcp47_language(whisper: str) -> str:
     return "jv" if whisper == "jw" else whisper
 
 
-def segments_of(heard: Iterable[HeardSegment], speech: list[Stretch], duration: float) -> list[Segment]:
-    """Rows of what was heard: times rounded to 1 ms, in order, not overlapping, inside 0 to `duration` seconds.
+def segments_of(recognized: Iterable[RecognizedSegment], speech: list[SpeechSegment], duration: float) -> list[Segment]:
+    """Rows of what was recognized: times rounded to 1 ms, in order, not overlapping, inside 0 to `duration` seconds.
 
     Words are held against the speech (see `snapped`). Where two words overlap, the earlier one ends as the later one
     starts. Segments without words are left out.
     """
-    groups = [(segment, [word for word in segment.words if word.text.strip()]) for segment in heard]
+    groups = [(segment, [word for word in segment.words if word.text.strip()]) for segment in recognized]
     groups = [(segment, words) for segment, words in groups if words]
     timed = snapped([word for _, words in groups for word in words], speech)
     starts = _rising([word.start for word in timed], duration)
@@ -112,18 +111,18 @@ def _rising(times: list[float], duration: float) -> list[float]:
     return [to_milliseconds(time) for time in np.maximum.accumulate(inside)]
 
 
-def _word(heard: HeardWord, start: float, end: float) -> Word:
-    probability = min(1.0, max(0.0, round(heard.probability, DECIMALS)))
-    return Word(start=start, end=end, text=heard.text, probability=probability)
+def _word(timed: TimedWord, start: float, end: float) -> Word:
+    probability = min(1.0, max(0.0, round(timed.probability, DECIMALS)))
+    return Word(start=start, end=end, text=timed.text, probability=probability)
 
 
-def _segment(heard: HeardSegment, words: list[Word]) -> Segment:
+def _segment(recognized: RecognizedSegment, words: list[Word]) -> Segment:
     return Segment(
         start=words[0].start,
         end=words[-1].end,
-        avg_logprob=round(heard.avg_logprob, DECIMALS),
-        no_speech_prob=round(heard.no_speech_prob, DECIMALS),
-        compression_ratio=round(heard.compression_ratio, DECIMALS),
+        avg_logprob=round(recognized.avg_logprob, DECIMALS),
+        no_speech_prob=round(recognized.no_speech_prob, DECIMALS),
+        compression_ratio=round(recognized.compression_ratio, DECIMALS),
         words=words,
     )
 

@@ -13,33 +13,34 @@ from schemas.config import OPERATIONAL, StageConfig
 from schemas.row import Row
 from schemas.rows import MediaRow, Segment, TextSource, TranscriptRow
 from stages.align.sentences import TERMINAL
-from stages.base import Context, Input, Stage, Video, VideoDropped
+from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
-from stages.media.audio import OneAhead, decode, taken
+from stages.media.audio import SAMPLE_RATE, decode
 from stages.media.sandbox import Limits
+from stages.media.source import reading
 from stages.media.subtitles import tracks
 from stages.models.demo import DEMO
-from stages.timing import mapped, spent, spent_on_each
 from stages.transcribe.agreement import Fitted, fitted
-from stages.transcribe.backends import load_recogniser, recogniser_revision
+from stages.transcribe.backends import load_recognizer, recognizer_revision
+from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
-    Heard,
-    HeardSegment,
-    Recogniser,
-    Sound,
+    Recognition,
+    RecognizedSegment,
+    Recognizer,
+    Request,
     bcp47_language,
     segments_of,
     whisper_language,
 )
-from stages.transcribe.vad import SAMPLE_RATE, Stretch, VadConfig, speech
+from stages.transcribe.speech_segments import SpeechSegment, VadConfig, find_speech
 from storyloom.format.model import to_milliseconds
 
 MIN_SENTENCE_ENDS = 0.25
-"""Share of the recogniser's ends of sentences that a subtitle track has to mark at least (our choice)."""
+"""Share of the recognizer's ends of sentences that a subtitle track has to mark at least (our choice)."""
 
 
 class TranscribeConfig(StageConfig):
-    """The speech recogniser.
+    """The speech recognizer.
 
     Attributes:
         backend: The library behind it (faster-whisper: LiveCC, Emu3.5).
@@ -49,14 +50,15 @@ class TranscribeConfig(StageConfig):
         compute_type: CTranslate2's; ``int8`` runs everywhere, ``float16`` on GPUs (LiveCC). openai-whisper has
             ``float16`` and ``float32``. ``default`` leaves it to the library and the device.
         vad: Voice activity detection.
-        subtitles: ``prefer`` takes the text of a subtitle track that agrees with what was heard; ``ignore`` never does.
-        min_agreement: Share of words that track and recogniser must have in common, 0 to 1 (our choice: tracks of the
+        subtitles: ``prefer`` takes the text of a subtitle track that agrees with what was recognized; ``ignore`` never
+            does.
+        min_agreement: Share of words that track and recognizer must have in common, 0 to 1 (our choice: tracks of the
             same speech measure over 0.8, of other speech under 0.2; tests/stages/transcribe/test_agreement.py).
-        batch_size: Windows of 30 s that are recognised at once (faster-whisper only; LiveCC's 16). Like the device it
+        batch_size: Windows of 30 s that are recognized at once (faster-whisper only; LiveCC's 16). Like the device it
             moves probabilities by less than the decimals that are kept.
         device: ``auto``, ``cpu`` or ``cuda``.
         cpu_threads: Threads of one worker on a CPU; fixed here, since Ray sets another default than a shell does.
-        seconds: Wall-clock limit of decoding one video's sound.
+        seconds: Wall-clock limit of decoding one video's audio.
         memory: Bytes of address space that decoding it may take.
     """
 
@@ -81,7 +83,7 @@ class TranscribeConfig(StageConfig):
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What stays of a video's sound once its words are being recognised.
+    """What stays of a video's audio once its words are being recognized.
 
     Attributes:
         duration: Seconds.
@@ -90,14 +92,14 @@ class _Decoded:
     """
 
     duration: float
-    speech: list[Stretch]
+    speech: list[SpeechSegment]
     warnings: list[str]
 
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
-    """Decodes a video's first sound track and has a Whisper model write down what is said.
+    """Decodes a video's first audio track and has a Whisper model write down what is said.
 
-    A subtitle track that says the same gives the text; when it is said stays the recogniser's.
+    A subtitle track that says the same gives the text; when it is said stays the recognizer's.
     """
 
     name = "transcribe"
@@ -109,82 +111,78 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
 
     def __init__(self, config: TranscribeConfig, context: Context) -> None:
         super().__init__(config, context)
-        self._recogniser: Recogniser | None = None
+        self._recognizer: Recognizer | None = None
         self._limits = Limits(config.seconds, config.memory)
 
     def revision(self) -> str:
-        return f"{recogniser_revision(self.config)}; ffmpeg {ffmpeg.version()}"
+        return f"{recognizer_revision(self.config)}; ffmpeg {ffmpeg.version()}"
 
     def setup(self) -> None:
         ffmpeg.program()
-        self._recogniser = load_recogniser(self.config)
+        self._recognizer = load_recognizer(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
-        """The recogniser fills its batches across the videos; the next video is decoded meanwhile."""
-        assert self._recogniser is not None, "setup() comes first"
+        """The recognizer fills its batches across the videos; the next video is decoded meanwhile."""
+        assert self._recognizer is not None, "setup() comes first"
         waiting: dict[str, tuple[Video, _Decoded]] = {}
         ended: list[Row] = []
 
-        def sounds(pool: OneAhead) -> Iterator[Sound]:
-            for video, tried in mapped(pool, self._tried, videos):
-                if isinstance(tried, Exception):
-                    ended.append(self.guarded(video, partial(_raise, tried)))
+        def requests() -> Iterator[Request]:
+            for video, outcome in prefetched(self._decoded_or_ended, videos):
+                if isinstance(outcome, Exception):
+                    ended.append(self.guarded(video, partial(_raise, outcome)))
                     continue
-                decoded, sound = tried
+                decoded, request = outcome
                 waiting[video.key] = video, decoded
-                yield sound
+                yield request
 
-        with OneAhead() as pool:
-            for key, heard in self._recogniser.heard(sounds(pool)):
-                video, decoded = waiting.pop(key)
-                yield self.guarded(video, partial(self._finished, decoded=decoded, heard=heard))
-                yield from ended
-                ended.clear()
+        for key, recognition in self._recognizer.recognize(requests()):
+            video, decoded = waiting.pop(key)
+            yield self.guarded(video, partial(self._finished, decoded=decoded, recognition=recognition))
+            yield from ended
+            ended.clear()
         yield from ended
 
     def one(self, video: Video) -> TranscriptRow:
-        assert self._recogniser is not None, "setup() comes first"
-        decoded, sound = self._decoded(video)
-        [(_, heard)] = self._recogniser.heard([sound])
-        return self._finished(video, decoded, heard)
+        assert self._recognizer is not None, "setup() comes first"
+        decoded, request = self._decoded(video)
+        [(_, recognition)] = self._recognizer.recognize([request])
+        return self._finished(video, decoded, recognition)
 
-    def _tried(self, video: Video) -> tuple[Video, tuple[_Decoded, Sound] | Exception]:
+    def _decoded_or_ended(self, video: Video) -> tuple[Video, tuple[_Decoded, Request] | VideoFailed | VideoDropped]:
+        """The video with its audio, or with what its row has to say instead."""
         try:
             return video, self._decoded(video)
-        except Exception as reason:  # noqa: BLE001 - raised again where it becomes the video's row
+        except (VideoFailed, VideoDropped) as reason:
             return video, reason
 
-    def _decoded(self, video: Video) -> tuple[_Decoded, Sound]:
-        """The video's sound, and where somebody speaks in it."""
-        assert self._recogniser is not None
+    def _decoded(self, video: Video) -> tuple[_Decoded, Request]:
+        """The video's audio, and where somebody speaks in it."""
+        assert self._recognizer is not None
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
-        path = self.context.media / media.media
-        with spent("decode"):
-            left = taken(None, video.key)
-            audio = decode(path, self._limits) if left is None else left
+        with self.timings.on("decode"), reading(self.context.media, media) as path:
+            audio = decode(path, self._limits)
         duration = len(audio) / SAMPLE_RATE
         warnings = []
         language = whisper_language(video.manifest.language or self.config.language)
-        if language and language not in self._recogniser.languages:
+        if language and language not in self._recognizer.languages:
             warnings.append("language_not_supported")
             language = ""
-        with spent("decode"):
+        with self.timings.on("decode"), reading(self.context.media, media) as path:
             if ffmpeg.ends_early(path, duration, media.duration, self._limits):
                 warnings.append("audio_ends_early")
-        with spent("model"):
-            found = speech(audio, self.config.vad)
-        return _Decoded(duration, found.bare, warnings), Sound(video.key, audio, found, language)
+        with self.timings.on("model"):
+            speech = find_speech(audio, self.config.vad)
+        return _Decoded(duration, speech.bare, warnings), Request(video.key, audio, speech, language)
 
-    def _finished(self, video: Video, decoded: _Decoded, heard: Heard | Exception) -> TranscriptRow:
-        """The row of what was heard, or of a subtitle track that says the same."""
-        if isinstance(heard, Exception):
-            raise heard
+    def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
+        """The row of what was recognized, or of a subtitle track that says the same."""
         duration = decoded.duration
-        segments = segments_of(heard.segments, decoded.speech, duration)
+        segments = segments_of(recognition.segments, decoded.speech, duration)
         if not segments:
-            raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of sound")
+            raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of audio")
         source: TextSource = "asr"
         nearest, problems = self._nearest_track(video[MediaRow], segments, duration)
         if nearest and nearest.agreement < self.config.min_agreement:
@@ -193,30 +191,32 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             problems.append("subtitles_unpunctuated")
         elif nearest:
             source = "subtitles"
-            cues = [HeardSegment(cue, 0.0, 0.0, 0.0) for cue in nearest.cues]
+            cues = [RecognizedSegment(cue, 0.0, 0.0, 0.0) for cue in nearest.cues]
             segments = segments_of(cues, decoded.speech, duration)
         return TranscriptRow(
             video=video.key,
             warnings=decoded.warnings + problems,
-            language=bcp47_language(heard.language),
-            language_probability=heard.language_probability,
+            language=bcp47_language(recognition.language),
+            language_probability=recognition.language_probability,
             duration=to_milliseconds(duration),
             source=source,
             agreement=nearest.agreement if nearest else -1.0,
             segments=segments,
         )
 
-    def _nearest_track(self, media: MediaRow, heard: list[Segment], duration: float) -> tuple[Fitted | None, list[str]]:
+    def _nearest_track(
+        self, media: MediaRow, recognized: list[Segment], duration: float
+    ) -> tuple[Fitted | None, list[str]]:
         """The first subtitle track that agrees enough, otherwise the one that agrees most; and warnings of others."""
         nearest: Fitted | None = None
         problems: list[str] = []
         if self.config.subtitles == "ignore":
             return nearest, problems
-        for cues in spent_on_each("decode", tracks(media, self.context.media, self._limits)):
+        for cues in tracks(media, self.context.media, self._limits):
             if not cues:
                 problems = ["subtitles_unreadable"]
                 continue
-            track = fitted(cues, heard, duration)
+            track = fitted(cues, recognized, duration)
             if nearest is None or track.agreement > nearest.agreement:
                 nearest = track
             if nearest.agreement >= self.config.min_agreement:
@@ -228,8 +228,8 @@ def _raise(reason: Exception, _video: Video) -> NoReturn:
     raise reason
 
 
-def _loses_sentences(track: Fitted, heard: list[Segment]) -> bool:
-    """Whether a track marks far fewer ends of sentences than the recogniser: captions that a machine wrote do."""
+def _loses_sentences(track: Fitted, recognized: list[Segment]) -> bool:
+    """Whether a track marks far fewer ends of sentences than the recognizer: captions that a machine wrote do."""
     marked = sum(bool(TERMINAL.search(word.text.strip())) for cue in track.cues for word in cue)
-    expected = sum(bool(TERMINAL.search(word.text.strip())) for segment in heard for word in segment.words)
+    expected = sum(bool(TERMINAL.search(word.text.strip())) for segment in recognized for word in segment.words)
     return marked < MIN_SENTENCE_ENDS * expected

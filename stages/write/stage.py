@@ -17,7 +17,7 @@ from schemas.config import OPERATIONAL, StageConfig
 from schemas.rows import Document, DocumentsRow, FramesRow, ManifestRow
 from stages.base import GroupStage, Input, Video
 from stages.write.document import to_sample
-from storyloom.format.counts import Tally
+from storyloom.format.counts import Counts
 from storyloom.format.model import Model
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_numbers, write_shard
@@ -96,14 +96,14 @@ class Spooled:
         split: Where it goes.
         offset: Bytes from the start of the spool.
         size: Bytes.
-        tally: Its counts.
+        counts: Its counts.
     """
 
     key: str
     split: Split
     offset: int
     size: int
-    tally: Tally
+    counts: Counts
 
 
 def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteConfig, seed: int) -> list[Shard]:
@@ -125,7 +125,7 @@ def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteCon
             numbers = list(shard_numbers((document.size for document in of_split), config.shard_bytes))
             for number, some in groupby(zip(numbers, of_split, strict=True), key=lambda numbered: numbered[0]):
                 name = rest_file(split) if number == numbers[-1] else f"{split}-{number:06d}.tar"
-                members = ((_members(spool, document), document.tally) for _, document in some)
+                members = ((_members(spool, document), document.counts) for _, document in some)
                 shards.append(write_shard(folder / name, split, members))
     return shards
 
@@ -157,7 +157,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 split=split_of(manifest.video, config.val_share),
                 offset=offset,
                 size=len(members),
-                tally=Tally.of(sample),
+                counts=Counts.of(sample),
             )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from storyloom.card.front_matter import SPLIT_NAMES, front_matter
 from storyloom.card.indexes import as_yaml
 from storyloom.card.markdown import bar_chart, table
 from storyloom.card.snippets import FOLDER, snippets
-from storyloom.format.counts import SIMILARITY_STEP, Tally
-from storyloom.format.manifest import Published
+from storyloom.format.counts import SIMILARITY_STEP, Counts
+from storyloom.format.manifest import FunnelRow, Published
 
 LAYOUT = """\
 ## A document
@@ -51,7 +52,7 @@ def card(published: Published) -> str:
 
 def summary(published: Published) -> str:
     """What the dataset is, in one sentence."""
-    total = Tally.total(published.splits.values())
+    total = Counts.total(published.splits.values())
     return (
         f"{total.nsamples} interleaved video-text documents: {total.nimages} frames and {total.nwords} words spoken "
         f"around them, from {total.seconds / 3600:.2f} hours of video, with the time of every frame and sentence."
@@ -80,15 +81,15 @@ def _counts(published: Published) -> str:
 
 def _documents_by(what: str, field: str, published: Published) -> str:
     """A table of documents by language or licence, a column per split."""
-    tallies = {SPLIT_NAMES[split]: getattr(totals, field) for split, totals in published.splits.items()}
-    names = sorted({name for tally in tallies.values() for name in tally})
+    counts = {SPLIT_NAMES[split]: getattr(totals, field) for split, totals in published.splits.items()}
+    names = sorted({name for count in counts.values() for name in count})
     return table(
-        [{what: name or "unknown"} | {split: tally.get(name, 0) for split, tally in tallies.items()} for name in names]
+        [{what: name or "unknown"} | {split: count.get(name, 0) for split, count in counts.items()} for name in names]
     )
 
 
 def _plots(published: Published) -> str:
-    total = Tally.total(published.splits.values())
+    total = Counts.total(published.splits.values())
     unmatched = total.nimages - sum(total.similarities.values())
     parts = ["## What is in it\n", "Documents by their number of images:\n", bar_chart(total.images_per_document, 1)]
     if total.similarities:
@@ -112,7 +113,7 @@ def _making(published: Published) -> str:
     made = published.provenance
     parts = ["## How it was made\n"]
     if made.funnel:
-        parts.append(table(made.funnel))
+        parts.append(table([_funnel_line(row) for row in made.funnel]))
     stages = [
         {
             "stage": stage,
@@ -134,6 +135,13 @@ def _making(published: Published) -> str:
         f"`sha256sum data/*/*.tar | sha256sum` prints: `{published.sha256}`.\n"
     )
     return "\n".join(parts)
+
+
+def _funnel_line(row: FunnelRow) -> dict[str, Any]:
+    """A row of the funnel with a column for each reason, since each is a number that one may want to compare."""
+    dropped = {f"dropped: {reason}": n for reason, n in row.dropped.items()}
+    failed = {f"failed: {code}": n for code, n in row.failed.items()}
+    return {"what": row.what, "found": row.found, "kept": row.kept, **dropped, **failed}
 
 
 def _limits(published: Published) -> str:

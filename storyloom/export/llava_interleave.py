@@ -8,18 +8,18 @@ from typing import Any
 
 from storyloom.export.images import extract
 from storyloom.export.json_text import write_list
-from storyloom.export.read import Document
+from storyloom.export.read import SourceDocument
 from storyloom.export.turns import conversation
 
 
-def write(documents: Iterable[Document], folder: Path, split: str, file_bytes: int) -> list[str]:
+def write(documents: Iterable[SourceDocument], folder: Path, split: str, file_bytes: int) -> list[str]:
     """Write ``SPLIT.json``, a list with a document a line, and the images."""
     del file_bytes  # the trainer takes one file, and the images lie beside it
     write_list(folder / f"{split}.json", _rows(documents, folder, split))
     return []
 
 
-def _rows(documents: Iterable[Document], folder: Path, split: str) -> Iterator[dict[str, Any]]:
+def _rows(documents: Iterable[SourceDocument], folder: Path, split: str) -> Iterator[dict[str, Any]]:
     for document in documents:
         yield {
             "id": document.key,

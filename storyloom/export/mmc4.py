@@ -11,7 +11,7 @@ from typing import Any
 from storyloom.card.indexes import as_json
 from storyloom.export.bounded import bounded
 from storyloom.export.json_text import compact
-from storyloom.export.read import Document
+from storyloom.export.read import SourceDocument
 from storyloom.format.sample import Sample
 from storyloom.format.tar import member, trailer
 
@@ -24,14 +24,14 @@ DROPPED_BELOW = 11_000
 
 
 @dataclass
-class Count:
+class ImageCount:
     """Images of a split, and how many of them OpenFlamingo skips."""
 
     images: int = 0
     small: int = 0
 
 
-def write(documents: Iterable[Document], folder: Path, split: str, file_bytes: int) -> list[str]:
+def write(documents: Iterable[SourceDocument], folder: Path, split: str, file_bytes: int) -> list[str]:
     """Write ``SPLIT/shard-000000.tar`` and so on, and ``SPLIT/sizes.json`` with the number of documents in each.
 
     Args:
@@ -45,7 +45,7 @@ def write(documents: Iterable[Document], folder: Path, split: str, file_bytes: i
     """
     (folder / split).mkdir()
     sizes: dict[str, int] = {}
-    count = Count()
+    count = ImageCount()
     for number, members in bounded(_members(documents, count), len, file_bytes):
         name = f"shard-{number:06d}.tar"
         sizes[name] = written = 0
@@ -58,14 +58,14 @@ def write(documents: Iterable[Document], folder: Path, split: str, file_bytes: i
     return [_warning(split, count)] if count.small else []
 
 
-def _members(documents: Iterable[Document], count: Count) -> Iterator[bytes]:
+def _members(documents: Iterable[SourceDocument], count: ImageCount) -> Iterator[bytes]:
     for document in documents:
         count.images += len(document.jpegs)
         count.small += sum(len(jpeg) < DROPPED_BELOW for jpeg in document.jpegs)
         yield member(f"{document.key}.json", compact(mmc4(document)).encode())
 
 
-def _warning(split: str, count: Count) -> str:
+def _warning(split: str, count: ImageCount) -> str:
     return (
         f"{count.small} of {count.images} images in {split} have fewer than {DROPPED_BELOW:,} bytes, and "
         "OpenFlamingo's loader skips such images. Larger frames (`sample.max_side`, "
@@ -73,7 +73,7 @@ def _warning(split: str, count: Count) -> str:
     )
 
 
-def mmc4(document: Document) -> dict[str, Any]:
+def mmc4(document: SourceDocument) -> dict[str, Any]:
     """The document with MMC4's keys; `metadata`, and `time` and `shift` of an image, are our own."""
     sample = document.sample
     placed = placed_before(sample)

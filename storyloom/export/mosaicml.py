@@ -17,7 +17,7 @@ import numpy as np
 
 from storyloom.errors import UsageError
 from storyloom.export.bounded import bounded
-from storyloom.export.read import Document
+from storyloom.export.read import SourceDocument
 
 COLUMNS = {"doc": "json", "images": "jpegarray", "key": "str"}
 """Columns and encodings, in the order in which MDS stores columns: by name."""
@@ -36,7 +36,7 @@ class ShardTooLarge(UsageError):
     """An MDS shard of this size cannot be addressed."""
 
 
-def write(documents: Iterable[Document], folder: Path, split: str, file_bytes: int) -> list[str]:
+def write(documents: Iterable[SourceDocument], folder: Path, split: str, file_bytes: int) -> list[str]:
     """Write ``SPLIT/shard.00000.mds`` and so on, and ``SPLIT/index.json``.
 
     Args:
@@ -78,7 +78,7 @@ def shard_config(file_bytes: int) -> dict[str, Any]:
     }
 
 
-def sample_bytes(document: Document) -> bytes:
+def sample_bytes(document: SourceDocument) -> bytes:
     """A sample: the sizes of its columns, then their content."""
     jpegs = document.jpegs
     images = _integers([len(jpegs), *map(len, jpegs)]) + b"".join(jpegs)

@@ -8,18 +8,18 @@ from typing import Any
 
 from storyloom.export.images import TAG, extract
 from storyloom.export.json_text import write_lines
-from storyloom.export.read import Document
+from storyloom.export.read import SourceDocument
 from storyloom.format.sample import Sample
 
 
-def write(documents: Iterable[Document], folder: Path, split: str, file_bytes: int) -> list[str]:
+def write(documents: Iterable[SourceDocument], folder: Path, split: str, file_bytes: int) -> list[str]:
     """Write ``SPLIT.jsonl`` and the images. ms-swift drops `key` and `metadata` when it loads a row."""
     del file_bytes  # the lines are small: the images lie beside them
     write_lines(folder / f"{split}.jsonl", _rows(documents, folder, split))
     return []
 
 
-def _rows(documents: Iterable[Document], folder: Path, split: str) -> Iterator[dict[str, Any]]:
+def _rows(documents: Iterable[SourceDocument], folder: Path, split: str) -> Iterator[dict[str, Any]]:
     for document in documents:
         yield {
             "messages": [{"role": "assistant", "content": interleaved(document.sample)}],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from storyloom.card.indexes import as_yaml
 from storyloom.export.bounded import bounded
 from storyloom.export.json_text import compact
-from storyloom.export.read import Document, positions
+from storyloom.export.read import SourceDocument, positions
 from storyloom.format.manifest import Published
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ documents = load_dataset("path/to/this/folder", split="{split}", streaming=True)
 """
 
 
-def write(documents: Iterable[Document], folder: Path, split: str, file_bytes: int) -> list[str]:
+def write(documents: Iterable[SourceDocument], folder: Path, split: str, file_bytes: int) -> list[str]:
     """Write ``data/SPLIT-00000.parquet`` and so on.
 
     Args:
@@ -83,12 +83,12 @@ def arrow_schema() -> pa.Schema:
     return pa.schema(columns, metadata={"huggingface": json.dumps({"info": {"features": FEATURES}})})
 
 
-def size_of(document: Document) -> int:
+def size_of(document: SourceDocument) -> int:
     """Bytes of a document's content, before compression."""
     return sum(map(len, document.jpegs)) + len(document.content)
 
 
-def _row_groups(documents: Iterable[Document], schema: pa.Schema) -> Iterator[pa.Table]:
+def _row_groups(documents: Iterable[SourceDocument], schema: pa.Schema) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     for _, group in bounded(documents, size_of, ROW_GROUP_BYTES):
@@ -102,7 +102,7 @@ def _row_groups(documents: Iterable[Document], schema: pa.Schema) -> Iterator[pa
             yield pa.Table.from_pylist(rows, schema)
 
 
-def row(document: Document) -> dict[str, Any]:
+def row(document: SourceDocument) -> dict[str, Any]:
     """A document as a row of the table."""
     sample = document.sample
     jpegs = dict(zip(sample.pictures, document.jpegs, strict=True))

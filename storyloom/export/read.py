@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from storyloom.errors import RunFailed
-from storyloom.format.sample import Sample, refusal
+from storyloom.format.reader import BadShard, ShardReader
+from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
 
 
-class ShardUnreadable(RunFailed):
-    """A shard is gone, damaged, or does not hold what the manifest says."""
-
-
 @dataclass(frozen=True)
-class Document:
-    """One document with its images.
+class SourceDocument:
+    """One document with its images, as an export takes it from a shard.
 
     Attributes:
         shard: Stem of the shard's file name, e.g. ``shard-000000``; unique within a split.
@@ -46,7 +39,7 @@ class Document:
         return self.content.decode()
 
 
-def documents(output: Path, shards: Iterable[Shard]) -> Iterator[Document]:
+def documents(output: Path, shards: Iterable[Shard]) -> Iterator[SourceDocument]:
     """The documents of these shards. One document is in memory at a time, never a shard.
 
     Args:
@@ -54,67 +47,20 @@ def documents(output: Path, shards: Iterable[Shard]) -> Iterator[Document]:
         shards: As its manifest lists them.
 
     Raises:
-        ShardUnreadable: A shard cannot be read, breaks the format, or has more or fewer documents or images than the
+        BadShard: A shard cannot be read, breaks the format, or has more or fewer documents or images than the
             manifest says.
     """
+    reader = ShardReader(output, walk=True)
     for shard in shards:
-        nsamples = nimages = 0
-        for document in _of_shard(output / shard.file):
-            nsamples += 1
-            nimages += len(document.jpegs)
-            yield document
-        if (nsamples, nimages) != (shard.nsamples, shard.nimages):
-            found = f"{nsamples} documents and {nimages} images"
-            expected = f"{shard.nsamples} documents and {shard.nimages} images"
-            raise ShardUnreadable(f"{output / shard.file} holds {found}, but manifest.json says {expected}. {_MEND}")
-
-
-_MEND = "Run the pipeline again with `--only write --force`, or fetch the shard again."
-
-
-def _of_shard(path: Path) -> Iterator[Document]:
-    try:
-        with tarfile.open(path, "r:") as tar:
-            members = ((info.name, _content(tar, info)) for info in _forgetting(tar))
-            yield from _grouped(path.stem, members)
-    except (OSError, tarfile.TarError) as problem:
-        raise ShardUnreadable(f"{path} cannot be read ({problem}). {_MEND}") from problem
-
-
-def _forgetting(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Members in order; tarfile keeps a list of all it has seen, which grows with the shard."""
-    for info in tar:
-        tar.members = []  # type: ignore[attr-defined]
-        yield info
-
-
-def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(info)
-    content = b"" if file is None else file.read()
-    if len(content) != info.size:
-        raise tarfile.ReadError(f"{info.name} ends early")
-    return content
-
-
-def _grouped(shard: str, members: Iterator[tuple[str, bytes]]) -> Iterator[Document]:
-    for name, content in members:
-        if not name.endswith(".json"):
-            raise ShardUnreadable(f"{shard}: {name} belongs to no document: KEY.json comes before its images")
-        sample = _sample(name, content)
-        jpegs = []
-        for wanted in sample.pictures:
-            found, jpeg = next(members, ("nothing", b""))
-            if found != wanted:
-                raise ShardUnreadable(f"{shard}: {wanted} should follow, but {found} does. {_MEND}")
-            jpegs.append(jpeg)
-        yield Document(shard, sample, content, jpegs)
-
-
-def _sample(name: str, content: bytes) -> Sample:
-    try:
-        return Sample.model_validate_json(content)
-    except ValidationError as error:
-        raise ShardUnreadable(str(refusal(name, error))) from error
+        nimages = 0
+        for stored in reader.documents(shard):
+            sample = stored.sample()
+            jpegs = stored.pictures(sample)
+            nimages += len(jpegs)
+            yield SourceDocument(Path(shard.file).stem, sample, stored.content, jpegs)
+        if nimages != shard.nimages:
+            flaw = f"it has {nimages} images, but manifest.json says {shard.nimages}"
+            raise BadShard.at(str(output / shard.file), "", flaw)
 
 
 def positions(sample: Sample) -> Iterator[dict[str, Any]]:

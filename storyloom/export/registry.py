@@ -8,7 +8,7 @@ from pathlib import Path
 
 from storyloom.export import llama_factory, llava_interleave, mmc4, mosaicml, ms_swift, obelics, qwen_vl
 from storyloom.export.names import FormatName
-from storyloom.export.read import Document
+from storyloom.export.read import SourceDocument
 from storyloom.format.manifest import Published
 
 PARQUET_BYTES = 256 * 2**20
@@ -38,7 +38,7 @@ class Format:
         files: Other files of the export, from the manifest and the names of the splits.
     """
 
-    write: Callable[[Iterable[Document], Path, str, int], list[str]]
+    write: Callable[[Iterable[SourceDocument], Path, str, int], list[str]]
     load: str
     file_bytes: int | None = None
     files: Callable[[Published, list[str]], dict[str, bytes]] = _no_files

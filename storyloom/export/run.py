@@ -11,7 +11,7 @@ from storyloom.card.front_matter import SPLIT_NAMES
 from storyloom.errors import UsageError
 from storyloom.export.names import FormatName
 from storyloom.export.place import RECORD, as_record, earlier_export, replacing_folder
-from storyloom.export.read import Document, documents
+from storyloom.export.read import SourceDocument, documents
 from storyloom.export.registry import FORMATS
 from storyloom.format.manifest import Published, finished_dataset
 from storyloom.format.shard import Shard
@@ -66,7 +66,7 @@ def export(
     Raises:
         UsageError: `output` holds no finished dataset, or the format does not take a size.
         DestinationTaken: `dest` holds something else; nothing was changed.
-        ShardUnreadable: A shard is damaged; `dest` is as it was.
+        BadShard: A shard is damaged; `dest` is as it was.
     """
     published = finished_dataset(output)
     form = FORMATS[name]
@@ -86,7 +86,7 @@ def export(
     return done
 
 
-def _counted(found: Iterable[Document], done: Exported, split: str) -> Iterator[Document]:
+def _counted(found: Iterable[SourceDocument], done: Exported, split: str) -> Iterator[SourceDocument]:
     done.documents[split] = done.images[split] = 0
     for document in found:
         done.documents[split] += 1

@@ -18,7 +18,7 @@ SIMILARITY_STEP = 0.05
 Count = Annotated[int, Field(ge=0)]
 
 
-class Tally(Model):
+class Counts(Model):
     """Counts of some documents. Histograms hold the bars that are not empty; a key is where its bar begins.
 
     Attributes:
@@ -44,10 +44,10 @@ class Tally(Model):
     shifts: dict[str, int]
 
     @classmethod
-    def of(cls, sample: Sample) -> Tally:
+    def of(cls, sample: Sample) -> Counts:
         """Counts of one document."""
         matched = [n for n, text in enumerate(sample.image_text_index) if text >= 0]
-        return Tally(
+        return Counts(
             nsamples=1,
             nimages=len(sample.image_time),
             nwords=sum(count_words(text) for text in sample.spoken),
@@ -60,28 +60,28 @@ class Tally(Model):
         )
 
     @classmethod
-    def total(cls, tallies: Iterable[Tally]) -> Tally:
+    def total(cls, some: Iterable[Counts]) -> Counts:
         """The sum; histograms are sorted by value, the other counts by name."""
-        counts: Counter[str] = Counter()
+        sums: Counter[str] = Counter()
         seconds = 0.0
         tables: dict[str, Counter[str]] = {name: Counter() for name in (*NAMED, *HISTOGRAMS)}
-        for tally in tallies:
-            counts.update(nsamples=tally.nsamples, nimages=tally.nimages, nwords=tally.nwords)
-            seconds += tally.seconds
+        for one in some:
+            sums.update(nsamples=one.nsamples, nimages=one.nimages, nwords=one.nwords)
+            seconds += one.seconds
             for name, table in tables.items():
-                table.update(getattr(tally, name))
-        return Tally(
-            nsamples=counts["nsamples"],
-            nimages=counts["nimages"],
-            nwords=counts["nwords"],
+                table.update(getattr(one, name))
+        return Counts(
+            nsamples=sums["nsamples"],
+            nimages=sums["nimages"],
+            nwords=sums["nwords"],
             seconds=to_milliseconds(seconds),
             **{name: dict(sorted(tables[name].items())) for name in NAMED},
             **{name: by_value(tables[name]) for name in HISTOGRAMS},
         )
 
     def counted(self) -> dict[str, Any]:
-        """The fields of a tally, for a model that has them and others."""
-        return {name: getattr(self, name) for name in Tally.model_fields}
+        """The counted fields, for a model that has them and others."""
+        return {name: getattr(self, name) for name in Counts.model_fields}
 
 
 NAMED = ("languages", "licenses")

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from storyloom.errors import UsageError
-from storyloom.format.counts import Tally
+from storyloom.format.counts import Counts
 from storyloom.format.model import Model
 from storyloom.format.shard import SPLITS, Shard, Split
 
 MANIFEST = "manifest.json"
 
 
-class FunnelRow(BaseModel):
+class FunnelRow(Model):
     """One kind of thing and where it went.
 
     Attributes:
@@ -43,17 +43,17 @@ class Provenance(Model):
         fingerprints: Of each stage.
         revisions: Of the model or program behind each stage that has one.
         tools: Versions of the programs and packages that were used.
-        funnel: Rows of a table: how many videos went into each stage, came out, were dropped and failed.
+        funnel: Where the videos, frames, sentences and documents went, a row per kind.
     """
 
     config: dict[str, Any] = {}
     fingerprints: dict[str, str] = {}
     revisions: dict[str, str] = {}
     tools: dict[str, str] = {}
-    funnel: list[dict[str, str | int | float]] = []
+    funnel: list[FunnelRow] = []
 
 
-class Totals(Tally):
+class Totals(Counts):
     """Sums over shards; the units are those of `Shard`."""
 
     nshards: int
@@ -134,4 +134,4 @@ def finished_dataset(output: Path) -> Published:
 
 def _totals(shards: Sequence[Shard]) -> Totals:
     filesize = sum(shard.filesize for shard in shards)
-    return Totals(nshards=len(shards), filesize=filesize, **Tally.total(shards).counted())
+    return Totals(nshards=len(shards), filesize=filesize, **Counts.total(shards).counted())

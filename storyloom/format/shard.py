@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from storyloom.format.counts import Tally
+from storyloom.format.counts import Counts
 from storyloom.format.tar import index_bytes, trailer
 from storyloom.fs.atomic import replacing, write_atomically
 
@@ -19,7 +19,7 @@ Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
 
 
-class Shard(Tally):
+class Shard(Counts):
     """A finished tar file and what is in it.
 
     Attributes:
@@ -66,11 +66,11 @@ def shard_numbers(sizes: Iterable[int], target: int) -> Iterator[int]:
         yield number
 
 
-def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Tally]]) -> Shard:
+def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Counts]]) -> Shard:
     """Write a shard and its index: the tar members of each document, with what is counted of it."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     sizes: list[int] = []
-    tallies: list[Tally] = []
+    counts: list[Counts] = []
     with replacing(path) as file:
 
         def put(block: bytes) -> None:
@@ -78,10 +78,10 @@ def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Tally
             sha256.update(block)
             md5.update(block)
 
-        for members, tally in documents:
+        for members, counted in documents:
             put(members)
             sizes.append(len(members))
-            tallies.append(tally)
+            counts.append(counted)
         end = trailer(sum(sizes))
         put(end)
     # Its presence marks the shard as finished, so it comes last.
@@ -92,5 +92,5 @@ def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Tally
         filesize=sum(sizes) + len(end),
         sha256=sha256.hexdigest(),
         md5sum=md5.hexdigest(),
-        **Tally.total(tallies).counted(),
+        **Counts.total(counts).counted(),
     )

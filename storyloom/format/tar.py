@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storyloom.format.sample import image_name
 
@@ -19,6 +20,15 @@ MAX_NAME = 99
 
 MAX_SIZE = 8**11 - 1
 """Bytes of a member: eleven octal digits; beyond that tar needs an extension that wids does not read."""
+
+BLOCK = tarfile.BLOCKSIZE
+"""Bytes of a header, and what data is padded to: 512."""
+
+NAME, SIZE_FIELD, CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
+"""Places of a USTAR header's fields (POSIX.1-1988, ustar interchange format)."""
+
+SIZE = re.compile(rb"[0-7]{11}\0")
+"""How a header states a size: eleven octal digits."""
 
 INDEX_TYPE = np.dtype("<u8")
 """Energon's index: unsigned, 64 bits, little-endian."""
@@ -38,7 +48,7 @@ def member(name: str, data: bytes) -> bytes:
     header.size = len(data)
     header.mode = MODE
     header.mtime = 0  # an integer: a float makes tarfile write a PAX header
-    return header.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict") + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+    return header.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict") + data + bytes(-len(data) % BLOCK)
 
 
 def sample_bytes(key: str, document: bytes, jpegs: Sequence[bytes]) -> bytes:
@@ -47,25 +57,77 @@ def sample_bytes(key: str, document: bytes, jpegs: Sequence[bytes]) -> bytes:
     return b"".join([member(f"{key}.json", document), *images])
 
 
-def document_bytes(members: bytes) -> bytes:
-    """The content of a sample's first member, `KEY.json`: the inverse of `sample_bytes` for the document.
+def read_header(block: bytes) -> tuple[str, int]:
+    """Name and size in bytes of the member whose header this is.
 
     Raises:
-        tarfile.HeaderError: The bytes do not begin with a tar header.
+        ValueError: It is no tar header; the message says why.
     """
-    header = tarfile.TarInfo.frombuf(members[: tarfile.BLOCKSIZE], "ascii", "strict")
-    return members[tarfile.BLOCKSIZE : tarfile.BLOCKSIZE + header.size]
+    if len(block) < BLOCK:
+        raise ValueError(f"{len(block)} bytes instead of a header's {BLOCK}")
+    if not checksum_fits(block):
+        raise ValueError("its checksum is wrong")
+    if not SIZE.fullmatch(block[SIZE_FIELD]):
+        raise ValueError(f"its size is written as {block[SIZE_FIELD]!r}")
+    return block[NAME].partition(b"\0")[0].decode("ascii", "backslashreplace"), int(block[SIZE_FIELD][:11], 8)
+
+
+def checksum(header: bytes) -> bytes:
+    """What a header's checksum field holds, as the writer writes it."""
+    return b"%06o\0 " % (sum(header[: CHECKSUM.start]) + 8 * ord(" ") + sum(header[CHECKSUM.stop :]))
+
+
+def checksum_fits(header: bytes) -> bool:
+    """Whether a header states its checksum, however the octal number is ended."""
+    stated, wanted = (field.strip(b" \0").lstrip(b"0") for field in (header[CHECKSUM], checksum(header)))
+    return stated == wanted
+
+
+def padded(size: int) -> int:
+    """Bytes that so many bytes of data take in a tar."""
+    return size + -size % BLOCK
+
+
+def tar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the tar members in these bytes: the inverse of `sample_bytes`.
+
+    Raises:
+        ValueError: The bytes are something else, or end inside a member.
+    """
+    offset = 0
+    while offset < len(data):
+        try:
+            name, size = read_header(data[offset : offset + BLOCK])
+        except ValueError as reason:
+            raise ValueError(f"no tar header at its byte {offset}: {reason}") from None
+        start = offset + BLOCK
+        if start + size > len(data):
+            raise ValueError(f"{name} is cut off")
+        yield name, data[start : start + size]
+        offset = start + padded(size)
 
 
 def trailer(size: int) -> bytes:
     """What ends a shard whose members take `size` bytes: two zero blocks, and zeros up to a multiple of 10,240."""
-    end = 2 * tarfile.BLOCKSIZE
+    end = 2 * BLOCK
     return bytes(end + -(size + end) % tarfile.RECORDSIZE)
 
 
-def read_index(path: Path) -> list[int]:
-    """Where each sample of a shard starts, and last where the last one's padded data ends: see `index_bytes`."""
-    return [int(offset) for offset in np.fromfile(path, dtype=INDEX_TYPE)]
+def read_index(content: bytes) -> NDArray[np.uint64]:
+    """Where each sample of a shard starts, and last where the last one's padded data ends: see `index_bytes`.
+
+    Args:
+        content: Of the file `.tar.idx`.
+
+    Raises:
+        ValueError: The offsets do not rise from 0.
+    """
+    if len(content) % INDEX_TYPE.itemsize:
+        raise ValueError(f"{len(content)} bytes are no multiple of {INDEX_TYPE.itemsize}")
+    offsets = np.frombuffer(content, INDEX_TYPE).astype(np.uint64)
+    if not len(offsets) or offsets[0] != 0 or np.any(offsets[1:] <= offsets[:-1]):
+        raise ValueError("its offsets do not rise from 0")
+    return offsets
 
 
 def index_bytes(sizes: Sequence[int]) -> bytes:

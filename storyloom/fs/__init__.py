@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all."""
+"""Files and where they lie: written whole or not at all, and read from a disk or a URL."""

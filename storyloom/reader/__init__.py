@@ -9,13 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from storyloom.format.reader import BadShard
     from storyloom.reader.dataset import DocumentDataset
     from storyloom.reader.document import Document, Frame, Text
     from storyloom.reader.packing import PackedDataset, PackedSequence
     from storyloom.reader.pieces import Origin, PatchTokens, TokenLayout
-    from storyloom.reader.shards import UnreadableShard
 
 __all__ = [
+    "BadShard",
     "Document",
     "DocumentDataset",
     "Frame",
@@ -25,20 +26,32 @@ __all__ = [
     "PatchTokens",
     "Text",
     "TokenLayout",
-    "UnreadableShard",
 ]
 
-MODULES = {
-    "dataset": ("DocumentDataset",),
-    "document": ("Document", "Frame", "Text"),
-    "packing": ("PackedDataset", "PackedSequence"),
-    "pieces": ("Origin", "PatchTokens", "TokenLayout"),
-    "shards": ("UnreadableShard",),
+_HOMES = {
+    "BadShard": "storyloom.format.reader",
+    "Document": "storyloom.reader.document",
+    "DocumentDataset": "storyloom.reader.dataset",
+    "Frame": "storyloom.reader.document",
+    "Origin": "storyloom.reader.pieces",
+    "PackedDataset": "storyloom.reader.packing",
+    "PackedSequence": "storyloom.reader.packing",
+    "PatchTokens": "storyloom.reader.pieces",
+    "Text": "storyloom.reader.document",
+    "TokenLayout": "storyloom.reader.pieces",
 }
 
 
-def __getattr__(name: str) -> Any:
-    for module, names in MODULES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # else a type checker takes any name of this module for known
+
+    def __getattr__(name: str) -> Any:
+        """The public name, from the module that it lies in."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as missing:
+            if missing.name != "torch":
+                raise
+            message = f"{__name__}.{name} needs torch: pip install 'storyloom[train]'"
+            raise ModuleNotFoundError(message, name="torch") from missing

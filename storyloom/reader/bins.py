@@ -9,7 +9,7 @@ from storyloom.reader.pieces import Piece
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedPiece:
     """A piece, and how to find it again.
 
     Attributes:
@@ -33,9 +33,9 @@ class Bin:
     """
 
     room: int
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[PlacedPiece] = field(default_factory=list)
 
-    def put(self, placed: Placed) -> None:
+    def put(self, placed: PlacedPiece) -> None:
         """Add a piece that fits."""
         self.placed.append(placed)
         self.room -= placed.piece.size
@@ -53,14 +53,14 @@ class Bins:
         self._budget = budget
         self._limit = limit
 
-    def bin(self, pieces: Iterable[Placed] = ()) -> Bin:
+    def bin(self, pieces: Iterable[PlacedPiece] = ()) -> Bin:
         """A new sequence with these pieces; the caller says where it goes."""
         new = Bin(self._budget)
         for placed in pieces:
             new.put(placed)
         return new
 
-    def add(self, placed: Placed) -> list[Bin]:
+    def add(self, placed: PlacedPiece) -> list[Bin]:
         """Place a piece; return the sequences that are finished by it, if any."""
         fitting = [one for one in self.open if one.room >= placed.piece.size]
         if fitting:

@@ -10,9 +10,10 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from storyloom.errors import UsageError
+from storyloom.format.reader import ShardReader
 from storyloom.reader.document import Document
 from storyloom.reader.order import Order, Share, Shuffle
-from storyloom.reader.shards import ShardReader
+from storyloom.reader.shards import load_documents, load_manifest
 
 READ_AHEAD = 16
 """Documents that are asked for at once: hides the latency of a remote store. Our choice."""
@@ -62,7 +63,7 @@ class DocumentDataset(IterableDataset[Document]):
         if not 0 <= self._rank < self._world_size:
             raise UsageError(f"rank is {self._rank}, but must be from 0 to world_size - 1 = {self._world_size - 1}")
         self._url, self._options = os.fspath(url), dict(storage_options or {})
-        manifest = ShardReader(self._url, self._options).manifest()
+        manifest = load_manifest(ShardReader(self._url, self._options))
         self._shards = [shard for shard in manifest.shards if shard.split == split]
         if not self._shards:
             present = dict.fromkeys(shard.split for shard in manifest.shards)
@@ -126,7 +127,7 @@ class DocumentDataset(IterableDataset[Document]):
         reader = ShardReader(self._url, self._options)  # a connection does not survive the fork to a worker
         for first in range(0, len(positions), READ_AHEAD):
             wanted = (order[position] for position in positions[first : first + READ_AHEAD])
-            yield from reader.documents([(self._shards[shard], number) for shard, number in wanted])
+            yield from load_documents(reader, [(self._shards[shard], number) for shard, number in wanted])
 
     def _order(self, epoch: int) -> Order:
         return Order([shard.nsamples for shard in self._shards], self._share(), self._shuffle, epoch)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,49 +100,35 @@ class Document:
         return [item for item in self.items if isinstance(item, Text)]
 
 
-def parse(data: bytes) -> Document:
-    """The document whose tar members these are: `KEY.json`, then its images.
+def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
+    """The document of a `KEY.json` and its images.
 
     Rules of the format that do not hinder reading are not checked; `storyloom validate` checks them.
+
+    Args:
+        content: Of `KEY.json`.
+        jpegs: Images by member name.
 
     Raises:
         ValueError: The bytes are something else; the message says what is wrong.
     """
-    members = dict(_members(data))
-    name = next(iter(members), "")
-    if not name.endswith(".json"):
-        raise ValueError(f"it begins with {name!r} instead of a JSON member")
-    values = json.loads(members[name])
+    values = json.loads(content)
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise ValueError(f"{name} is no document of {SCHEMA}")
+        raise ValueError(f"it is no document of {SCHEMA}")
     try:
-        return _document(values, members)
+        return _document(values, jpegs)
     except KeyError as error:
-        raise ValueError(f"{name}: there is no {error}") from None
+        raise ValueError(f"there is no {error}") from None
     except TypeError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise ValueError(str(error)) from None
 
 
-def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    offset = 0
-    while offset < len(data):
-        try:
-            header = tarfile.TarInfo.frombuf(data[offset : offset + tarfile.BLOCKSIZE], "ascii", "strict")
-        except tarfile.HeaderError as error:
-            raise ValueError(f"no tar header at its byte {offset}: {error}") from None
-        start = offset + tarfile.BLOCKSIZE
-        if start + header.size > len(data):
-            raise ValueError(f"{header.name} is cut off")
-        yield header.name, data[start : start + header.size]
-        offset = start + header.size + -header.size % tarfile.BLOCKSIZE
-
-
-def _document(values: Mapping[str, Any], members: Mapping[str, bytes]) -> Document:
-    jpegs = [members[name] for name in values["images"] if name is not None]
+def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes]) -> Document:
+    in_order = [jpegs[name] for name in values["images"] if name is not None]
     words = [text for text in values["texts"] if text is not None]
     of_images = [values[f"image_{name}"] for name in ("width", "height", "clip_score", "shift", "text_index")]
     of_texts = [values["text_start"], values["text_end"], words, values["text_source"]]
-    frames = iter([Frame(*row) for row in zip(values["image_time"], jpegs, *of_images, strict=True)])
+    frames = iter([Frame(*row) for row in zip(values["image_time"], in_order, *of_images, strict=True)])
     texts = iter([Text(*row) for row in zip(*of_texts, strict=True)])
     items: list[Frame | Text] = []
     for name, text in zip(values["images"], values["texts"], strict=True):

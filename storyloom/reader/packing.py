@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from storyloom.errors import UsageError
-from storyloom.reader.bins import Bin, Bins, Placed
+from storyloom.reader.bins import Bin, Bins, PlacedPiece
 from storyloom.reader.dataset import DocumentDataset
 from storyloom.reader.document import Frame, Text
 from storyloom.reader.pieces import Origin, Piece, TokenLayout, pieces
@@ -104,7 +104,7 @@ class PackedDataset(IterableDataset[PackedSequence]):
         for document in documents:
             position = self._documents.position - 1
             for number, piece in enumerate(pieces(document, self._layout, self._budget)):
-                ready += bins.add(Placed(position, number, piece))
+                ready += bins.add(PlacedPiece(position, number, piece))
             yield from self._given(bins, ready)
         ready += bins.rest()
         yield from self._given(bins, ready)
@@ -148,7 +148,7 @@ class PackedDataset(IterableDataset[PackedSequence]):
                 raise UsageError(f"{key} has other tokens than when the state was saved: is the layout the same?")
         bins = Bins(self._budget, self._limit)
         found = {
-            kind: [bins.bin(Placed(at, number, cut[at][number]) for at, number, _ in one) for one in held]
+            kind: [bins.bin(PlacedPiece(at, number, cut[at][number]) for at, number, _ in one) for one in held]
             for kind, held in self._held.items()
         }
         bins.open = found["open"]

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
+from storyloom.format.reader import BadShard, ShardReader, StoredDocument
+from storyloom.format.shard import Shard
 from storyloom.format.words import count_words
 from storyloom.stats.distributions import Grid, GridCount, add_names
-from storyloom.stats.members import ShardUnreadable, documents
 
 GRIDS = {
     "images": Grid(0, 1000, 1, 0),
@@ -30,7 +32,7 @@ BATCH = 1000
 
 
 @dataclass
-class Counts:
+class DocumentSums:
     """Sums over documents.
 
     Attributes:
@@ -53,7 +55,7 @@ class Counts:
     licenses: Counter[str] = field(default_factory=Counter)
     grids: dict[str, GridCount] = field(default_factory=lambda: {name: GridCount(grid) for name, grid in GRIDS.items()})
 
-    def merge(self, other: Counts) -> None:
+    def merge(self, other: DocumentSums) -> None:
         """Add another's sums."""
         self.documents += other.documents
         self.texts += other.texts
@@ -66,45 +68,57 @@ class Counts:
             grid.merge(other.grids[name])
 
 
-def count(tar: Path, starts: NDArray[np.uint64]) -> Counts:
-    """Count the documents that start at these offsets of a shard.
+def count(output: Path, shard: Shard, numbers: range) -> DocumentSums:
+    """Count the documents of these numbers in a shard of a dataset; no image is read.
 
     Raises:
-        ShardUnreadable: There is no document at an offset, or it lacks what is counted.
+        BadShard: The shard cannot be read, or a document lacks what is counted.
     """
-    counts = Counts()
-    found = documents(tar, starts)
+    sums = DocumentSums()
+    found = ShardReader(output).json_only(shard, numbers)
     while some := list(islice(found, BATCH)):
+        values = [_values(stored) for stored in some]
         try:
-            _add(counts, some)
+            _add(sums, values)
         except (KeyError, TypeError, ValueError) as reason:
-            flaw = f"holds a document that breaks the format ({type(reason).__name__}: {reason})"
-            raise ShardUnreadable(tar.name, flaw) from reason
-    return counts
+            place = f"documents {some[0].number} to {some[-1].number}"
+            flaw = f"one of them breaks the format ({type(reason).__name__}: {reason})"
+            raise BadShard.at(some[0].shard, place, flaw) from reason
+    return sums
 
 
-def _add(counts: Counts, some: list[dict[str, Any]]) -> None:
+def _values(stored: StoredDocument) -> dict[str, Any]:
+    try:
+        values = from_json(stored.content, allow_inf_nan=False, cache_strings="keys")
+    except ValueError as reason:
+        raise stored.bad(f"{stored.key}.json is no JSON: {reason}") from None
+    if not isinstance(values, dict):
+        raise stored.bad(f"{stored.key}.json is no JSON object")
+    return values
+
+
+def _add(sums: DocumentSums, some: list[dict[str, Any]]) -> None:
     texts = np.array([len(one["text_start"]) for one in some])
     images = np.array([len(one["image_time"]) for one in some])
     seconds = np.array([one["doc_end"] - one["doc_start"] for one in some], np.float64)
     text_of_frame = _chain(some, "image_text_index")
     paired = text_of_frame >= 0
 
-    counts.documents += len(some)
-    counts.texts += int(texts.sum())
-    counts.frames += int(images.sum())
-    counts.frames_alone += int(np.count_nonzero(~paired))
-    add_names(counts.languages, [one["language"] for one in some])
-    add_names(counts.licenses, [one["license"] for one in some])
-    add_names(counts.text_sources, [source for one in some for source in one["text_source"]])
+    sums.documents += len(some)
+    sums.texts += int(texts.sum())
+    sums.frames += int(images.sum())
+    sums.frames_alone += int(np.count_nonzero(~paired))
+    add_names(sums.languages, [one["language"] for one in some])
+    add_names(sums.licenses, [one["license"] for one in some])
+    add_names(sums.text_sources, [source for one in some for source in one["text_source"]])
 
     lasting = seconds > 0
-    counts.grids["images"].add(images)
-    counts.grids["words"].add([_words(one["texts"]) for one in some])
-    counts.grids["seconds"].add(seconds)
-    counts.grids["frames_per_minute"].add(images[lasting] / (seconds[lasting] / 60))
-    counts.grids["similarity"].add(_chain(some, "image_clip_score")[paired])
-    counts.grids["shift"].add(_chain(some, "image_shift")[paired])
+    sums.grids["images"].add(images)
+    sums.grids["words"].add([_words(one["texts"]) for one in some])
+    sums.grids["seconds"].add(seconds)
+    sums.grids["frames_per_minute"].add(images[lasting] / (seconds[lasting] / 60))
+    sums.grids["similarity"].add(_chain(some, "image_clip_score")[paired])
+    sums.grids["shift"].add(_chain(some, "image_shift")[paired])
 
 
 def _words(texts: list[str | None]) -> int:

@@ -6,24 +6,19 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from storyloom.format.manifest import FunnelRow, Published, finished_dataset
+from storyloom.format.reader import BadShard
 from storyloom.format.shard import Shard, Split
-from storyloom.stats.counting import Counts, count
+from storyloom.stats.counting import DocumentSums, count
 from storyloom.stats.distributions import Distribution
-from storyloom.stats.members import ShardUnreadable, offsets
 
 PIECE = 10_000
 """Documents that one process counts at a time; a dataset of no more is counted in this one."""
-
-
-DROPPED, FAILED = "dropped: ", "failed: "
-"""What the manifest's funnel writes before a reason."""
 
 
 class ShardSizes(BaseModel):
@@ -113,17 +108,17 @@ def dataset_stats(output: Path) -> Stats:
 
     Raises:
         UsageError: The folder holds no finished dataset.
-        ShardUnreadable: A shard does not hold what manifest or index says.
+        BadShard: A shard does not hold what manifest or index says.
     """
     published = finished_dataset(output)
     by_split = _counts(output, published)
-    total = Counts()
+    total = DocumentSums()
     for split, counts in by_split.items():
         stated = published.splits[split]
         if (counts.documents, counts.frames) != (stated.nsamples, stated.nimages):
             found = f"{counts.documents} documents and {counts.frames} images"
-            flaw = f"has {found}; the manifest says {stated.nsamples} and {stated.nimages}"
-            raise ShardUnreadable(f"split {split}", flaw)
+            flaw = f"they have {found}, but manifest.json says {stated.nsamples} and {stated.nimages}"
+            raise BadShard.at(f"{output}/data/{split}", "its shards", flaw)
         total.merge(counts)
     target = _target(published)
     return Stats(
@@ -131,32 +126,32 @@ def dataset_stats(output: Path) -> Stats:
         sha256=published.sha256,
         total=_figures(total, published.shards, target),
         splits={split: _figures(counts, published.of(split), target) for split, counts in by_split.items()},
-        funnel=_funnel(published),
+        funnel=published.provenance.funnel,
     )
 
 
-def _counts(output: Path, published: Published) -> dict[Split, Counts]:
+def _counts(output: Path, published: Published) -> dict[Split, DocumentSums]:
     """Sums per split; pieces are merged in their order, so the result does not depend on the processes."""
-    by_split = {split: Counts() for split in published.splits}
-    splits, pieces = zip(*_pieces(output, published), strict=True)
-    tars, starts = zip(*pieces, strict=True)
-    processes = min(_cores(), len(pieces)) if sum(map(len, starts)) > PIECE else 1
+    by_split = {split: DocumentSums() for split in published.splits}
+    shards, numbers = zip(*_pieces(published), strict=True)
+    processes = min(_cores(), len(numbers)) if sum(map(len, numbers)) > PIECE else 1
     if processes == 1:
-        found = map(count, tars, starts)
-        for split, counts in zip(splits, found, strict=True):
-            by_split[split].merge(counts)
+        found = map(count, repeat(output), shards, numbers)
+        for shard, counts in zip(shards, found, strict=True):
+            by_split[shard.split].merge(counts)
         return by_split
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        for split, counts in zip(splits, pool.map(count, tars, starts), strict=True):
-            by_split[split].merge(counts)
+        for shard, counts in zip(shards, pool.map(count, repeat(output), shards, numbers), strict=True):
+            by_split[shard.split].merge(counts)
     return by_split
 
 
-def _pieces(output: Path, published: Published) -> Iterator[tuple[Split, tuple[Path, NDArray[np.uint64]]]]:
+def _pieces(published: Published) -> Iterator[tuple[Shard, range]]:
+    """Shards and numbers of documents in them, so many at most."""
     for shard in published.shards:
-        starts = offsets(output, shard)[:-1]
-        for first in range(0, len(starts), PIECE):
-            yield shard.split, (output / shard.file, starts[first : first + PIECE])
+        numbers = range(shard.nsamples)
+        for first in range(0, len(numbers), PIECE):
+            yield shard, numbers[first : first + PIECE]
 
 
 def _cores() -> int:
@@ -168,22 +163,7 @@ def _target(published: Published) -> int:
     return int(write.get("shard_bytes", 0)) if isinstance(write, dict) else 0
 
 
-def _funnel(published: Published) -> list[FunnelRow]:
-    """The manifest's funnel; a dataset that was not made by a run has none."""
-    return [
-        FunnelRow(
-            what=str(row["what"]),
-            found=int(row["found"]),
-            kept=int(row["kept"]),
-            dropped={name.removeprefix(DROPPED): int(n) for name, n in row.items() if name.startswith(DROPPED)},
-            failed={name.removeprefix(FAILED): int(n) for name, n in row.items() if name.startswith(FAILED)},
-        )
-        for row in published.provenance.funnel
-        if {"what", "found", "kept"} <= row.keys()
-    ]
-
-
-def _figures(counts: Counts, shards: list[Shard], target: int) -> Figures:
+def _figures(counts: DocumentSums, shards: list[Shard], target: int) -> Figures:
     found = {name: grid.distribution() for name, grid in counts.grids.items()}
     seconds = counts.grids["seconds"].total
     return Figures(

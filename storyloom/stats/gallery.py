@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import base64
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
-from pipeline.dropped_frames import DroppedFrame, check_same_run, dropped_frames
-from pipeline.situation import Situation
 from storyloom.format.manifest import Published
+from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
 from storyloom.format.words import count_words
-from storyloom.stats.members import ShardUnreadable, documents, jpegs, offsets
 
 BUDGET = 24_000_000
 """Bytes of JPEGs on a page, our choice: base64 adds a third, and a browser opens 32 MB without waiting."""
 
 PLAYABLE = ("https://", "http://")
 """What a title may link to; anything else that a manifest holds stays text."""
+
+
+@dataclass(frozen=True)
+class DroppedFrame:
+    """A frame that is in no document.
+
+    Attributes:
+        time: Seconds from the start of the video.
+        reason: Why, as docs/errors.md lists it.
+        width: Pixels.
+        height: Pixels.
+        jpeg: The picture.
+    """
+
+    time: float
+    reason: str
+    width: int
+    height: int
+    jpeg: bytes
+
+
+DroppedFrames = Mapping[str, Sequence[DroppedFrame]]
+"""Dropped frames in time order, by the id that the manifest gives their video."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +73,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Line:
+class Caption:
     """A sentence on a storyboard: seconds, text, and whether it is that of the frame above it."""
 
     start: float
@@ -66,7 +87,7 @@ class Beat:
     """A frame and the sentences up to the next one; no frame where a document starts with words."""
 
     picture: Picture | None
-    lines: list[Line] = field(default_factory=list)
+    lines: list[Caption] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -128,27 +149,37 @@ class Budget:
         return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
-def gallery(output: Path, published: Published, count: int, situation: Situation | None) -> list[Story]:
+def gallery_videos(output: Path, published: Published, count: int) -> list[str]:
+    """Ids of the videos whose documents a gallery of this size shows.
+
+    Raises:
+        BadShard: A shard does not hold what it should.
+    """
+    reader = ShardReader(output)
+    chosen = (next(reader.json_only(shard, range(n, n + 1))) for shard, n in _spread(published.shards, count))
+    return sorted({stored.sample().video_id for stored in chosen})
+
+
+def gallery(output: Path, published: Published, count: int, dropped: DroppedFrames) -> list[Story]:
     """So many documents, spread evenly over the shards, the same ones every time.
 
     Args:
         output: Folder of the dataset.
         published: Its manifest.
         count: How many documents, at most.
-        situation: Of the run that made it, for the dropped frames; None leaves these out.
+        dropped: Shown between the others where they lie inside a document.
 
     Raises:
-        UsageError: The situation is another run's.
-        ShardUnreadable: A shard does not hold what it should.
+        BadShard: A shard does not hold what it should.
     """
-    if situation is not None:
-        check_same_run(situation, published)
-    chosen = [(shard, *_sample(output, shard, number)) for shard, number in _spread(published.shards, count)]
-    videos = sorted({sample.video_id for _, sample, _ in chosen})
-    dropped = dropped_frames(situation, videos) if situation is not None and videos else {}
+    reader = ShardReader(output)
+    chosen = list(_spread(published.shards, count))
     budget = Budget(len(chosen), BUDGET)
     stories = []
-    for shard, sample, images in chosen:
+    for shard, number in chosen:
+        (stored,) = reader.pick([(shard, number)])
+        sample = stored.sample()
+        images = stored.pictures(sample)
         budget.next_share()
         inside = [f for f in dropped.get(sample.video_id, []) if sample.doc_start <= f.time <= sample.doc_end]
         beats = list(_beats(sample, images, budget))
@@ -167,24 +198,13 @@ def _spread(shards: Sequence[Shard], count: int) -> Iterator[tuple[Shard, int]]:
         yield shards[shard], place - (ends[shard] - shards[shard].nsamples)
 
 
-def _sample(output: Path, shard: Shard, number: int) -> tuple[Sample, list[bytes]]:
-    start, end = offsets(output, shard)[number : number + 2]
-    (found,) = documents(output / shard.file, np.array([start]))
-    try:
-        sample = Sample.model_validate(found)
-        images = jpegs(output / shard.file, int(start), int(end))
-        return sample, [images[name] for name in sample.pictures]
-    except (ValueError, KeyError) as reason:
-        raise ShardUnreadable(shard.file, f"holds a document that breaks the format: {reason}") from reason
-
-
 def _beats(sample: Sample, images: Sequence[bytes], budget: Budget) -> Iterator[Beat]:
     beat = Beat(None)
     image = text = 0
     for position, sentence in enumerate(sample.texts):
         if sentence is not None:
             own = beat.picture is not None and sample.image_text_index[image - 1] == text
-            beat.lines.append(Line(sample.text_start[text], sample.text_end[text], sentence, own))
+            beat.lines.append(Caption(sample.text_start[text], sample.text_end[text], sentence, own))
             text += 1
             continue
         if beat.picture or beat.lines:

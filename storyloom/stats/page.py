@@ -11,20 +11,16 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.config import load_config
-from pipeline.situation import survey
 from storyloom.errors import UsageError
 from storyloom.format.manifest import finished_dataset
 from storyloom.fs.atomic import write_atomically
 from storyloom.stats.figures import Stats
-from storyloom.stats.gallery import Story, gallery
-from storyloom.stats.plots import histogram
+from storyloom.stats.gallery import DroppedFrames, Story, gallery
+from storyloom.stats.plots import HEIGHT, MINUS, WIDTH, plot
 from storyloom.stats.show import byte_size, shard_line
 
 MOST_NAMES = 8
 """Languages or licences that the page lists."""
-
-MINUS = "\u2212"
 
 
 def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
@@ -43,6 +39,8 @@ def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
         splits={**stats.splits, **({"all": stats.total} if len(stats.splits) > 1 else {})},
         shard_line=shard_line,
         plots=_plots(stats),
+        plot_width=WIDTH,
+        plot_height=HEIGHT,
         names=_names(stats),
         stories=stories,
         with_dropped=with_dropped,
@@ -53,18 +51,22 @@ def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
     )
 
 
-def write_page(
-    stats: Stats, output: Path, file: Path, gallery_size: int, config: Path | None, overrides: list[str]
-) -> None:
-    """Write the page of a dataset, with the dropped frames of the run whose config is given.
+def write_page(stats: Stats, output: Path, file: Path, gallery_size: int, dropped: DroppedFrames | None = None) -> None:
+    """Write the page of a dataset.
+
+    Args:
+        stats: The figures.
+        output: Folder of the dataset.
+        file: The page; its folder is made.
+        gallery_size: Documents on the page, at most.
+        dropped: Frames that are in no document, for the videos of `gallery_videos`; None where they are not known.
 
     Raises:
-        UsageError: The file cannot be written, or the config is not that of the run that made the dataset.
-        RunFailed: Shards or work folder are not what they should be.
+        UsageError: The file cannot be written.
+        BadShard: A shard does not hold what it should.
     """
-    situation = survey(load_config(config, overrides)) if config else None
-    stories = gallery(output, finished_dataset(output), gallery_size, situation)
-    page = html_page(stats, stories, with_dropped=situation is not None)
+    stories = gallery(output, finished_dataset(output), gallery_size, dropped or {})
+    page = html_page(stats, stories, with_dropped=dropped is not None)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, page.encode())
@@ -101,7 +103,7 @@ def _plots(stats: Stats) -> list[dict[str, Any]]:
             "title": title,
             "summary": f"median {one.p50:,.{digits}f} · 90 % from {one.p5:,.{digits}f} to {one.p95:,.{digits}f}"
             f" · {one.count:,} {unit}",
-            "svg": Markup(histogram(f"plot-{name}", one, unit)),  # noqa: S704 - holds numbers only
+            "shapes": plot(one, unit),
         }
         for name, title, one, unit, digits in wanted
         if one.count

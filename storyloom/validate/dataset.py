@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from storyloom.format.layout import index_of
@@ -11,10 +9,9 @@ from storyloom.format.manifest import MANIFEST
 from storyloom.validate.indexes import check_indexes, check_syntax
 from storyloom.validate.layout import find_shards
 from storyloom.validate.manifest import check_manifest, load_manifest
-from storyloom.validate.report import OnShard, Report
-from storyloom.validate.result import ShardFacts, ShardResult, ShardTask
-from storyloom.validate.shard import validate_shard
-from storyloom.validate.spread import over_processes, over_ray
+from storyloom.validate.report import OnShard, ValidationReport
+from storyloom.validate.result import ShardFacts, ShardTask
+from storyloom.validate.spread import Spread, over_processes
 from storyloom.validate.unique import Places, report_repeated
 from storyloom.validate.violation import Violations
 
@@ -23,22 +20,19 @@ def validate_dataset(
     folder: Path,
     *,
     deep: bool = False,
-    workers: int | None = None,
-    address: str = "",
+    spread: Spread = over_processes,
     on_shard: OnShard = lambda _done, _of: None,
-) -> Report:
+) -> ValidationReport:
     """Check every rule of docs/format.md. Each shard is read once; memory does not grow with the dataset's documents.
 
     Args:
         folder: The dataset.
         deep: Decode every image, too.
-        workers: Shards looked at at a time; None for as many as there are CPUs, 1 for this very process.
-        address: Ray cluster; empty for processes of this machine.
+        spread: Where the shards are checked.
         on_shard: Told of progress.
 
     Raises:
         UsageError: The folder is no dataset at all.
-        RunFailed: The Ray cluster does not answer.
     """
     folder = folder.absolute()
     about_files, about_shards = Violations(), Violations()
@@ -46,10 +40,9 @@ def validate_dataset(
     published = load_manifest(folder, about_files)
     max_images = published.max_images if published else None
     tasks = [ShardTask(str(folder), file, number, max_images, deep) for number, file in enumerate(files)]
-    results = _results(tasks, workers, address)
     facts: dict[str, ShardFacts] = {}
     with Places() as keys, Places() as videos:
-        for done, result in enumerate(results, 1):
+        for done, result in enumerate(spread(tasks), 1):
             about_shards.extend(result.violations)
             if result.facts:
                 facts[result.file] = result.facts
@@ -65,7 +58,7 @@ def validate_dataset(
         indexes = check_syntax(folder, splits, about_files)
     about_shards.extend(about_files)
     shard_files = [name for file in files for name in (file, str(index_of(Path(file))))]
-    return Report(
+    return ValidationReport(
         dataset=str(folder),
         deep=deep,
         shards=len(files),
@@ -74,11 +67,3 @@ def validate_dataset(
         files=list(dict.fromkeys([*shard_files, MANIFEST, *indexes, *(file for file, _ in about_shards.counts)])),
         violations=about_shards,
     )
-
-
-def _results(tasks: Sequence[ShardTask], workers: int | None, address: str) -> Iterator[ShardResult]:
-    if address:
-        return over_ray(tasks, workers, address)
-    if workers == 1:
-        return map(validate_shard, tasks)
-    return over_processes(tasks, workers or os.cpu_count() or 1)

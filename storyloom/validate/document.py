@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from storyloom.format.sample import Sample
 from storyloom.validate.rules import DOCUMENT
-from storyloom.validate.tar import Report
+from storyloom.validate.tar import OnViolation
 
 PYDANTIC = {"missing": "missing_key", "extra_forbidden": "unknown_key", "finite_number": "nan"}
 """Our names for what pydantic finds by itself; what is neither here nor a rule of `Sample` is `wrong_value`."""
@@ -18,7 +18,7 @@ MAX_ERRORS = 100
 """Errors of one document that are told one by one (our choice)."""
 
 
-def read_document(key: str, content: bytes, max_images: int | None, report: Report) -> Sample | None:
+def read_document(key: str, content: bytes, max_images: int | None, report: OnViolation) -> Sample | None:
     """The document in these bytes; None when it breaks a rule, which is reported.
 
     Args:
@@ -40,7 +40,7 @@ def read_document(key: str, content: bytes, max_images: int | None, report: Repo
     return sample
 
 
-def _parsed(key: str, content: bytes, report: Report) -> dict[str, Any] | None:
+def _parsed(key: str, content: bytes, report: OnViolation) -> dict[str, Any] | None:
     not_finite: list[str] = []
     try:
         value = json.loads(content.decode(), parse_constant=not_finite.append)
@@ -59,7 +59,7 @@ def _parsed(key: str, content: bytes, report: Report) -> dict[str, Any] | None:
     return value if _written_well(key, content, value, report) else None
 
 
-def _written_well(key: str, content: bytes, value: dict[str, Any], report: Report) -> bool:
+def _written_well(key: str, content: bytes, value: dict[str, Any], report: OnViolation) -> bool:
     """Compare with the one way to write a document; false when its texts cannot be written at all."""
     try:
         canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -77,7 +77,7 @@ def _written_well(key: str, content: bytes, value: dict[str, Any], report: Repor
     return True
 
 
-def _report_all(key: str, error: ValidationError, report: Report) -> None:
+def _report_all(key: str, error: ValidationError, report: OnViolation) -> None:
     if error.error_count() > MAX_ERRORS:
         report("wrong_value", f"{error.error_count()} values break a rule", key)
         return

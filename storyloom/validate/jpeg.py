@@ -32,7 +32,7 @@ MAX_PIXELS = 64 * 10**6
 
 
 @dataclass(frozen=True)
-class Picture:
+class JpegHeader:
     """What a JPEG's frame header says.
 
     Attributes:
@@ -48,7 +48,7 @@ class Picture:
     components: int
 
 
-def picture(jpeg: bytes) -> Picture | None:
+def picture(jpeg: bytes) -> JpegHeader | None:
     """The frame header of a JPEG, found by walking its segments; None when these bytes are no JPEG."""
     if jpeg[:2] != b"\xff\xd8":
         return None
@@ -68,14 +68,14 @@ def picture(jpeg: bytes) -> Picture | None:
     return None
 
 
-def _frame(marker: int, header: bytes) -> Picture | None:
+def _frame(marker: int, header: bytes) -> JpegHeader | None:
     if len(header) < FRAME_HEADER:
         return None
     height, width = int.from_bytes(header[1:3], "big"), int.from_bytes(header[3:5], "big")
-    return Picture(width, height, marker == BASELINE and header[0] == BITS, header[5])
+    return JpegHeader(width, height, marker == BASELINE and header[0] == BITS, header[5])
 
 
-def decoding_problems(jpeg: bytes, header: Picture) -> Iterator[tuple[str, str]]:
+def decoding_problems(jpeg: bytes, header: JpegHeader) -> Iterator[tuple[str, str]]:
     """Decode all of an image; yields rule and message of what is wrong.
 
     Pillow is what the readers use. It passes over damage inside the picture, which ffmpeg, told to be strict, does not.

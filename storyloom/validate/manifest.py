@@ -76,8 +76,8 @@ def _check_list(published: Published, files: Sequence[str], violations: Violatio
 
 def _check_shard(shard: Shard, found: ShardFacts, violations: Violations) -> None:
     _compare("manifest_hash", shard, {name: getattr(found, name) for name in HASHED}, violations)
-    if found.whole and found.tally:
-        _compare("manifest_count", shard, found.tally.counted(), violations)
+    if found.whole and found.counts:
+        _compare("manifest_count", shard, found.counts.counted(), violations)
     elif found.whole:
         _compare("manifest_count", shard, {name: getattr(found, name) for name in COUNTED}, violations)
 

@@ -20,7 +20,7 @@ OnShard = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Report:
+class ValidationReport:
     """The outcome for a dataset.
 
     Attributes:
@@ -66,7 +66,7 @@ class Report:
         return f"{amount}; {how}: {_count(self.violations.total, 'violation') if self.violations.total else 'all fine'}"
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: ValidationReport, console: Console) -> None:
     """A line per violation: file, key, rule and message; then the sum."""
     omitted = report.omitted()
     for file, violations in report.by_file().items():
@@ -90,7 +90,7 @@ def progress() -> Iterator[OnShard]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def as_json(report: Report) -> str:
+def as_json(report: ValidationReport) -> str:
     """The report for programs."""
     by_file = report.by_file()
     value = {
@@ -106,7 +106,7 @@ def as_json(report: Report) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False)
 
 
-def as_junit(report: Report) -> bytes:
+def as_junit(report: ValidationReport) -> bytes:
     """JUnit's XML: a test case per file, with one failure that lists what is wrong with it."""
     by_file, omitted = report.by_file(), report.omitted()
     failures = sum(bool(violations) for violations in by_file.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from storyloom.format.counts import Tally
+from storyloom.format.counts import Counts
 from storyloom.validate.violation import Violations
 
 PLACE = np.dtype([("digest", "<u8"), ("shard", "<u4"), ("offset", "<u8")])
@@ -44,7 +44,7 @@ class ShardFacts:
         nsamples: Documents.
         nimages: Images.
         whole: Whether the archive could be read to its end, so that documents and images are counted.
-        tally: All that is counted; None when a document could not be understood.
+        counts: All that is counted; None when a document could not be understood.
     """
 
     filesize: int = 0
@@ -53,7 +53,7 @@ class ShardFacts:
     nsamples: int = 0
     nimages: int = 0
     whole: bool = False
-    tally: Tally | None = None
+    counts: Counts | None = None
 
 
 @dataclass

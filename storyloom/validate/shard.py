@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from storyloom.format.counts import Tally
+from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
 from storyloom.format.sample import KEY_PATTERN, Sample, image_name
 from storyloom.format.tar import INDEX_TYPE
 from storyloom.validate.document import read_document
 from storyloom.validate.files import open_regular
-from storyloom.validate.jpeg import COLOUR, Picture, decoding_problems, picture
+from storyloom.validate.jpeg import COLOUR, JpegHeader, decoding_problems, picture
 from storyloom.validate.result import PLACE, ShardFacts, ShardResult, ShardTask
 from storyloom.validate.stream import HashedStream
 from storyloom.validate.tar import Member, Members
@@ -40,7 +40,7 @@ class _Run:
     offset: int
     parts: list[str] = field(default_factory=list)
     document: bytes | None = None
-    pictures: dict[str, Picture] = field(default_factory=dict)
+    pictures: dict[str, JpegHeader] = field(default_factory=dict)
 
 
 class _Reader:
@@ -51,7 +51,7 @@ class _Reader:
         self.starts: list[int] = []
         self.keys: list[tuple[int, int, int]] = []
         self.videos: dict[int, int] = {}
-        self._tallies: list[Tally] = []
+        self._counts: list[Counts] = []
         self._understood = True
         self._seen: set[str] = set()
         self._run: _Run | None = None
@@ -70,7 +70,7 @@ class _Reader:
         self.facts.whole = members.whole
         self.facts.filesize = stream.offset
         self.facts.sha256, self.facts.md5sum = stream.sha256.hexdigest(), stream.md5.hexdigest()
-        self.facts.tally = Tally.total(self._tallies) if self._understood else None
+        self.facts.counts = Counts.total(self._counts) if self._understood else None
         if members.whole and not self.facts.nsamples:
             self.report("empty_shard", "it holds no document; a split that has none has no shard")
         elif members.whole:
@@ -93,7 +93,7 @@ class _Reader:
         else:
             self.report("member_suffix", f"{member.name!r} is neither KEY.json nor KEY.NNN.jpg", key)
 
-    def _picture(self, name: str, key: str, data: bytes) -> Picture | None:
+    def _picture(self, name: str, key: str, data: bytes) -> JpegHeader | None:
         found = picture(data)
         if found is None:
             self.report("jpeg", f"{name!r} is no JPEG: it starts with {data[:4]!r}", key)
@@ -148,9 +148,9 @@ class _Reader:
         self._count(sample, run.offset)
 
     def _count(self, sample: Sample, offset: int) -> None:
-        self._tallies.append(Tally.of(sample))
-        if len(self._tallies) == FOLD:
-            self._tallies = [Tally.total(self._tallies)]
+        self._counts.append(Counts.of(sample))
+        if len(self._counts) == FOLD:
+            self._counts = [Counts.total(self._counts)]
         self.videos.setdefault(digest(video_of(sample)), offset)
 
     def _check_index(self, ends: list[int]) -> None:

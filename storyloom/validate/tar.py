@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from storyloom.format.tar import MAX_NAME, member, trailer
+from storyloom.format.tar import (
+    BLOCK,
+    CHECKSUM,
+    MAX_NAME,
+    NAME,
+    SIZE,
+    SIZE_FIELD,
+    checksum,
+    checksum_fits,
+    member,
+    padded,
+    read_header,
+    trailer,
+)
 from storyloom.validate.stream import HashedStream
-
-BLOCK = 512
-"""Bytes of a header, and what data is padded to."""
 
 MAX_DOCUMENT = 4 * 2**20
 """Bytes of a document that is read, far over a usual one's: a stranger's must not fill the memory (our choice)."""
@@ -38,12 +47,10 @@ FIELDS = (
 CONSTANT = (slice(100, 124), slice(136, 148), slice(156, 512))
 """The same fields in one piece each, for headers in which all is well."""
 
-SIZE = re.compile(rb"[0-7]{11}\0")
-
 PLAIN = (b"0", b"\0")
 """Type flags of a plain file; the second is that of tar before USTAR."""
 
-Report = Callable[[str, str, str], None]
+OnViolation = Callable[[str, str, str], None]
 """Takes a rule, a message and a key."""
 
 
@@ -75,7 +82,7 @@ class Members:
         whole: Whether the archive was read to its end; false when it is cut off or damaged beyond reading on.
     """
 
-    def __init__(self, stream: HashedStream, size: int, report: Report) -> None:
+    def __init__(self, stream: HashedStream, size: int, report: OnViolation) -> None:
         self.end = 0
         self.whole = False
         self._stream = stream
@@ -101,39 +108,37 @@ class Members:
         if len(header) < BLOCK:
             self._report("truncated", f"ends inside the header at byte {offset}", "")
             return None
-        checksum = b"%06o\0 " % (sum(header[:148]) + 8 * ord(" ") + sum(header[156:]))
-        if not _same_number(header[148:156], checksum):
+        if not checksum_fits(header):
             self._report("tar_header", f"the block at byte {offset} is no tar header: its checksum is wrong", "")
             return None
         name = self._name(header)
         key = name.partition(".")[0]
-        if not SIZE.fullmatch(header[124:136]):
-            self._report("tar_size", f"{name!r} at byte {offset}: its size is written as {header[124:136]!r}", key)
+        if not SIZE.fullmatch(header[SIZE_FIELD]):
+            self._report("tar_size", f"{name!r} at byte {offset}: its size is written as {header[SIZE_FIELD]!r}", key)
             return None
-        self._fields(name, header, checksum)
-        size = int(header[124:135], 8)
-        padded = size + -size % BLOCK
-        if offset + BLOCK + padded > self._size:
+        self._fields(name, header)
+        _, size = read_header(header)
+        if offset + BLOCK + padded(size) > self._size:
             left = max(0, self._size - offset - BLOCK)
             self._report(
                 "truncated", f"{name!r} at byte {offset} has {size} bytes, but the file ends after {left}", key
             )
             return None
-        return Member(name, offset, self._data(name, size, padded))
+        return Member(name, offset, self._data(name, size))
 
-    def _data(self, name: str, size: int, padded: int) -> bytes | None:
+    def _data(self, name: str, size: int) -> bytes | None:
         limit = MAX_DOCUMENT if name.endswith(".json") else MAX_IMAGE
         if size > limit:
             self._report("member_size", f"{name!r} has {size} bytes, more than {limit}", name.partition(".")[0])
-            self._stream.skip(padded)
+            self._stream.skip(padded(size))
             return None
         data = self._stream.take(size)
-        if self._stream.take(padded - size).strip(b"\0"):
+        if self._stream.take(padded(size) - size).strip(b"\0"):
             self._report("padding", f"the bytes after {name!r} are not zero", name.partition(".")[0])
         return data
 
     def _name(self, header: bytes) -> str:
-        raw, _, rest = header[:100].partition(b"\0")
+        raw, _, rest = header[NAME].partition(b"\0")
         name = raw.decode("ascii", "backslashreplace")
         key = name.partition(".")[0]
         if not raw.isascii():
@@ -144,17 +149,17 @@ class Members:
             self._report("header_padding", f"{name!r}: its name is followed by {rest[:20]!r}", key)
         return name
 
-    def _fields(self, name: str, header: bytes, checksum: bytes) -> None:
+    def _fields(self, name: str, header: bytes) -> None:
         """Compare with what the writer writes; in one step where all is well."""
         key = name.partition(".")[0]
-        if header[148:156] != checksum:
-            self._report("header_padding", f"{name!r}: checksum is {header[148:156]!r}, must be {checksum!r}", key)
+        if header[CHECKSUM] != (wanted := checksum(header)):
+            self._report("header_padding", f"{name!r}: checksum is {header[CHECKSUM]!r}, must be {wanted!r}", key)
         if all(header[place] == MODEL_HEADER[place] for place in CONSTANT):
             return
         for rule, field, place in FIELDS:
             if header[place] != MODEL_HEADER[place]:
-                found, wanted = (value[place].rstrip(b"\0") for value in (header, MODEL_HEADER))
-                self._report(rule, f"{name!r}: {field} is {found!r}, must be {wanted!r}", key)
+                found, right = (value[place].rstrip(b"\0") for value in (header, MODEL_HEADER))
+                self._report(rule, f"{name!r}: {field} is {found!r}, must be {right!r}", key)
 
     def _ends(self, offset: int, *, only_zeros: bool) -> None:
         """Check what comes after the last member, which ended at `offset`."""
@@ -166,8 +171,3 @@ class Members:
             self._report("end_of_archive", f"{rest} zero bytes end the archive, not two blocks of {BLOCK}", "")
         elif rest != wanted:
             self._report("record_padding", f"{rest} zero bytes end the archive, must be {wanted}", "")
-
-
-def _same_number(field: bytes, wanted: bytes) -> bool:
-    """Whether two octal fields state the same number, however they are ended."""
-    return field == wanted or field.strip(b" \0").lstrip(b"0") == wanted.strip(b" \0").lstrip(b"0")

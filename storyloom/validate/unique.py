@@ -12,9 +12,10 @@ from typing import IO, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from storyloom.format.tar import BLOCK, read_header
 from storyloom.validate.files import open_regular
 from storyloom.validate.result import PLACE
-from storyloom.validate.tar import BLOCK, MAX_DOCUMENT, SIZE
+from storyloom.validate.tar import MAX_DOCUMENT
 from storyloom.validate.violation import Violations
 
 BUCKETS = 64
@@ -97,9 +98,7 @@ def _document(folder: Path, file: str, offset: int) -> _Document:
     """What lies at a place that was seen: names, since only hashes were kept."""
     with open_regular(folder / file) as shard:
         shard.seek(offset)
-        header = shard.read(BLOCK)
-        name = header[:100].partition(b"\0")[0].decode("ascii", "backslashreplace")
-        size = int(header[124:135], 8) if SIZE.fullmatch(header[124:136]) else 0
+        name, size = read_header(shard.read(BLOCK))
         content = shard.read(size) if name.endswith(".json") and size <= MAX_DOCUMENT else b""
     try:
         document: Any = json.loads(content)

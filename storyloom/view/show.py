@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from rich.markup import escape
 
 from storyloom.errors import UsageError
 from storyloom.format.manifest import finished_dataset
+from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Sample
 
 
@@ -18,16 +18,13 @@ def find_sample(output: Path, key: str | None) -> Sample:
 
     Raises:
         UsageError: The folder holds no finished dataset, or no such document.
+        BadShard: A shard is damaged.
     """
     published = finished_dataset(output)
-    for shard in published.shards:
-        with tarfile.open(output / shard.file) as tar:
-            for member in tar:
-                if member.name.endswith(".json") and key in (None, member.name.removesuffix(".json")):
-                    content = tar.extractfile(member)
-                    assert content is not None
-                    return Sample.model_validate_json(content.read())
-    raise UsageError(f"no document {key!r} in {output}")
+    found = ShardReader(output, walk=True).find(published.shards, key)
+    if found is None:
+        raise UsageError(f"no document {key!r} in {output}")
+    return found.sample()
 
 
 def show_sample(sample: Sample, console: Console) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.large import status
 from benchmarks.overhead import Fresh, cut_clips, on_clips, on_nothing
+from pipeline.bench.finished import FinishedRun
 from pipeline.cli import app
 from pipeline.config import load_config
-from pipeline.situation import survey
-from stages.registry import ROW_STAGES
+from schemas.rows import FramesRow
+from storyloom.errors import RunFailed
 from tests.runs import ROOT
 
 DEMO = ROOT / "configs" / "demo.yaml"
@@ -31,8 +33,6 @@ def test_the_table_has_a_line_for_each_way_of_working(tmp_path: Path) -> None:
         "3",
         "--planned",
         "50",
-        "--status-parts",
-        "0",
         "--by",
         "loop",
         "--by",
@@ -48,6 +48,8 @@ def test_the_table_has_a_line_for_each_way_of_working(tmp_path: Path) -> None:
     ]
     assert re.search(r"A further video of a part and stage: loop \S+ ms, inline \S+ ms", printed)
     assert "| plan 50 videos |" in printed
+    assert "| status of the same 50 videos |" in printed
+    assert "| status of 3 parts, download and sample done |" in printed
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["work"][0].keys() >= {"one_seconds", "all_seconds"}
     assert report["machine"]
@@ -55,15 +57,12 @@ def test_the_table_has_a_line_for_each_way_of_working(tmp_path: Path) -> None:
 
 
 def test_work_on_nothing_leaves_every_part_done_with_its_failures(tmp_path: Path) -> None:
-    work = on_nothing(Fresh(DEMO, [], tmp_path), "inline", parts=3, videos=2)
-    assert (work.parts, work.videos, work.stages) == (3, 2, 2)
-    folder = tmp_path / "001"
-    places = [f"manifest={folder / 'list.txt'}", f"work={folder / 'work'}"]
-    config = load_config(DEMO, ["parts.videos=2", "filter.threshold=0.0", *places])
-    by_stage = {one.stage: one for one in survey(config).status()}
-    assert (by_stage["sample"].done, by_stage["sample"].videos) == (3, 6)
-    assert by_stage["sample"].failed == {"download.not_found": 6}
-    assert by_stage["align"].done == 0
+    fresh = Fresh(DEMO, [], tmp_path)
+    timing, settings = on_nothing(fresh, "inline", parts=3, videos=2)
+    assert (timing.parts, timing.videos, timing.stages) == (3, 2, 2)
+    finished = FinishedRun(load_config(DEMO, settings))
+    errors = [video[FramesRow].error for video in finished.videos("sample")]
+    assert [(error.stage, error.code) for error in errors if error] == [("download", "not_found")] * 6
 
 
 @pytest.mark.slow
@@ -71,25 +70,22 @@ def test_clips_go_through_all_stages_with_the_loop_and_inline(tmp_path: Path) ->
     clips = cut_clips(ROOT / "demo" / "narrated.mp4", 2, tmp_path / "clips")
     fresh = Fresh(DEMO, [], tmp_path)
     for how in ("loop", "inline"):
-        work = on_clips(fresh, how, clips, rounds=1)
-        assert (work.parts, work.stages) == (2, len(ROW_STAGES))
-        assert work.all_seconds > 0
+        timing = on_clips(fresh, how, clips, rounds=1)
+        assert (timing.parts, timing.stages) == (2, 7)
+        assert timing.all_seconds > 0
 
 
-@pytest.mark.slow
-def test_the_status_of_marked_parts_counts_them_as_done(tmp_path: Path) -> None:
-    printed = bench("--clips", "0", "--parts", "0", "--planned", "0", "--status-parts", "3", "--by", "loop")
-    assert "| status of 3 parts, no mark read before |" in printed
-    assert "| status of 3 parts, nothing changed for a while |" in printed
+def test_a_command_that_ends_otherwise_than_it_should_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match=r"pipeline.cli status .* ended with exit code 2"):
+        status(Fresh(tmp_path / "none.yaml", [], tmp_path), 2, [])
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 def test_ray_is_measured_like_the_others(tmp_path: Path) -> None:
-    options = ["--clips", "0", "--parts", "2", "--planned", "0", "--status-parts", "0", "--by", "ray"]
+    options = ["--clips", "0", "--parts", "2", "--planned", "0", "--by", "ray"]
     printed = bench(*options)
     assert "| nothing | ray | 2 | 1 |" in printed
-    assert "Ray's own start took" in printed
 
 
 def test_one_part_is_too_few_to_measure() -> None:

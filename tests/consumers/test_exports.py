@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from storyloom.export.names import FormatName
-from storyloom.export.read import Document
+from storyloom.export.read import SourceDocument
 from storyloom.export.registry import FORMATS
 from storyloom.export.run import export
 from tests.storyloom.export.made import expected, made
@@ -124,7 +124,7 @@ def rows(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def check_images(folder: Path, paths: list[str], document: Document) -> None:
+def check_images(folder: Path, paths: list[str], document: SourceDocument) -> None:
     assert [Path(path).name for path in paths] == document.sample.pictures
     assert [(folder / path).read_bytes() for path in paths] == document.jpegs
 
@@ -143,7 +143,7 @@ def test_ms_swift_gets_as_many_tags_as_images_in_a_text_to_learn(out: Path, expo
         assert json.loads(row["metadata"])["image_time"] == document.sample.image_time
 
 
-def runs(document: Document) -> list[list[str]]:
+def runs(document: SourceDocument) -> list[list[str]]:
     """Texts with no image between them."""
     groups: list[list[str]] = [[]]
     for text in document.sample.texts:
@@ -154,7 +154,7 @@ def runs(document: Document) -> list[list[str]]:
     return [group for group in groups if group]
 
 
-def shape(document: Document) -> list[bool]:
+def shape(document: SourceDocument) -> list[bool]:
     """Images, and runs of texts, in order: whether each is an image."""
     found: list[bool] = []
     for text in document.sample.texts:
@@ -163,7 +163,7 @@ def shape(document: Document) -> list[bool]:
     return found
 
 
-def check_conversation(turns: list[dict[str, str]], document: Document) -> None:
+def check_conversation(turns: list[dict[str, str]], document: SourceDocument) -> None:
     """What Qwen-VL, LLaVA-NeXT and LLaMA-Factory have in common."""
     assert [turn["from"] for turn in turns] == (["human", "gpt"] * len(turns))[: len(turns)]
     asked = [turn["value"] for turn in turns if turn["from"] == "human"]

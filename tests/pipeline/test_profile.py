@@ -9,15 +9,15 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from pipeline.situation import survey
 
 from pipeline.config import RunConfig
 from pipeline.execute import Job
-from pipeline.profile import Clock, PartProfile, StageProfile, stage_profiles
+from pipeline.profile import EDGES, Clock, PartProfile, StageProfile, stage_profiles
 from pipeline.run import select
-from pipeline.situation import survey
 from schemas.config import RunnerConfig
 from stages.registry import STAGE_NAMES
-from stages.timing import KINDS, spent
+from stages.timing import KINDS, Timings
 from tests.pipeline.test_cli import DEMO, folders, storyloom
 from tests.runs import ROOT, Finished, clip, content_of, demo_config, run_quietly
 
@@ -48,7 +48,7 @@ def test_every_part_of_every_stage_is_measured(profiled: Finished) -> None:
     assert {stage: len(parts) for stage, parts in found.items()} == dict.fromkeys(STAGE_NAMES, 1)
 
 
-def test_the_kinds_of_a_part_add_up_to_its_wall_time(profiled: Finished) -> None:
+def test_the_edges_of_a_part_add_up_to_its_wall_time(profiled: Finished) -> None:
     for parts in parts_of(Path(profiled.config.work)).values():
         for part in parts:
             assert sum(part.seconds.values()) == pytest.approx(part.wall, abs=1e-5)
@@ -124,28 +124,31 @@ def test_a_worker_waits_between_its_parts_and_sets_up_once(tmp_path: Path) -> No
         time.sleep(0.02)
     for part in ("a", "b"):
         time.sleep(0.03)
-        with clock.on_part(job, "sample", part), spent("decode"):
+        with clock.on_part(job, "sample", part) as meter, meter.on("read"):
             time.sleep(0.01)
     first, second = parts_of(tmp_path)["sample"]
     assert (first.setup >= 0.02, second.setup) == (True, 0.0)
     assert min(first.seconds["wait"], second.seconds["wait"]) >= 0.03
-    assert min(first.seconds["decode"], second.seconds["decode"]) >= 0.01
+    assert min(first.seconds["read"], second.seconds["read"]) >= 0.01
 
 
 def test_two_parts_in_hand_do_not_mix(tmp_path: Path) -> None:
     job, clock, together = job_in(tmp_path), Clock(), Barrier(2)
 
     def do(stage: str) -> None:
-        with clock.on_part(job, stage, "a"):
+        timings = Timings()
+        with clock.on_part(job, stage, "a", timings) as meter:
             together.wait()
-            with spent("decode" if stage == "sample" else "model"):
+            with meter.on("read" if stage == "sample" else "process"):
                 together.wait()
+            with timings.on("decode" if stage == "sample" else "model"):
+                pass
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(do, DIGESTS))
     found = parts_of(tmp_path)
-    assert set(found["sample"][0].seconds) == {"decode", "wait", "other"}
-    assert set(found["score"][0].seconds) == {"model", "wait", "other"}
+    assert (found["sample"][0].seconds["process"], list(found["sample"][0].inside)) == (0.0, ["decode"])
+    assert (found["score"][0].seconds["read"], list(found["score"][0].inside)) == (0.0, ["model"])
 
 
 def test_a_part_that_fails_leaves_no_file_and_its_worker_goes_on(tmp_path: Path) -> None:
@@ -161,7 +164,7 @@ def test_a_part_that_fails_leaves_no_file_and_its_worker_goes_on(tmp_path: Path)
 
 
 def test_nothing_is_measured_unless_the_config_asks(tmp_path: Path) -> None:
-    with Clock().on_part(job_in(tmp_path, RunnerConfig()), "sample", "a"), spent("decode"):
+    with Clock().on_part(job_in(tmp_path, RunnerConfig()), "sample", "a") as meter, meter.on("read"):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -172,7 +175,7 @@ def test_the_option_prints_a_line_per_stage_that_was_done(tmp_path: Path) -> Non
     first = storyloom("run", DEMO, *sets, "--only", "download", "--profile")
     assert first.returncode == 0
     head, row = [line for line in first.stdout.splitlines() if "decode" in line or line.startswith(" download ")]
-    assert all(kind in head for kind in KINDS)
+    assert all(word in head for word in (*EDGES, *KINDS))
     assert "transcribe" not in first.stdout.split(head)[1]
     unfinished = storyloom("report", DEMO, *sets)
     assert (unfinished.returncode, row in unfinished.stdout) == (1, True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -11,13 +13,17 @@ import pytest
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Stage, Video
+from stages.download.files import link, record
 from stages.media import ffmpeg
+from stages.media.source import MediaSource, Validators, content_name, digest
 
 ROOT = Path(__file__).resolve().parents[2]
 NARRATED = ROOT / "demo" / "narrated.mp4"
 TRUTH = ROOT / "demo" / "narrated.gt.json"
 SHARED = ROOT.parent / "shared" / "data"
 KEY = "0" * 20
+MEDIA = TemporaryDirectory(prefix="storyloom-media-")
+"""The media folder of the tests' files, gone when they end."""
 
 
 def shared(name: str) -> Path:
@@ -48,12 +54,28 @@ def cut_off(media: Path, out: Path, share: float) -> Path:
     return out
 
 
+def linked(file: Path, key: str = KEY, **fields: Any) -> MediaRow:
+    """The row of a file that the media folder links to, whatever it is; `fields` are what `download` would find."""
+    source = MediaSource.of(file.stat(), digest(file), str(file), Validators())
+    final = Path(MEDIA.name) / content_name(key, source.sha256, file.suffix[1:])
+    link(file.absolute(), final)
+    record(final, source)
+    found: dict[str, Any] = {"has_audio": True, "has_video": True, "duration": -1.0} | fields
+    return MediaRow(video=key, media=final.name, sha256=source.sha256, size=source.size, **found)
+
+
+def track_of(file: Path) -> str:
+    """A subtitle track as a row names it, copied into the media folder."""
+    final = Path(MEDIA.name) / content_name(f"{KEY}-subtitles", digest(file), file.suffix[1:])
+    shutil.copyfile(file, final)
+    return final.name
+
+
 def run(stage: Stage[Any, Any], media: Path, *, language: str = "", **fields: Any) -> Row:
     """The stage's row of one file, given what `download` would say of it."""
-    found: dict[str, Any] = {"has_audio": True, "has_video": True, "duration": -1.0} | fields
-    row = MediaRow(video=KEY, media=str(media), **found)
-    return stage.guarded(Video(ManifestRow(video=KEY, url=str(media), source_id="x", language=language), [row]))
+    manifest = ManifestRow(video=KEY, url=str(media), source_id="x", language=language)
+    return stage.guarded(Video(manifest, [linked(media, **fields)]))
 
 
 def context() -> Context:
-    return Context(seed=0, media=Path("/"))
+    return Context(seed=0, media=Path(MEDIA.name))

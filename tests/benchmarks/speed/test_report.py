@@ -6,12 +6,12 @@ import pytest
 
 from benchmarks.speed.environments import PeerReport
 from benchmarks.speed.memory import Peak
-from benchmarks.speed.report import Machine, Report, markdown, ratio
+from benchmarks.speed.report import Machine, SpeedReport, markdown, ratio
 from benchmarks.speed.rounds import Comparison, Contender, Side, SideFailed, interleaved
 
 
-def report(*sides: Side, peers: list[PeerReport] | None = None, memory: list[Peak] | None = None) -> Report:
-    return Report(
+def report(*sides: Side, peers: list[PeerReport] | None = None, memory: list[Peak] | None = None) -> SpeedReport:
+    return SpeedReport(
         command="storyloom bench speed",
         machine=Machine(system="Linux", cpu="A", cores=2, memory_gibibytes=8.0, gpu="none"),
         versions={"torch": "2"},
@@ -107,7 +107,7 @@ def test_memory_is_printed_when_it_was_measured() -> None:
 
 def test_a_report_comes_back_from_its_json() -> None:
     one = report(Side(name="sample", kind="ours", seconds=[2.0]), memory=[Peak(stage="sample", hours=1.0)])
-    assert Report.model_validate_json(one.model_dump_json()) == one
+    assert SpeedReport.model_validate_json(one.model_dump_json()) == one
 
 
 @pytest.mark.parametrize(("other", "one"), [(None, 1.0), (1.0, None), (1.0, 0.0)])

@@ -16,7 +16,7 @@ from pipeline.bench.align import LAGS, bench_align, select_lags
 from pipeline.bench.material import demo_material, photo_material
 from pipeline.bench.measure import Lag, auc
 from pipeline.bench.media import RATE_HZ, Narrated, build, mux
-from pipeline.bench.report import Line, Report, markdown
+from pipeline.bench.report import BenchReport, LagResult, markdown
 from pipeline.cli import app
 from stages.media import ffmpeg
 from tests.runs import ROOT, SHARED, demo_config
@@ -39,14 +39,14 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Narrated:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def report(tmp_path_factory: pytest.TempPathFactory) -> BenchReport:
     """The bench over the demo's material at lag 0, late by 4 s, and drifting."""
     folder = tmp_path_factory.mktemp("bench")
     return bench_align(DEMO, demo_config(folder), [LAGS["0"], LAGS["+4"], LAGS["drift"]], folder)
 
 
-def line(report: Report, lag: str, mode: str) -> Line:
-    (found,) = [one for one in report.lines if (one.lag, one.mode) == (lag, mode)]
+def line(report: BenchReport, lag: str, mode: str) -> LagResult:
+    (found,) = [one for one in report.results if (one.lag, one.mode) == (lag, mode)]
     return found
 
 
@@ -104,14 +104,14 @@ def test_auc_counts_ties_half() -> None:
     assert auc(np.array([0.5]), np.array([])) is None
 
 
-def test_without_a_lag_both_modes_give_pictures_their_sentences(report: Report) -> None:
+def test_without_a_lag_both_modes_give_pictures_their_sentences(report: BenchReport) -> None:
     for mode in ("time", "clip"):
         found = line(report, "0", mode)
         assert found.frames.described == 9
         assert found.frames.right >= 8
 
 
-def test_a_late_sound_leaves_time_mode_with_wrong_sentences_as_far_off_as_the_lag(report: Report) -> None:
+def test_a_late_sound_leaves_time_mode_with_wrong_sentences_as_far_off_as_the_lag(report: BenchReport) -> None:
     found = line(report, "+4", "time")
     assert found.recall is not None
     assert found.recall < 0.35
@@ -119,25 +119,25 @@ def test_a_late_sound_leaves_time_mode_with_wrong_sentences_as_far_off_as_the_la
     assert found.lag_error is None
 
 
-def test_kept_sentences_are_some_of_the_assigned_ones(report: Report) -> None:
-    for found in report.lines:
+def test_kept_frames_are_some_of_the_assigned_ones(report: BenchReport) -> None:
+    for found in report.results:
         assert found.frames.right + found.frames.wrong > 0
         assert found.frames.right_kept <= found.frames.right <= found.frames.described
 
 
-def test_a_late_file_is_heard_as_the_words_moved_by_the_lag(report: Report) -> None:
+def test_a_late_file_is_heard_as_the_words_moved_by_the_lag(report: BenchReport) -> None:
     assert report.real_lag.same_words >= 0.95 * report.real_lag.words
     assert report.real_lag.p95 <= 0.05
 
 
-def test_recognised_sentences_begin_and_end_where_the_truth_does(report: Report) -> None:
+def test_recognized_sentences_begin_and_end_where_the_truth_does(report: BenchReport) -> None:
     assert report.boundaries.sentences == 10
     assert report.boundaries.missed == 0
     assert report.boundaries.start_median < 0.15
     assert report.boundaries.end_median < 0.15
 
 
-def test_the_table_has_a_line_per_lag_and_mode(report: Report) -> None:
+def test_the_table_has_a_line_per_lag_and_mode(report: BenchReport) -> None:
     table = [row for row in markdown(report) if row.startswith("|")]
     assert [row.split(" | ")[:2] for row in table[2:]] == [
         [f"| {lag}", mode] for lag in ("0", "+4", "drift") for mode in ("time", "clip")
@@ -173,7 +173,7 @@ def test_sentences_about_nothing_shown_belong_to_no_shown_picture() -> None:
     assert not shown & {one.picture for one in material.off_topic}
 
 
-def test_the_report_is_plain_json(report: Report) -> None:
+def test_the_report_is_plain_json(report: BenchReport) -> None:
     from dataclasses import asdict
 
-    assert json.loads(json.dumps(asdict(report)))["lines"][0]["frames"]["described"] == 9
+    assert json.loads(json.dumps(asdict(report)))["results"][0]["frames"]["described"] == 9

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.publish.place import ShardBroken
 from pipeline.publish.publish import NothingToPublish, OutputNotOurs, publish
 from stages.write.stage import WriteConfig, write_group
 from storyloom.format.layout import MARKER
 from storyloom.format.manifest import Provenance, Published, read_manifest
+from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard
 from tests.documents import PROVENANCE, dataset, document, read_documents, read_shard, tree, video, videos
@@ -320,7 +320,7 @@ def test_a_shard_that_was_damaged_is_not_copied(tmp_path: Path) -> None:
         shards = write_group(videos(5), tmp_path, WriteConfig(), 7)
         content = (tmp_path / shards[0].file).read_bytes()
         (tmp_path / shards[0].file).write_bytes(content[:-1] + b"x")
-        with pytest.raises(ShardBroken, match="damaged"):
+        with pytest.raises(BadShard, match="damaged"):
             publish([shards], [tmp_path], tmp_path / "rests", Path(memory) / "out", CONFIG, PROVENANCE)
         assert not list(Path(memory).rglob("*.tar*"))
 
@@ -336,7 +336,7 @@ def test_nothing_to_publish_leaves_the_output_alone(published: Published, tmp_pa
 def test_a_shard_that_is_gone_is_named_before_anything_is_touched(tmp_path: Path, name: str) -> None:
     shards = write_group(videos(2), tmp_path, WriteConfig(), 0)
     (tmp_path / name).unlink()
-    with pytest.raises(ShardBroken, match=r"train-rest\.tar (is gone|has no index).* `--only write --force"):
+    with pytest.raises(BadShard, match=r"train-rest\.tar: (is gone|has no index).* `--only write --force"):
         publish([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
     assert not (tmp_path / "out").exists()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from schemas.rows import ManifestRow, MediaRow
 from stages.base import Video
 from stages.download.stage import DownloadConfig
 from stages.media.subtitles import MAX_BYTES
-from tests.downloads import CONTENT, EDGE, NARRATED, SHA256, downloaded, files, outcome, stage, video
+from tests.downloads import CONTENT, EDGE, NARRATED, SHA256, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
 from tests.stages.real_media import made
 
@@ -19,12 +20,12 @@ from tests.stages.real_media import made
 def test_a_local_file_is_linked_and_not_copied(media: Path) -> None:
     row = downloaded(media, str(NARRATED))
     link = media / row.media
-    assert row.media == f"{row.video[:2]}/{row.video}.mp4"
+    assert row.media == f"{row.video[:2]}/{row.video}-{SHA256[:12]}.mp4"
     assert link.is_symlink()
     assert link.resolve() == NARRATED.resolve()
     assert (row.sha256, row.size) == (SHA256, len(CONTENT))
     assert (row.has_audio, row.has_video, row.warnings) == (True, True, [])
-    assert files(media) == [row.media]
+    assert files(media) == left_by(row)
 
 
 def test_a_file_url_may_have_escapes(media: Path, tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_only_media_gets_into_the_media_folder(media: Path, name: str, expected:
         pytest.skip("the edge files in ../shared/data are not here")
     row = downloaded(media, str(EDGE / name))
     assert outcome(row) == expected
-    assert len(files(media)) == (expected == "live")
+    assert files(media) == (left_by(row) if expected == "live" else [])
 
 
 def test_videos_outside_the_bounds_are_dropped_with_the_measured_value(media: Path) -> None:
@@ -167,7 +168,7 @@ def test_workers_that_race_on_a_video_agree(media: Path, server: Server) -> None
     with ThreadPoolExecutor(4) as pool:
         rows = list(pool.map(lambda _: downloaded(media, server.url("good.mp4")), range(4)))
     assert {row.sha256 for row in rows} == {SHA256}
-    assert files(media) == [rows[0].media]
+    assert files(media) == left_by(rows[0])
 
 
 TRACK = "WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n"
@@ -182,12 +183,26 @@ def subtitled(media: Path, subtitles: str, url: str = str(NARRATED), **config: A
     return row
 
 
-def test_a_local_track_is_linked_beside_the_media(media: Path, tmp_path: Path) -> None:
+def track_name(row: MediaRow, track: bytes, extension: str) -> str:
+    return f"{row.video[:2]}/{row.video}-subtitles-{hashlib.sha256(track).hexdigest()[:12]}.{extension}"
+
+
+def test_a_local_track_is_copied_beside_the_media(media: Path, tmp_path: Path) -> None:
     (tmp_path / "talk.en.SRT").write_text(TRACK)
     row = subtitled(media, str(tmp_path / "talk.en.SRT"))
-    assert row.subtitles == f"{row.video[:2]}/{row.video}-subtitles.srt"
-    assert (media / row.subtitles).resolve() == tmp_path / "talk.en.SRT"
+    assert row.subtitles == track_name(row, TRACK.encode(), "srt")
+    assert (media / row.subtitles).read_text() == TRACK
     assert (row.warnings, row.sha256) == ([], SHA256)
+
+
+def test_a_track_that_changed_gets_another_name(media: Path, tmp_path: Path) -> None:
+    track = tmp_path / "talk.vtt"
+    track.write_text(TRACK)
+    before = subtitled(media, str(track))
+    track.write_text(TRACK.replace("Hello", "Goodbye"))
+    after = subtitled(media, str(track))
+    assert (media / before.subtitles).read_text() == TRACK
+    assert "Goodbye" in (media / after.subtitles).read_text()
 
 
 def test_a_relative_track_starts_at_the_manifest_s_folder(media: Path, tmp_path: Path) -> None:
@@ -198,13 +213,20 @@ def test_a_relative_track_starts_at_the_manifest_s_folder(media: Path, tmp_path:
     assert (media / row.subtitles).read_text() == TRACK
 
 
-def test_a_track_is_fetched_once_and_never_taken_for_the_media(media: Path) -> None:
+def test_a_track_is_never_taken_for_the_media(media: Path) -> None:
     with serving(TRACK.encode()) as tracks, serving(CONTENT) as videos:
         rows = [subtitled(media, tracks.url("good.vtt"), videos.url("good.mp4")) for _ in range(2)]
-        assert (len(tracks.requests), len(videos.requests)) == (1, 1)
     assert rows[0] == rows[1]
+    assert rows[0].subtitles == track_name(rows[0], TRACK.encode(), "vtt")
     assert (media / rows[0].subtitles).read_text() == TRACK
-    assert files(media) == sorted([rows[0].subtitles, rows[0].media])
+    assert files(media) == left_by(rows[0])
+
+
+def test_a_track_from_an_earlier_run_stays_when_it_cannot_be_fetched_again(media: Path) -> None:
+    with serving(TRACK.encode()) as tracks:
+        before = subtitled(media, tracks.url("good.vtt"))
+        after = subtitled(media, tracks.url("gone.vtt"))
+    assert (after.subtitles, after.warnings) == (before.subtitles, ["source_unchecked"])
 
 
 @pytest.mark.parametrize("path", ["gone.vtt", "forbidden.vtt", "error_always.vtt"])
@@ -238,7 +260,7 @@ def test_a_huge_track_costs_a_warning_and_not_the_video(media: Path, tmp_path: P
         for place in (str(huge), tracks.url("good.vtt")):
             row = subtitled(media, place)
             assert (row.subtitles, row.warnings) == ("", ["subtitles_too_large"])
-    assert files(media) == [row.media]
+    assert files(media) == left_by(row)
 
 
 def test_text_tracks_inside_a_video_are_found(media: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from tests.downloads import CONTENT, SHA256, downloaded, files, outcome
+from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome
 from tests.http_server import Server
 
 
@@ -22,7 +23,7 @@ def stored() -> Iterator[str]:
 
 def test_an_object_store_is_read_through_fsspec(media: Path, stored: str) -> None:
     row = downloaded(media, stored, schemes=("memory",))
-    assert (row.sha256, files(media)) == (SHA256, [row.media])
+    assert (row.sha256, files(media)) == (SHA256, left_by(row))
 
 
 def test_an_object_store_keeps_to_the_bounds_and_the_schemes(media: Path, stored: str) -> None:
@@ -44,7 +45,15 @@ def test_a_scheme_whose_package_is_missing_names_it(media: Path) -> None:
 def test_a_page_of_a_listed_site_goes_through_yt_dlp(media: Path, server: Server) -> None:
     row = downloaded(media, server.url("watch"), sites=("127.0.0.1",))
     assert (row.error, row.sha256) == (None, SHA256)
-    assert files(media) == [row.media]
+    assert files(media) == left_by(row)
+
+
+def test_a_site_without_yt_dlp_names_the_extra(media: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yt_dlp", None)  # as where it is not installed
+    row = downloaded(media, server.url("watch"), sites=("127.0.0.1",))
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("missing_package", True)
+    assert "pip install 'storyloom[sites]'" in row.error.message
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.download.web import is_public
-from tests.downloads import CONTENT, ROOT, SHA256, downloaded, files, outcome, video
+from tests.downloads import CONTENT, ROOT, SHA256, downloaded, files, left_by, outcome, video
 from tests.http_server import Server, serving
 
 
@@ -23,8 +23,8 @@ def test_a_download_has_the_bytes_of_the_server(media: Path, server: Server) -> 
     row = downloaded(media, server.url("good.mp4?token=secret"))
     assert (media / row.media).read_bytes() == CONTENT
     assert (row.sha256, row.size) == (SHA256, len(CONTENT))
-    assert row.media == f"{row.video[:2]}/{row.video}.mp4"
-    assert files(media) == [row.media]
+    assert row.media == f"{row.video[:2]}/{row.video}-{SHA256[:12]}.mp4"
+    assert files(media) == left_by(row)
 
 
 def test_a_url_without_extension_gets_that_of_the_container(media: Path, server: Server) -> None:
@@ -43,7 +43,11 @@ def test_a_file_from_an_earlier_run_is_not_fetched_again(media: Path, server: Se
     first = downloaded(media, server.url("good.mp4?signed=1"), source_id="talk-1")
     again = downloaded(media, server.url("good.mp4?signed=2"), source_id="talk-1")
     assert again == first
-    assert len(server.requests) == 1
+    assert [(seen.path, seen.if_none_match) for seen in server.requests] == [
+        ("/good.mp4?signed=1", None),
+        ("/good.mp4?signed=2", '"v1"'),
+    ]
+    assert server.sent == len(CONTENT)
 
 
 @pytest.mark.parametrize(
@@ -64,12 +68,13 @@ def test_a_file_from_an_earlier_run_is_not_fetched_again(media: Path, server: Se
 def test_a_server_that_stumbles_still_gives_the_right_bytes(media: Path, server: Server, path: str) -> None:
     row = downloaded(media, server.url(path))
     assert (row.error, row.sha256) == (None, SHA256)
-    assert files(media) == [row.media]
+    assert files(media) == left_by(row)
 
 
 def test_a_cut_download_is_resumed_where_it_ended(media: Path, server: Server) -> None:
     downloaded(media, server.url("cut_once.mp4"))
-    assert server.requests[1:] == [("/cut_once.mp4", f"bytes={len(CONTENT) // 2}-", '"v1"')]
+    (again,) = server.requests[1:]
+    assert (again.path, again.range, again.if_range) == ("/cut_once.mp4", f"bytes={len(CONTENT) // 2}-", '"v1"')
 
 
 def test_a_silent_server_is_left_and_the_download_resumed(media: Path, server: Server) -> None:
@@ -104,7 +109,7 @@ def test_a_killed_worker_leaves_a_download_to_go_on_from(media: Path, server: Se
     row = downloaded(media, url)
     assert row.sha256 == SHA256
     assert server.ranges("stalls_once.mp4")[1] is not None
-    assert files(media) == [row.media]
+    assert files(media) == left_by(row)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,7 @@ def test_a_failure_has_a_code_and_says_whether_to_come_back(
     assert (row.error.code, row.error.retryable) == (code, retryable)
     assert says in row.error.message
     assert "secret" not in row.error.message
-    assert sum(seen == f"/{path}" for seen, *_ in server.requests) == attempts
+    assert sum(seen.path == f"/{path}" for seen in server.requests) == attempts
     assert files(media) == []
 
 
@@ -180,7 +185,7 @@ def test_a_redirect_to_a_private_address_is_refused(
 def test_the_checked_address_is_connected_to_and_the_name_kept(media: Path, server: Server) -> None:
     url = server.url("good.mp4").replace("127.0.0.1", "localhost")
     assert downloaded(media, url).sha256 == SHA256  # localhost may be ::1 first, where nobody listens
-    assert server.hosts == [f"localhost:{server.server_port}"]
+    assert [seen.host for seen in server.requests] == [f"localhost:{server.server_port}"]
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")

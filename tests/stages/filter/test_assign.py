@@ -24,7 +24,7 @@ from tests.stages.rows import aligned, scored
 
 COST = 0.5
 WINDOW = 10.0
-NULL = Calibration.pool(["0"], np.random.default_rng(0).normal(0.0, 0.1, 20_000))
+NULL = Calibration.pool(np.random.default_rng(0).normal(0.0, 0.1, 20_000))
 RATE = 0.05
 
 

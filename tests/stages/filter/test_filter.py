@@ -130,16 +130,14 @@ def test_a_video_with_speech_and_no_good_frame_says_so() -> None:
 
 
 def test_the_calibrated_threshold_is_the_stated_quantile_of_the_null() -> None:
-    calibration = Calibration.pool(["0"], np.linspace(0.0, 1.0, 10_001))
-    stage = Filter(FilterConfig(false_accept_rate=0.05), Context(0, CONTEXT.media, calibration))
+    calibration = Calibration.pool(np.linspace(0.0, 1.0, 10_001))
+    stage = Filter(FilterConfig(false_accept_rate=0.05), Context(0, CONTEXT.media, {"calibrate": calibration}))
     assert stage.threshold == pytest.approx(0.95, abs=1e-3)
 
 
-def test_another_calibration_is_another_revision() -> None:
-    one = Calibration.pool(["0"], np.zeros(5))
-    two = Calibration.pool(["0"], np.ones(5))
-    revisions = {Filter(FilterConfig(), Context(0, CONTEXT.media, c)).revision() for c in (one, two)}
-    assert len(revisions) == 2
+def test_the_null_distribution_is_read_only_where_the_threshold_rests_on_it() -> None:
+    assert "calibrate" in {one.stage for one in Filter.inputs(FilterConfig())}
+    assert "calibrate" not in {one.stage for one in Filter.inputs(FilterConfig(threshold=0.2))}
 
 
 def test_clip_mode_pairs_narration_that_comes_late_and_says_by_how_much() -> None:

@@ -27,15 +27,15 @@ def remuxed(out: Path, *arguments: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recogniser() -> Transcribe:
+def recognizer() -> Transcribe:
     stage = Transcribe(TranscribeConfig(), context())
     stage.setup()
     return stage
 
 
-def seconds_after_the_cut(recogniser: Transcribe, media: Path, wanted: str) -> float:
+def seconds_after_the_cut(recognizer: Transcribe, media: Path, wanted: str) -> float:
     """From the last cut before a word until the word starts."""
-    row = run(recogniser, media)
+    row = run(recognizer, media)
     assert isinstance(row, TranscriptRow)
     heard = [word for segment in row.segments for word in segment.words]
     start = next(word.start for word in heard if wanted in word.text)
@@ -43,10 +43,10 @@ def seconds_after_the_cut(recogniser: Transcribe, media: Path, wanted: str) -> f
 
 
 @pytest.fixture(scope="module")
-def delay(recogniser: Transcribe, tmp_path_factory: pytest.TempPathFactory) -> float:
+def delay(recognizer: Transcribe, tmp_path_factory: pytest.TempPathFactory) -> float:
     """Seconds from the cut to the coffee until the word "cup", in a plain copy."""
     plain = remuxed(tmp_path_factory.mktemp("plain") / "v.mp4", "-ss", "5", "-t", "9", "-i", str(NARRATED))
-    return seconds_after_the_cut(recogniser, plain, "cup")
+    return seconds_after_the_cut(recognizer, plain, "cup")
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def delay(recogniser: Transcribe, tmp_path_factory: pytest.TempPathFactory) -> f
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_words_keep_their_distance_from_cuts(
-    recogniser: Transcribe, delay: float, tmp_path: Path, name: str, arguments: list[str]
+    recognizer: Transcribe, delay: float, tmp_path: Path, name: str, arguments: list[str]
 ) -> None:
     media = remuxed(tmp_path / "v.bin", *[part.format(NARRATED) for part in arguments], *_muxer(arguments))
-    assert seconds_after_the_cut(recogniser, media, "cup") == pytest.approx(delay, abs=TOLERANCE), name
+    assert seconds_after_the_cut(recognizer, media, "cup") == pytest.approx(delay, abs=TOLERANCE), name
 
 
 def _muxer(arguments: list[str]) -> list[str]:

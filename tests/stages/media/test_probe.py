@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
 import pytest
 
-from stages.base import VideoFailed
-from stages.download.stage import probe
+from stages.base import Context, StageSetupError, VideoFailed
+from stages.download.probing import check, probe
+from stages.download.stage import Download, DownloadConfig
 from stages.media.sandbox import Limits
 
 ROOT = Path(__file__).parents[3]
@@ -178,11 +180,59 @@ def test_too_little_time_can_be_tried_again() -> None:
     assert (failed.value.code, failed.value.retryable) == ("probe_timeout", True)
 
 
-def test_too_little_memory_ends_the_child_only() -> None:
-    with pytest.raises(VideoFailed) as failed:
-        probe(NARRATED, Limits(seconds=60.0, memory=64 * 2**20))
-    assert failed.value.code == "probe_crashed"
-    assert "download.probe_memory" in failed.value.message
+def test_titles_that_are_not_utf_8_do_not_matter(tmp_path: Path) -> None:
+    titles = ("-metadata", "title=caf\udce9", "-metadata:s:v", "title=caf\udce9")  # Latin 1, as surrogateescape has it
+    file = made(tmp_path / "old.mkv", "-f", "lavfi", "-i", "testsrc=d=1:s=64x48:r=10", *titles)
+    assert b"caf\xe9" in file.read_bytes()
+    found = probe(file, LIMITS)
+    assert (found["has_video"], found["width"], found["warnings"]) == (True, 64, [])
+
+
+def library(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let children import other code by the name of the library."""
+    (folder / "av.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+BROKEN = {
+    "raise ImportError('libavformat.so.63: cannot open shared object file')": "libavformat.so.63",
+    "__version__ = '20.0.0'\nclass FFmpegError(Exception): pass\ndef open(file): pass": "unexpected keyword argument",
+    "version = '0.1'": "has no attribute",
+}
+"""What stands in the library's place, and what Python says of it."""
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_a_library_that_cannot_be_called_is_not_the_video_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    library(tmp_path, code, monkeypatch)
+    with pytest.raises(RuntimeError, match=BROKEN[code]) as broken:
+        probe(NARRATED, LIMITS)
+    assert not isinstance(broken.value, VideoFailed)
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_a_library_that_cannot_be_called_ends_the_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    library(tmp_path, code, monkeypatch)
+    check.cache_clear()
+    with pytest.raises(StageSetupError, match=rf"av {version('av')} on Python .*{BROKEN[code]}.*pip install"):
+        Download(DownloadConfig(), Context(seed=0, media=tmp_path)).setup()
+
+
+def test_too_little_memory_for_the_library_ends_the_set_up(tmp_path: Path) -> None:
+    config = DownloadConfig(probe_memory=64 * 2**20)
+    with pytest.raises(StageSetupError, match=r"raise download\.probe_memory"):
+        Download(config, Context(seed=0, media=tmp_path)).setup()
+
+
+def test_a_child_that_a_video_crashes_costs_that_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library(tmp_path, "import os; os.abort()", monkeypatch)
+    failed = failure(NARRATED)
+    assert (failed.code, failed.retryable) == ("probe_crashed", False)
+    assert "download.probe_memory" in failed.message
 
 
 def test_the_child_prints_one_line_of_json_and_loads_no_stage() -> None:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.rows import MediaRow
+from stages.base import VideoFailed
 from stages.media.sandbox import Limits
+from stages.media.source import MediaMissing
 from stages.media.subtitles import Cue, cues, embedded, split_words, tracks
-from tests.stages.real_media import KEY, NARRATED, made, shared
+from tests.stages.real_media import NARRATED, context, linked, made, shared, track_of
 
 LIMITS = Limits(60, 4 * 2**30)
 
@@ -218,9 +219,32 @@ def test_a_text_track_inside_a_video_is_read_on_its_clock(tmp_path: Path) -> Non
     assert (cue[0].start, round(cue[-1].end, 3)) == (0.6, 4.6)
 
 
-def test_tracks_that_are_gone_or_unreadable_come_out_empty(tmp_path: Path) -> None:
-    media = MediaRow(video=KEY, media=str(NARRATED), subtitles="gone.vtt", subtitle_tracks=[0])
-    assert list(tracks(media, tmp_path, LIMITS)) == [[], []]
+def test_tracks_that_are_unreadable_come_out_empty(tmp_path: Path) -> None:
+    (tmp_path / "page.vtt").write_text("<html><body>404 Not Found</body></html>")
+    media = linked(NARRATED, subtitles=track_of(tmp_path / "page.vtt"), subtitle_tracks=[0])
+    assert list(tracks(media, context().media, LIMITS)) == [[], []]
+
+
+def test_a_track_that_is_gone_or_damaged_is_for_the_machine_to_bring_back(tmp_path: Path) -> None:
+    (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n")
+    media = linked(NARRATED, subtitles=track_of(tmp_path / "talk.vtt"))
+    kept = context().media / media.subtitles
+    kept.write_text(kept.read_text().replace("Hello", "Jello"))
+    with pytest.raises(MediaMissing, match="-subtitles-"):
+        list(tracks(media, context().media, LIMITS))
+    kept.unlink()
+    with pytest.raises(MediaMissing) as missing:
+        list(tracks(media, context().media, LIMITS))
+    assert (missing.value.video, missing.value.path) == (media.video, kept)
+
+
+def test_a_track_inside_a_video_that_was_replaced_is_not_read(tmp_path: Path) -> None:
+    video = tmp_path / "v.mp4"
+    video.write_bytes(NARRATED.read_bytes())
+    media = linked(video, subtitle_tracks=[0])
+    video.write_bytes(NARRATED.read_bytes() + b"x")
+    with pytest.raises(VideoFailed, match="media_changed"):
+        list(tracks(media, context().media, LIMITS))
 
 
 def test_youtube_captions_say_the_same_with_and_without_word_times() -> None:

@@ -214,7 +214,7 @@ def test_a_tensor_of_the_package_gets_timms_name(package_name: str, timm_name: s
 
 
 @needs_packages
-def test_an_imagenet_class_is_recognised_after_the_renaming() -> None:
+def test_an_imagenet_class_is_recognized_after_the_renaming() -> None:
     import timm
     import torch
     from PIL import Image

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,22 @@ import pytest
 from PIL import Image
 
 from schemas.rows import FramesRow
-from stages.base import StageSetupError
+from stages.base import StageSetupError, Video
 from stages.media import ffmpeg
+from stages.media.source import MediaMissing
 from stages.sample.stage import Sample, SampleConfig, sharpness
-from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, picture_shorter_than_sound, run, shared
+from tests.stages.real_media import (
+    NARRATED,
+    TRUTH,
+    context,
+    cut_off,
+    linked,
+    made,
+    picture_shorter_than_sound,
+    run,
+    shared,
+)
+from tests.stages.rows import MANIFEST
 
 
 def sample(media: Path, *, config: SampleConfig | None = None, **fields: Any) -> FramesRow:
@@ -37,6 +50,13 @@ def shape_of(jpeg: bytes) -> tuple[int, int]:
 @pytest.fixture(scope="module")
 def narrated() -> FramesRow:
     return live(sample(NARRATED, duration=52.08))
+
+
+def test_the_revision_names_ffmpeg_and_the_libraries_that_look_at_pictures() -> None:
+    revision = Sample(SampleConfig(), context()).revision()
+    assert revision.startswith(f"ffmpeg {ffmpeg.version()}, ")
+    for package in ("numpy", "pillow", "scikit-image", "scipy"):
+        assert f"{package} {version(package)}" in revision
 
 
 def test_every_shot_of_the_demo_gives_a_frame(narrated: FramesRow) -> None:
@@ -250,3 +270,23 @@ def test_a_talk_with_slides_gives_one_frame_a_slide() -> None:
     row = live(sample(shared("narrated/flickr_narrated_12.mp4"), duration=59.72))
     starts = [s["start"] for s in json.loads(shared("narrated/flickr_narrated_12.mp4.gt.json").read_text())["segments"]]
     assert [sum(start <= frame.time for start in starts) for frame in row.frames] == list(range(1, 13))
+
+
+def test_a_video_that_was_replaced_since_it_was_downloaded_is_not_sampled(tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(NARRATED.read_bytes())
+    row = linked(talk)
+    talk.write_bytes(NARRATED.read_bytes() + b"x")
+    found = Sample(SampleConfig(), context()).guarded(Video(MANIFEST, [row]))
+    assert found.error
+    assert (found.error.code, found.error.retryable) == ("media_changed", True)
+
+
+def test_a_video_that_has_gone_is_for_the_machine_to_bring_back(tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(NARRATED.read_bytes())
+    row = linked(talk)
+    talk.unlink()
+    with pytest.raises(MediaMissing) as missing:
+        Sample(SampleConfig(), context()).one(Video(MANIFEST, [row]))
+    assert (missing.value.video, missing.value.path) == (row.video, context().media / row.media)

@@ -8,18 +8,19 @@ from schemas.config import Auto
 from stages.models.demo import photo_sentence_folder
 from stages.score.image_text import Embeddings, ImageTextModel, ModelSpec, without_bars
 from stages.score.stage import continuity
+from stages.timing import Timings
 from tests.stages.photos import CAT, COFFEE, jpeg, photo
 
 CUP = "A cup of coffee."
 
 
 def spec(batch: int | Auto = 8) -> ModelSpec:
-    return ModelSpec(f"local-dir:{photo_sentence_folder()}", "", device="cpu", precision="auto", threads=2, batch=batch)
+    return ModelSpec(f"local-dir:{photo_sentence_folder()}", "", device="cpu", precision="fp32", threads=2, batch=batch)
 
 
 @pytest.fixture(scope="module")
 def model() -> ImageTextModel:
-    return ImageTextModel(spec())
+    return ImageTextModel(spec(), Timings())
 
 
 def of_jpegs(model: ImageTextModel, *jpegs: bytes) -> Embeddings:
@@ -53,7 +54,7 @@ def test_batches_do_not_change_an_embedding(model: ImageTextModel) -> None:
 
 
 def test_batches_are_small_on_a_cpu_unless_the_config_says_otherwise() -> None:
-    assert (ImageTextModel(spec("auto")).batch, ImageTextModel(spec(3)).batch) == (8, 3)
+    assert (ImageTextModel(spec("auto"), Timings()).batch, ImageTextModel(spec(3), Timings()).batch) == (8, 3)
 
 
 def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_means_the_same(model: ImageTextModel) -> None:

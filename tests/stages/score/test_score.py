@@ -6,6 +6,7 @@ import pytest
 
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import StageSetupError, Video
+from stages.models.demo import photo_sentence_revision
 from stages.score.image_text import Embeddings, ImageTextModel
 from stages.score.stage import Score, ScoreConfig
 from tests.stages.photos import CAT, COFFEE, jpeg, photo
@@ -75,9 +76,15 @@ def test_each_text_of_a_part_is_encoded_once_and_short_videos_share_a_batch(stag
     assert counting.__dict__["pictures"] == [3]
 
 
-def test_a_picture_that_cannot_be_read_costs_its_own_video_only(stage: Score) -> None:
-    rows = list(stage.process([PART[0], video(4, ["broken"], [COFFEE]), PART[2]]))
-    assert [row.error.code if row.error else "" for row in rows] == ["", "internal", ""]
+def test_a_frame_that_cannot_be_decoded_is_no_fault_of_a_video_and_fails_the_attempt(stage: Score) -> None:
+    with pytest.raises(ValueError, match="a frame cannot be decoded"):
+        list(stage.process([PART[0], video(4, ["broken"], [COFFEE]), PART[2]]))
+
+
+def test_the_time_of_the_model_is_measured(stage: Score) -> None:
+    stage.timings.take()
+    list(stage.process(PART))
+    assert stage.timings.take()["model"] > 0
 
 
 def test_the_pairs_that_align_names_are_compared_in_their_order(stage: Score) -> None:
@@ -92,7 +99,7 @@ def test_the_pairs_that_align_names_are_compared_in_their_order(stage: Score) ->
     row = stage.one(Video(MANIFEST, [aligned, frames]))
     assert isinstance(row, ScoresRow)
     assert row.similarity[1] == row.similarity[2] > row.null_similarity[0]
-    assert (row.model, row.revision) == ("demo", stage.revision())
+    assert (row.model, row.revision) == ("demo", photo_sentence_revision())
     assert len(row.similarity) == 3
 
 

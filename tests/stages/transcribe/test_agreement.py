@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.rows import Segment, Word
 from stages.media.subtitles import Cue, cues
+from stages.media.words import TimedWord
 from stages.transcribe.agreement import Fitted, fitted
-from stages.transcribe.vad import HeardWord
 from tests.stages.real_media import TRUTH, shared
 
 DURATION = 60.0
@@ -23,7 +23,7 @@ def heard(*words: tuple[float, float, str]) -> list[Segment]:
 
 
 def read_aloud() -> list[Segment]:
-    """The demo's sentences as a recogniser would time them, evenly."""
+    """The demo's sentences as a recognizer would time them, evenly."""
     words = []
     for segment in json.loads(TRUTH.read_text())["segments"]:
         if segment["text"]:
@@ -45,7 +45,7 @@ def track(shift: float = 0.0, **replaced: str) -> list[Cue]:
     return cues("\n".join(lines).replace("00:6", "01:0").replace("00:7", "01:1").encode())
 
 
-def words(fit: Fitted) -> list[HeardWord]:
+def words(fit: Fitted) -> list[TimedWord]:
     return [word for cue in fit.cues for word in cue]
 
 
@@ -79,7 +79,7 @@ def test_a_word_that_was_not_heard_keeps_its_cue_s_time_between_its_neighbours()
     assert [(w.start, w.end, w.probability) for w in words(fit)] == [(1.2, 1.5, 0.9), (3.0, 3.5, 0.0), (3.5, 5.5, 0.9)]
 
 
-def test_what_a_recogniser_parts_without_a_space_is_one_word() -> None:
+def test_what_a_recognizer_parts_without_a_space_is_one_word() -> None:
     fit = fitted(
         cues(b"WEBVTT\n\n00:01.000 --> 00:02.000\nsee www.example.org now"),
         heard((1.0, 1.2, " See"), (1.2, 1.4, " www"), (1.4, 1.8, ".Example"), (1.8, 2, ".org"), (2, 2.2, " now.")),
@@ -117,7 +117,7 @@ def test_a_track_of_half_of_what_was_said_agrees_by_what_it_has() -> None:
 
 
 def test_a_track_of_far_more_words_than_were_heard_agrees_in_none() -> None:
-    flood = [[HeardWord(1.0, 1.0, " the", 0.0)] * 1000]
+    flood = [[TimedWord(1.0, 1.0, " the", 0.0)] * 1000]
     assert fitted(flood, read_aloud(), DURATION).agreement == 0.0
 
 
@@ -135,7 +135,7 @@ spans = st.lists(st.tuples(st.integers(0, 50), vocabulary), max_size=25).map(sor
 def test_fitting_changes_no_text_and_keeps_the_words_in_order(
     written: list[tuple[int, str]], said: list[tuple[int, str]]
 ) -> None:
-    shown = [[HeardWord(start, start + 1.0, f" {text}", 0.0)] for start, text in written]
+    shown = [[TimedWord(start, start + 1.0, f" {text}", 0.0)] for start, text in written]
     fit = fitted(shown, heard(*((start, start, f" {text}") for start, text in said)), DURATION)
     assert [word.text for word in words(fit)] == [f" {text}" for _, text in written]
     assert 0.0 <= fit.agreement <= 1.0

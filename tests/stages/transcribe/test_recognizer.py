@@ -3,19 +3,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.transcribe.recognizer import HeardSegment, segments_of, whisper_language
-from stages.transcribe.vad import HeardWord
+from stages.media.words import TimedWord
+from stages.transcribe.recognizer import RecognizedSegment, segments_of, whisper_language
 
 times = st.floats(-1, 40, allow_nan=False)
 
 
 @given(st.lists(st.tuples(times, times), max_size=30), st.lists(times, max_size=8, unique=True).map(sorted))
-def test_word_times_are_in_order_and_inside_the_audio_whatever_was_heard(
+def test_word_times_are_in_order_and_inside_the_audio_whatever_was_recognized(
     spans: list[tuple[float, float]], edges: list[float]
 ) -> None:
     speech = list(zip(edges[::2], edges[1::2], strict=False))
-    heard_segment = HeardSegment([HeardWord(*span, " word", 0.5) for span in spans], -0.1, 0.1, 1.0)
-    found = [word for segment in segments_of([heard_segment], speech, 30.0) for word in segment.words]
+    recognized = RecognizedSegment([TimedWord(*span, " word", 0.5) for span in spans], -0.1, 0.1, 1.0)
+    found = [word for segment in segments_of([recognized], speech, 30.0) for word in segment.words]
     assert len(found) == len(spans)
     edge = 0.0
     for word in found:

@@ -1,4 +1,4 @@
-"""Videos of a part share the recogniser's batches: rows are those of each video alone."""
+"""Videos of a part share the recognizer's batches: rows are those of each video alone."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from faster_whisper import BatchedInferencePipeline
 
 from schemas.row import Row
-from schemas.rows import ManifestRow, MediaRow, TranscriptRow
+from schemas.rows import ManifestRow, TranscriptRow
 from stages.base import Video
-from stages.media.audio import decode
+from stages.media.audio import decode, floats
 from stages.media.sandbox import Limits
 from stages.models.demo import whisper_folder
+from stages.timing import Timings
 from stages.transcribe.faster_whisper import FasterWhisper
-from stages.transcribe.recognizer import Heard, Sound
+from stages.transcribe.recognizer import Request
+from stages.transcribe.speech_segments import VadConfig, find_speech
 from stages.transcribe.stage import Transcribe
-from stages.transcribe.vad import VadConfig, speech
 from tests.stages.hearing import loaded, words
-from tests.stages.real_media import NARRATED, made
+from tests.stages.real_media import NARRATED, linked, made
 
 LIMITS = Limits(seconds=60, memory=4 * 1024**3)
 CLIPS = 5
@@ -52,11 +54,10 @@ def alone(stage: Transcribe, clips: list[Path]) -> list[Row]:
 
 
 def videos(media: list[Path], **fields: Any) -> list[Video]:
-    found: dict[str, Any] = {"has_audio": True, "has_video": True, "duration": -1.0} | fields
     return [
         Video(
             ManifestRow(video=f"{n:020d}", url=str(file), source_id="x"),
-            [MediaRow(video=f"{n:020d}", media=str(file), **found)],
+            [linked(file, f"{n:020d}", **fields)],
         )
         for n, file in enumerate(media)
     ]
@@ -95,20 +96,20 @@ def test_a_part_without_a_live_video_has_no_rows(stage: Transcribe) -> None:
 
 
 class Counting(FasterWhisper):
-    """The recogniser, and how many windows its model was given at once; it can be made to fail over one video."""
+    """The recognizer, and how many windows its model was given at once; it can be made to fail over one video."""
 
     def __init__(self, **options: Any) -> None:
         given: dict[str, Any] = {"compute_type": "int8", "cpu_threads": 2, "beam_size": 1, "vad": VadConfig()}
-        super().__init__(str(whisper_folder()), device="cpu", **given | options)
+        super().__init__(str(whisper_folder()), device="cpu", timings=Timings(), **given | options)
         self.batches: list[list[str]] = []
         self.fails_over = ""
 
-    def recognise(self, batch: Any) -> None:
-        keys = [hearing.video for hearing, _ in batch]
+    def recognize_batch(self, batch: Any) -> None:
+        keys = [progress.video for progress, _ in batch]
         self.batches.append(keys)
         if self.fails_over in keys:
             raise RuntimeError("the model does not like it")
-        super().recognise(batch)
+        super().recognize_batch(batch)
 
 
 @pytest.fixture
@@ -123,40 +124,67 @@ def piece() -> npt.NDArray[np.int16]:
     return decode(NARRATED, LIMITS)[: 9 * 16_000]
 
 
-def sounds(audio: npt.NDArray[np.int16], names: str, language: str = "en") -> Iterator[Sound]:
+def requests(audio: npt.NDArray[np.int16], names: str, language: str = "en") -> Iterator[Request]:
     for name in names:
         mine = audio.copy()
-        yield Sound(name, mine, speech(mine, VadConfig()), language)
+        yield Request(name, mine, find_speech(mine, VadConfig()), language)
 
 
 def test_batches_are_filled_across_videos(counting: Counting, piece: npt.NDArray[np.int16]) -> None:
-    heard = dict(counting.heard(sounds(piece, "abcdef")))
+    found = dict(counting.recognize(requests(piece, "abcdef")))
     assert counting.batches == [["a", "b", "c", "d"], ["e", "f"]]
-    assert list(heard) == list("abcdef")
+    assert list(found) == list("abcdef")
 
 
-def test_a_video_over_which_the_model_fails_fails_alone(counting: Counting, piece: npt.NDArray[np.int16]) -> None:
-    counting.fails_over = "b"
-    heard = dict(counting.heard(sounds(piece, "abc")))
-    assert str(heard["b"]) == "the model does not like it"
-    assert isinstance(heard["a"], Heard)
-    assert heard["a"].segments
-    assert heard["c"] == heard["a"]
+def test_what_the_model_raises_becomes_no_row_and_fails_the_attempt(
+    stage: Transcribe, counting: Counting, clips: list[Path]
+) -> None:
+    counting.fails_over = f"{1:020d}"
+    failing = Transcribe(stage.config, stage.context)
+    failing._recognizer = counting
+    with pytest.raises(RuntimeError, match="the model does not like it"):
+        list(failing.process(iter(videos(clips[:2]))))
 
 
-def test_sounds_are_let_go_of_once_their_windows_are_cut(counting: Counting, piece: npt.NDArray[np.int16]) -> None:
+def test_the_words_are_those_of_faster_whispers_own_batches(clips: list[Path]) -> None:
+    options = VadConfig()
+    ours = Counting(batch_size=BATCH, compute_type="float32", beam_size=5)
+    theirs = BatchedInferencePipeline(ours._loaded)
+    for clip in clips:
+        audio = decode(clip, LIMITS)[:]
+        ((_, recognition),) = ours.recognize([Request("a", audio, find_speech(audio, options), "en")])
+        found, _ = theirs.transcribe(
+            floats(audio),
+            language="en",
+            temperature=0.0,
+            word_timestamps=True,
+            vad_parameters={"min_silence_duration_ms": 500, "speech_pad_ms": 200},
+        )
+        expected = [word for segment in found for word in segment.words or []]
+        actual = [word for segment in recognition.segments for word in segment.words]
+        assert [(w.start, w.end, w.text) for w in actual] == [(w.start, w.end, w.word) for w in expected]
+        assert [w.probability for w in actual] == pytest.approx([w.probability for w in expected], abs=1e-4)
+
+
+def test_the_time_of_decoding_and_of_the_model_is_measured(stage: Transcribe, clips: list[Path]) -> None:
+    stage.timings.take()
+    together(stage, clips[:2])
+    assert {kind: seconds > 0 for kind, seconds in stage.timings.take().items()} == {"decode": True, "model": True}
+
+
+def test_audio_is_let_go_of_once_their_windows_are_cut(counting: Counting, piece: npt.NDArray[np.int16]) -> None:
     alive: list[weakref.ref[Any]] = []
     most = 0
 
-    def watched() -> Iterator[Sound]:
+    def watched() -> Iterator[Request]:
         nonlocal most
         for name in "abcdef":
             gc.collect()
             most = max(most, sum(audio() is not None for audio in alive))
-            (sound,) = sounds(piece, name)
-            alive.append(weakref.ref(sound.audio))
-            yield sound
-            del sound
+            (request,) = requests(piece, name)
+            alive.append(weakref.ref(request.audio))
+            yield request
+            del request
 
-    list(counting.heard(watched()))
+    list(counting.recognize(watched()))
     assert most == 1

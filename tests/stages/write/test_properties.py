@@ -38,7 +38,7 @@ def documents(draw: st.DrawFn, number: int) -> Document:
         language=draw(st.sampled_from(["en", "de", ""])),
         frames=[
             DocumentFrame(
-                frame=n,
+                frame=6 * number + n,
                 time=time / 1000,
                 text=draw(st.integers(-1, len(starts) - 1)),
                 similarity=draw(scores),
@@ -69,7 +69,9 @@ def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactor
     found = read_documents(folder)
     members = {name: data for path in folder.glob("*.tar") for name, data in read_shard(path).items()}
     given_documents = {
-        f"{manifest.video}-{each.number:04d}": (each, load()) for manifest, row, load in group for each in row.documents
+        f"{manifest.video}-{each.number:04d}": (each, load().jpegs)
+        for manifest, row, load in group
+        for each in row.documents
     }
     assert sum(shard.nsamples for shard in shards) == len(found)
     assert set(found) == set(given_documents)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from schemas.row import Dropped
-from schemas.rows import Document, DocumentFrame, DocumentText
+from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, FramesRow
 from stages.write.stage import VideoDocuments, WriteConfig, split_of, write_group
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard, shard_numbers
-from tests.documents import document, jpeg, read_documents, read_shard, tree, video, video_key, videos
+from tests.documents import document, jpeg, read_documents, read_shard, sampled, tree, video, video_key, videos
 
 SMALL = WriteConfig(shard_bytes=40_000)
 
@@ -36,7 +37,7 @@ def test_a_document_becomes_its_json_and_its_images_in_time_order(tmp_path: Path
     key = f"{video_key('a')}-0003"
     members = read_shard(tmp_path / "train-rest.tar")
     assert list(members) == [f"{key}.json", f"{key}.000.jpg", f"{key}.001.jpg"]
-    assert [members[f"{key}.000.jpg"], members[f"{key}.001.jpg"]] == one[2]()
+    assert [members[f"{key}.000.jpg"], members[f"{key}.001.jpg"]] == one[2]().jpegs[-2:]
     assert json.loads(members[f"{key}.json"]) == {
         "schema": "storyloom/1",
         "sample_id": key,
@@ -100,7 +101,7 @@ def test_a_group_without_documents_gives_no_shard(tmp_path: Path) -> None:
 
 
 def test_the_frames_of_a_video_without_documents_are_not_loaded(tmp_path: Path) -> None:
-    def fail() -> list[bytes]:
+    def fail() -> FramesRow:
         raise AssertionError("loaded")
 
     manifest, row, _ = video("b")
@@ -172,12 +173,16 @@ def test_a_share_of_nothing_or_everything_is_exact(share: float, split: str) -> 
     assert {split_of(video_key(str(n)), share) for n in range(100)} == {split}
 
 
+def _large(row: DocumentsRow) -> FramesRow:
+    return sampled(row, [jpeg.__wrapped__(n, 400, 400) for n in range(5)])
+
+
 def test_memory_does_not_grow_with_the_group(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         def some() -> Iterator[VideoDocuments]:
             for number in range(count):
                 manifest, row, _ = video(f"v{number}", document(frames=5, texts=5))
-                yield manifest, row, lambda: [jpeg.__wrapped__(n, 400, 400) for n in range(5)]
+                yield manifest, row, partial(_large, row)
 
         tracemalloc.start()
         write_group(some(), tmp_path / str(count), WriteConfig(), 0)
@@ -245,7 +250,7 @@ def test_a_video_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_broken_reader_leaves_no_file(tmp_path: Path) -> None:
-    def fail() -> list[bytes]:
+    def fail() -> FramesRow:
         raise OSError("the part is gone")
 
     manifest, row, _ = video("b", document())

@@ -7,7 +7,7 @@ from pathlib import Path
 from schemas.rows import Document as Row
 from schemas.rows import DocumentFrame, DocumentText
 from stages.write.stage import WriteConfig
-from storyloom.export.read import Document, documents
+from storyloom.export.read import SourceDocument, documents
 from storyloom.format.manifest import read_manifest
 from tests.documents import dataset, document, video, videos
 
@@ -45,7 +45,7 @@ def made(folder: Path) -> Path:
     return folder / "out"
 
 
-def expected(out: Path, split: str) -> list[Document]:
+def expected(out: Path, split: str) -> list[SourceDocument]:
     """The documents of a split of an export, in order."""
     published = read_manifest(out)
     assert published is not None

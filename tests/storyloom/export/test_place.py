@@ -10,9 +10,9 @@ import pytest
 
 from storyloom.export.names import FormatName
 from storyloom.export.place import DestinationTaken
-from storyloom.export.read import ShardUnreadable
 from storyloom.export.registry import FORMATS
 from storyloom.export.run import export
+from storyloom.format.reader import BadShard
 from tests.documents import tree
 from tests.storyloom.export.made import made
 
@@ -118,7 +118,7 @@ def test_a_damaged_shard_stops_the_export_and_keeps_the_earlier_one(out: Path, t
     else:
         whole = first.read_bytes()
         first.write_bytes(whole[:5000] if damage == "cut" else bytes(700) + whole[700:])
-    with pytest.raises(ShardUnreadable, match=r"shard-\d{6}"):
+    with pytest.raises(BadShard, match=r"shard-\d{6}"):
         export(copy, FormatName.MOSAICML, tmp_path / "dest")
     assert tree(tmp_path / "dest") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "dest"]

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from storyloom.errors import UsageError
-from storyloom.reader import Document, DocumentDataset, UnreadableShard, shards
+from storyloom.fs import folder
+from storyloom.reader import BadShard, Document, DocumentDataset
 from tests.documents import read_documents
 from tests.storyloom.reader.folder_server import serving_folder
 
@@ -189,7 +190,7 @@ def test_reading_from_memory_equals_reading_the_folder(out: Path) -> None:
 
 
 def test_a_server_that_fails_for_a_moment_loses_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "PAUSE", 0.01)
+    monkeypatch.setattr(folder, "PAUSE", 0.01)
     with serving_folder(out) as server:
         server.failures.update({"manifest.json": 1, "data/train/shard-000000.tar": 3})
         assert list(DocumentDataset(server.url)) == list(DocumentDataset(out))
@@ -198,7 +199,7 @@ def test_a_server_that_fails_for_a_moment_loses_nothing(out: Path, monkeypatch: 
 def test_a_server_that_ignores_ranges_is_named(out: Path) -> None:
     with serving_folder(out) as server:
         server.ignores_ranges = True
-        with pytest.raises(UnreadableShard, match=r"shard-000000\.tar, document 0: .* ignores byte ranges"):
+        with pytest.raises(BadShard, match=r"shard-000000\.tar, document 0: .* ignores byte ranges"):
             list(DocumentDataset(server.url))
 
 
@@ -216,28 +217,28 @@ def overwrite(file: Path, data: bytes) -> None:
 def test_a_shard_that_is_cut_off_is_named_with_its_document(copy: Path, workers: int) -> None:
     shard = copy / "data/train/shard-000002.tar"
     overwrite(shard, shard.read_bytes()[:6000])
-    with pytest.raises(UnreadableShard, match=r"shard-000002\.tar, document \d+: .* the shard is cut off"):
+    with pytest.raises(BadShard, match=r"shard-000002\.tar, document \d+: .* the shard is cut off"):
         list(DataLoader(DocumentDataset(copy), batch_size=None, num_workers=workers))
 
 
 def test_a_shard_with_other_bytes_is_named_with_its_document(copy: Path) -> None:
     shard = copy / "data/train/shard-000001.tar"
     overwrite(shard, bytes(shard.stat().st_size))
-    with pytest.raises(UnreadableShard, match=r"shard-000001\.tar, document 0: no tar header .* sha256"):
+    with pytest.raises(BadShard, match=r"shard-000001\.tar, document 0: no tar header .* sha256"):
         list(DocumentDataset(copy))
 
 
 def test_a_shard_that_is_gone_is_named(copy: Path) -> None:
     (copy / "data/train/shard-000001.tar").unlink()
-    with pytest.raises(UnreadableShard, match=r"shard-000001\.tar, document 0: FileNotFoundError"):
+    with pytest.raises(BadShard, match=r"shard-000001\.tar, document 0: cannot be read: FileNotFoundError"):
         list(DocumentDataset(copy))
 
 
 @pytest.mark.parametrize(
     ("index", "message"),
     [
-        (None, r"idx: FileNotFoundError.*no shard is complete without it"),
-        (b"\0" * 8, r"idx: 8 bytes instead of"),
+        (None, r"idx: cannot be read: FileNotFoundError.*no shard is complete without it"),
+        (b"\0" * 8, r"idx: it has 0 documents, but manifest\.json says \d+"),
         ("zeros", r"idx: its offsets do not rise"),
     ],
 )
@@ -247,7 +248,7 @@ def test_an_index_that_does_not_fit_is_named(copy: Path, index: bytes | str | No
     file.unlink()
     if index is not None:
         file.write_bytes(index if isinstance(index, bytes) else bytes(size))
-    with pytest.raises(UnreadableShard, match=rf"shard-000000\.tar\.{message}"):
+    with pytest.raises(BadShard, match=rf"shard-000000\.tar\.{message}"):
         list(DocumentDataset(copy))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
 from stages.write.stage import VideoDocuments, WriteConfig
-from tests.documents import dataset, jpeg, video_key
+from tests.documents import dataset, jpeg, sampled, video_key
 
 HOSTILE = '<script>document.title = "owned"</script><img src=x onerror=alert(1)>'
 
@@ -41,7 +41,8 @@ def video(name: str, *documents: Document, title: str, license_name: str = "", u
         license=license_name,
     )
     count = 1 + max(frame.frame for document in documents for frame in document.frames)
-    return row, DocumentsRow(video=row.video, documents=list(documents)), lambda: [jpeg(n) for n in range(count)]
+    told_of = DocumentsRow(video=row.video, documents=list(documents))
+    return row, told_of, lambda: sampled(told_of, [jpeg(n) for n in range(count)])
 
 
 def three_documents() -> list[VideoDocuments]:
@@ -60,8 +61,14 @@ def three_documents() -> list[VideoDocuments]:
 
 
 FUNNEL = [
-    {"what": "videos", "found": 4, "kept": 2, "dropped: transcribe.no_speech": 1, "failed: download.not_found": 1},
-    {"what": "frames", "found": 9, "kept": 6, "dropped: low_similarity": 3},
+    {
+        "what": "videos",
+        "found": 4,
+        "kept": 2,
+        "dropped": {"transcribe.no_speech": 1},
+        "failed": {"download.not_found": 1},
+    },
+    {"what": "frames", "found": 9, "kept": 6, "dropped": {"low_similarity": 3}, "failed": {}},
 ]
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
 from stages.write.stage import VideoDocuments, WriteConfig
-from tests.documents import dataset, jpeg, video_key
+from tests.documents import dataset, jpeg, sampled, video_key
 
 WORDS = (
     "so",
@@ -45,7 +46,8 @@ def many(count: int) -> Iterator[VideoDocuments]:
         name = f"video-{number}"
         row = ManifestRow(video=video_key(name), url=f"https://example.org/{name}.mp4", source_id=name, title=name)
         documents = [_document(n, draw) for n in range(DOCUMENTS)]
-        yield row, DocumentsRow(video=row.video, documents=documents), lambda: pictures
+        told_of = DocumentsRow(video=row.video, documents=documents)
+        yield row, told_of, partial(sampled, told_of, pictures)
 
 
 def _document(number: int, draw: random.Random) -> Document:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
+from pipeline.dropped_frames import dropped_frames
+from storyloom.format.manifest import finished_dataset
 from storyloom.stats.figures import dataset_stats
+from storyloom.stats.gallery import gallery_videos
 from storyloom.stats.page import write_page
-from tests.runs import ROOT, Finished
+from tests.runs import Finished
 from tests.storyloom.stats.made import HOSTILE, small_dataset
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -38,7 +41,7 @@ def small_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three documents, one of them with a hostile title."""
     output = small_dataset(tmp_path_factory.mktemp("small"))
     page = output.parent / "page.html"
-    write_page(dataset_stats(output), output, page, 24, None, [])
+    write_page(dataset_stats(output), output, page, 24)
     return page
 
 
@@ -47,8 +50,8 @@ def demo_page(demo_run: Finished, tmp_path_factory: pytest.TempPathFactory) -> P
     """The demo's document with its dropped frames."""
     config, file = demo_run.config, tmp_path_factory.mktemp("demo") / "page.html"
     output = Path(config.output)
-    overrides = [f"manifest={config.manifest}", f"work={config.work}", f"output={config.output}"]
-    write_page(dataset_stats(output), output, file, 24, ROOT / "configs" / "demo.yaml", overrides)
+    dropped = dropped_frames(demo_run.workspace, gallery_videos(output, finished_dataset(output), 24))
+    write_page(dataset_stats(output), output, file, 24, dropped)
     return file
 
 

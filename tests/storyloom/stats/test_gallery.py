@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.dropped_frames import check_same_run, dropped_frames
 from stages.write.stage import WriteConfig
 from storyloom.errors import UsageError
 from storyloom.format.manifest import finished_dataset
-from storyloom.stats.gallery import Story, gallery
+from storyloom.stats.gallery import Story, gallery, gallery_videos
 from tests.documents import dataset, read_documents, videos
 from tests.runs import Finished, demo_config
 from tests.storyloom.stats.made import HOSTILE, small_dataset
 
 
 def stories_of(output: Path, count: int = 24) -> list[Story]:
-    return gallery(output, finished_dataset(output), count, None)
+    return gallery(output, finished_dataset(output), count, {})
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,9 @@ def test_pictures_beyond_the_budget_are_left_out(tmp_path: Path, monkeypatch: py
 
 def test_dropped_frames_come_from_the_work_folder_in_time_order(demo_run: Finished) -> None:
     output = Path(demo_run.config.output)
-    (story,) = gallery(output, finished_dataset(output), 24, demo_run.situation)
+    published = finished_dataset(output)
+    dropped_of = dropped_frames(demo_run.workspace, gallery_videos(output, published, 24))
+    (story,) = gallery(output, published, 24, dropped_of)
     (row,) = demo_run.rows("filter").values()
     inside = [
         item.time
@@ -83,9 +86,9 @@ def test_dropped_frames_come_from_the_work_folder_in_time_order(demo_run: Finish
 
 
 def test_the_work_folder_of_another_run_is_refused(demo_run: Finished) -> None:
-    from pipeline.situation import survey
+    from pipeline.workspace import survey
 
     output = Path(demo_run.config.output)
     other = demo_config(Path(demo_run.config.work).parent, "filter.false_accept_rate=0.1")
-    with pytest.raises(UsageError, match="the dataset was made with filter"):
-        gallery(output, finished_dataset(output), 24, survey(other))
+    with pytest.raises(UsageError, match="the dataset was made with another filter"):
+        check_same_run(survey(other), finished_dataset(output))

@@ -12,12 +12,12 @@ from storyloom.stats.distributions import GridCount
 from storyloom.stats.figures import dataset_stats
 from storyloom.stats.gallery import gallery
 from storyloom.stats.page import clock, html_page, signed
-from storyloom.stats.plots import histogram
+from storyloom.stats.plots import WIDTH, plot
 from tests.storyloom.stats.made import HOSTILE, small_dataset
 
 
 def make_page(output: Path) -> str:
-    return html_page(dataset_stats(output), gallery(output, finished_dataset(output), 24, None), with_dropped=False)
+    return html_page(dataset_stats(output), gallery(output, finished_dataset(output), 24, {}), with_dropped=False)
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,34 @@ def test_ids_are_unique(page: str) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_a_plot_takes_its_colours_from_the_page() -> None:
+def test_a_plot_takes_its_colours_from_the_page_and_names_its_bars(page: str) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(drawings) == 6
+    assert not [drawing for drawing in drawings if re.search(r'(?:fill|stroke)="', drawing)]
+    assert "<title>0.2 to 0.25: 1 images</title>" in page
+    assert "<title>0 to 10: 3 documents</title>" in page
+
+
+def test_bars_stand_on_the_axis_in_proportion_to_their_counts() -> None:
     grid = GridCount(GRIDS["similarity"])
-    grid.add([0.1, 0.2, 0.2])
-    drawing = histogram("plot", grid.distribution(), "images")
-    assert "fill-bar" in drawing
-    assert not re.findall(r'(?:fill|stroke)="#', drawing)
-    assert "<title>0.2 to 0.22: 2 images</title>" in drawing
+    grid.add([0.1, 0.2, 0.2, 0.2, 0.2])
+    shapes = plot(grid.distribution(), "images")
+    one, four = shapes.bars
+    assert (one.label, four.label) == ("0.1 to 0.12: 1 images", "0.2 to 0.22: 4 images")
+    assert four.height == pytest.approx(4 * one.height, abs=0.2)
+    assert one.y + one.height == pytest.approx(four.y + four.height)
+    assert [tick.label for tick in shapes.y_ticks] == ["0", "1", "2", "3", "4"]
+    assert shapes.median == four.x
+    assert next(tick for tick in shapes.x_ticks if tick.label == "0.10").at == one.x
+
+
+def test_large_counts_and_negative_values_have_labels_to_read() -> None:
+    grid = GridCount(GRIDS["shift"])
+    grid.add([-2.0] * 4000 + [1.5] * 12_500)
+    shapes = plot(grid.distribution(), "images")
+    assert [tick.label for tick in shapes.y_ticks] == ["0", "5,000", "10,000"]
+    assert shapes.x_ticks[0].label.startswith("\u2212")
+    assert all(shapes.left <= bar.x and bar.x + bar.width <= WIDTH for bar in shapes.bars)
 
 
 @pytest.mark.parametrize(

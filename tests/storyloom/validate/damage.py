@@ -15,7 +15,8 @@ from storyloom.card.indexes import as_json, index_files
 from storyloom.format.manifest import Published, describe, read_manifest
 from storyloom.format.tar import index_bytes, member, trailer
 from storyloom.validate.dataset import validate_dataset
-from storyloom.validate.report import Report
+from storyloom.validate.report import ValidationReport
+from storyloom.validate.spread import in_this_process
 from tests.documents import read_shard
 
 SHARD = "data/train/shard-000000.tar"
@@ -25,14 +26,14 @@ Member = tuple[str, bytes]
 Found = list[tuple[str, str, str]]
 
 
-def found(report: Report) -> Found:
+def found(report: ValidationReport) -> Found:
     """File, key and rule of every violation."""
     return [(one.file, one.key, one.rule) for one in report.violations.kept]
 
 
 def check(folder: Path, *, deep: bool = False) -> Found:
     """What is wrong with a dataset; looked for in this process."""
-    return found(validate_dataset(folder, deep=deep, workers=1))
+    return found(validate_dataset(folder, deep=deep, spread=in_this_process))
 
 
 def members(folder: Path, file: str = SHARD) -> list[Member]:

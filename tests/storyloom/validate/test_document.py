@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from storyloom.validate.dataset import validate_dataset
+from storyloom.validate.spread import in_this_process
 from tests.storyloom.validate.damage import (
     SHARD,
     as_canonical,
@@ -154,13 +155,13 @@ def test_a_document_that_is_not_written_as_json_should_be_is_refused(
 
 def test_a_million_wrong_values_are_told_in_one_line(out: Path) -> None:
     edit_document(out, lists(image_shift=[1] * 1_000_000))
-    (violation,) = validate_dataset(out, workers=1).violations.kept
+    (violation,) = validate_dataset(out, spread=in_this_process).violations.kept
     assert (violation.rule, violation.message) == ("wrong_value", "1000000 values break a rule")
 
 
 def test_messages_hold_nothing_that_steers_a_terminal(out: Path) -> None:
     edit_document(out, lambda d: d.update({"\x1b[2J\u202e": "x"}))
-    (violation,) = validate_dataset(out, workers=1).violations.kept
+    (violation,) = validate_dataset(out, spread=in_this_process).violations.kept
     assert violation.rule == "unknown_key"
     assert violation.message.isprintable()
     assert r"\x1b[2J\u202e" in violation.message

@@ -12,6 +12,7 @@ import yaml
 from storyloom.errors import UsageError
 from storyloom.format.manifest import dataset_sha256
 from storyloom.validate.dataset import validate_dataset
+from storyloom.validate.spread import in_this_process
 from tests.runs import Finished
 from tests.storyloom.validate.damage import SHARD, check, manifest, write_files
 
@@ -19,12 +20,12 @@ LAST = "data/train/shard-000001.tar"
 
 
 def test_a_good_dataset_has_no_violation(good: Path) -> None:
-    report = validate_dataset(good, deep=True, workers=1)
+    report = validate_dataset(good, deep=True, spread=in_this_process)
     assert (report.violations.total, report.shards, report.documents, report.images) == (0, 3, 12, 24)
 
 
 def test_the_output_of_a_run_has_no_violation(demo_run: Finished) -> None:
-    report = validate_dataset(Path(demo_run.config.output), deep=True, workers=1)
+    report = validate_dataset(Path(demo_run.config.output), deep=True, spread=in_this_process)
     assert report.violations.kept == []
     assert report.images == 9
 

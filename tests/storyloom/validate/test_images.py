@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from storyloom.validate.jpeg import Picture, picture
+from storyloom.validate.jpeg import JpegHeader, picture
 from tests.documents import jpeg
 from tests.storyloom.validate.damage import SHARD, check, members, write_members
 
@@ -70,7 +70,7 @@ def test_deep_does_not_decode_an_image_that_would_fill_the_memory(out: Path) -> 
     small = encoded()
     at = small.index(b"\xff\xc0")
     bomb = small[: at + 5] + b"\xff\xff\xff\xff" + small[at + 9 :]
-    assert picture(bomb) == Picture(65535, 65535, baseline=True, components=3)
+    assert picture(bomb) == JpegHeader(65535, 65535, baseline=True, components=3)
     key = replace_image(out, bomb)
     assert check(out) == [(SHARD, key, "image_size")]
     assert check(out, deep=True) == [(SHARD, key, "image_decode"), (SHARD, key, "image_size")]
@@ -86,5 +86,5 @@ def test_deep_accepts_every_baseline_image(out: Path, options: dict[str, Any]) -
 
 def test_headers_before_the_frame_are_passed_over() -> None:
     exif = encoded(exif=b"Exif\0\0" + bytes(60_000), icc_profile=bytes(100_000), comment=b"\xff\xc0" * 9)
-    assert picture(exif) == Picture(64, 48, baseline=True, components=3)
-    assert picture(jpeg(1)) == Picture(64, 48, baseline=True, components=3)
+    assert picture(exif) == JpegHeader(64, 48, baseline=True, components=3)
+    assert picture(jpeg(1)) == JpegHeader(64, 48, baseline=True, components=3)

@@ -11,6 +11,7 @@ from storyloom.format.tar import member
 from storyloom.validate.dataset import validate_dataset
 from storyloom.validate.report import as_junit
 from storyloom.validate.rules import RULES
+from storyloom.validate.spread import in_this_process
 from storyloom.validate.violation import PER_RULE
 from tests.runs import ROOT
 from tests.storyloom.validate.damage import SHARD, edit_document, edit_header, first_key, members, reseal, write_raw
@@ -65,7 +66,7 @@ def test_junit_has_a_case_per_shard_and_index_file(out: Path) -> None:
     key = edit_document(out, lambda d: d.update(title="\x00\x1b & <b>", extra=1))
     edit_header(out, slice(100, 108), b"0000644\0")
     (out / "data" / "notes.txt").write_bytes(b"")
-    report = validate_dataset(out, workers=1)
+    report = validate_dataset(out, spread=in_this_process)
     root = ET.fromstring(as_junit(report))
     (suite,) = root
     cases = {case.get("name"): case for case in suite}
@@ -80,7 +81,9 @@ def test_junit_has_a_case_per_shard_and_index_file(out: Path) -> None:
 
 
 def test_the_same_dataset_gives_the_same_report(good: Path) -> None:
-    assert as_junit(validate_dataset(good, workers=1)) == as_junit(validate_dataset(good, workers=1))
+    assert as_junit(validate_dataset(good, spread=in_this_process)) == as_junit(
+        validate_dataset(good, spread=in_this_process)
+    )
 
 
 def test_a_rule_that_is_broken_everywhere_does_not_flood_the_report(out: Path) -> None:
@@ -88,7 +91,7 @@ def test_a_rule_that_is_broken_everywhere_does_not_flood_the_report(out: Path) -
     many = [(f"{key}.{n}.txt", b"") for n in range(500)]
     write_raw(out, b"".join(member(*one) for one in [*members(out)[:3], *many, *members(out)[3:]]))
     reseal(out)
-    report = validate_dataset(out, workers=1)
+    report = validate_dataset(out, spread=in_this_process)
     told = [one for one in report.violations.kept if one.rule == "member_suffix"]
     assert (len(told), report.omitted()[SHARD]) == (PER_RULE, {"member_suffix": 500 - PER_RULE})
     assert f"member_suffix: and {500 - PER_RULE} more" in storyloom(out).stdout

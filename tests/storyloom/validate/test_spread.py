@@ -1,15 +1,17 @@
 """Shards over processes and over Ray: the same result in the same order."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.executors.ray_validate import over_ray
 from storyloom.validate.dataset import validate_dataset
-from storyloom.validate.report import Report, as_json
+from storyloom.validate.report import ValidationReport, as_json
 from storyloom.validate.result import ShardTask
-from storyloom.validate.spread import over_processes
+from storyloom.validate.spread import in_this_process, over_processes
 from tests.storyloom.validate.damage import SHARD, edit_header, found
 
 OTHERS = ["data/train/shard-000001.tar", "data/val/shard-000000.tar"]
@@ -25,12 +27,12 @@ def broken(out: Path) -> Path:
     return out
 
 
-def here(folder: Path) -> Report:
-    return validate_dataset(folder, workers=1)
+def here(folder: Path) -> ValidationReport:
+    return validate_dataset(folder, spread=in_this_process)
 
 
 def test_two_processes_find_what_one_finds_in_the_same_order(broken: Path) -> None:
-    report = validate_dataset(broken, workers=2)
+    report = validate_dataset(broken, spread=partial(over_processes, workers=2))
     assert [rule for _, _, rule in found(report)] == [
         "mode",
         "missing_file",
@@ -43,7 +45,7 @@ def test_two_processes_find_what_one_finds_in_the_same_order(broken: Path) -> No
 
 @pytest.mark.ray
 def test_ray_finds_what_one_process_finds(broken: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    report = validate_dataset(broken, workers=2, address="local")
+    report = validate_dataset(broken, spread=partial(over_ray, workers=2, address="local"))
     assert as_json(report) == as_json(here(broken))
     assert capfd.readouterr() == ("", "")
 

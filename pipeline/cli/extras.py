@@ -1,0 +1,59 @@
+"""Packages that only an extra of the wheel brings, and what to say when one is missing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from storyloom.errors import UsageError
+
+RUN = (
+    "av",
+    "ctranslate2",
+    "faster_whisper",
+    "ffmpeg",
+    "httpx",
+    "imageio_ffmpeg",
+    "open_clip",
+    "ray",
+    "safetensors",
+    "scipy",
+    "skimage",
+    "tenacity",
+    "threadpoolctl",
+    "timm",
+    "torch",
+    "torchvision",
+    "transformers",
+    "webvtt",
+)
+"""What the extra `run` installs, by the names that are imported."""
+
+EXTRA_OF = dict.fromkeys(RUN, "run") | {"av": "deep", "whisper": "openai-whisper", "yt_dlp": "sites"}
+"""The smallest extra that brings an imported package."""
+
+INSTALL = "pip install 'storyloom[{}]'"
+
+IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper", "scikit_image": "skimage"}
+"""Distributions whose imported name is another."""
+
+
+def check_run_extra() -> None:
+    """Refuse to start a run that would fail in its first stage.
+
+    Raises:
+        UsageError: Packages of the extra `run` are not installed.
+    """
+    if missing := [package for package in RUN if find_spec(package) is None]:
+        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format('run')}")
+
+
+def how_to_install(missing: ModuleNotFoundError) -> str | None:
+    """Say which extra brings a missing package; None for a package that no extra brings.
+
+    Args:
+        missing: Of an import, or of `importlib.metadata`, which names distributions.
+    """
+    name = (missing.name or "").partition(".")[0]
+    package = name.replace("-", "_")
+    extra = EXTRA_OF.get(IMPORTED_AS.get(package, package))
+    return f"the package {name} is not installed: {INSTALL.format(extra)}" if extra else None

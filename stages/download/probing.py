@@ -1,0 +1,80 @@
+"""Running `stages.media.probe` in a child process, and whose fault it is when that fails."""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from stages.base import StageSetupError, VideoFailed
+from stages.media import probe as program
+from stages.media.sandbox import ChildFailed, Limits, child
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TESTED = "av>=18.1,<20"
+"""Releases of the library that the tests ran with, in pip's words."""
+
+
+def probe(file: Path, limits: Limits) -> dict[str, Any]:
+    """What `stages.media.probe` says of a file.
+
+    Raises:
+        VideoFailed: ``not_media``, ``unreadable_media``, ``no_streams``, ``probe_timeout`` or ``probe_crashed``.
+        RuntimeError: The library behind it cannot be imported or called, whatever the file is.
+    """
+    try:
+        found = _run(str(file), limits)
+    except ChildFailed as failed:
+        if failed.timed_out:
+            message = f"looking at the file took over {limits.seconds:g} s (download.probe_seconds)"
+            raise VideoFailed("probe_timeout", message, retryable=True) from failed
+        if failed.status == program.BROKEN:
+            raise RuntimeError(_unusable(failed)) from failed
+        message = f"looking at the file failed, perhaps for want of memory (download.probe_memory): {failed}"
+        raise VideoFailed("probe_crashed", message) from failed
+    if "code" in found:
+        raise VideoFailed(found["code"], found["message"])
+    return found
+
+
+@functools.cache
+def check(limits: Limits) -> None:
+    """Look at a tiny video that the child makes itself.
+
+    Raises:
+        StageSetupError: That fails, as it would for every video.
+    """
+    try:
+        found = _run(program.CHECK, limits)
+    except ChildFailed as failed:
+        raise StageSetupError(_unusable(failed)) from failed
+    if not found.get("has_video"):
+        raise StageSetupError(f"{_library()} does not know a video when it sees one: {found}; reinstall it")
+
+
+def _run(argument: str, limits: Limits) -> dict[str, Any]:
+    # By its path: a child may not find `stages` as this process does. -P keeps our modules from shadowing others.
+    with child([sys.executable, "-P", program.__file__, argument], limits) as output:
+        found: dict[str, Any] = json.loads(output.read() or b"{}")
+    return found
+
+
+def _unusable(failed: ChildFailed) -> str:
+    said = failed.stderr.strip().splitlines()
+    return (
+        f"{_library()} cannot look at videos: {said[-1] if said else failed}. Install a release that does (pip install "
+        f"'{TESTED}'); if it speaks of memory or of mapping, raise download.probe_memory"
+    )
+
+
+def _library() -> str:
+    try:
+        found = version("av")
+    except PackageNotFoundError:
+        found = "(not installed)"
+    return f"av {found} on Python {platform.python_version()}"

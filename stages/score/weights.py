@@ -1,0 +1,107 @@
+"""Which weights the image-text model has, and what runs them: ingredients of the fingerprint."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from stages.base import StageSetupError
+from stages.models.demo import DEMO, photo_sentence_revision
+from stages.models.demo.assemble import CONFIG_TEMPLATE
+from stages.models.hub import hub_commit
+from stages.models.revision import content_revision, library_versions
+
+LIBRARIES = ("open-clip-torch", "torch", "torchvision", "pillow", "numpy")
+"""Packages of every model whose versions may change embeddings."""
+
+LOCAL, HUB = "local-dir:", "hf-hub:"
+"""How open_clip marks a folder, and a repository of the Hugging Face hub."""
+
+
+def weights_revision(model: str, pretrained: str) -> str:
+    """The weights by content: a hash where they are local, a commit where they lie on the hub.
+
+    Args:
+        model: As in `ScoreConfig`.
+        pretrained: As in `ScoreConfig`.
+
+    Raises:
+        StageSetupError: Nothing has that name, or the hub cannot be asked.
+    """
+    if model == DEMO:
+        return photo_sentence_revision()
+    if model.startswith(LOCAL):
+        return content_revision(model.removeprefix(LOCAL))
+    if model.startswith(HUB):
+        repository = model.removeprefix(HUB)
+        return f"{repository}@{hub_commit(repository)}"
+    if pretrained and Path(pretrained).expanduser().exists():
+        weights = content_revision(pretrained)
+    else:
+        weights = _tagged(model, pretrained)
+    tokenizer = _config(model).get("text_cfg", {}).get("hf_tokenizer_name", "")
+    return f"{model}/{weights}" + (f", {tokenizer}@{hub_commit(tokenizer)}" if tokenizer else "")
+
+
+def libraries(model: str) -> str:
+    """The versions of the packages that run a model."""
+    config = _config(model)
+    timm = config is _UNKNOWN or "timm_model_name" in config.get("vision_cfg", {})
+    transformers = config is _UNKNOWN or bool(
+        {"hf_model_name", "hf_tokenizer_name"} & config.get("text_cfg", {}).keys()
+    )
+    return library_versions(*LIBRARIES, *["timm"] * timm, *["transformers"] * transformers)
+
+
+_UNKNOWN: dict[str, Any] = {}
+"""The config of a model on the hub, which is not looked into."""
+
+
+def _config(model: str) -> dict[str, Any]:
+    """open_clip's config of a model."""
+    if model.startswith(HUB):
+        return _UNKNOWN
+    if model == DEMO or model.startswith(LOCAL):
+        file = CONFIG_TEMPLATE if model == DEMO else Path(model.removeprefix(LOCAL)) / "open_clip_config.json"
+        try:
+            config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as reason:
+            raise StageSetupError(f"score.model {model!r} is no folder of open_clip's: {reason}") from reason
+        found: dict[str, Any] = config.get("model_cfg", config)
+        return found
+    return _named_config(model)
+
+
+@functools.cache
+def _named_config(model: str) -> dict[str, Any]:
+    import open_clip
+
+    config: dict[str, Any] | None = open_clip.get_model_config(model)
+    if config is None:
+        raise StageSetupError(f"score.model {model!r} cannot be loaded: open_clip has no model of that name")
+    return config
+
+
+@functools.cache
+def _pretrained_config(model: str, pretrained: str) -> dict[str, Any]:
+    import open_clip
+
+    config: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
+    return config
+
+
+def _tagged(model: str, pretrained: str) -> str:
+    """The weights that open_clip's tag stands for; a URL of theirs has a hash or a version in it."""
+    _named_config(model)
+    config = _pretrained_config(model, pretrained)
+    if not config:
+        raise StageSetupError(
+            f"score.pretrained {pretrained!r} is no file and none of open_clip's tags for {model};"
+            " `open_clip.list_pretrained()` has them"
+        )
+    if config.get("hf_hub"):
+        repository = config["hf_hub"].rpartition("/")[0]  # a file's name may follow
+        return f"{pretrained}, {repository}@{hub_commit(repository)}"
+    return f"{pretrained}, {config['url']}"

@@ -1,0 +1,184 @@
+"""Where somebody speaks: Silero's voice activity detection, and word times held against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from schemas.config import Section
+from stages.media.audio import SAMPLE_RATE, Audio, floats
+from stages.media.words import TimedWord
+
+CHUNK = 512
+"""Samples for which Silero gives one probability; it also sees the `CONTEXT` samples before them."""
+
+CONTEXT = 64
+
+CHUNKS_AT_ONCE = 10_000
+"""What faster-whisper gives the network in one call; other numbers might move the last bits."""
+
+HYSTERESIS = 0.15
+"""Speech goes on until its probability is so far below the threshold (Silero's)."""
+
+LOWEST = 0.01
+"""Probability that ends speech at least (Silero's)."""
+
+BRIEF_SILENCE = 98 * SAMPLE_RATE // 1000
+"""Samples; speech that grows too long is split at its last silence over this (Silero's)."""
+
+SpeechSegment = tuple[float, float]
+"""Start and end of uninterrupted speech, in seconds."""
+
+Span = tuple[int, int]
+"""First sample and the one after the last."""
+
+LEAD_SECONDS = 0.5
+"""Speech ahead of a segment's first word by up to this belongs to that word; more may be a word that was not
+recognized."""
+
+
+class VadConfig(Section):
+    """Voice activity detection by Silero, ahead of the recognizer.
+
+    Whisper sees the speech with pauses shortened to twice `pad`: word times near a pause depend on that most.
+
+    Attributes:
+        threshold: Probability above which there is speech, 0 to 1 (faster-whisper's default).
+        min_silence: Seconds of silence that end a speech segment (our choice: pauses inside a sentence stay).
+        pad: Seconds kept on either side of a segment (our choice, by the errors measured on read captions).
+        window: Seconds of speech that are recognized at once; Whisper's own window is 30.
+    """
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    min_silence: Annotated[float, Field(gt=0)] = 0.5
+    pad: Annotated[float, Field(ge=0)] = 0.2
+    window: Annotated[int, Field(ge=5, le=30)] = 30
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The speech segments of an audio track, in time order.
+
+    Attributes:
+        padded: With the silence that `VadConfig.pad` leaves around them.
+        bare: Without it.
+    """
+
+    padded: list[Span]
+    bare: list[SpeechSegment]
+
+
+def find_speech(audio: Audio, vad: VadConfig) -> Speech:
+    """Where somebody speaks; the network goes over the audio once."""
+    probabilities = _probabilities(audio)
+    padded = spans_of(probabilities, len(audio), vad)
+    bare = spans_of(probabilities, len(audio), vad.model_copy(update={"pad": 0.0}))
+    return Speech(padded, [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in bare])
+
+
+def _probabilities(audio: Audio) -> npt.NDArray[np.float32]:
+    """That of speech, for each chunk: bit for bit what faster-whisper's `SileroVADModel` gives for the whole audio.
+
+    That one holds four copies of the audio in floats; here it is a block at a time.
+    """
+    from faster_whisper.vad import get_vad_model
+
+    network = get_vad_model().session
+    h = c = np.zeros((1, 1, 128), np.float32)
+    before = np.zeros((1, CONTEXT), np.float32)
+    chunks = len(audio) // CHUNK + 1  # the last one is filled up with silence, or is nothing else
+    found = []
+    for first in range(0, chunks, CHUNKS_AT_ONCE):
+        rows = np.zeros((min(CHUNKS_AT_ONCE, chunks - first), CHUNK), np.float32)
+        samples = floats(audio[first * CHUNK : first * CHUNK + rows.size])
+        rows.reshape(-1)[: len(samples)] = samples
+        if first + len(rows) == chunks:
+            rows[-1, -CONTEXT:] = 0  # so does faster-whisper
+        context = np.concatenate([before, rows[:-1, -CONTEXT:]])
+        out, h, c = network.run(None, {"input": np.concatenate([context, rows], axis=1), "h": h, "c": c})
+        found.append(out)
+        before = rows[-1:, -CONTEXT:]
+    return np.concatenate(found)
+
+
+def spans_of(probabilities: npt.NDArray[np.float32], samples: int, vad: VadConfig) -> list[Span]:
+    """The speech that Silero's own rule, as faster-whisper has it, finds in the probabilities of chunks.
+
+    Speech begins at a chunk above the threshold and ends with a silence of `VadConfig.min_silence`. When it grows
+    longer than `VadConfig.window` holds, it is split at its last brief silence, or in the middle where it has none.
+    """
+    pad = round(vad.pad * 1000) * SAMPLE_RATE // 1000
+    min_silence = round(vad.min_silence * 1000) * SAMPLE_RATE // 1000
+    longest = vad.window * SAMPLE_RATE - CHUNK - 2 * pad
+    voiced = (probabilities.reshape(-1) >= vad.threshold).tolist()
+    silent = (probabilities.reshape(-1) < max(vad.threshold - HYSTERESIS, LOWEST)).tolist()
+    spans: list[Span] = []
+    start = -1  # of the running speech; below 0 outside
+    silence = split = resumed = 0  # the running silence; the last brief one, and the speech after it; 0 for none
+    for at, is_voiced, is_silent in zip(range(0, len(voiced) * CHUNK, CHUNK), voiced, silent, strict=True):
+        if is_voiced and silence:
+            silence = 0
+            if resumed < split:
+                resumed = at
+        if start < 0:
+            start = at if is_voiced else -1
+            continue
+        if at - start > longest:
+            spans.append((start, split or at))
+            start = resumed if split and resumed >= split else -1
+            silence = split = resumed = 0
+        if is_silent and start >= 0:
+            silence = silence or at
+            if at - silence > BRIEF_SILENCE:
+                split = silence
+            if at - silence >= min_silence:
+                spans.append((start, silence))
+                start = -1
+                silence = split = resumed = 0
+    if 0 <= start < samples:
+        spans.append((start, samples))
+    return _padded(spans, pad, samples)
+
+
+def _padded(spans: list[Span], pad: int, samples: int) -> list[Span]:
+    """The spans grown by so many samples on either side; two that would meet share the silence between them."""
+    if not spans:
+        return []
+    before = [min(pad, spans[0][0])]
+    after = []
+    for (_, end), (start, _) in pairwise(spans):
+        share = (start - end) // 2 if start - end < 2 * pad else pad
+        after.append(share)
+        before.append(share)
+    after.append(pad)
+    return [
+        (start - lead, min(samples, end + tail)) for (start, end), lead, tail in zip(spans, before, after, strict=True)
+    ]
+
+
+def snapped(words: list[TimedWord], segments: list[SpeechSegment]) -> list[TimedWord]:
+    """The words with the silence around speech taken off, and a segment's first word begun where the speech does.
+
+    Whisper stretches words into pauses and starts the first one after a pause late; Silero is exact to 32 ms there. A
+    word that touches no speech keeps its times.
+    """
+    ends = [end for _, end in segments]
+    out = []
+    last = -1
+    for word in words:
+        first = int(np.searchsorted(ends, word.start, side="right"))
+        touched = [index for index in range(first, len(segments)) if segments[index][0] < word.end]
+        if not touched:
+            out.append(word)
+            continue
+        index = max(touched, key=lambda i: min(word.end, segments[i][1]) - max(word.start, segments[i][0]))
+        start, end = segments[index]
+        late = index != last and word.start - start <= LEAD_SECONDS
+        out.append(replace(word, start=start if late else max(word.start, start), end=min(word.end, end)))
+        last = index
+    return out

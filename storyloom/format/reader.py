@@ -1,0 +1,255 @@
+"""The one reader of shards: their documents by number, by key or one after another, from a folder or a URL.
+
+webdataset's readers go through a tar from its start and cannot say where they are (webdataset issues 177, 234 and 271),
+so nothing on top of them resumes exactly. With `.tar.idx` a document is one byte range, wherever it lies.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from storyloom.errors import RunFailed
+from storyloom.format.sample import Sample, refusal
+from storyloom.format.tar import BLOCK, padded, read_header, read_index, tar_members
+from storyloom.fs.folder import ByteRange, DataFolder
+
+JSON_BYTES = 8192
+"""Bytes read at first where only a document's JSON is wanted: header and JSON of most documents (our choice)."""
+
+JSON_BATCH = 256
+"""Documents whose JSON is asked for at once (our choice)."""
+
+WAY_OUT = (
+    "Compare it with its sha256 in manifest.json, as `storyloom validate` does; then fetch it again, or write it again"
+    " with `storyloom run CONFIG --only write --force`"
+)
+
+
+class BadShard(RunFailed):
+    """A shard or its index is gone, cut off, damaged, or not what the manifest says.
+
+    Made by `at`; a message alone is enough for torch's DataLoader, which makes an exception of a worker again from it.
+
+    Attributes:
+        shard: Path or URL of the tar file, or of its index.
+        place: Where in it, such as ``document 3``; empty where it is the file.
+    """
+
+    shard = place = ""
+
+    @classmethod
+    def at(cls, shard: str, place: str, flaw: str, way_out: str = WAY_OUT) -> Self:
+        """The error that names a shard, a place in it, what is wrong there, and the way out."""
+        error = cls(f"{shard}{', ' if place else ''}{place}: {flaw}. {way_out}.")
+        error.shard, error.place = shard, place
+        return error
+
+
+class ShardFile(Protocol):
+    """What the reader needs to know of a shard."""
+
+    @property
+    def file(self) -> str:
+        """Its path relative to the dataset's folder."""
+
+    @property
+    def nsamples(self) -> int:
+        """Documents."""
+
+    @property
+    def filesize(self) -> int:
+        """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as its shard holds it; nothing is checked but the tar's headers.
+
+    Attributes:
+        shard: Path or URL of the shard.
+        number: Of the document in the shard, from 0.
+        key: Of its members.
+        content: `KEY.json` byte for byte.
+        jpegs: Its images by member name, in their order; empty where only the JSON was read.
+    """
+
+    shard: str
+    number: int
+    key: str
+    content: bytes
+    jpegs: Mapping[str, bytes] = field(default_factory=dict)
+
+    def bad(self, flaw: str) -> BadShard:
+        """The error that says what is wrong with this document."""
+        return BadShard.at(self.shard, f"document {self.number}", flaw)
+
+    def sample(self) -> Sample:
+        """The JSON, with every rule of the format checked.
+
+        Raises:
+            BadShard: It breaks a rule.
+        """
+        try:
+            return Sample.model_validate_json(self.content)
+        except ValidationError as error:
+            raise self.bad(str(refusal(self.key, error))) from error
+
+    def pictures(self, sample: Sample) -> list[bytes]:
+        """The JPEGs in the order of the sample's images.
+
+        Raises:
+            BadShard: Others follow the JSON than it lists.
+        """
+        if list(self.jpegs) != sample.pictures:
+            raise self.bad(f"it lists the images {sample.pictures}, but {list(self.jpegs)} follow it")
+        return list(self.jpegs.values())
+
+
+class ShardReader:
+    """Reads documents of a dataset's shards. Every error of a shard is a `BadShard`.
+
+    Args:
+        place: Folder of the dataset, or its URL.
+        options: fsspec's options for the URL.
+        walk: Whether a shard that has no index is read all the same: its headers are gone through to find the
+            documents. Otherwise it counts as unfinished.
+
+    Attributes:
+        folder: The files.
+    """
+
+    def __init__(
+        self, place: str | os.PathLike[str], options: Mapping[str, Any] | None = None, *, walk: bool = False
+    ) -> None:
+        self.folder = DataFolder(place, options)
+        self._walk = walk
+        self._offsets: dict[str, NDArray[np.uint64]] = {}
+
+    def offsets(self, shard: ShardFile) -> NDArray[np.uint64]:
+        """Where each document of a shard starts, and last where the last one's padded data ends, in bytes."""
+        if shard.file not in self._offsets:
+            self._offsets[shard.file] = self._read_offsets(shard)
+        return self._offsets[shard.file]
+
+    def pick(self, wanted: Sequence[tuple[ShardFile, int]]) -> list[StoredDocument]:
+        """Documents by shard and number, with their images; they are asked for at once where the store can."""
+        ranges = [self._range(shard, number) for shard, number in wanted]
+        contents = self.folder.read(ranges)
+        return [
+            self._document(one, number, content)
+            for one, (_, number), content in zip(ranges, wanted, contents, strict=True)
+        ]
+
+    def documents(self, shard: ShardFile) -> Iterator[StoredDocument]:
+        """All documents of a shard, with their images. One document is in memory at a time."""
+        for number in range(len(self.offsets(shard)) - 1):
+            yield from self.pick([(shard, number)])
+
+    def json_only(self, shard: ShardFile, numbers: range | None = None) -> Iterator[StoredDocument]:
+        """Documents of a shard, all or those of these numbers, without their images, which are not read."""
+        numbers = range(len(self.offsets(shard)) - 1) if numbers is None else numbers
+        for first in range(0, len(numbers), JSON_BATCH):
+            yield from self._json_only(shard, numbers[first : first + JSON_BATCH])
+
+    def find(self, shards: Iterable[ShardFile], key: str | None) -> StoredDocument | None:
+        """The document of this key, the first one without a key; None when there is none. Its images are not read."""
+        return next((one for shard in shards for one in self.json_only(shard) if key in (None, one.key)), None)
+
+    def _json_only(self, shard: ShardFile, numbers: range) -> Iterator[StoredDocument]:
+        whole = [self._range(shard, number) for number in numbers]
+        ends = [min(one.start + JSON_BYTES, one.end or 0) for one in whole]
+        firsts = self.folder.read([ByteRange(one.file, one.start, end) for one, end in zip(whole, ends, strict=True)])
+        address = self._address(shard.file)
+        for number, one, end, first in zip(numbers, whole, ends, firsts, strict=True):
+            place = f"document {number}"
+            begun = _whole(address, place, first, end - one.start)
+            try:
+                name, size = read_header(begun[:BLOCK])
+            except ValueError as reason:
+                raise BadShard.at(address, place, f"no tar header at byte {one.start}: {reason}") from None
+            if one.start + BLOCK + size > (one.end or 0):
+                raise BadShard.at(address, place, f"{name} is longer than the document")
+            missing = one.start + BLOCK + size - end
+            if missing > 0:
+                (rest,) = self.folder.read([ByteRange(one.file, end, end + missing)])
+                begun += _whole(address, place, rest, missing)
+            yield _stored(address, number, [(name, begun[BLOCK : BLOCK + size])])
+
+    def _range(self, shard: ShardFile, number: int) -> ByteRange:
+        start, end = self.offsets(shard)[number : number + 2].tolist()
+        return ByteRange(shard.file, start, end)
+
+    def _document(self, one: ByteRange, number: int, content: bytes | Exception) -> StoredDocument:
+        address, place = self._address(one.file), f"document {number}"
+        whole = _whole(address, place, content, (one.end or 0) - one.start)
+        try:
+            members = list(tar_members(whole))
+        except ValueError as reason:
+            raise BadShard.at(address, place, str(reason)) from None
+        return _stored(address, number, members)
+
+    def _read_offsets(self, shard: ShardFile) -> NDArray[np.uint64]:
+        file = f"{shard.file}.idx"
+        (content,) = self.folder.read([ByteRange(file)])
+        if self._walk and isinstance(content, FileNotFoundError):
+            file, offsets = shard.file, self._walked(shard)
+        elif isinstance(content, Exception):
+            flaw = f"cannot be read: {content!r}; no shard is complete without it"
+            raise BadShard.at(self._address(file), "", flaw) from content
+        else:
+            try:
+                offsets = read_index(content)
+            except ValueError as reason:
+                raise BadShard.at(self._address(file), "", str(reason)) from None
+        if len(offsets) != shard.nsamples + 1:
+            flaw = f"it has {len(offsets) - 1} documents, but manifest.json says {shard.nsamples}"
+            raise BadShard.at(self._address(file), "", flaw)
+        if offsets[-1] > shard.filesize:
+            flaw = f"its documents end at {offsets[-1]}, but manifest.json gives the shard {shard.filesize} bytes"
+            raise BadShard.at(self._address(file), "", flaw)
+        return offsets
+
+    def _walked(self, shard: ShardFile) -> NDArray[np.uint64]:
+        """The offsets of a shard from its headers; nothing but the headers is read."""
+        offset = 0
+        starts: list[int] = []
+        while True:
+            (block,) = self.folder.read([ByteRange(shard.file, offset, offset + BLOCK)])
+            if isinstance(block, Exception):
+                raise BadShard.at(self._address(shard.file), "", f"cannot be read: {block!r}") from block
+            if not block.strip(b"\0"):
+                return np.array([*starts, offset], np.uint64)
+            try:
+                name, size = read_header(block)
+            except ValueError as reason:
+                raise BadShard.at(self._address(shard.file), f"byte {offset}", f"no tar header: {reason}") from None
+            if name.endswith(".json"):
+                starts.append(offset)
+            offset += BLOCK + padded(size)
+
+    def _address(self, file: str) -> str:
+        return f"{self.folder.address}/{file}"
+
+
+def _whole(address: str, place: str, content: bytes | Exception, size: int) -> bytes:
+    if isinstance(content, Exception):
+        raise BadShard.at(address, place, f"cannot be read: {content!r}") from content
+    if len(content) < size:
+        raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the shard is cut off")
+    if len(content) > size:
+        raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the server ignores byte ranges")
+    return content
+
+
+def _stored(address: str, number: int, members: Sequence[tuple[str, bytes]]) -> StoredDocument:
+    name, content = members[0] if members else ("nothing", b"")
+    if not name.endswith(".json"):
+        raise BadShard.at(address, f"document {number}", f"it begins with {name!r} instead of KEY.json")
+    return StoredDocument(address, number, name.removesuffix(".json"), content, dict(members[1:]))

@@ -1,0 +1,106 @@
+"""A folder of files on a disk or behind any URL that fsspec reads; byte ranges of its files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+ATTEMPTS = 4
+"""How often a range is asked for; our choice."""
+
+PAUSE = 0.5
+"""Seconds before the second attempt; twice as long before each later one. Our choice."""
+
+
+class ByteRange(NamedTuple):
+    """A part of a file.
+
+    Attributes:
+        file: Path within the folder, with forward slashes.
+        start: First byte.
+        end: The byte after the last one; None for the end of the file.
+    """
+
+    file: str
+    start: int = 0
+    end: int | None = None
+
+
+class DataFolder:
+    """Reads byte ranges; fsspec is imported for a URL only.
+
+    Args:
+        place: Path of the folder, or its URL, such as ``s3://bucket/folder``.
+        options: fsspec's options for the URL, e.g. credentials.
+
+    Attributes:
+        address: The path or URL, without a slash at its end.
+    """
+
+    def __init__(self, place: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> None:
+        self.address = os.fspath(place).rstrip("/")
+        self._files: Any = None
+        self._root = self.address
+        if "://" in self.address:
+            from fsspec.core import url_to_fs
+
+            self._files, root = url_to_fs(self.address, **(options or {}))
+            self._root = root.rstrip("/")
+
+    def read(self, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
+        """The content of each range, or why it could not be read; fewer bytes where the file ends inside the range.
+
+        Ranges are asked for at once where the store can. What failed is tried again, unless the file is not there or
+        may not be read.
+        """
+        found = self._read(ranges)
+        for attempt in range(1, ATTEMPTS):
+            failed = [n for n, one in enumerate(found) if _may_pass(one)]
+            if not failed:
+                break
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+            for n, one in zip(failed, self._read([ranges[n] for n in failed]), strict=True):
+                found[n] = one
+        return found
+
+    def _read(self, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
+        if self._files is None:
+            return [
+                one for file, some in groupby(ranges, key=lambda one: one.file) for one in self._read_local(file, some)
+            ]
+        paths = [f"{self._root}/{one.file}" for one in ranges]
+        # From None to None fsspec reads a file whole, without a range; a store need not know how long it is.
+        starts = [one.start if one.start or one.end is not None else None for one in ranges]
+        return list(self._files.cat_ranges(paths, starts, [one.end for one in ranges], on_error="return"))
+
+    def _read_local(self, file: str, ranges: Any) -> list[bytes | Exception]:
+        wanted: list[ByteRange] = list(ranges)
+        try:
+            opened = open(f"{self._root}/{file}", "rb", buffering=0)  # noqa: PTH123, SIM115 - one of many, closed below
+        except OSError as reason:
+            return [reason] * len(wanted)
+        with opened:
+            if hasattr(os, "posix_fadvise"):  # else the kernel reads on into what was not asked for
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            return [_pread(opened.fileno(), one) for one in wanted]
+
+
+def _pread(handle: int, wanted: ByteRange) -> bytes | Exception:
+    """The bytes of a range; `pread` may give fewer than asked for before the file ends."""
+    pieces: list[bytes] = []
+    try:
+        end = os.fstat(handle).st_size if wanted.end is None else wanted.end
+        start = wanted.start
+        while start < end and (piece := os.pread(handle, end - start, start)):
+            pieces.append(piece)
+            start += len(piece)
+    except OSError as reason:
+        return reason
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _may_pass(one: bytes | Exception) -> bool:
+    return isinstance(one, Exception) and not isinstance(one, FileNotFoundError | PermissionError)

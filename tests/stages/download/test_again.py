@@ -1,0 +1,162 @@
+"""`download` done again for a video whose file is there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.downloads import CONTENT, NARRATED, ROOT, SHA256, downloaded, files, left_by, outcome
+from tests.http_server import Server, serving
+from tests.stages.real_media import made
+
+TALK = "talk-1"
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Another video."""
+    return made(tmp_path_factory.mktemp("other") / "v.mp4", "-t", "5", "-i", NARRATED, "-c", "copy").read_bytes()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("path", ["tagged", "tagged_unconditional", "dated", "plain"])
+def test_what_the_server_still_has_is_not_fetched_again(media: Path, server: Server, path: str) -> None:
+    first = downloaded(media, server.url(path))
+    inode = (media / first.media).stat().st_ino
+    again = downloaded(media, server.url(path))
+    assert again == first
+    assert (media / first.media).stat().st_ino == inode
+    assert files(media) == left_by(first)
+
+
+@pytest.mark.parametrize("path", ["tagged", "tagged_unconditional", "dated", "plain"])
+def test_a_content_that_changed_is_fetched_under_its_own_name(
+    media: Path, server: Server, other: bytes, path: str
+) -> None:
+    first = downloaded(media, server.url(path))
+    server.content = other
+    again = downloaded(media, server.url(path))
+    assert (again.error, again.warnings, again.sha256) == (None, [], sha256(other))
+    assert (media / first.media).read_bytes() == CONTENT
+    assert (media / again.media).read_bytes() == other
+    assert files(media) == left_by(first, again)
+
+
+def test_a_content_that_came_back_is_the_one_that_is_asked_about(media: Path, server: Server, other: bytes) -> None:
+    for content in (CONTENT, other, CONTENT):
+        server.content = content
+        assert downloaded(media, server.url("tagged")).sha256 == sha256(content)
+    sent = server.sent
+    assert downloaded(media, server.url("tagged")).sha256 == SHA256
+    assert server.sent == sent
+
+
+def test_the_tag_of_one_url_is_not_shown_to_another(media: Path, server: Server, other: bytes) -> None:
+    downloaded(media, server.url("good.mp4"), source_id=TALK)
+    with serving(other) as mirror:  # with the same tag, which says nothing of this server's content
+        row = downloaded(media, mirror.url("good.mp4"), source_id=TALK)
+        assert mirror.requests[0].if_none_match is None
+    assert row.sha256 == sha256(other)
+
+
+@pytest.mark.parametrize("path", ["expires", "error_later", "cut_later", "page_later"])
+def test_the_file_stays_with_a_warning_when_its_source_says_nothing_of_it(
+    media: Path, server: Server, other: bytes, path: str
+) -> None:
+    first = downloaded(media, server.url(path))
+    server.content = other
+    again = downloaded(media, server.url(path), attempts=2)
+    assert again == first.model_copy(update={"warnings": ["source_unchecked"]})
+    assert (media / again.media).read_bytes() == CONTENT
+
+
+def test_the_file_stays_with_a_warning_when_nobody_answers(media: Path) -> None:
+    with serving(CONTENT) as server:
+        url = server.url("tagged")
+        first = downloaded(media, url)
+    assert downloaded(media, url, attempts=1) == first.model_copy(update={"warnings": ["source_unchecked"]})
+
+
+def test_a_private_address_is_refused_for_a_question_too(media: Path, server: Server) -> None:
+    downloaded(media, server.url("tagged"))
+    row = downloaded(media, server.url("tagged"), allow_private_addresses=False)
+    assert row.warnings == ["source_unchecked"]
+    assert len(server.requests) == 1
+
+
+def test_a_damaged_file_is_fetched_again(media: Path, server: Server) -> None:
+    first = downloaded(media, server.url("tagged"))
+    damaged = bytearray(CONTENT)
+    damaged[1000] ^= 1
+    (media / first.media).write_bytes(damaged)
+    assert downloaded(media, server.url("tagged")) == first
+    assert (media / first.media).read_bytes() == CONTENT
+
+
+def test_a_file_whose_record_is_gone_gets_it_back(media: Path, server: Server) -> None:
+    first = downloaded(media, server.url("tagged"))
+    expected = left_by(first)
+    (media / next(name for name in expected if name.endswith(".source.json"))).unlink()
+    assert downloaded(media, server.url("tagged")) == first
+    assert files(media) == expected
+
+
+def test_a_local_file_that_was_replaced_gets_another_name(media: Path, tmp_path: Path, other: bytes) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(CONTENT)
+    first = downloaded(media, str(talk))
+    talk.write_bytes(other)
+    again = downloaded(media, str(talk))
+    assert (first.sha256, again.sha256) == (SHA256, sha256(other))
+    assert first.media != again.media
+
+
+def test_a_link_to_nothing_is_replaced(media: Path, tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(CONTENT)
+    first = downloaded(media, str(talk), source_id=TALK)
+    talk.rename(tmp_path / "moved.mp4")
+    assert not (media / first.media).exists()
+    again = downloaded(media, str(tmp_path / "moved.mp4"), source_id=TALK)
+    assert again == first
+    assert (media / again.media).resolve() == tmp_path / "moved.mp4"
+
+
+def test_a_file_that_is_written_while_it_is_looked_at_can_be_tried_again(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes(CONTENT)
+    from stages.download import stage
+
+    def appending(file: Path) -> str:
+        with file.open("ab") as still_written:
+            still_written.write(b"\0")
+        return SHA256
+
+    monkeypatch.setattr(stage, "digest", appending)
+    row = downloaded(media, str(talk))
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("media_changed", True)
+    assert files(media) == []
+
+
+def test_processes_that_fetch_a_video_at_once_leave_one_file(media: Path, server: Server) -> None:
+    script = f"from tests.downloads import *; print(downloaded(Path({str(media)!r}), {server.url('tagged')!r}).sha256)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    workers = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [worker.communicate()[0].strip() for worker in workers] == [SHA256] * 3
+    assert outcome(row := downloaded(media, server.url("tagged"))) == "live"
+    assert files(media) == left_by(row)
+    assert [folder for folder in media.rglob("*") if folder.is_dir()] == [media / row.video[:2]]

@@ -1,0 +1,171 @@
+"""Media files are read as what `download` described, or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from schemas.rows import MediaRow
+from stages.base import VideoFailed
+from stages.media.source import MediaMissing, MediaSource, read_record, reading, record_of, source_state
+from tests.downloads import CONTENT, SHA256, downloaded
+from tests.http_server import Server
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """A local video."""
+    file = tmp_path / "talk.mp4"
+    file.write_bytes(CONTENT)
+    return file
+
+
+@pytest.fixture
+def linked(media: Path, talk: Path) -> MediaRow:
+    """What `download` says of it."""
+    return downloaded(media, str(talk))
+
+
+def test_a_record_says_where_a_content_came_from(media: Path, linked: MediaRow, talk: Path, server: Server) -> None:
+    record = read_record(record_of(media / linked.media))
+    assert record == MediaSource(
+        sha256=SHA256, size=len(CONTENT), modified_ns=talk.stat().st_mtime_ns, url=str(talk.resolve())
+    )
+    fetched = downloaded(media, server.url("good.mp4?key=secret").replace("http://", "http://user:word@"))
+    record = read_record(record_of(media / fetched.media))
+    assert record is not None
+    assert (record.url, record.etag, record.last_modified) == (server.url("good.mp4"), '"v1"', "")
+
+
+def test_a_file_that_is_what_it_was_is_read(media: Path, linked: MediaRow, server: Server) -> None:
+    for row in (linked, downloaded(media, server.url("good.mp4"))):
+        with reading(media, row) as file:
+            assert file.read_bytes() == CONTENT
+
+
+def test_a_file_that_was_only_touched_is_read(media: Path, linked: MediaRow, talk: Path) -> None:
+    os.utime(talk, (1, 1))
+    with reading(media, linked) as file:
+        assert file.read_bytes() == CONTENT
+
+
+def replaced(talk: Path) -> None:
+    talk.write_bytes(CONTENT[:-1] + b"x")
+
+
+def replaced_at_the_same_time(talk: Path) -> None:
+    times = talk.stat()
+    (talk.parent / "new").write_bytes(CONTENT + b"x")
+    os.utime(talk.parent / "new", ns=(times.st_atime_ns, times.st_mtime_ns))
+    (talk.parent / "new").replace(talk)
+
+
+@pytest.mark.parametrize("change", [replaced, replaced_at_the_same_time])
+def test_a_local_file_that_was_replaced_is_not_read(
+    media: Path, linked: MediaRow, talk: Path, change: Callable[[Path], None]
+) -> None:
+    change(talk)
+    with pytest.raises(VideoFailed, match="run again: download notices") as failed, reading(media, linked):
+        pytest.fail("it was read")
+    assert (failed.value.code, failed.value.retryable) == ("media_changed", True)
+    assert str(talk) in failed.value.message
+
+
+@pytest.mark.parametrize("change", [replaced, replaced_at_the_same_time])
+def test_a_local_file_that_is_replaced_under_a_decoder_is_said_whatever_the_decoder_made_of_it(
+    media: Path, linked: MediaRow, talk: Path, change: Callable[[Path], None]
+) -> None:
+    def decode() -> None:
+        with reading(media, linked):
+            change(talk)
+            raise VideoFailed("picture_undecodable", "half of one video and half of another")
+
+    with pytest.raises(VideoFailed) as failed:
+        decode()
+    assert (failed.value.code, failed.value.retryable) == ("media_changed", True)
+
+
+def without_link(file: Path) -> None:
+    file.unlink()
+
+
+def without_target(file: Path) -> None:
+    file.resolve().unlink()
+
+
+def without_record(file: Path) -> None:
+    record_of(file).unlink()
+
+
+def with_a_torn_record(file: Path) -> None:
+    record_of(file).write_bytes(record_of(file).read_bytes()[:40])
+
+
+@pytest.mark.parametrize("loss", [without_link, without_target, without_record, with_a_torn_record])
+def test_what_is_gone_is_for_the_machine_to_bring_back(
+    media: Path, linked: MediaRow, loss: Callable[[Path], None]
+) -> None:
+    loss(media / linked.media)
+    with pytest.raises(MediaMissing) as missing, reading(media, linked):
+        pytest.fail("it was read")
+    assert (missing.value.video, missing.value.path) == (linked.video, media / linked.media)
+    assert not isinstance(missing.value, VideoFailed)
+
+
+@pytest.mark.parametrize("loss", [without_link, without_target])
+def test_what_goes_under_a_decoder_is_for_the_machine_to_bring_back(
+    media: Path, linked: MediaRow, loss: Callable[[Path], None]
+) -> None:
+    with pytest.raises(MediaMissing), reading(media, linked) as file:
+        loss(file)
+
+
+def test_a_fetched_file_that_was_damaged_is_for_the_machine_to_bring_back(media: Path, server: Server) -> None:
+    row = downloaded(media, server.url("good.mp4"))
+    (media / row.media).write_bytes(CONTENT[:-1])
+    with pytest.raises(MediaMissing), reading(media, row):
+        pytest.fail("it was read")
+    assert downloaded(media, server.url("good.mp4")) == row
+    with reading(media, row) as file:
+        assert file.read_bytes() == CONTENT
+
+
+def test_a_file_that_another_error_has_nothing_to_do_with_is_not_blamed(media: Path, linked: MediaRow) -> None:
+    with pytest.raises(FileNotFoundError, match="elsewhere"), reading(media, linked):
+        Path("/elsewhere").read_bytes()
+
+
+def test_what_is_missing_can_be_told_to_another_process() -> None:
+    missing = pickle.loads(pickle.dumps(MediaMissing("0" * 20, Path("media/00/x.mp4"))))
+    assert (missing.video, missing.path) == ("0" * 20, Path("media/00/x.mp4"))
+    assert "media/00/x.mp4" in str(missing)
+
+
+def test_the_state_of_a_source_changes_with_its_file(tmp_path: Path, talk: Path) -> None:
+    link = tmp_path / "link.mp4"
+    link.symlink_to(talk)
+    before = source_state(str(link))
+    assert before == f"{len(CONTENT)}:{talk.stat().st_mtime_ns}"
+    assert (
+        source_state(f"file://{tmp_path}/talk.mp4") == source_state(f"FILE://localhost{tmp_path}/t%61lk.mp4") == before
+    )
+    replaced(talk)
+    assert source_state(str(link)) not in (before, "missing")
+    talk.unlink()
+    assert source_state(str(link)) == "missing"
+
+
+@pytest.mark.parametrize(
+    "url", ["nu\0ll.mp4", "file://otherhost/talk.mp4", "file://[::1/talk.mp4", "/nowhere/talk.mp4"]
+)
+def test_a_path_that_leads_nowhere_has_a_state_too(url: str) -> None:
+    assert source_state(url) == "missing"
+
+
+def test_a_server_is_not_asked_for_the_state_of_its_file(server: Server) -> None:
+    assert source_state(server.url("good.mp4")) == source_state("s3://bucket/talk.mp4") == ""
+    assert server.requests == []

@@ -1,0 +1,158 @@
+"""The one reader of shards: what it gives, and how it names what is broken."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stages.write.stage import WriteConfig
+from storyloom.format.manifest import Published
+from storyloom.format.reader import JSON_BYTES, BadShard, ShardReader
+from storyloom.format.shard import Shard
+from storyloom.format.tar import BLOCK, member, read_header, read_index, tar_members
+from tests.documents import dataset, document, read_documents, read_shard, video, videos
+from tests.storyloom.reader.folder_server import serving_folder
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Published, Path]:
+    """Two shards; one document's JSON is longer than what is read of it at first."""
+    folder = tmp_path_factory.mktemp("format")
+    long = video("long", document(words="a long story " * 400))
+    return dataset(folder, [[*videos(4), long]], WriteConfig(shard_bytes=20_000)), folder / "out"
+
+
+def broken(out: Path, folder: Path) -> Path:
+    """A copy of the dataset whose files may be written."""
+    copy = Path(shutil.copytree(out, folder / "copy"))
+    for file in copy.rglob("*.tar"):
+        file.chmod(0o644)
+    return copy
+
+
+def files(reader: ShardReader, shards: list[Shard]) -> dict[str, bytes]:
+    """Every member by name, as the reader gives them."""
+    found: dict[str, bytes] = {}
+    for shard in shards:
+        for stored in reader.documents(shard):
+            found |= {f"{stored.key}.json": stored.content, **stored.jpegs}
+    return found
+
+
+def test_documents_are_the_tar_s_members_in_their_order(published: tuple[Published, Path]) -> None:
+    made, out = published
+    members = {name: data for shard in made.shards for name, data in read_shard(out / shard.file).items()}
+    assert len(made.shards) > 1
+    assert list(files(ShardReader(out), made.shards).items()) == list(members.items())
+
+
+def test_a_url_gives_what_the_folder_gives_and_the_json_alone_fetches_no_image(
+    published: tuple[Published, Path],
+) -> None:
+    made, out = published
+    with serving_folder(out) as server:
+        remote = ShardReader(server.url)
+        assert files(remote, made.shards) == files(ShardReader(out), made.shards)
+        server.sent.clear()
+        (shard, *_) = made.shards
+        keys = [stored.key for stored in remote.json_only(shard)]
+        assert server.sent[shard.file] < shard.filesize
+    assert keys == list(read_documents(out / shard.file))
+
+
+def test_a_json_longer_than_the_first_read_is_whole(published: tuple[Published, Path]) -> None:
+    made, out = published
+    sizes = {stored.key: len(stored.content) for shard in made.shards for stored in ShardReader(out).json_only(shard)}
+    assert max(sizes.values()) > JSON_BYTES
+    assert sizes == {name.removesuffix(".json"): len(data) for name, data in json_members(made, out).items()}
+
+
+def json_members(made: Published, out: Path) -> dict[str, bytes]:
+    members = {name: data for shard in made.shards for name, data in read_shard(out / shard.file).items()}
+    return {name: data for name, data in members.items() if name.endswith(".json")}
+
+
+def test_a_document_is_found_by_number_and_by_key(published: tuple[Published, Path]) -> None:
+    made, out = published
+    reader, last = ShardReader(out), made.shards[-1]
+    (picked,) = reader.pick([(last, last.nsamples - 1)])
+    found = reader.find(made.shards, picked.key)
+    assert found is not None
+    assert (found.shard, found.number, found.content) == (picked.shard, picked.number, picked.content)
+    assert (list(picked.jpegs), found.jpegs) == (picked.sample().pictures, {})
+    assert reader.find(made.shards, "nobody-0000") is None
+
+
+def test_a_shard_without_index_is_walked_on_demand_and_unfinished_otherwise(
+    published: tuple[Published, Path], tmp_path: Path
+) -> None:
+    made, out = published
+    copy = broken(out, tmp_path)
+    for index in copy.rglob("*.tar.idx"):
+        index.unlink()
+    assert files(ShardReader(copy, walk=True), made.shards) == files(ShardReader(out), made.shards)
+    with pytest.raises(BadShard, match=r"shard-000000\.tar\.idx: cannot be read: .* no shard is complete without it"):
+        ShardReader(copy).offsets(made.shards[0])
+
+
+def test_a_walked_shard_that_is_cut_off_is_named(published: tuple[Published, Path], tmp_path: Path) -> None:
+    made, out = published
+    copy, (first, *_) = broken(out, tmp_path), made.shards
+    (copy / f"{first.file}.idx").unlink()
+    (copy / first.file).write_bytes((copy / first.file).read_bytes()[:BLOCK])
+    with pytest.raises(BadShard, match=r"shard-000000\.tar: it has 1 documents, but manifest\.json says \d"):
+        ShardReader(copy, walk=True).offsets(first)
+
+
+def test_images_that_the_json_does_not_list_are_named(published: tuple[Published, Path]) -> None:
+    made, out = published
+    (stored,) = ShardReader(out).pick([(made.shards[0], 0)])
+    sample = stored.sample()
+    other = sample.model_copy(update={"images": [None, *sample.images]})
+    assert stored.pictures(other) == list(stored.jpegs.values())
+    with pytest.raises(BadShard, match=r"document 0: it lists the images .* follow it"):
+        stored.pictures(sample.model_copy(update={"images": [*sample.images, "more.jpg"]}))
+
+
+def test_the_error_names_shard_place_and_way_out_and_passes_between_processes(
+    published: tuple[Published, Path], tmp_path: Path
+) -> None:
+    made, out = published
+    copy, (first, *_) = broken(out, tmp_path), made.shards
+    (copy / first.file).unlink()
+    with pytest.raises(BadShard) as caught:
+        ShardReader(copy).pick([(first, 1)])
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (error.shard, error.place) == (f"{copy}/{first.file}", "document 1")
+    assert "storyloom validate" in str(error) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\0" * 1024, "no tar header at its byte 0: its checksum is wrong"),
+        (member("k-0000.json", b"x" * 600)[:600], "k-0000.json is cut off"),
+        (member("k-0000.json", b"x")[:500], "500 bytes instead of a header's 512"),
+    ],
+)
+def test_bytes_that_are_no_members_are_refused(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(tar_members(data))
+
+
+def test_a_header_with_a_size_in_another_form_is_refused() -> None:
+    block = bytearray(member("a.json", b"{}")[:BLOCK])
+    assert read_header(bytes(block)) == ("a.json", 2)
+    block[124:136] = b"\x80" + bytes(10) + b"\2"
+    block[148:156] = b"%06o\0 " % (sum(block[:148]) + 8 * ord(" ") + sum(block[156:]))
+    with pytest.raises(ValueError, match="its size is written as"):
+        read_header(bytes(block))
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 12, b"\0" * 16, b"\1" + b"\0" * 7])
+def test_an_index_whose_offsets_do_not_rise_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"offsets do not rise|no multiple"):
+        read_index(content)
