@@ -95,11 +95,11 @@ class Worker:
         stage = self._ready()
         if isinstance(stage, Problem):
             return stage
-        note_crashes(self.job.store.attempts / "processes")
         attempts = self.job.attempts(self.name, unit)
         timer = UnitTimer()
-        attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
         try:
+            attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
+            note_crashes(self.job.store.attempts / "processes")
             if isinstance(stage, GroupStage):
                 mark = run_group(self.job, stage, unit, timer)
             else:

@@ -158,7 +158,8 @@ def made_by_run(config: RunConfig, selection: Selection = EVERYTHING) -> dict[st
 
 def _marks(config: RunConfig) -> set[tuple[str, str, int]]:
     """Stage, unit and time of each mark."""
-    files = Path(config.work).glob("*/*/*.*.json")
+    marks = "[!m]*/*/*.*.json"  # which are none of the media's records
+    files = Path(config.work).glob(marks)
     return {(file.parts[-3], file.name.split(".")[0], file.stat().st_mtime_ns) for file in files}
 
 

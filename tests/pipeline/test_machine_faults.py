@@ -15,7 +15,6 @@ from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from tests.pipeline.faults import AWHILE, DEVICE_ERROR, KILLS
 from tests.runs import (
     CLIP_SETTINGS,
-    CLIPS,
     NARRATED,
     Finished,
     Recorder,
@@ -42,12 +41,12 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The environment in which a fault happens once it is named in STORYLOOM_FAULTS."""
     (tmp_path / "faults").mkdir()
     monkeypatch.setenv("FAULT_FOLDER", str(tmp_path / "faults"))
     monkeypatch.setenv("FAULT_STAGE", "sample")
-    yield monkeypatch
+    return monkeypatch
 
 
 def let(faults: pytest.MonkeyPatch, name: str) -> None:
@@ -115,7 +114,9 @@ def test_a_bug_on_one_video_costs_that_video_until_it_is_retried(
     tmp_path: Path, short: Path, faults: pytest.MonkeyPatch
 ) -> None:
     finished = in_one_part(tmp_path, short)
-    (video,) = (line.video for line in finished.workspace.lines[finished.workspace.plan.parts[0]] if line.url == "1.mp4")
+    (video,) = (
+        line.video for line in finished.workspace.lines[finished.workspace.plan.parts[0]] if line.url == "1.mp4"
+    )
     faults.setenv("FAULT_VIDEO", video)
     let(faults, "bug_on_one_video")
     run_quietly(finished.config, SAMPLED)
