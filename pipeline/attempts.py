@@ -105,8 +105,8 @@ class Attempts:
 
     def begin(self, attempt: Attempt) -> None:
         """Note that an attempt is being made."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._attempt = attempt
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._write()
 
     def go_alone(self) -> None:
@@ -127,7 +127,11 @@ class Attempts:
         message = f"{type(reason).__name__}: {reason}"[:MESSAGE_KEPT]
         assert self._attempt is not None
         proven = proven or bool(self._attempt.passed)
-        return self._update(message=message, evidence=evidence(reason, proven=proven))
+        try:
+            return self._update(message=message, evidence=evidence(reason, proven=proven))
+        except OSError:  # a full disk takes no note; without one the attempt speaks against nobody
+            self.withdraw()
+            return self._attempt
 
     def withdraw(self) -> None:
         """Take the attempt back: it was interrupted on purpose."""

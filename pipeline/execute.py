@@ -99,6 +99,16 @@ class Job:
         marks = (one[1] for one in found if one is not None)
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
 
+    def mark(self, stage: str, unit: str) -> Mark | None:
+        """The mark of a unit; None when it, or something that it reads, is not done."""
+        lineage = self.lineage()
+        if unit in self.groups:
+            parts = {part: part_lines(self.lines, part) for part in self.groups[unit]}
+            found = lineage.of_group(stage, unit, parts)
+        else:
+            found = lineage.of_part(stage, unit, part_lines(self.lines, unit))
+        return None if found is None else found[1]
+
     def forget_part(self, stage: str, part: str) -> None:
         """Let a part of a stage be done again."""
         found = self.lineage().of_part(stage, part, part_lines(self.lines, part))

@@ -90,14 +90,16 @@ class Worker:
 
     def do(self, unit: str) -> Mark | Problem:
         """Bring a unit, a part or a group by its id, up to date; a unit that is done already is left alone."""
+        if self._stage is None and (mark := self.job.mark(self.name, unit)) is not None:
+            return mark  # what it reads was done again and came out the same: no model is loaded for that
         stage = self._ready()
         if isinstance(stage, Problem):
             return stage
-        note_crashes(self.job.store.attempts / "processes")
         attempts = self.job.attempts(self.name, unit)
         timer = UnitTimer()
-        attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
         try:
+            attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
+            note_crashes(self.job.store.attempts / "processes")
             if isinstance(stage, GroupStage):
                 mark = run_group(self.job, stage, unit, timer)
             else:

@@ -16,6 +16,7 @@ from pipeline.workspace import Workspace
 from stages.write.stage import GroupShards, Write, WriteConfig
 from storyloom.errors import RunFailed
 from storyloom.format.reader import BadShard
+from storyloom.format.sample import FormatError
 
 PUBLISHED = Write.name
 """The stage whose groups make the dataset."""
@@ -54,4 +55,6 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
                 continue
             owner = next(addresses[group] for group, folder in folders.items() if source.parent == folder)
             raise Damaged(owner, str(reason)) from reason
+        except FormatError as reason:
+            raise RunFailed(f"not published: {reason}") from reason
         return
