@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from pipeline.executors.executor import ATTEMPTS, OnDone, UnitsMissing
 from pipeline.worker import Problem, Worker
 from pipeline.workspace import Work, Workspace
 from storyloom.errors import RunFailed
 
 IN_A_ROW = 5
-"""Units that fail, none done between them, before the machine is blamed and the run ends (our
+"""Units that fail in a stage, none done in it between them, before the machine is blamed and the run ends (our
 choice)."""
 
 ROUNDS = 40
@@ -22,7 +24,7 @@ class InlineExecutor:
 
     def __init__(self) -> None:
         self._workers: dict[tuple[str, str], Worker] = {}
-        self._failed: set[str] = set()
+        self._failed: dict[str, set[str]] = defaultdict(set)
 
     def run(self, workspace: Workspace, work: Work, on_done: OnDone) -> None:
         """See `Executor.run`."""
@@ -53,20 +55,20 @@ class InlineExecutor:
                 if isinstance(outcome, Problem):
                     last = outcome
                     went_on |= outcome.severity == "narrowed"
-                    self._give_up_early(outcome, unit)
+                    self._give_up_early(outcome, name, unit)
                     break
-                self._failed.clear()
+                self._failed.pop(name, None)
                 went_on = True
                 on_done(name, unit)
         return last, went_on
 
-    def _give_up_early(self, problem: Problem, unit: str) -> None:
+    def _give_up_early(self, problem: Problem, name: str, unit: str) -> None:
         if problem.severity == "final":
             raise RunFailed(problem.text)
         if problem.severity == "machine":
             raise RunFailed(f"{problem.text}. Nothing is lost: mend that and run again")
-        self._failed.add(unit)
-        if len(self._failed) == IN_A_ROW:
+        self._failed[name].add(unit)
+        if len(self._failed[name]) == IN_A_ROW:
             raise UnitsMissing(f"{IN_A_ROW} parts in a row failed. Last: {problem.text}")
 
     def _worker(self, workspace: Workspace, name: str) -> Worker:

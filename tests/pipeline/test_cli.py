@@ -1,13 +1,15 @@
 """The command line: what it prints and which code it ends with."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT, Finished
+from storyloom.fs.atomic import TEMPORARY_SUFFIX
+from tests.runs import ROOT, Finished, content_of, demo_config
 
 DEMO = str(ROOT / "configs" / "demo.yaml")
 
@@ -50,14 +52,68 @@ def test_show_says_when_the_folder_holds_no_dataset(tmp_path: Path) -> None:
 def test_status_as_json_names_every_stage(demo_run: Finished) -> None:
     result = storyloom("status", DEMO, *folders(demo_run), "--json")
     stages = {one["stage"]: one for one in json.loads(result.stdout)}
-    assert list(stages) == ["download", "sample", "transcribe", "align", "score", "filter", "write"]
+    assert list(stages) == ["download", "transcribe", "sample", "align", "score", "calibrate", "filter", "write"]
     assert all(one["to_do"] == 0 for one in stages.values())
     assert stages["transcribe"]["counts"]["words"] > 100
+
+
+@pytest.mark.parametrize("command", [["status"], ["report"], ["run", "--dry-run"], ["gc"], ["gc", "--dry-run"]])
+def test_commands_that_only_look_leave_no_trace_of_a_mistyped_folder(tmp_path: Path, command: list[str]) -> None:
+    name, *options = command
+    places = ["--set", f"work={tmp_path / 'wrok'}", "--set", f"output={tmp_path / 'out'}"]
+    result = storyloom(name, DEMO, *options, *places)
+    assert "Traceback" not in result.stderr
+    assert result.returncode == (1 if name == "report" else 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_says_that_nothing_was_done_yet(tmp_path: Path) -> None:
+    result = storyloom("status", DEMO, "--set", f"work={tmp_path / 'wrok'}")
+    assert f"nothing was done yet: there is no folder {tmp_path / 'wrok'}" in result.stdout
+
+
+def test_a_dry_run_says_what_would_run_and_why_and_changes_nothing(demo_run: Finished) -> None:
+    before = content_of(demo_run.config.work)
+    result = storyloom("run", DEMO, *folders(demo_run), "--set", "filter.min_words=1", "--dry-run")
+    assert result.returncode == 0
+    assert "filter.min_words" in result.stdout
+    assert "write      1 of 1 group  (filter to be done again)" in result.stdout
+    assert "score" not in result.stdout
+    assert content_of(demo_run.config.work) == before
+
+
+def test_a_dry_run_of_force_counts_everything(demo_run: Finished) -> None:
+    result = storyloom("run", DEMO, *folders(demo_run), "--force", "--only", "score", "--dry-run")
+    assert "score      1 of 1 part  (--force)" in result.stdout
+    assert "align" not in result.stdout
+
+
+def test_gc_says_what_would_go_of_a_folder_that_is_in_order(demo_run: Finished) -> None:
+    result = storyloom("gc", DEMO, *folders(demo_run), "--dry-run")
+    assert result.returncode == 0
+    assert "media: 0 would go, 0.0 MiB" in result.stdout
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
+    config = demo_config(tmp_path)
+    command = [sys.executable, "-m", "pipeline.cli", "run", DEMO, *folders(Finished(config))]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("download: 1"):
+                process.send_signal(signal.SIGTERM)
+                break
+        _, stderr = process.communicate(timeout=120)
+    assert (process.returncode, "stopped; the same command goes on from here" in stderr) == (143, True)
+    assert "Traceback" not in stderr
+    assert [file for file in (tmp_path / "work" / "attempts").rglob("*.json")] == []
+    assert [file for file in tmp_path.rglob("*") if file.name.endswith(TEMPORARY_SUFFIX)] == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["run", DEMO, "--set", "work=s3://bucket/work"], "not s3://"),
         (["run", "nowhere.yaml"], "no config at"),
         (["run", DEMO, "--set", "filter.treshold=1"], "did you mean 'threshold'?"),
         (["run", DEMO, "--set", "manifest=nowhere.txt"], "no manifest at"),

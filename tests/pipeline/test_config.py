@@ -1,10 +1,13 @@
 """The config: what is wrong is named, with the nearest right name."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 
-from pipeline.config import load_config
+from pipeline.config import config_class, load_config
+from stages.filter.stage import FilterConfig
+from stages.registry import StageNotUsable
 from storyloom.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +27,7 @@ def test_the_configs_of_this_repository_load(name: str) -> None:
 
 def test_set_overrides_a_nested_key_and_its_value_is_yaml(tmp_path: Path) -> None:
     loaded = load_config(config(tmp_path, GOOD), ["filter.threshold=0.25", "download.resources.cpus=2", "seed=7"])
-    assert (loaded.filter.threshold, loaded.download.resources.cpus, loaded.seed) == (0.25, 2.0, 7)
+    assert (loaded.section(FilterConfig).threshold, loaded.stage("download").resources.cpus, loaded.seed) == (0.25, 2.0, 7)
 
 
 @pytest.mark.parametrize(
@@ -55,9 +58,60 @@ def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_resources_do_not_enter_a_stages_identity(tmp_path: Path) -> None:
     one = load_config(config(tmp_path, GOOD), ["align.resources.cpus=4"])
     two = load_config(config(tmp_path, GOOD))
-    assert one.align.identity() == two.align.identity()
+    assert one.stage("align").identity() == two.stage("align").identity()
 
 
 def test_documents_may_not_hold_more_images_than_shards_declare(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"filter\.max_images"):
         load_config(config(tmp_path, GOOD), ["filter.max_images=40"])
+
+
+@pytest.mark.parametrize("key", ["manifest", "work", "output"])
+@pytest.mark.parametrize("place", ["s3://bucket/folder", "file:///tmp/folder"])
+def test_a_place_with_a_scheme_is_refused_before_a_folder_of_its_name_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=rf"{key}: only folders and files of this machine.* not \w+://"):
+        load_config(config(tmp_path, GOOD), [f"{key}={place}"])
+    assert [file.name for file in tmp_path.iterdir()] == ["config.yaml"]
+
+
+OWN = "stages: [tests.machine:Measure]\n"
+
+
+def test_a_stage_of_ones_own_has_a_section_of_its_own(tmp_path: Path) -> None:
+    loaded = load_config(config(tmp_path, GOOD + OWN + "measure:\n  most: 7\n"))
+    assert "measure" in loaded.graph.names
+    assert loaded.stage("measure").identity() == {"most": 7}
+    with pytest.raises(UsageError, match="measure\\.mots: unknown key; did you mean 'most'"):
+        load_config(config(tmp_path, GOOD + OWN + "measure:\n  mots: 7\n"))
+
+
+def test_a_config_with_a_stage_of_ones_own_travels_to_another_process(tmp_path: Path) -> None:
+    loaded = load_config(config(tmp_path, GOOD + OWN + "measure:\n  most: 7\n"))
+    copy = pickle.loads(pickle.dumps(loaded))
+    assert copy == loaded
+    assert type(copy) is config_class(loaded.stages)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tests.machine", "must read module:Class"),
+        ("tests.nowhere:Stage", "cannot be imported"),
+        ("tests.machine:Nothing", "cannot be imported"),
+        ("tests.machine:MeasureRow", "is no subclass of stages.base.Stage or GroupStage"),
+        ("tests.machine:Echo", "echo reads 'measure', which is no stage"),
+    ],
+)
+def test_a_stage_that_cannot_be_used_is_named(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_config(config(tmp_path, f"{GOOD}stages: ['{name}']\n"))
+    with pytest.raises(StageNotUsable):
+        config_class((name,))
+
+
+def test_a_stage_that_is_on_may_not_read_one_that_is_off(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="set download.enabled to true"):
+        load_config(config(tmp_path, GOOD), ["download.enabled=false"])

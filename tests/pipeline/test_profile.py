@@ -1,4 +1,4 @@
-"""A profiled run: every second of a part has a kind, and nothing else of the run is different."""
+"""A profiled run: every second of a unit has a kind, and nothing else of the run is different."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from pipeline.situation import survey
 
-from pipeline.config import RunConfig
-from pipeline.execute import Job
-from pipeline.profile import EDGES, Clock, PartProfile, StageProfile, stage_profiles
-from pipeline.run import select
-from schemas.config import RunnerConfig
-from stages.registry import STAGE_NAMES
-from stages.timing import KINDS, Timings
+from pipeline.profile import KINDS, StageProfile, UnitProfile, UnitTimer, stage_profiles
+from pipeline.run import Selection
+from pipeline.worker import Worker
+from pipeline.workspace import survey
+from stages.base import Video
+from tests.machine import Echo, EchoRow, config, files, ready
 from tests.pipeline.test_cli import DEMO, folders, storyloom
 from tests.runs import ROOT, Finished, clip, content_of, demo_config, run_quietly
 
 DEMO_LIST = ROOT / "demo" / "videos.txt"
-MEASURING = RunnerConfig(profile=True)
-DIGESTS = {"sample": "one", "score": "two"}
+STAGES = ("download", "transcribe", "sample", "align", "score", "calibrate", "filter", "write")
 
 
 @pytest.fixture(scope="module")
@@ -34,139 +31,162 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(config)
 
 
-def parts_of(work: Path) -> dict[str, list[PartProfile]]:
+def units_of(work: Path) -> dict[str, list[UnitProfile]]:
     """What was measured, by stage."""
-    folders = sorted((work / "profile").iterdir())
     return {
-        folder.name: [PartProfile.model_validate_json(file.read_bytes()) for file in sorted(folder.iterdir())]
-        for folder in folders
+        folder.name: [UnitProfile.model_validate_json(file.read_bytes()) for file in sorted(folder.iterdir())]
+        for folder in sorted((work / "profile").iterdir())
     }
 
 
-def test_every_part_of_every_stage_is_measured(profiled: Finished) -> None:
-    found = parts_of(Path(profiled.config.work))
-    assert {stage: len(parts) for stage, parts in found.items()} == dict.fromkeys(STAGE_NAMES, 1)
+def test_every_unit_of_every_stage_is_measured(profiled: Finished) -> None:
+    found = units_of(Path(profiled.config.work))
+    assert {stage: len(units) for stage, units in found.items()} == dict.fromkeys(STAGES, 1)
 
 
-def test_the_edges_of_a_part_add_up_to_its_wall_time(profiled: Finished) -> None:
-    for parts in parts_of(Path(profiled.config.work)).values():
-        for part in parts:
-            assert sum(part.seconds.values()) == pytest.approx(part.wall, abs=1e-5)
-            assert min(part.seconds.values()) >= 0.0
-
-
-def test_a_stage_reads_its_rows_and_writes_its_own(profiled: Finished) -> None:
-    for one in stage_profiles(profiled.situation.job):
+def test_a_stage_reads_its_rows_works_and_writes_its_own(profiled: Finished) -> None:
+    for one in stage_profiles(profiled.workspace.job):
+        assert one.wall == pytest.approx(sum(one.seconds.values()), abs=1e-5)
+        assert min(one.seconds.values()) >= 0.0
+        assert one.seconds["process"] > 0, one.stage
         assert one.seconds["read"] > 0, one.stage
-        assert one.seconds["write"] > 0, one.stage
+        if one.stage != "write":  # whose files are its work
+            assert one.seconds["write"] > 0, one.stage
 
 
-def test_loading_a_model_is_setup_and_counts_in_no_part(profiled: Finished) -> None:
-    setup = {one.stage: one.setup for one in stage_profiles(profiled.situation.job)}
-    assert setup["score"] > 0
-    assert setup["write"] == 0
+def test_loading_a_model_is_setup_and_counts_in_no_unit(profiled: Finished) -> None:
+    setup = {one.stage: one.setup for one in stage_profiles(profiled.workspace.job)}
+    assert setup["score"] > setup["write"]
+
+
+def test_what_a_stage_measures_itself_stands_beside(profiled: Finished) -> None:
+    within = {one.stage: one.within for one in stage_profiles(profiled.workspace.job)}
+    assert within["score"]["model"] > 0
 
 
 def test_a_profile_changes_no_byte_of_work_and_output(profiled: Finished, demo_run: Finished) -> None:
-    work = content_of(profiled.config.work)
+    work, whole = content_of(profiled.config.work), content_of(demo_run.config.work)
     measured = {name for name in work if name.startswith("profile/")}
-    assert len(measured) == len(STAGE_NAMES)
-    assert {name: work[name] for name in work.keys() - measured} == content_of(demo_run.config.work)
+    assert len(measured) == len(STAGES)
+    assert {name: whole[name] for name in work.keys() - measured} == {
+        name: work[name] for name in work.keys() - measured
+    }
     assert content_of(profiled.config.output) == content_of(demo_run.config.output)
 
 
 def test_a_run_without_profile_measures_nothing(demo_run: Finished) -> None:
     assert not (Path(demo_run.config.work) / "profile").exists()
-    assert stage_profiles(demo_run.situation.job) == []
+    assert stage_profiles(demo_run.workspace.job) == []
 
 
-def test_a_part_that_is_done_keeps_its_profile(profiled: Finished) -> None:
-    before = parts_of(Path(profiled.config.work))
+def test_a_unit_that_is_done_keeps_its_profile(profiled: Finished) -> None:
+    before = units_of(Path(profiled.config.work))
     run_quietly(profiled.config)
-    assert parts_of(Path(profiled.config.work)) == before
+    assert units_of(Path(profiled.config.work)) == before
 
 
 def test_a_stage_that_is_configured_anew_has_no_profile_yet(profiled: Finished) -> None:
     config = demo_config(Path(profiled.config.work).parent, "filter.mode=time")
     measured = [one.stage for one in stage_profiles(survey(config).job)]
-    assert measured == ["download", "sample", "transcribe", "align", "score"]
+    assert measured == ["download", "transcribe", "sample", "align", "score", "write"]
 
 
 @pytest.mark.ray
 def test_workers_on_ray_with_two_parts_in_hand_measure_each_part(tmp_path: Path) -> None:
-    clip(tmp_path / "a.mp4", 0, 6)
-    clip(tmp_path / "b.mp4", 6, 6)
-    clip(tmp_path / "c.mp4", 12, 6)
+    for number, name in enumerate("abc"):
+        clip(tmp_path / f"{name}.mp4", 6 * number, 6)
     (tmp_path / "list.txt").write_text("a.mp4\nb.mp4\nc.mp4\n")
     shared = [f"manifest={tmp_path / 'list.txt'}", "parts.videos=1"]
     on_ray = ["runner.kind=ray", "runner.profile=true", "sample.resources.parts_at_once=2"]
-    two = select(["download", "sample"], None, force=False)
+    two = Selection(("download", "sample"))
     quiet = demo_config(tmp_path / "quiet", *shared, "runner.kind=inline")
     config = demo_config(tmp_path / "measured", *shared, *on_ray)
     run_quietly(quiet, two)
     run_quietly(config, two)
-    found = parts_of(Path(config.work))
-    assert {stage: len(parts) for stage, parts in found.items()} == {"download": 3, "sample": 3}
-    for part in [*found["download"], *found["sample"]]:
-        assert sum(part.seconds.values()) == pytest.approx(part.wall, abs=1e-5)
-        assert min(part.seconds.values()) >= 0.0
+    found = units_of(Path(config.work))
+    assert {stage: len(units) for stage, units in found.items()} == {"download": 3, "sample": 3}
+    for unit in [*found["download"], *found["sample"]]:
+        assert min(unit.seconds.values()) >= 0.0
     work = content_of(config.work)
     assert {name: work[name] for name in work if not name.startswith("profile/")} == content_of(quiet.work)
 
 
-def job_in(work: Path, runner: RunnerConfig = MEASURING) -> Job:
-    return Job(RunConfig(manifest="-", work=str(work), output="-", runner=runner), None, DIGESTS, {})
+def test_time_inside_a_block_counts_for_the_innermost_alone() -> None:
+    timer = UnitTimer()
+    began = time.perf_counter()
+    with timer.on("write"):
+        time.sleep(0.01)
+        with timer.on("read"):
+            time.sleep(0.03)
+    took = time.perf_counter() - began
+    assert timer.seconds["read"] >= 0.03
+    assert 0.01 <= timer.seconds["write"] < took - 0.03 + 1e-3
+    assert sum(timer.seconds.values()) == pytest.approx(took, abs=1e-2)
 
 
-def test_a_worker_waits_between_its_parts_and_sets_up_once(tmp_path: Path) -> None:
-    job, clock = job_in(tmp_path), Clock()
-    with clock.setting_up():
-        time.sleep(0.02)
-    for part in ("a", "b"):
+def test_an_items_making_counts_and_its_consumers_work_does_not() -> None:
+    timer = UnitTimer()
+
+    def made() -> list[int]:
+        for number in timer.each("read", (time.sleep(0.01) or n for n in range(3))):
+            time.sleep(0.02)
+            found.append(number)
+        return found
+
+    found: list[int] = []
+    assert made() == [0, 1, 2]
+    assert 0.03 <= timer.seconds["read"] < 0.06
+
+
+PROFILING = {"runner": {"kind": "inline", "profile": True}}
+
+
+def test_a_worker_waits_between_its_units_and_sets_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(tmp_path, [1, 2, 3])
+    workspace = ready(config(tmp_path, parts={"videos": 1, "group": 1}, **PROFILING), "measure")
+    monkeypatch.setattr(Echo, "setup", lambda _: time.sleep(0.02))
+    worker = Worker(workspace.job, "echo", None)
+    for part in workspace.plan.parts[:2]:
         time.sleep(0.03)
-        with clock.on_part(job, "sample", part) as meter, meter.on("read"):
-            time.sleep(0.01)
-    first, second = parts_of(tmp_path)["sample"]
+        worker.do(part)
+    first, second = units_of(tmp_path / "work")["echo"]
     assert (first.setup >= 0.02, second.setup) == (True, 0.0)
-    assert min(first.seconds["wait"], second.seconds["wait"]) >= 0.03
-    assert min(first.seconds["read"], second.seconds["read"]) >= 0.01
+    assert second.seconds["wait"] >= 0.03
 
 
-def test_two_parts_in_hand_do_not_mix(tmp_path: Path) -> None:
-    job, clock, together = job_in(tmp_path), Clock(), Barrier(2)
+def test_two_units_in_hand_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(tmp_path, [1, 2])
+    workspace = ready(config(tmp_path, parts={"videos": 1, "group": 1}, **PROFILING), "measure")
+    together, one = Barrier(2, timeout=60), Echo.one
 
-    def do(stage: str) -> None:
-        timings = Timings()
-        with clock.on_part(job, stage, "a", timings) as meter:
-            together.wait()
-            with meter.on("read" if stage == "sample" else "process"):
-                together.wait()
-            with timings.on("decode" if stage == "sample" else "model"):
-                pass
+    def slow_with_one(self: Echo, video: Video) -> EchoRow:
+        together.wait()
+        if video.manifest.title == "T0":
+            time.sleep(0.3)
+        return one(self, video)
 
+    monkeypatch.setattr(Echo, "one", slow_with_one)
+    worker = Worker(workspace.job, "echo", None)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(do, DIGESTS))
-    found = parts_of(tmp_path)
-    assert (found["sample"][0].seconds["process"], list(found["sample"][0].inside)) == (0.0, ["decode"])
-    assert (found["score"][0].seconds["read"], list(found["score"][0].inside)) == (0.0, ["model"])
+        list(pool.map(worker.do, workspace.plan.parts))
+    measured = dict(zip(workspace.plan.parts, units_of(tmp_path / "work")["echo"], strict=True))
+    slow, fast = (workspace.lines.parts_with([f"{n}.bin"])[0] for n in (0, 1))
+    assert measured[slow].seconds["process"] >= 0.3 > measured[fast].seconds["process"]
 
 
-def test_a_part_that_fails_leaves_no_file_and_its_worker_goes_on(tmp_path: Path) -> None:
-    job, clock = job_in(tmp_path), Clock()
-    with clock.setting_up():
-        time.sleep(0.02)
-    with pytest.raises(ValueError, match="broken"), clock.on_part(job, "sample", "a"):
-        raise ValueError("broken")
-    with clock.on_part(job, "sample", "a"):
-        pass
-    (part,) = parts_of(tmp_path)["sample"]
-    assert part.setup >= 0.02
-
-
-def test_nothing_is_measured_unless_the_config_asks(tmp_path: Path) -> None:
-    with Clock().on_part(job_in(tmp_path, RunnerConfig()), "sample", "a") as meter, meter.on("read"):
-        pass
-    assert list(tmp_path.iterdir()) == []
+def test_a_unit_that_fails_leaves_no_file_and_its_worker_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path, [1])
+    workspace = ready(config(tmp_path, **PROFILING), "measure")
+    (part,) = workspace.plan.parts
+    worker = Worker(workspace.job, "echo", None)
+    with monkeypatch.context() as broken:
+        broken.setattr(Echo, "one", lambda *_: 1 / 0)
+        worker.do(part)
+    assert "echo" not in units_of(tmp_path / "work")
+    worker.do(part)
+    assert len(units_of(tmp_path / "work")["echo"]) == 1
 
 
 def test_the_option_prints_a_line_per_stage_that_was_done(tmp_path: Path) -> None:
@@ -174,8 +194,8 @@ def test_the_option_prints_a_line_per_stage_that_was_done(tmp_path: Path) -> Non
     sets = [word for place in places for word in ("--set", place)]
     first = storyloom("run", DEMO, *sets, "--only", "download", "--profile")
     assert first.returncode == 0
-    head, row = [line for line in first.stdout.splitlines() if "decode" in line or line.startswith(" download ")]
-    assert all(word in head for word in (*EDGES, *KINDS))
+    head, row = [line for line in first.stdout.splitlines() if "process" in line or line.startswith(" download ")]
+    assert all(kind in head for kind in KINDS)
     assert "transcribe" not in first.stdout.split(head)[1]
     unfinished = storyloom("report", DEMO, *sets)
     assert (unfinished.returncode, row in unfinished.stdout) == (1, True)
@@ -187,7 +207,7 @@ def test_the_report_shows_it_to_people_and_as_json(profiled: Finished) -> None:
     assert "frame with its sentence" in shown.stdout
     assert shown.stdout.index("where the time went") > shown.stdout.index("frame with its sentence")
     printed = json.loads(storyloom("report", DEMO, *folders(profiled), "--json").stdout)
-    assert [StageProfile.model_validate(one) for one in printed["profile"]] == stage_profiles(profiled.situation.job)
+    assert [StageProfile.model_validate(one) for one in printed["profile"]] == stage_profiles(profiled.workspace.job)
 
 
 def test_a_report_without_profile_says_how_to_get_one(demo_run: Finished) -> None:

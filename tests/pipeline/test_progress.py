@@ -1,63 +1,67 @@
-"""What a run tells of its pace and of its end."""
+"""What a run tells of its progress."""
 
 import io
 from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.plan import Plan
-from pipeline.progress import LEAST_FOR_A_TAIL, Advance, Pace, advance
+from pipeline.plan import Plan, make_plan
+from pipeline.progress import Advance, advance
 from pipeline.status import StageStatus
 from pipeline.terminal import TerminalListener
+from schemas.config import PartsConfig
+from tests.machine import config, files, ready
 from tests.runs import Finished
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_the_tail_is_the_last_twentieth_of_the_media_and_names_its_videos(demo_run: Finished) -> None:
-    situation, clock = demo_run.situation, Clock()
-    pace = Pace(clock)
-    for number in range(95):
-        clock.now = float(number)
-        pace.add(Advance("sample", "an early part", 1, 0, 10.0))
-    for _ in range(5):
-        clock.now += 60.0
-        pace.add(Advance("sample", situation.plan.parts[0], 1, 0, 10.0))
-    tail = pace.tail(situation.job)
-    assert tail is not None
-    assert (tail.seconds, tail.of) == (300.0, 394.0)
-    ((name, seconds),) = tail.videos
-    assert (name, round(seconds)) == ("narrated.mp4", 52)
-
-
-def test_a_short_run_has_no_tail(demo_run: Finished) -> None:
-    pace = Pace()
-    for _ in range(LEAST_FOR_A_TAIL - 1):
-        pace.add(Advance("sample", "part", 1, 0, 10.0))
-    assert pace.tail(demo_run.situation.job) is None
+def plan(folder: Path) -> Plan:
+    return make_plan([f"{n:020x}" for n in range(7)], folder / "plan", PartsConfig(videos=4), 0)
 
 
 def test_a_finished_part_brings_its_videos_and_seconds_of_media(demo_run: Finished) -> None:
-    situation = demo_run.situation
-    done = advance(situation.job, "transcribe", situation.plan.parts[0])
+    workspace = demo_run.workspace
+    done = advance(workspace, "transcribe", workspace.plan.parts[0])
     assert (done.videos, done.failed, round(done.seconds)) == (1, 0, 52)
 
 
-def test_a_line_says_parts_videos_and_failures_where_there_is_no_terminal(tmp_path: Path) -> None:
-    del tmp_path
+def test_failures_are_those_of_this_very_stage(tmp_path: Path) -> None:
+    files(tmp_path, [1, 2])
+    (tmp_path / "1.bin").unlink()
+    workspace = ready(config(tmp_path), "measure", "echo")
+    (part,) = workspace.plan.parts
+    assert advance(workspace, "measure", part) == Advance("measure", part, 2, 1, 1.0)
+    assert advance(workspace, "echo", part) == Advance("echo", part, 2, 0, 1.0)
+
+
+def test_a_group_and_a_unit_that_came_undone_bring_nothing(tmp_path: Path) -> None:
+    files(tmp_path, [1])
+    workspace = ready(config(tmp_path))
+    (part,) = workspace.plan.parts
+    assert advance(workspace, "pack", "00000") == Advance("pack", "00000")
+    workspace.forget("measure", [part])
+    assert advance(workspace, "measure", part) == Advance("measure", part)
+
+
+def listened(*done: Advance, folder: Path, to_do: int) -> str:
+    """What is printed where there is no terminal."""
     printed = io.StringIO()
-    listener = TerminalListener(Console(file=printed, width=160), frozenset({"sample"}))
-    listener.planned([StageStatus(stage="sample", units=2)], Plan(("a", "b"), 7, 2), 0, "ray")
+    listener = TerminalListener(Console(file=printed, width=160))
+    listener.planned([StageStatus(stage="sample", units=to_do)], plan(folder), 0, "ray")
     listener.started("/logs")
-    listener.advanced(Advance("sample", "a", 4, 1, 3600.0))
-    listener.advanced(Advance("sample", "b", 3, 0, 3600.0))
+    for one in done:
+        listener.advanced(one)
     listener.stop()
-    assert "Ray's logs: /logs" in printed.getvalue()
-    assert "sample: 2 of 2, 7 videos" in printed.getvalue()
-    assert "1 failed" in printed.getvalue()
+    return printed.getvalue()
+
+
+def test_a_line_says_parts_videos_and_failures_where_there_is_no_terminal(tmp_path: Path) -> None:
+    done = [Advance("sample", "a", 4, 1, 3600.0), Advance("sample", "b", 3, 0, 3600.0)]
+    said = listened(*done, folder=tmp_path, to_do=2)
+    assert "7 videos in 2 parts, 2 new" in said
+    assert "Ray's logs: /logs" in said
+    assert "sample: 2 of 2, 7 videos" in said
+    assert "1 failed" in said
+
+
+def test_a_stage_that_is_not_finished_has_no_line_yet(tmp_path: Path) -> None:
+    assert "sample: " not in listened(Advance("sample", "a", 4, 1, 3600.0), folder=tmp_path, to_do=2)

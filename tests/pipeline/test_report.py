@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.report import EDGES, alignment_report
-from pipeline.situation import survey
+from pipeline.workspace import survey
+from stages.filter.stage import FilterConfig
 from storyloom.errors import RunFailed
 from tests.pipeline.test_cli import DEMO, folders, storyloom
 from tests.runs import Finished, demo_config
@@ -14,7 +15,7 @@ from tests.runs import Finished, demo_config
 
 def test_pairs_and_frames_are_those_of_the_shards(demo_run: Finished) -> None:
     (document,) = demo_run.documents()
-    report = alignment_report(demo_run.situation)
+    report = alignment_report(demo_run.workspace)
     paired = [
         score
         for score, text in zip(document["image_clip_score"], document["image_text_index"], strict=True)
@@ -27,12 +28,12 @@ def test_pairs_and_frames_are_those_of_the_shards(demo_run: Finished) -> None:
 
 
 def test_the_share_of_unrelated_pairs_over_the_threshold_is_the_stated_rate(demo_run: Finished) -> None:
-    report = alignment_report(demo_run.situation)
-    assert report.null_above_threshold == pytest.approx(demo_run.config.filter.false_accept_rate, abs=0.02)
+    report = alignment_report(demo_run.workspace)
+    assert report.null_above_threshold == pytest.approx(demo_run.config.section(FilterConfig).false_accept_rate, abs=0.02)
 
 
 def test_histograms_count_every_video_and_pair_once(demo_run: Finished) -> None:
-    report = alignment_report(demo_run.situation)
+    report = alignment_report(demo_run.workspace)
     assert (sum(report.lags), sum(report.shifts)) == (report.videos, report.pairs)
     assert len(report.lags) == len(report.shifts) == len(EDGES) - 1
 

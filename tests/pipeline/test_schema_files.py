@@ -7,15 +7,16 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.schema_files import differing_schemas, schemas, write_schemas
-from stages.registry import ROW_STAGES
+from stages.base import Stage
+from stages.registry import STAGES
 
 COMMITTED = Path(__file__).parents[2] / "schemas" / "json"
 
 
 def test_there_is_a_schema_for_every_row_the_config_and_a_sample() -> None:
-    rows = {f"{stage.name}-row.schema.json" for stage in ROW_STAGES}
+    rows = {f"{stage.name}-row.schema.json" for stage in STAGES if issubclass(stage, Stage)}
     assert set(schemas()) == rows | {
-        "calibration.schema.json",
+        "calibrate-result.schema.json",
         "config.schema.json",
         "manifest-row.schema.json",
         "shard-sample.schema.json",
@@ -50,3 +51,17 @@ def test_check_exits_with_1_and_names_the_file(tmp_path: Path) -> None:
 def test_a_shards_sample_can_be_checked_with_the_schema_alone() -> None:
     schema = json.loads(schemas()["shard-sample.schema.json"])
     assert {"texts", "images", "image_time", "text_start"} <= set(schema["required"])
+
+
+def test_a_stage_of_ones_own_has_schemas_of_its_rows_its_further_tables_and_its_section() -> None:
+    found = schemas(("tests.machine:Measure", "tests.machine:Echo", "tests.machine:Total"))
+    own = set(found) - set(schemas())
+    assert own == {
+        "measure-row.schema.json",
+        "echo-row.schema.json",
+        "echo-letters-row.schema.json",
+        "total-row.schema.json",
+        "total-result.schema.json",
+    }
+    assert "said" in json.loads(found["echo-row.schema.json"])["properties"]
+    assert {"measure", "echo", "total", "filter"} <= set(json.loads(found["config.schema.json"])["properties"])

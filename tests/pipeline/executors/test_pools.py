@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.executors.pools import Pool, pools
-from stages.registry import STAGE_NAMES
+from stages.registry import STAGES
 from storyloom.errors import UsageError
 from tests.runs import demo_config
+
+STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 LAPTOP = {"CPU": 2.0, "memory": 8e9}
 ONE_GPU = {"CPU": 16.0, "GPU": 1.0, "memory": 64e9}
