@@ -32,7 +32,7 @@ demo-python: export UV_PROJECT_ENVIRONMENT = .venv-$(PYTHON)
 
 .PHONY: python
 python: $(filter .bootstrap/bin/uv,$(UV)) ## find Python PYTHON=3.12, or fetch it
-	$(UV) python find --quiet || $(UV) python install
+	$(UV) python find --quiet $(PYTHON) || $(UV) python install --quiet $(PYTHON)
 
 .PHONY: demo-python
 demo-python: $(filter .bootstrap/bin/uv,$(UV)) ## the demo on Python PYTHON=3.12, in an environment of its own

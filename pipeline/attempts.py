@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.row import RowError
 from stages.media.sandbox import ChildKilled
-from storyloom.fs.atomic import write_atomically
+from storyloom.fs.atomic import temporary
 
 UNSUSPICIOUS = 2
 """Bad ends of a part after which its videos are worked on one by one (our choice): machines fail."""
@@ -89,6 +89,8 @@ class Attempts:
         """Those that ended badly, oldest first; one whose process died has a crash or was killed."""
         found = []
         for file in sorted(self._folder.glob("*.json"), key=_age) if self._folder.is_dir() else []:
+            if file == self._file:  # the one that is being made
+                continue
             try:
                 attempt = Attempt.model_validate_json(file.read_bytes())
             except (OSError, ValidationError):  # removed since, or cut short by a full disk
@@ -150,7 +152,9 @@ class Attempts:
     def _write(self) -> None:
         assert self._attempt is not None
         with contextlib.suppress(FileNotFoundError):  # another worker finished the unit
-            write_atomically(self._file, self._attempt.model_dump_json().encode())
+            unfinished = temporary(self._file)
+            unfinished.write_bytes(self._attempt.model_dump_json().encode())
+            unfinished.replace(self._file)  # not on disk yet: a power cut is no fault of a video's
 
 
 def one_by_one(ended: Sequence[Attempt]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -85,11 +85,16 @@ class Job:
         stage.setup()
         return stage
 
-    def media_seconds(self, unit: str) -> float:
-        """Seconds of media in a part, as the stages that read no other counted them; 0.0 until then, and for groups."""
+    def media_seconds(self, unit: str, lines: Sequence[ManifestRow] | None = None) -> float:
+        """Seconds of media in a part, as the stages that read no other counted them; 0.0 until then, and for groups.
+
+        Args:
+            unit: Id of the part or group.
+            lines: The manifest's lines of the part; they are looked up otherwise.
+        """
         if unit in self.groups:
             return 0.0
-        graph, lines, lineage = self.config.graph, part_lines(self.lines, unit), self.lineage()
+        graph, lines, lineage = self.config.graph, lines or part_lines(self.lines, unit), self.lineage()
         found = (lineage.of_part(name, unit, lines) for name in graph.names if not graph.upstream(name))
         marks = (one[1] for one in found if one is not None)
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
@@ -244,15 +249,11 @@ def run_part(job: Job, stage: Stage[Any, Any], part: str, attempts: Attempts, ti
     if mark is not None:
         return mark
     ended = attempts.ended()
-    alone = one_by_one(ended)
-    if alone:
-        attempts.go_alone()
-    rows = rows_in_order(
-        stage,
-        timer.each("read", videos),
-        given_up(stage.name, ended) if alone else {},
-        attempts if alone else None,
-    )
+    without: Mapping[str, RowError] = {}
+    if one_by_one(ended):
+        without = given_up(stage.name, ended)
+        try_one_by_one(stage, videos, without, attempts)
+    rows = rows_in_order(stage, timer.each("read", videos), without)
     draft = Mark(stage=stage.name, unit=address.unit, key=address.key, inputs=videos.inputs, ran=_ran(job, stage))
     with timer.on("write"):
         return job.store.commit_rows(address, draft, {ROWS: stage.row, **stage.tables}, timer.each("process", rows))
@@ -304,11 +305,39 @@ def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTime
     return job.store.commit_mark(address, mark)
 
 
+def try_one_by_one(
+    stage: Stage[Any, Any], videos: Iterable[Video], given_up: Mapping[str, RowError], attempts: Attempts
+) -> None:
+    """Find out which video of a part makes the stage fail: each is worked on by itself, and its rows are thrown away.
+
+    Rows come from the part as a whole, as they do where nothing failed: some depend on the other videos. One that
+    fails keeps no other from being tried; the attempt ends with its name in hand.
+
+    Raises:
+        Exception: What the last video that failed made the stage raise.
+    """
+    attempts.go_alone()
+    failed: tuple[str, Exception] | None = None
+    for video in videos:
+        if passed_on(stage, video) is not None or video.key in given_up:
+            continue
+        attempts.in_hand(video.key)
+        try:
+            for _ in _handed(stage, [video]):
+                pass
+        except Exception as reason:
+            if of_device(reason) or isinstance(reason, MemoryError | OSError):
+                raise  # no other video would fare better in this process
+            failed = video.key, reason
+        else:
+            attempts.passed()
+    if failed:
+        attempts.in_hand(failed[0])
+        raise failed[1]
+
+
 def rows_in_order(
-    stage: Stage[Any, Any],
-    videos: Iterable[Video],
-    given_up: Mapping[str, RowError],
-    alone: Attempts | None = None,
+    stage: Stage[Any, Any], videos: Iterable[Video], given_up: Mapping[str, RowError] | None = None
 ) -> Iterator[Row]:
     """The stage's rows in the order of the videos, whatever order it works in; ended videos are passed on.
 
@@ -316,34 +345,39 @@ def rows_in_order(
         stage: Set up.
         videos: In the order of the part.
         given_up: Errors of videos that the stage is not to touch, by key.
-        alone: Where to note which video is in hand, when they are worked on one by one.
 
     Raises:
         ContractBroken: The stage returned other rows than one for each video.
     """
     order = _InOrder(stage)
-    failed: list[Exception] = []
 
     def live() -> Iterator[Video]:
         for video in videos:
             order.expect(video.key)
             ended = passed_on(stage, video)
-            if ended is None and video.key in given_up:
+            if ended is None and given_up and video.key in given_up:
                 ended = stage.row(video=video.key, error=given_up[video.key])
             if ended is None:
                 yield video
             else:
                 order.put(ended)
 
-    for row in _all_at_once(stage, live()) if alone is None else _one_by_one(stage, live(), alone, failed):
+    for row in _handed(stage, live()):
         order.put(row)
         if type(row) is stage.row:
             seam.at("row", stage.name, row.video)
         yield from order.whole(before=row.video)
-    if failed:
-        raise failed[-1]
     yield from order.whole()
     order.check_empty()
+
+
+def _handed(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:
+    def handed() -> Iterator[Video]:
+        for video in videos:
+            seam.at("video", stage.name, video.key)
+            yield video
+
+    return stage.process(handed())
 
 
 class _InOrder:
@@ -388,40 +422,6 @@ class _InOrder:
         """
         if self._waiting:
             raise ContractBroken(f"{self._stage.name} returned no row for {next(iter(self._waiting))}")
-
-
-def _all_at_once(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:
-    def handed() -> Iterator[Video]:
-        for video in videos:
-            seam.at("video", stage.name, video.key)
-            yield video
-
-    return stage.process(handed())
-
-
-def _one_by_one(
-    stage: Stage[Any, Any], videos: Iterable[Video], attempts: Attempts, failed: list[Exception]
-) -> Iterator[Row]:
-    """The rows of each video by itself. One that fails keeps no other from being tried; what it raised is kept.
-
-    The attempt ends at the video that failed: its name is the last that is noted as in hand.
-    """
-    culprit = ""
-    for video in videos:
-        attempts.in_hand(video.key)
-        try:
-            seam.at("video", stage.name, video.key)
-            rows = list(stage.process(iter([video])))
-        except Exception as reason:
-            if of_device(reason) or isinstance(reason, MemoryError | OSError):
-                raise  # no other video would fare better in this process
-            failed.append(reason)
-            culprit = video.key
-            continue
-        attempts.passed()
-        yield from rows
-    if culprit:
-        attempts.in_hand(culprit)
 
 
 def _ran(job: Job, stage: AnyStage[Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pipeline.config import RunConfig
@@ -86,9 +87,9 @@ def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 def _lists(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     numbers = {int(part[:7]) for workspace in workspaces for part in workspace.plan.parts}
     files = sorted(store.plan.glob("*.parquet"))
-    ends = [*(int(file.stem) for file in files[1:]), max(numbers, default=0) + 1]
-    for file, end in zip(files, ends, strict=True):
-        if not any(int(file.stem) <= number < end for number in numbers):
+    bounds = [*(int(file.stem) for file in files), max(numbers, default=0) + 1]
+    for file, (start, end) in zip(files, pairwise(bounds), strict=True):
+        if not any(start <= number < end for number in numbers):
             yield _item(file)
     now = {workspace.lines.name for workspace in workspaces}
     yield from (_item(file) for file in sorted(store.manifests.glob("*.parquet")) if file.name not in now)

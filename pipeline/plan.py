@@ -81,8 +81,8 @@ class Plan:
 def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: int) -> Plan:
     """The parts of these videos: those that a folder's files hold, and new ones for the rest. Nothing is written.
 
-    A part counts when each of its videos is asked for and in no earlier part. Neither the order of the videos nor the
-    folder that a manifest lies in matters.
+    A part counts when each of its videos is asked for and in no earlier part, and no earlier part has its slot. Neither
+    the order of the videos nor the folder that a manifest lies in matters.
 
     Args:
         videos: Keys, unique.
@@ -98,17 +98,20 @@ def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: in
     standing: list[tuple[int, str, tuple[str, ...], bool]] = []
     last_slot: dict[str, int] = {}
     taken_slots: set[int] = set()
-    known = 0
+    occupied: set[int] = set()
+    known = 0  # numbers that were given; a file that is gone takes its own along and leaves a hole
     for file in _files(folder):
         for part, slot, members in _parts_of(file):
-            known += 1
+            known = max(known, int(part[:7]) + 1)
             first = slot not in taken_slots
             taken_slots.add(slot)
             last_slot.update(dict.fromkeys(members, slot))
-            if wanted.issuperset(members) and placed.isdisjoint(members):
+            if slot not in occupied and wanted.issuperset(members) and placed.isdisjoint(members):
+                occupied.add(slot)
                 placed.update(members)
                 standing.append((slot, part, members, first))
-    new = list(_new_parts(sorted(wanted - placed), last_slot, taken_slots, config.videos, seed))
+    free = {video: slot for video, slot in last_slot.items() if slot not in occupied}
+    new = list(_new_parts(sorted(wanted - placed), free, taken_slots, config.videos, seed))
     for number, (slot, members) in enumerate(new):
         part = f"{known + number:07d}-{digest(*members)[:8]}"
         standing.append((slot, part, members, slot not in taken_slots))
@@ -146,7 +149,10 @@ def save_plan(plan: Plan, folder: Path) -> bool:
 def _new_parts(
     videos: Sequence[str], last_slot: dict[str, int], taken: set[int], per_part: int, seed: int
 ) -> list[tuple[int, tuple[str, ...]]]:
-    """Slot and videos of the new parts: what is left of a dissolved part keeps its slot, the rest is shuffled."""
+    """Slot and videos of the new parts: what is left of a dissolved part keeps its slot, the rest is shuffled.
+
+    A slot that another part took since, e.g. what was left of a part when more of its videos were away, is not shared.
+    """
     left: dict[int, list[str]] = defaultdict(list)
     fresh = []
     for video in videos:

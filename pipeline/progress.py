@@ -58,4 +58,4 @@ def advance(workspace: Workspace, stage: str, unit: str) -> Advance:
     if found is None or (mark := workspace.job.store.mark(found[0])) is None:
         return Advance(stage, unit)
     failed = sum(count for code, count in mark.failed.items() if code.startswith(f"{stage}."))
-    return Advance(stage, unit, mark.videos, failed, workspace.job.media_seconds(unit))
+    return Advance(stage, unit, mark.videos, failed, workspace.job.media_seconds(unit, workspace.lines[unit]))

@@ -126,7 +126,8 @@ class Scheduler:
         for name in (
             name for segment in segments for name in segment if name not in workspace.config.graph.group_stages
         ):
-            units = [part for part in parts if part in set(fresh.units(name))]
+            asked = set(fresh.units(name))
+            units = [part for part in parts if part in asked]
             so_far = fresh.summaries.summary(fresh.done(name, units).values())
             check_failures(workspace.config, so_far.failed, so_far.videos)
 

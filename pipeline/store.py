@@ -230,6 +230,9 @@ class Store:
             draft: Its mark, without what is known only now.
             tables: The row model of each table.
             rows: Of all tables, those of one video side by side.
+
+        Raises:
+            Damaged: A table that has no mark was in the way and is not whole.
         """
         names = {model: name for name, model in tables.items()}
         sums = _Sums(address.stage)
@@ -240,12 +243,28 @@ class Store:
                 if name == ROWS:
                     sums.add(row)
         if not writers.all_ours:  # another writer was first, perhaps with other rows
-            sums = _Sums(address.stage)
-            with pq.ParquetFile(self._table_file(address, ROWS)) as file:
-                for one in rows_of(file, tables[ROWS], without=("jpegs",)):
-                    sums.add(one)
+            sums = self._sums_of(address, tables)
         hashes = {name: _sha256(self._table_file(address, name)) for name in tables}
         return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
+
+    def _sums_of(self, address: Address, tables: Mapping[str, type[Row]]) -> _Sums:
+        """What the rows add up to of tables that have no mark yet.
+
+        Raises:
+            Damaged: A table is not whole; all are gone then.
+        """
+        sums = _Sums(address.stage)
+        for name, model in tables.items():
+            path = self._table_file(address, name)
+            try:
+                with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                    for row in rows_of(file, model):
+                        if name == ROWS:
+                            sums.add(row)
+            except (pa.ArrowException, OSError, ValidationError) as reason:
+                self.forget(address)
+                raise Damaged(address, f"{path.name} was left damaged by another writer ({reason})") from reason
+        return sums
 
     @contextmanager
     def committing_group(self, address: Address) -> Iterator[Path]:
@@ -307,7 +326,9 @@ class _Writers:
         for name, final in self._final.items():
             self._commits[name] = committing(final)
             self._temporary[name] = self._commits[name].__enter__()
-            self._open[name] = pq.ParquetWriter(self._temporary[name], self._schemas[name], compression="zstd")
+            self._open[name] = pq.ParquetWriter(
+                self._temporary[name], self._schemas[name], compression="zstd", write_page_checksum=True
+            )
         return self
 
     def write(self, name: str, row: Row) -> None:

@@ -127,14 +127,14 @@ class Finished:
 def content_of(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by path.
 
-    Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times, and
-    attempts. Keys are left out of names and marks: a unit's key holds the time of its local file.
+    Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times,
+    attempts, and what was merged for one output.
     """
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
     kept = [
         file
         for file in files
-        if not {"media", "manifests", "summaries", "attempts"} & set(file.relative_to(folder).parts)
+        if not {"media", "manifests", "summaries", "attempts", "rests"} & set(file.relative_to(folder).parts)
     ]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
 

@@ -12,6 +12,7 @@ RUN = (
     "faster_whisper",
     "ffmpeg",
     "httpx",
+    "huggingface_hub",
     "imageio_ffmpeg",
     "open_clip",
     "ray",

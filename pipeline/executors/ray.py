@@ -186,7 +186,7 @@ def _until_done(
     to_do = missing()
     barren = 0
     while any(to_do.values()):
-        progress = Progress(missing, to_do, on_done)
+        progress = DoneUnits(missing, to_do, on_done)
         try:
             problem = _watched(flow(to_do), progress, stall_seconds)
         except (ray.exceptions.RayError, RuntimeError, ValueError) as reason:
@@ -204,7 +204,7 @@ def _until_done(
 
 
 @dataclass
-class Progress:
+class DoneUnits:
     """What has become done, by listing the store: that is true whatever happens to workers."""
 
     missing: Callable[[], Missing]
@@ -222,7 +222,7 @@ class Progress:
         return bool(done)
 
 
-def _watched(flow: Flow, progress: Progress, stall_seconds: float) -> Problem:
+def _watched(flow: Flow, progress: DoneUnits, stall_seconds: float) -> Problem:
     """Run a flow as a task of the cluster, and end it when it cannot go on; the problem that says most.
 
     The task owns the workers: Ray kills them with it, even one that hangs. And Ray Data has no client mode.

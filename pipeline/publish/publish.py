@@ -76,10 +76,14 @@ def publish(
         BadShard: A shard is not as its group says.
         FormatError: Two groups hold the same shard, so their keys are not unique.
     """
-    if not any(groups):
+    written = [
+        Placed(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
+    ]
+    if not written:
         raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
+    check(written)
     with _alone(output):
-        return _published(groups, folders, rests, output, config, provenance)
+        return _published(written, rests, output, config, provenance)
 
 
 @contextmanager
@@ -100,17 +104,9 @@ def _alone(output: Path) -> Iterator[None]:
 
 
 def _published(
-    groups: Sequence[Sequence[Shard]],
-    folders: Sequence[Path],
-    rests: Path,
-    output: Path,
-    config: WriteConfig,
-    provenance: Provenance,
+    written: Sequence[Placed], rests: Path, output: Path, config: WriteConfig, provenance: Provenance
 ) -> Published:
-    written = [
-        Placed(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
-    ]
-    check(written)
+    """Bring the folder, which nobody else writes now, to the dataset of these shards."""
     placed = _numbered(written, rests, config.shard_bytes)
     published = describe(config.name, config.max_images, [place.shard for place in placed], provenance)
     files = {

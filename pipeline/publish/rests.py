@@ -38,7 +38,7 @@ class Slice:
 
 
 def merged(rests: Sequence[Placed], folder: Path, target: int) -> list[Placed]:
-    """The rests of one split, in order, as shards of about `target` bytes in `folder`; those that are there are kept.
+    """The rests of one split, in order, as shards of about `target` bytes in `folder`; other shards there are removed.
 
     At no time is more than one document in memory.
 
@@ -50,6 +50,7 @@ def merged(rests: Sequence[Placed], folder: Path, target: int) -> list[Placed]:
     split = rests[0].shard.split
     contents = list(_cut(rests, target))
     wanted = {name_of(split, slices): slices for slices in contents}
+    _forget_others(folder, split, set(wanted))
     return [_shard(folder / name, split, slices) for name, slices in wanted.items()]
 
 
@@ -106,3 +107,9 @@ def _documents(part: Slice) -> Iterator[tuple[bytes, Counts]]:
         for start, end in pairwise(part.offsets):
             members = tar.read(end - start)
             yield members, Counts.of(Sample.model_validate_json(next(tar_members(members))[1]))
+
+
+def _forget_others(folder: Path, split: Split, wanted: set[str]) -> None:
+    for path in sorted(folder.glob(f"{split}-*")):
+        if f"{path.name.split('.', 1)[0]}.tar" not in wanted:
+            path.unlink(missing_ok=True)

@@ -83,6 +83,9 @@ class MediaMissing(InputGone):
         self.video = video
         self.path = path
 
+    def __reduce__(self) -> tuple[type[MediaMissing], tuple[str, Path]]:
+        return MediaMissing, (self.video, self.path)
+
 
 @contextmanager
 def reading(media_folder: Path, row: MediaRow) -> Iterator[Path]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import Frame, FramesRow, MediaRow
+from schemas.rows import FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits
@@ -87,7 +87,7 @@ class SampleConfig(StageConfig):
         return self.hwaccel == "cuda"
 
 
-class Sample(Stage[SampleConfig, FramesRow]):
+class SampleFrames(Stage[SampleConfig, FramesRow]):
     """Decodes a video's picture once, from start to end, and keeps what `Picker` says."""
 
     name = "sample"
@@ -164,7 +164,7 @@ class _Kept:
     def __init__(self, near_duplicate: float) -> None:
         self._near_duplicate = near_duplicate
         self._last: Luma | None = None
-        self.frames: list[Frame] = []
+        self.frames: list[SampledFrame] = []
         self.jpegs: list[bytes] = []
         self.near_duplicates = 0
 
@@ -178,7 +178,7 @@ class _Kept:
             self._last = small
             self.jpegs.append(pick.candidate.jpeg)
             self.frames.append(
-                Frame(
+                SampledFrame(
                     time=pick.candidate.time,
                     scene=pick.scene,
                     width=luma.shape[1],

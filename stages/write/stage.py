@@ -14,7 +14,7 @@ from typing import IO, Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import Document, DocumentsRow, FramesRow, ManifestRow
+from schemas.rows import DocumentDraft, DocumentsRow, FramesRow, ManifestRow
 from stages.base import GroupStage, Input, Video
 from stages.write.document import to_sample
 from storyloom.format.counts import Counts
@@ -161,7 +161,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             )
 
 
-def _images(key: str, document: Document, frames: FramesRow) -> list[bytes]:
+def _images(key: str, document: DocumentDraft, frames: FramesRow) -> list[bytes]:
     """The JPEGs of a document's frames, each held against the time that is written beside it."""
     for frame in document.frames:
         if not 0 <= frame.frame < len(frames.frames):

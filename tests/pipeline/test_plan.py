@@ -1,141 +1,180 @@
-"""The plan: append-only parts that a growing or changing manifest does not disturb."""
+"""The plan: append-only parts and slots that a growing or changing manifest does not disturb."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import plan as planning
-from pipeline.plan import make_plan, part_rows
+from pipeline.plan import Plan, make_plan, save_plan
 from schemas.config import PartsConfig
-from schemas.rows import ManifestRow
-from tests.manifests import table
-
-TWO = PartsConfig(videos=2)
+from storyloom.errors import UsageError
 
 
-def manifest(*numbers: int, title: str = "", folder: str = "") -> pa.Table:
-    return table(
-        [
-            ManifestRow(video=f"{n:020x}", url=f"/{n}.mp4", source_id=f"{n}.mp4", title=title, folder=folder)
-            for n in numbers
-        ]
-    )
+def keys(numbers: Iterable[int]) -> list[str]:
+    return [f"{n:020x}" for n in numbers]
 
 
-def videos(folder: Path, parts: tuple[str, ...]) -> list[str]:
-    return [row.source_id for part in parts for row in part_rows(folder, part)]
+def planned(numbers: Iterable[int], folder: Path, size: int = 2, seed: int = 0) -> Plan:
+    """The plan as a run makes it: saved."""
+    plan = make_plan(keys(numbers), folder, PartsConfig(videos=size), seed)
+    assert save_plan(plan, folder)
+    return plan
 
 
-def test_the_same_manifest_gives_the_same_parts_whatever_its_order(tmp_path: Path) -> None:
-    forward = make_plan(manifest(*range(9)), tmp_path / "a", TWO, seed=1)
-    backward = make_plan(manifest(*reversed(range(9))), tmp_path / "b", TWO, seed=1)
-    assert forward.parts == backward.parts
+def numbers_of(plan: Plan) -> list[int]:
+    return [int(video, 16) for members in plan.videos for video in members]
 
 
-def test_videos_share_a_part_whatever_folder_they_lie_in(tmp_path: Path) -> None:
-    def parts(base: str) -> list[str]:
-        plan = make_plan(manifest(*range(20), folder=base), tmp_path / base, TWO, seed=1)
-        return videos(tmp_path / base, plan.parts)
+def slot_of(plan: Plan, number: int) -> int:
+    (video,) = keys([number])
+    (slot,) = (slot for slot, members in zip(plan.slots, plan.videos, strict=True) if video in members)
+    return slot
 
-    assert parts("here") == parts("there")
+
+def test_the_same_videos_give_the_same_parts_whatever_their_order(tmp_path: Path) -> None:
+    forward, backward = planned(range(9), tmp_path / "a"), planned(reversed(range(9)), tmp_path / "b")
+    assert (forward.parts, forward.videos) == (backward.parts, backward.videos)
 
 
 def test_another_seed_gives_another_order(tmp_path: Path) -> None:
-    one = make_plan(manifest(*range(20)), tmp_path / "a", TWO, seed=1)
-    two = make_plan(manifest(*range(20)), tmp_path / "b", TWO, seed=2)
-    assert videos(tmp_path / "a", one.parts) != videos(tmp_path / "b", two.parts)
+    one, two = planned(range(20), tmp_path / "a", seed=1), planned(range(20), tmp_path / "b", seed=2)
+    assert numbers_of(one) != numbers_of(two)
+
+
+def test_planning_alone_writes_nothing(tmp_path: Path) -> None:
+    plan = make_plan(keys(range(5)), tmp_path / "plan", PartsConfig(videos=2), 0)
+    assert (plan.new_parts, plan.unsaved.num_rows) == (3, 5)
+    assert not (tmp_path / "plan").exists()
 
 
 def test_planning_again_adds_nothing(tmp_path: Path) -> None:
-    first = make_plan(manifest(*range(5)), tmp_path, TWO, seed=0)
-    again = make_plan(manifest(*range(5)), tmp_path, TWO, seed=0)
+    first, again = planned(range(5), tmp_path), planned(range(5), tmp_path)
     assert (first.new_parts, again.new_parts, again.parts) == (3, 0, first.parts)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_manifest_that_grew_keeps_its_parts_and_adds_new_ones(tmp_path: Path) -> None:
-    before = make_plan(manifest(*range(4)), tmp_path, TWO, seed=0)
-    after = make_plan(manifest(*range(7)), tmp_path, TWO, seed=0)
-    assert after.parts[: len(before.parts)] == before.parts
+def test_a_manifest_that_grew_keeps_its_parts_and_slots_and_adds_new_ones(tmp_path: Path) -> None:
+    before, after = planned(range(4), tmp_path), planned(range(7), tmp_path)
+    assert (after.parts[:2], after.slots) == (before.parts, (0, 1, 2, 3))
     assert after.new_parts == 2
 
 
-def test_a_video_that_left_dissolves_only_its_own_part(tmp_path: Path) -> None:
-    before = make_plan(manifest(*range(6)), tmp_path, TWO, seed=0)
-    after = make_plan(manifest(*range(5)), tmp_path, TWO, seed=0)
+def test_a_video_that_left_dissolves_its_own_part_whose_other_videos_keep_the_slot(tmp_path: Path) -> None:
+    before, after = planned(range(6), tmp_path), planned(range(5), tmp_path)
     assert len(set(before.parts) & set(after.parts)) == 2
-    assert sorted(videos(tmp_path, after.parts)) == [f"{n}.mp4" for n in range(5)]
+    assert sorted(numbers_of(after)) == list(range(5))
+    assert {n: slot_of(after, n) for n in range(5)} == {n: slot_of(before, n) for n in range(5)}
 
 
-def test_a_manifest_that_comes_back_finds_its_old_parts(tmp_path: Path) -> None:
-    before = make_plan(manifest(*range(6)), tmp_path, TWO, seed=0)
-    make_plan(manifest(*range(6), title="renamed"), tmp_path, TWO, seed=0)
-    assert make_plan(manifest(*range(6)), tmp_path, TWO, seed=0).parts == before.parts
+def test_a_slot_whose_videos_all_left_stays_empty(tmp_path: Path) -> None:
+    before = planned(range(6), tmp_path)
+    gone = {int(video, 16) for video in before.videos[1]}
+    after = planned([*sorted(set(range(6)) - gone), 6, 7], tmp_path)
+    assert after.slots == (0, 2, 3)
+    assert list(after.groups(1)) == ["00000", "00002", "00003"]
 
 
-def test_a_changed_line_is_another_part(tmp_path: Path) -> None:
-    before = make_plan(manifest(1, 2), tmp_path, TWO, seed=0)
-    after = make_plan(manifest(1, 2, title="renamed"), tmp_path, TWO, seed=0)
-    assert not set(before.parts) & set(after.parts)
+def test_a_video_that_is_put_back_finds_its_old_part(tmp_path: Path) -> None:
+    before = planned(range(6), tmp_path)
+    planned(range(5), tmp_path)
+    after = planned(range(6), tmp_path)
+    assert (after.parts, after.slots, after.new_parts) == (before.parts, before.slots, 0)
 
 
-def test_a_part_that_was_never_planned_is_named(tmp_path: Path) -> None:
-    make_plan(manifest(1), tmp_path, TWO, seed=0)
-    for part in ("0", "0000000-00000000", "0000001-00000000", "nowhere"):
-        with pytest.raises(KeyError, match=part):
-            part_rows(tmp_path, part)
+def test_two_videos_that_leave_one_part_and_come_back_apart_take_no_slot_twice(tmp_path: Path) -> None:
+    before = planned(range(3), tmp_path, size=3)
+    one, two, three = numbers_of(before)
+    planned([one, two], tmp_path, size=3)
+    planned([one], tmp_path, size=3)
+    after = planned([one, three], tmp_path, size=3)
+    assert sorted(numbers_of(after)) == sorted([one, three])
+    assert after.slots == (0, 1)
 
 
-def test_every_video_of_a_part_lies_in_one_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "ROW_GROUP", 7)
-    plan = make_plan(manifest(*range(100)), tmp_path, PartsConfig(videos=3), seed=0)
+def test_groups_are_slots_side_by_side(tmp_path: Path) -> None:
+    plan = planned(range(10), tmp_path)
+    assert plan.groups(2) == {"00000": plan.parts[:2], "00001": plan.parts[2:4], "00002": plan.parts[4:]}
+
+
+def test_the_sample_is_the_first_group_as_it_was_planned_at_first(tmp_path: Path) -> None:
+    before = planned(range(10), tmp_path)
+    assert before.sample(2) == before.parts[:2]
+    leaving = int(before.videos[0][0], 16)
+    after = planned(set(range(10)) - {leaving}, tmp_path)
+    assert after.sample(2) == (before.parts[1],)
+    assert planned(range(10), tmp_path).sample(2) == before.sample(2)
+
+
+def test_where_nothing_is_left_of_the_sample_what_took_its_place_stands_for_it(tmp_path: Path) -> None:
+    before = planned(range(4), tmp_path)
+    kept = [int(members[1], 16) for members in before.videos]
+    after = planned(kept, tmp_path)
+    assert after.sample(2) == after.parts
+    gone = planned([*range(4, 8)], tmp_path)
+    assert (gone.slots, gone.sample(2)) == ((2, 3), gone.parts)
+
+
+def test_who_planned_first_wins_and_the_other_plans_again(tmp_path: Path) -> None:
+    mine = make_plan(keys(range(4)), tmp_path, PartsConfig(videos=2), 0)
+    theirs = planned(range(6), tmp_path)
+    assert not save_plan(mine, tmp_path)
+    again = planned(range(6), tmp_path)
+    assert (again.parts, again.new_parts) == (theirs.parts, 0)
+
+
+def _cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _flipped(content: bytes) -> bytes:
+    place = content.index(b"-") + 1  # in a part's id, which stands in the file as it is
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [_cut, _flipped, lambda _: b""], ids=["cut", "flipped byte", "empty"])
+def test_a_damaged_file_of_the_plan_is_named_with_the_way_out(tmp_path: Path, damage: object) -> None:
+    before = planned(range(6), tmp_path)
     (file,) = tmp_path.iterdir()
-    assert pq.ParquetFile(file).num_row_groups == 17
-    rows = [row for part in plan.parts for row in part_rows(tmp_path, part)]
-    assert sorted(row.source_id for row in rows) == sorted(f"{n}.mp4" for n in range(100))
-    assert {len(part_rows(tmp_path, part)) for part in plan.parts[:-1]} == {3}
+    assert callable(damage)
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(UsageError, match=rf"{file.name}, a file of the plan, is damaged .*; remove it"):
+        planned(range(6), tmp_path)
+    file.unlink()
+    assert planned(range(6), tmp_path).parts == before.parts
 
 
-def test_a_part_holds_the_lines_of_its_videos_unchanged(tmp_path: Path) -> None:
-    line = ManifestRow(
-        video="0" * 20,
-        url="v.mp4",
-        folder="/f",
-        source_id="x",
-        subtitles="v.vtt",
-        title="T",
-        language="en",
-        license="CC0",
-    )
-    (part,) = make_plan(table([line]), tmp_path, TWO, seed=0).parts
-    assert part_rows(tmp_path, part) == [line]
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_the_videos_of_a_file_of_the_plan_that_is_gone_are_planned_anew(tmp_path: Path, lost: int) -> None:
+    for count in (4, 8, 12):
+        before = planned(range(count), tmp_path)
+    sorted(tmp_path.iterdir())[lost].unlink()
+    after = planned(range(12), tmp_path)
+    assert (sorted(numbers_of(after)), after.new_parts) == (list(range(12)), 2)
+    assert len(set(before.parts) & set(after.parts)) >= 4
+    assert len(set(after.parts)) == len(after.parts)
+    assert planned(range(12), tmp_path).parts == after.parts
+    grown = planned(range(14), tmp_path)
+    assert set(after.parts) < set(grown.parts)
 
 
-def test_a_group_takes_another_id_when_its_parts_change(tmp_path: Path) -> None:
-    before = make_plan(manifest(*range(6)), tmp_path, TWO, seed=0).groups(2)
-    after = make_plan(manifest(*range(8)), tmp_path, TWO, seed=0).groups(2)
-    assert next(iter(before)) == next(iter(after))
-    assert list(before)[1] != list(after)[1]
-
-
-lines = st.dictionaries(st.integers(0, 12), st.sampled_from(["", "renamed"]), min_size=1)
-
-
-@given(steps=st.lists(lines, min_size=1, max_size=5), size=st.integers(1, 5))
-def test_every_video_is_in_exactly_one_part_as_it_stands_however_the_manifest_changes(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[dict[int, str]], size: int
+@given(steps=st.lists(st.sets(st.integers(0, 12), min_size=1), min_size=1, max_size=6), size=st.integers(1, 5))
+def test_every_video_is_in_exactly_one_part_however_the_manifest_changes(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[set[int]], size: int
 ) -> None:
     folder = tmp_path_factory.mktemp("plan")
-    known: set[str] = set()
+    known: dict[str, tuple[int, tuple[str, ...]]] = {}
     for step in steps:
-        lines = pa.concat_tables([manifest(number, title=title) for number, title in step.items()])
-        plan = make_plan(lines, folder, PartsConfig(videos=size), seed=3)
-        rows = [row for part in plan.parts for row in part_rows(folder, part)]
-        assert {row.source_id: row.title for row in rows} == {f"{n}.mp4": title for n, title in step.items()}
-        assert len(rows) == len(step) == plan.videos
-        assert list(plan.parts) == sorted(set(plan.parts))
-        assert plan.new_parts == len(set(plan.parts) - known)
-        known |= set(plan.parts)
+        plan = planned(step, folder, size)
+        assert sorted(numbers_of(plan)) == sorted(step)
+        assert list(plan.slots) == sorted(set(plan.slots))
+        assert len(set(plan.parts)) == len(plan.parts)
+        now = dict(zip(plan.parts, zip(plan.slots, plan.videos, strict=True), strict=True))
+        assert plan.new_parts == len(now.keys() - known.keys())
+        assert {part: now[part] for part in now.keys() & known.keys()} == {
+            part: known[part] for part in now.keys() & known.keys()
+        }
+        known |= now
+        again = planned(step, folder, size)
+        assert (again.parts, again.slots, again.new_parts) == (plan.parts, plan.slots, 0)

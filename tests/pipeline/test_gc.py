@@ -1,0 +1,159 @@
+"""What a work folder holds for nobody goes, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import RunConfig
+from pipeline.gc import Item, collect, remove
+from pipeline.workspace import survey
+from storyloom.errors import UsageError
+from tests import machine
+from tests.machine import NAMES, config, files, manifest, ran
+from tests.runs import content_of
+
+TITLES = {f"{number}.bin": f"T{number}" for number in range(5)}
+
+
+@pytest.fixture
+def done(tmp_path: Path) -> Path:
+    """A folder in which everything was done."""
+    files(tmp_path, [1, 2, 3, 4, 5])
+    ran(config(tmp_path))
+    return tmp_path
+
+
+def names(found: dict[str, list[Item]], kind: str) -> set[str]:
+    return {f"{item.path.parts[-3]}/{item.path.name.partition('.')[0]}" for item in found[kind]}
+
+
+def collected(*configs: RunConfig) -> dict[str, list[Item]]:
+    found = collect(configs)
+    remove(found)
+    return found
+
+
+def test_what_a_config_reads_stays(done: Path) -> None:
+    before = content_of(done / "work")
+    assert collected(config(done)) == {
+        "units": [],
+        "plans and manifests": [],
+        "media": [],
+        "attempts and profiles": [],
+    }
+    assert content_of(done / "work") == before
+    assert ran(config(done)).done == []
+
+
+def test_units_of_other_settings_go_and_a_run_has_nothing_to_do(done: Path) -> None:
+    other = config(done, echo={"prefix": ">"})
+    ran(other)
+    before = len(list((done / "work" / "echo").iterdir()))
+    found = collected(config(done))
+    assert (before, len(list((done / "work" / "echo").iterdir()))) == (2, 1)
+    assert {item.path.parts[-2] for item in found["units"] if item.path.parts[-2] in NAMES} == {"echo"}
+    assert all(item.bytes > 0 for item in found["units"])
+    assert ran(config(done)).done == []
+    assert "echo" in ran(other).ran
+
+
+def test_what_another_config_reads_stays_when_it_is_named(done: Path) -> None:
+    other = config(done, echo={"prefix": ">"})
+    ran(other)
+    assert collected(config(done), other)["units"] == []
+    assert (ran(config(done)).done, ran(other).done) == ([], [])
+
+
+def test_units_of_a_file_that_was_replaced_go(done: Path) -> None:
+    (done / "3.bin").write_bytes(bytes(30))
+    ran(config(done))
+    (part,) = survey(config(done)).lines.parts_with(["3.bin"])
+    found = collected(config(done))
+    assert {f"measure/part-{part}", f"echo/part-{part}"} <= names(found, "units")
+    assert ran(config(done)).done == []
+
+
+def test_the_plan_and_the_units_of_videos_that_left_go(done: Path) -> None:
+    (done / "5.bin").write_bytes(bytes(6))
+    manifest(done, TITLES | {"5.bin": "T5"})
+    ran(config(done))
+    (part,) = survey(config(done)).lines.parts_with(["5.bin"])
+    manifest(done, TITLES)
+    ran(config(done))
+    found = collected(config(done))
+    assert len([item for item in found["plans and manifests"] if item.path.parent.name == "plan"]) == 1
+    assert f"measure/part-{part}" in names(found, "units")
+    assert ran(config(done)).done == []
+
+
+def test_a_plan_that_lost_its_first_file_goes_on(done: Path) -> None:
+    (done / "5.bin").write_bytes(bytes(6))
+    manifest(done, {"5.bin": "T5"})
+    ran(config(done))
+    collected(config(done))
+    assert [file.name for file in sorted((done / "work" / "plan").iterdir())] == ["0000003.parquet"]
+    assert ran(config(done)).done == []
+    manifest(done, TITLES | {"5.bin": "T5"})
+    again = ran(config(done))
+    assert again.new_parts == 3
+    assert ran(config(done)).done == []
+
+
+def test_media_of_videos_that_left_goes_and_that_of_others_stays(done: Path) -> None:
+    media = done / "work" / "media"
+    (video, *_), *_ = survey(config(done)).plan.videos
+    gone = "0123456789abcdef0123"
+    for key in (video, gone):
+        (media / key[:2]).mkdir(parents=True, exist_ok=True)
+        (media / key[:2] / f"{key}.mp4").write_bytes(b"media")
+        (media / key[:2] / f"{key}-subtitles.vtt").write_bytes(b"cues")
+    found = collected(config(done))
+    assert {item.path.name for item in found["media"]} == {f"{gone}.mp4", f"{gone}-subtitles.vtt"}
+    left = {file.name for file in media.rglob("*") if file.is_file()}
+    assert left == {f"{video}.mp4", f"{video}-subtitles.vtt"}
+
+
+def test_a_link_goes_and_what_it_points_to_stays(done: Path) -> None:
+    link = done / "work" / "media" / "01" / "0123456789abcdef0123.mp4"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(done / "3.bin")
+    assert [item.path for item in collected(config(done))["media"]] == [link]
+    assert (done / "3.bin").exists()
+    assert not link.is_symlink()
+
+
+def test_a_dry_run_removes_nothing(done: Path) -> None:
+    ran(config(done, echo={"prefix": ">"}))
+    before = content_of(done / "work")
+    assert collect([config(done)])["units"]
+    assert content_of(done / "work") == before
+
+
+def test_folders_of_a_stage_that_is_off_go(done: Path) -> None:
+    off = config(done, pack={"enabled": False})
+    found = collected(off)
+    assert {item.path.parent.name for item in found["units"]} == {"pack"}
+    assert ran(off).done == []
+
+
+def test_a_folder_where_nothing_was_done_has_nothing_to_give(tmp_path: Path) -> None:
+    files(tmp_path, [1])
+    assert not any(collected(config(tmp_path)).values())
+    assert not (tmp_path / "work").exists()
+
+
+def test_configs_of_different_work_folders_are_refused(done: Path) -> None:
+    with pytest.raises(UsageError, match="the configs use different work folders"):
+        collect([config(done), config(done, work=str(done / "elsewhere"))])
+
+
+def test_what_was_collected_can_be_made_again_with_the_same_bytes(done: Path) -> None:
+    other = config(done, echo={"prefix": ">"})
+    ran(other)
+    before = content_of(done / "work")
+    collected(config(done))
+    ran(other)
+    assert content_of(done / "work") == before
+    shutil.rmtree(done / "work")
+    assert machine.ran(config(done)).ran == set(NAMES)
