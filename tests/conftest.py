@@ -26,10 +26,6 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 @pytest.fixture(scope="session")
 def clips_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Four clips of the demo's video in four parts and two groups. Tests take a `copy_of` it."""
-    if "DEV_BASE" in os.environ:
-        from pathlib import Path
-
-        return Finished(demo_config(Path("/tmp/ft_base"), "manifest=/tmp/ft_base/clips", *CLIP_SETTINGS))
     folder = tmp_path_factory.mktemp("clips-run")
     (folder / "clips").mkdir()
     for number, start in enumerate(CLIPS):

@@ -13,6 +13,7 @@ from storyloom.format.layout import index_of
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard
+from storyloom.format.tar import index_of_tar
 from storyloom.fs.atomic import replacing, sync_folder, temporary, write_atomically
 
 
@@ -60,14 +61,27 @@ def _flaw(place: Placed) -> str:
     return "" if size == place.shard.filesize else f"has {size} bytes instead of {place.shard.filesize}"
 
 
+def hold_against_hash(place: Placed) -> None:
+    """Make sure that a shard and its index are what was written.
+
+    Raises:
+        BadShard: One of them is not.
+    """
+    with place.source.open("rb") as tar:
+        if hashlib.file_digest(tar, "sha256").hexdigest() != place.shard.sha256:
+            raise broken(place, "was damaged since it was written")
+        tar.seek(0)
+        if index_of_tar(tar) != index_of(place.source).read_bytes():
+            raise broken(place, "has an index that was damaged since it was written")
+
+
 def put(place: Placed, output: Path) -> None:
     """Put a shard and its index in their places, the index last: its presence marks a finished shard.
 
     Raises:
         BadShard: The shard is not what was written.
     """
-    if sha256_of(place.source) != place.shard.sha256:
-        raise broken(place, "was damaged since it was written")
+    hold_against_hash(place)
     target = output / place.shard.file
     target.parent.mkdir(parents=True, exist_ok=True)
     index_of(target).unlink(missing_ok=True)

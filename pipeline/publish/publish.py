@@ -137,7 +137,9 @@ def _numbered(written: Sequence[Placed], rests: Path, target: int) -> list[Place
 
 def _refuse_foreign(output: Path) -> None:
     if output.exists() and not _ours(output) and (not output.is_dir() or any(output.iterdir())):
-        message = f"{output} is not empty, and storyloom did not write what is in it."
+        damaged = f"its {MANIFEST} is damaged or another program's"
+        flaw = damaged if (output / MANIFEST).is_file() else "storyloom did not write what is in it"
+        message = f"{output} is not empty, and {flaw}."
         raise OutputNotOurs(f"{message} Choose another `output`, or empty it; nothing was changed.")
 
 

@@ -6,6 +6,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,23 @@ def read_index(content: bytes) -> NDArray[np.uint64]:
     if not len(offsets) or offsets[0] != 0 or np.any(offsets[1:] <= offsets[:-1]):
         raise ValueError("its offsets do not rise from 0")
     return offsets
+
+
+def index_of_tar(tar: IO[bytes]) -> bytes:
+    """The `.tar.idx` of a shard as its headers give it; nothing but the headers is read.
+
+    Raises:
+        ValueError: Something else stands where a header should.
+    """
+    starts: list[int] = []
+    offset = 0
+    while (block := tar.read(BLOCK)).strip(b"\0"):
+        name, size = read_header(block)
+        if name.endswith(".json"):
+            starts.append(offset)
+        offset += BLOCK + padded(size)
+        tar.seek(offset)
+    return np.array([*starts, offset], INDEX_TYPE).tobytes()
 
 
 def index_bytes(sizes: Sequence[int]) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.run import run
 from pipeline.status import status
 from pipeline.workspace import survey
-from storyloom.errors import StoryloomError
+from storyloom.errors import StoryloomError, UsageError
 from tests.runs import EVERYTHING, Finished, Recorder, command, content_of, copy_of, ended, made_by_run, run_quietly
 
 ROW_STAGES = ("download", "transcribe", "sample", "align", "score", "calibrate", "filter")
@@ -123,7 +123,7 @@ def test_a_damaged_mark_of_a_group_is_written_again(
     assert_mended(work, settled)
 
 
-@pytest.mark.parametrize("what", ["rests/*.tar", "rests/*.tar.idx", "rests/*.json"])
+@pytest.mark.parametrize("what", ["rests/*/*.tar", "rests/*/*.tar.idx", "rests/*/*.json"])
 def test_merged_rests_that_are_damaged_are_merged_again(work: Finished, settled: Finished, what: str) -> None:
     for damage in DAMAGES:
         damage(files_of(work, "write", what)[0])
@@ -136,7 +136,6 @@ def test_merged_rests_that_are_damaged_are_merged_again(work: Finished, settled:
     [
         "data/train/shard-000000.tar",
         "data/train/shard-000000.tar.idx",
-        "manifest.json",
         "wids-train.json",
         "README.md",
         ".nv-meta/.info.json",
@@ -147,6 +146,23 @@ def test_a_published_file_that_is_damaged_is_put_right(work: Finished, settled: 
     for damage in DAMAGES:
         damage(Path(work.config.output, what))
         assert_mended(work, settled)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_manifest_of_the_output_is_named_with_the_way_out(
+    work: Finished, settled: Finished, damage: Callable[[Path], None]
+) -> None:
+    """Without it nobody can tell whose folder it is, unless it can still be read."""
+    damage(Path(work.config.output, "manifest.json"))
+    try:
+        run_quietly(work.config)
+    except UsageError as refused:
+        reason = "storyloom did not write" if damage is removed else "its manifest.json is damaged"
+        assert reason in str(refused)
+        assert f"{work.config.output} is not empty" in str(refused)
+        assert "Choose another `output`, or empty it" in str(refused)
+        shutil.rmtree(work.config.output)
+    assert_mended(work, settled)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
