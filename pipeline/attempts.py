@@ -211,7 +211,7 @@ _noting: dict[str, TextIO] = {}
 """Open for as long as the process lives: faulthandler writes there from a signal's handler."""
 
 
-def forget_quiet_processes(folder: Path) -> None:
+def remove_empty_traces(folder: Path) -> None:
     """Remove the notes of processes that are gone and did not crash."""
     for file in folder.glob("*.trace") if folder.is_dir() else []:
         if not file.stat().st_size and not _alive(file.stem):

@@ -109,11 +109,11 @@ class Job:
             found = lineage.of_part(stage, unit, part_lines(self.lines, unit))
         return None if found is None else found[1]
 
-    def forget_part(self, stage: str, part: str) -> None:
+    def invalidate_part(self, stage: str, part: str) -> None:
         """Let a part of a stage be done again."""
         found = self.lineage().of_part(stage, part, part_lines(self.lines, part))
         if found is not None:
-            self.store.forget(found[0])
+            self.store.invalidate(found[0])
 
     def attempts(self, stage: str, unit: str) -> Attempts:
         """The attempts at a unit."""

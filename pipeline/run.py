@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.attempts import forget_quiet_processes
+from pipeline.attempts import remove_empty_traces
 from pipeline.config import RunConfig
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
@@ -69,10 +69,10 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     workspace = survey(config, write=True)
     if selection.force:
         for name in selected:
-            workspace.forget(name, workspace.units(name))
+            workspace.invalidate(name, workspace.units(name))
     elif selection.retry:
         for name, units in retryable(workspace).items():
-            workspace.forget(name, units)
+            workspace.invalidate(name, units)
     workspace = workspace.looked_again()
     before = status(workspace)
     to_do = sum(one.to_do for one in before if one.stage in selected)
@@ -86,7 +86,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
             return _mended(scheduler, workspace, listener)
     finally:
         workspace.job.store.remove_leftovers()
-        forget_quiet_processes(workspace.job.store.attempts / "processes")
+        remove_empty_traces(workspace.job.store.attempts / "processes")
 
 
 def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:
@@ -155,7 +155,7 @@ def _mended(scheduler: Scheduler, workspace: Workspace, listener: Listener) -> l
         try:
             return _finished(scheduler.bring_up_to_date(workspace), scheduler.selected, listener)
         except Damaged as reason:
-            workspace.job.store.forget(reason.address)
+            workspace.job.store.invalidate(reason.address)
             problem = str(reason)
         except UnitsMissing as reason:
             if not reason.upstream:

@@ -137,9 +137,9 @@ class Worker:
     def _mend(self, reason: Exception, unit: str) -> None:
         """Forget what is damaged, so that it is done again."""
         if isinstance(reason, Damaged):
-            self.job.store.forget(reason.address)
+            self.job.store.invalidate(reason.address)
         elif isinstance(reason, InputGone):
-            self.job.forget_part(reason.stage, unit)
+            self.job.invalidate_part(reason.stage, unit)
 
     def _measured(self, unit: str, stage: AnyStage[Any], timer: UnitTimer) -> None:
         within = stage.timings.take()

@@ -107,10 +107,10 @@ class Workspace:
         except Damaged as reason:
             raise RunFailed(f"{reason}: run again") from reason
 
-    def forget(self, name: str, units: Iterable[str]) -> None:
+    def invalidate(self, name: str, units: Iterable[str]) -> None:
         """Let finished units be done again."""
         for address in self.done(name, units).values():
-            self.job.store.forget(address)
+            self.job.store.invalidate(address)
 
     def resolved(self, *, write: bool) -> Workspace:
         """The same with the result of every corpus step whose parts are done.

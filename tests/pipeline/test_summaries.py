@@ -42,7 +42,7 @@ def mark(store: Store, part: str, videos: int = 1, **failed: int) -> None:
 
 def remove(store: Store, *parts: str) -> None:
     for part in parts:
-        store.forget(address(part))
+        store.invalidate(address(part))
 
 
 def left_alone(store: Store) -> None:
