@@ -109,7 +109,7 @@ class Attempts:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write()
 
-    def go_alone(self) -> None:
+    def isolate(self) -> None:
         """Note that the videos are worked on one by one."""
         self._update(alone=True)
 
@@ -238,10 +238,10 @@ def _crash_of(folder: Path, worker: str) -> str:
     """The first line that a process wrote when it crashed; empty when it did not."""
     host, process, *_ = worker.rsplit("#", 1)[0].rsplit(".", 1)
     try:
-        said = (folder / f"{host}.{process}.trace").read_text(encoding="utf-8", errors="replace")
+        trace = (folder / f"{host}.{process}.trace").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
-    return said.partition("\n")[0]
+    return trace.partition("\n")[0]
 
 
 def _alive(worker: str) -> bool:

@@ -316,7 +316,7 @@ def try_one_by_one(
     Raises:
         Exception: What the last video that failed made the stage raise.
     """
-    attempts.go_alone()
+    attempts.isolate()
     failed: tuple[str, Exception] | None = None
     for video in videos:
         if passed_on(stage, video) is not None or video.key in given_up:

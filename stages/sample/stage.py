@@ -101,8 +101,8 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
 
     def setup(self) -> None:
         ffmpeg.program()
-        if self.config.hwaccel == "cuda" and (said := ffmpeg.missing_device("cuda")):
-            raise StageSetupError(f"sample.hwaccel cuda cannot be used here ({said}); set it to none")
+        if self.config.hwaccel == "cuda" and (reason := ffmpeg.missing_device("cuda")):
+            raise StageSetupError(f"sample.hwaccel cuda cannot be used here ({reason}); set it to none")
 
     def one(self, video: Video) -> FramesRow:
         media = video[MediaRow]

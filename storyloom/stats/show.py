@@ -37,9 +37,9 @@ def print_stats(stats: Stats, console: Console) -> None:
 def top_names(names: dict[str, int]) -> str:
     """The most frequent names with their counts, in one line."""
     ordered = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    said = [f"{name or 'unknown'} {count:,}" for name, count in ordered[:MOST_NAMES]]
+    listed = [f"{name or 'unknown'} {count:,}" for name, count in ordered[:MOST_NAMES]]
     rest = ordered[MOST_NAMES:]
-    return ", ".join([*said, *([f"{len(rest)} more {sum(count for _, count in rest):,}"] if rest else [])])
+    return ", ".join([*listed, *([f"{len(rest)} more {sum(count for _, count in rest):,}"] if rest else [])])
 
 
 def byte_size(count: int) -> str:
