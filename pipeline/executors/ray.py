@@ -191,7 +191,7 @@ def _until_done(
             problem = _watched(flow(to_do), progress, stall_seconds)
         except (ray.exceptions.RayError, RuntimeError, ValueError) as reason:
             problem = Problem(_innermost(reason), "again")
-        progress.look()
+        progress.poll()
         if problem.severity == "final":
             raise RunFailed(problem.text)
         before, to_do = to_do, missing()
@@ -199,8 +199,8 @@ def _until_done(
         barren = 0 if went_on else barren + 1
         if any(to_do.values()) and barren >= ATTEMPTS:
             waiting = ", ".join(f"{name}: {len(units)} parts" for name, units in to_do.items() if units)
-            said = f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem.text}"
-            raise UnitsMissing(said, upstream=problem.severity == "upstream")
+            message = f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem.text}"
+            raise UnitsMissing(message, upstream=problem.severity == "upstream")
 
 
 @dataclass
@@ -212,7 +212,7 @@ class DoneUnits:
     on_done: OnDone
     reported: set[tuple[str, str]] = field(default_factory=set)
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Report what is newly done; whether there was something."""
         now = self.missing()
         done = {(name, unit) for name, units in self.to_do.items() for unit in units - now[name]} - self.reported
@@ -234,7 +234,7 @@ def _watched(flow: Flow, progress: DoneUnits, stall_seconds: float) -> Problem:
     pause = POLL_SECONDS
     while not ray.wait([task], timeout=pause)[0]:
         began = time.monotonic()
-        moved = began if progress.look() else moved
+        moved = began if progress.poll() else moved
         fitted = began if ray.cluster_resources().get("CPU", 0.0) > flow.cpus - ROUNDING else fitted
         problem = ""
         if began - moved > stall_seconds:

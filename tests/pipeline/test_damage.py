@@ -63,7 +63,7 @@ def read_again(finished: Finished, stage: str) -> None:
     workspace = finished.workspace
     for reader in workspace.config.graph.names:
         if stage in workspace.config.graph.upstream(reader):
-            workspace.forget(reader, workspace.units(reader))
+            workspace.invalidate(reader, workspace.units(reader))
 
 
 def assert_mended(finished: Finished, before: Finished) -> None:
