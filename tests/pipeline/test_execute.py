@@ -323,7 +323,7 @@ def test_a_machine_with_another_model_than_the_plan_had_is_refused(
     part = PartOfFive(tmp_path)
     monkeypatch.setattr(Echo, "revision", lambda _: "small@2")
     with pytest.raises(
-        StageSetupError, match="echo was planned with 'small@1', but .* has 'small@2'; install the same"
+        StageSetupError, match=r"echo was planned with 'small@1', but .* has 'small@2'; install the same"
     ):
         part.job.ready_stage("echo")
     assert isinstance(part.job.ready_stage("measure"), Measure)
