@@ -159,4 +159,4 @@ def test_the_package_has_the_version_of_its_distribution_and_types() -> None:
     assert storyloom.__version__ == version("storyloom")
     assert (ROOT / "storyloom" / "py.typed").is_file()
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = storyloom.nothing
+        _ = storyloom.nothing  # type: ignore[attr-defined]

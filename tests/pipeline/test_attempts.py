@@ -37,9 +37,7 @@ SUSPECT, INNOCENT = "a" * 20, "b" * 20
 BUG, CRASH = "Bug: x", "Fatal Python error: Segmentation fault"
 
 
-def alone(
-    worker: str, how: int, video: str = SUSPECT, passed: Sequence[str] = (), message: str = BUG
-) -> Attempt:
+def alone(worker: str, how: int, video: str = SUSPECT, passed: Sequence[str] = (), message: str = BUG) -> Attempt:
     return Attempt(worker=worker, alone=True, video=video, passed=tuple(passed), message=message, evidence=how)
 
 

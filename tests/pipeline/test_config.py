@@ -27,7 +27,11 @@ def test_the_configs_of_this_repository_load(name: str) -> None:
 
 def test_set_overrides_a_nested_key_and_its_value_is_yaml(tmp_path: Path) -> None:
     loaded = load_config(config(tmp_path, GOOD), ["filter.threshold=0.25", "download.resources.cpus=2", "seed=7"])
-    assert (loaded.section(FilterConfig).threshold, loaded.stage("download").resources.cpus, loaded.seed) == (0.25, 2.0, 7)
+    assert (loaded.section(FilterConfig).threshold, loaded.stage("download").resources.cpus, loaded.seed) == (
+        0.25,
+        2.0,
+        7,
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,5 +117,5 @@ def test_a_stage_that_cannot_be_used_is_named(tmp_path: Path, name: str, message
 
 
 def test_a_stage_that_is_on_may_not_read_one_that_is_off(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="set download.enabled to true"):
+    with pytest.raises(UsageError, match=r"set download\.enabled to true"):
         load_config(config(tmp_path, GOOD), ["download.enabled=false"])

@@ -29,7 +29,9 @@ def test_pairs_and_frames_are_those_of_the_shards(demo_run: Finished) -> None:
 
 def test_the_share_of_unrelated_pairs_over_the_threshold_is_the_stated_rate(demo_run: Finished) -> None:
     report = alignment_report(demo_run.workspace)
-    assert report.null_above_threshold == pytest.approx(demo_run.config.section(FilterConfig).false_accept_rate, abs=0.02)
+    assert report.null_above_threshold == pytest.approx(
+        demo_run.config.section(FilterConfig).false_accept_rate, abs=0.02
+    )
 
 
 def test_histograms_count_every_video_and_pair_once(demo_run: Finished) -> None:

@@ -28,7 +28,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def trouble(monkeypatch: pytest.MonkeyPatch) -> SetTrouble:
-    """`trouble(make, *sizes)`: `echo` raises what `make` makes over files of these sizes, over all when none is named."""
+    """`trouble(make, *sizes)`: `echo` raises what `make` makes over files of these sizes, or over all."""
     one = Echo.one
 
     def set_trouble(make: Callable[[], BaseException], *sizes: int) -> None:
@@ -211,9 +211,7 @@ def test_a_stage_that_cannot_start_is_a_final_problem_with_its_reason(
     assert one.set_up() == Problem("echo.model 'small' is nowhere; install it", "final")
 
 
-def test_a_document_that_breaks_the_format_is_a_final_problem(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_document_that_breaks_the_format_is_a_final_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def write(*_: object) -> None:
         raise FormatError("key-0000", "frame_time", "it is another frame's")
 

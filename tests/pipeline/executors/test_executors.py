@@ -1,5 +1,6 @@
 """Whatever runs the work, and in whatever order, the bytes are the same."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,9 @@ def run_inline(workspace: Workspace) -> list[tuple[str, str]]:
     return done
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, make: type[Exception], *sizes: int, times: int = 10**6) -> list[int]:
+def failing(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Exception], *sizes: int, times: int = 10**6
+) -> list[int]:
     """Let `echo` raise over files of these sizes, so many times; the sizes over which it did."""
     one = Echo.one
     raised: list[int] = []
@@ -166,8 +169,8 @@ def test_inline_stops_after_several_failures_in_a_row(small: Workspace, monkeypa
 def test_a_full_disk_ends_an_inline_run_at_once_with_its_reason(
     small: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raised = failing(monkeypatch, lambda _: OSError(28, "No space left on device"), *range(1, 9))  # type: ignore[arg-type]
-    with pytest.raises(RunFailed, match="No space left on device. Nothing is lost: mend that and run again"):
+    raised = failing(monkeypatch, lambda _: OSError(28, "No space left on device"), *range(1, 9))
+    with pytest.raises(RunFailed, match=r"No space left on device\. Nothing is lost: mend that and run again"):
         run_inline(small)
     assert len(raised) == 1
 
@@ -179,7 +182,7 @@ def test_a_stage_that_cannot_start_ends_an_inline_run_with_its_reason(
         raise StageSetupError("echo has no model")
 
     monkeypatch.setattr(Echo, "setup", setup)
-    with pytest.raises(RunFailed, match="^echo has no model$"):
+    with pytest.raises(RunFailed, match=r"^echo has no model$"):
         run_inline(small)
 
 
