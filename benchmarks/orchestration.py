@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.large import Command, plan, status
-from benchmarks.overhead import CLIP_SECONDS, EMPTY_STAGES, HOWS, Fresh, PartsTiming, cut_clips, on_clips, on_nothing
+from benchmarks.overhead import CLIP_SECONDS, EMPTY_STAGES, MODES, Fresh, PartsTiming, cut_clips, on_clips, on_nothing
 from storyloom.errors import UsageError
 
 WIDE = 4
@@ -40,14 +40,14 @@ class Size:
         parts: Numbers of parts of empty work.
         planned: Videos of the large plan.
         rounds: How often the pieces of video are worked on; the fastest counts.
-        hows: Which of `HOWS`.
+        modes: Which of `MODES`.
     """
 
     clips: int
     parts: Sequence[int]
     planned: int
     rounds: int = 1
-    hows: Sequence[str] = HOWS
+    modes: Sequence[str] = MODES
 
 
 def bench_orchestration(config: Path, overrides: Sequence[str], size: Size, scratch: Path) -> OverheadReport:
@@ -63,19 +63,19 @@ def bench_orchestration(config: Path, overrides: Sequence[str], size: Size, scra
     work: list[PartsTiming] = []
     commands: list[Command] = []
     if clips:
-        on_clips(fresh, HOWS[0], clips[:1], rounds=1)  # not counted: programs and models come from the disk
+        on_clips(fresh, MODES[0], clips[:1], rounds=1)  # not counted: programs and models come from the disk
     if size.parts:
         on_nothing(fresh, "inline", parts=1, videos=1)  # not counted: libraries come from the disk
-    for how in size.hows:
+    for mode in size.modes:
         if clips:
-            work.append(on_clips(fresh, how, clips, size.rounds))
+            work.append(on_clips(fresh, mode, clips, size.rounds))
         for parts in size.parts:
-            timing, settings = on_nothing(fresh, how, parts, 1)
+            timing, settings = on_nothing(fresh, mode, parts, 1)
             work.append(timing)
-            if how == "inline":
+            if mode == "inline":
                 commands.append(status(fresh, parts, settings))
             if parts == min(size.parts):
-                work.append(on_nothing(fresh, how, parts, WIDE)[0])
+                work.append(on_nothing(fresh, mode, parts, WIDE)[0])
     commands += plan(fresh, size.planned)
     return OverheadReport(
         command=" ".join(["storyloom", *sys.argv[1:]]),
@@ -123,22 +123,22 @@ def markdown(report: OverheadReport) -> Iterator[str]:
 
 def _cells(one: PartsTiming, work: Sequence[PartsTiming]) -> tuple[str, ...]:
     key = (one.what, one.parts, one.videos)
-    loop = next((w for w in work if w.how == "loop" and (w.what, w.parts, w.videos) == key), None)
+    loop = next((w for w in work if w.mode == "loop" and (w.what, w.parts, w.videos) == key), None)
     over = ""
-    if one.what == "clips" and loop is not None and one.how != "loop":
+    if one.what == "clips" and loop is not None and one.mode != "loop":
         over = f"{one.further_seconds / loop.further_seconds - 1:+.1%}"
     numbers = (f"{one.one_seconds:.2f}", f"{one.all_seconds:.2f}", f"{one.milliseconds:.2f}")
-    return (one.what, one.how, f"{one.parts:,}", str(one.videos), *numbers, over)
+    return (one.what, one.mode, f"{one.parts:,}", str(one.videos), *numbers, over)
 
 
 def _per_video(work: Sequence[PartsTiming]) -> Iterator[str]:
     """State what a further video of a part costs, from the narrow and the wide parts."""
     found = []
-    for how in HOWS:
-        nothing = {one.videos: one for one in work if (one.what, one.how) == ("nothing", how)}
-        narrow = next((one for one in work if one.what == "nothing" and one.how == how and one.videos == 1), None)
+    for mode in MODES:
+        nothing = {one.videos: one for one in work if (one.what, one.mode) == ("nothing", mode)}
+        narrow = next((one for one in work if one.what == "nothing" and one.mode == mode and one.videos == 1), None)
         if narrow is not None and WIDE in nothing:
-            found.append(f"{how} {(nothing[WIDE].milliseconds - narrow.milliseconds) / (WIDE - 1):.2f} ms")
+            found.append(f"{mode} {(nothing[WIDE].milliseconds - narrow.milliseconds) / (WIDE - 1):.2f} ms")
     if found:
         yield ""
         yield f"A further video of a part and stage: {', '.join(found)}."
@@ -151,9 +151,9 @@ def _table(header: Sequence[str], lines: Iterator[Sequence[str]]) -> Iterator[st
 
 
 def _check(size: Size) -> None:
-    for how in size.hows:
-        if how not in HOWS:
-            raise UsageError(f"nothing is run by {how!r}; there are {', '.join(HOWS)}")
+    for mode in size.modes:
+        if mode not in MODES:
+            raise UsageError(f"nothing is run by {mode!r}; there are {', '.join(MODES)}")
     if 1 in (size.clips, *size.parts):
         raise UsageError("what a part costs is measured on those after the first one: take 2 or more")
 

@@ -18,7 +18,7 @@ from schemas.rows import ManifestRow
 from stages.base import Context, Stage, Video, passed_on
 from stages.media import ffmpeg
 
-HOWS = ("loop", "inline", "ray")
+MODES = ("loop", "inline", "ray")
 """A plain loop that calls the stages and keeps their rows in memory; runs with each kind of runner."""
 
 EMPTY_STAGES = ("download", "sample")
@@ -37,7 +37,7 @@ class PartsTiming:
 
     Attributes:
         what: ``clips`` or ``nothing``.
-        how: One of `HOWS`.
+        mode: One of `MODES`.
         parts: How many.
         videos: Per part.
         stages: How many.
@@ -47,7 +47,7 @@ class PartsTiming:
     """
 
     what: str
-    how: str
+    mode: str
     parts: int
     videos: int
     stages: int
@@ -102,7 +102,7 @@ def cut_clips(video: Path, clips: int, folder: Path) -> list[Path]:
     return found
 
 
-def on_clips(fresh: Fresh, how: str, clips: Sequence[Path], rounds: int) -> PartsTiming:
+def on_clips(fresh: Fresh, mode: str, clips: Sequence[Path], rounds: int) -> PartsTiming:
     """Bring real media through all row stages with the config's models, a clip a part.
 
     Raises:
@@ -111,29 +111,29 @@ def on_clips(fresh: Fresh, how: str, clips: Sequence[Path], rounds: int) -> Part
     graph = load_config(fresh.config, fresh.settings([], 1)).graph
     stages = [name for name in graph.names if name not in graph.group_stages]
     lines = [str(clip.absolute()) for clip in clips]
-    one = min(_seconds(fresh, how, fresh.settings(lines[:1], 1), stages) for _ in range(rounds))
-    every = min(_seconds(fresh, how, fresh.settings(lines, 1), stages) for _ in range(rounds))
-    return PartsTiming("clips", how, len(clips), 1, len(stages), one, every)
+    one = min(_seconds(fresh, mode, fresh.settings(lines[:1], 1), stages) for _ in range(rounds))
+    every = min(_seconds(fresh, mode, fresh.settings(lines, 1), stages) for _ in range(rounds))
+    return PartsTiming("clips", mode, len(clips), 1, len(stages), one, every)
 
 
-def on_nothing(fresh: Fresh, how: str, parts: int, videos: int) -> tuple[PartsTiming, list[str]]:
+def on_nothing(fresh: Fresh, mode: str, parts: int, videos: int) -> tuple[PartsTiming, list[str]]:
     """Bring files that are not there through `EMPTY_STAGES`: all that happens is what happens around a stage.
 
     Returns:
         The timing, and the overrides of the config for the parts, which are done in these stages unless by the loop.
     """
     lines = [f"missing/{number:07d}.mp4" for number in range(parts * videos)]
-    one = _seconds(fresh, how, fresh.settings(lines[:videos], videos), EMPTY_STAGES)
+    one = _seconds(fresh, mode, fresh.settings(lines[:videos], videos), EMPTY_STAGES)
     settings = fresh.settings(lines, videos)
-    every = _seconds(fresh, how, settings, EMPTY_STAGES)
-    return PartsTiming("nothing", how, parts, videos, len(EMPTY_STAGES), one, every), settings
+    every = _seconds(fresh, mode, settings, EMPTY_STAGES)
+    return PartsTiming("nothing", mode, parts, videos, len(EMPTY_STAGES), one, every), settings
 
 
-def _seconds(fresh: Fresh, how: str, settings: Sequence[str], stages: Sequence[str]) -> float:
+def _seconds(fresh: Fresh, mode: str, settings: Sequence[str], stages: Sequence[str]) -> float:
     """Wall time of bringing a manifest through stages."""
-    config = load_config(fresh.config, [*settings, f"runner.kind={'inline' if how == 'loop' else how}"])
+    config = load_config(fresh.config, [*settings, f"runner.kind={'inline' if mode == 'loop' else mode}"])
     start = time.monotonic()
-    if how == "loop":
+    if mode == "loop":
         _loop(config, stages)
     else:
         run_silently(config, stages, failures=stages == EMPTY_STAGES)

@@ -36,7 +36,7 @@ BATCH = 4  # photos; larger ones leave the cache of a CPU
 
 
 @dataclass(frozen=True)
-class Knobs:
+class Hyperparameters:
     """What cross-validation inside the fitting photos chose (`--cross-validate` prints the table).
 
     Attributes:
@@ -144,18 +144,18 @@ def unit(rows: Array) -> Array:
     return normalised
 
 
-def fit_text(sentences: Array, knobs: Knobs) -> Array:
+def fit_text(sentences: Array, tuned: Hyperparameters) -> Array:
     """Map that takes the sentences' common direction out and widens the narrow directions; (384, 384)."""
     mean = unit(sentences.mean(0))
     without_mean = np.eye(len(mean)) - np.outer(mean, mean)
     centred = unit(sentences @ without_mean)
     variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
-    widths = (variances + knobs.floor * variances.max()) ** (-knobs.whitening / 2)
+    widths = (variances + tuned.floor * variances.max()) ** (-tuned.whitening / 2)
     text: Array = without_mean @ (directions * widths) @ directions.T
     return text
 
 
-def fit(features: Array, sentences: Array, classifier: Array, class_names: Array, knobs: Knobs) -> Projection:
+def fit(features: Array, sentences: Array, classifier: Array, class_names: Array, tuned: Hyperparameters) -> Projection:
     """Fits the maps of both towers.
 
     The image map is a prior plus a ridge regression of what the prior leaves. The prior sends a feature vector to the
@@ -168,18 +168,18 @@ def fit(features: Array, sentences: Array, classifier: Array, class_names: Array
         sentences: (photos, 5, 384), text tower without a projection.
         classifier: (1000, 1280), the image tower's own.
         class_names: (1000, 384), text tower without a projection.
-        knobs: Penalties and sizes.
+        tuned: Penalties and sizes.
     """
-    text = fit_text(sentences.reshape(-1, sentences.shape[-1]), knobs)
+    text = fit_text(sentences.reshape(-1, sentences.shape[-1]), tuned)
     targets = unit(sentences @ text).mean(1)
     mean, scale = features.mean(0), features.std(0) + 1e-6
     centred = features - mean
     names = unit(class_names @ text)
     prior = classifier.T @ (names - names.mean(0))
-    prior *= knobs.prior * np.std(targets - targets.mean(0)) / np.std(centred @ prior)
+    prior *= tuned.prior * np.std(targets - targets.mean(0)) / np.std(centred @ prior)
     left_over = targets - targets.mean(0) - centred @ prior
     standard = centred / scale
-    gram = standard @ standard.T + knobs.ridge * np.eye(len(standard))
+    gram = standard @ standard.T + tuned.ridge * np.eye(len(standard))
     image = prior + (standard.T @ np.linalg.solve(gram, left_over)) / scale[:, None]
     bias = targets.mean(0) - mean @ image
     size = np.linalg.norm(features @ image + bias, axis=1).mean()  # cosine ignores it; float16 wants numbers near 1
@@ -212,15 +212,15 @@ def cross_validate(features: Array, sentences: Array, classifier: Array, class_n
     """Prints the mean measures over folds of the fitting photos for every combination of GRID."""
     folds = np.arange(len(features)) % FOLDS
     for values in itertools.product(*GRID.values()):
-        knobs = Knobs(**dict(zip(GRID, values, strict=True)))
+        tuned = Hyperparameters(**dict(zip(GRID, values, strict=True)))
         results = []
         for fold in range(FOLDS):
             seen, unseen = folds != fold, folds == fold
-            maps = fit(features[seen], sentences[seen], classifier, class_names, knobs)
+            maps = fit(features[seen], sentences[seen], classifier, class_names, tuned)
             results.append(measure(features[unseen] @ maps.image + maps.image_bias, sentences[unseen] @ maps.text))
         means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
         shown = " ".join(f"{means[name]:6.3f}" for name in ("text-to-image R@1", "image-to-text R@1", "AUC"))
-        print(f"{knobs}  R@1 text-to-image, image-to-text, AUC: {shown}")
+        print(f"{tuned}  R@1 text-to-image, image-to-text, AUC: {shown}")
 
 
 def main() -> None:
@@ -228,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=REPOSITORY.parent / "shared" / "data" / "flickr8k")
     parser.add_argument("--out", type=Path, default=PROJECTION)
-    parser.add_argument("--cross-validate", action="store_true", help="print the table that chose the knobs")
+    parser.add_argument("--cross-validate", action="store_true", help="print the table that chose the hyperparameters")
     arguments = parser.parse_args()
     import torch
     from threadpoolctl import threadpool_limits
@@ -257,7 +257,7 @@ def fit_and_measure(folder: Path, out: Path, *, cross_validated: bool) -> None:
     classifier = classifier_weight().double().numpy()
     if cross_validated:
         cross_validate(features, sentences, classifier, class_names)
-    projection = fit(features, sentences, classifier, class_names, Knobs())
+    projection = fit(features, sentences, classifier, class_names, Hyperparameters())
     out.write_bytes(save(projection.tensors()))
 
     shipped = Towers(projection)

@@ -105,11 +105,11 @@ class Attempts:
 
     def begin(self, attempt: Attempt) -> None:
         """Note that an attempt is being made."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._attempt = attempt
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._write()
 
-    def go_alone(self) -> None:
+    def isolate(self) -> None:
         """Note that the videos are worked on one by one."""
         self._update(alone=True)
 
@@ -127,7 +127,11 @@ class Attempts:
         message = f"{type(reason).__name__}: {reason}"[:MESSAGE_KEPT]
         assert self._attempt is not None
         proven = proven or bool(self._attempt.passed)
-        return self._update(message=message, evidence=evidence(reason, proven=proven))
+        try:
+            return self._update(message=message, evidence=evidence(reason, proven=proven))
+        except OSError:  # a full disk takes no note; without one the attempt speaks against nobody
+            self.withdraw()
+            return self._attempt
 
     def withdraw(self) -> None:
         """Take the attempt back: it was interrupted on purpose."""
@@ -207,7 +211,7 @@ _noting: dict[str, TextIO] = {}
 """Open for as long as the process lives: faulthandler writes there from a signal's handler."""
 
 
-def forget_quiet_processes(folder: Path) -> None:
+def remove_empty_traces(folder: Path) -> None:
     """Remove the notes of processes that are gone and did not crash."""
     for file in folder.glob("*.trace") if folder.is_dir() else []:
         if not file.stat().st_size and not _alive(file.stem):
@@ -234,10 +238,10 @@ def _crash_of(folder: Path, worker: str) -> str:
     """The first line that a process wrote when it crashed; empty when it did not."""
     host, process, *_ = worker.rsplit("#", 1)[0].rsplit(".", 1)
     try:
-        said = (folder / f"{host}.{process}.trace").read_text(encoding="utf-8", errors="replace")
+        trace = (folder / f"{host}.{process}.trace").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
-    return said.partition("\n")[0]
+    return trace.partition("\n")[0]
 
 
 def _alive(worker: str) -> bool:

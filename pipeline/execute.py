@@ -99,11 +99,21 @@ class Job:
         marks = (one[1] for one in found if one is not None)
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
 
-    def forget_part(self, stage: str, part: str) -> None:
+    def mark(self, stage: str, unit: str) -> Mark | None:
+        """The mark of a unit; None when it, or something that it reads, is not done."""
+        lineage = self.lineage()
+        if unit in self.groups:
+            parts = {part: part_lines(self.lines, part) for part in self.groups[unit]}
+            found = lineage.of_group(stage, unit, parts)
+        else:
+            found = lineage.of_part(stage, unit, part_lines(self.lines, unit))
+        return None if found is None else found[1]
+
+    def invalidate_part(self, stage: str, part: str) -> None:
         """Let a part of a stage be done again."""
         found = self.lineage().of_part(stage, part, part_lines(self.lines, part))
         if found is not None:
-            self.store.forget(found[0])
+            self.store.invalidate(found[0])
 
     def attempts(self, stage: str, unit: str) -> Attempts:
         """The attempts at a unit."""
@@ -306,7 +316,7 @@ def try_one_by_one(
     Raises:
         Exception: What the last video that failed made the stage raise.
     """
-    attempts.go_alone()
+    attempts.isolate()
     failed: tuple[str, Exception] | None = None
     for video in videos:
         if passed_on(stage, video) is not None or video.key in given_up:

@@ -179,7 +179,7 @@ def _of_manifest(stage: AnyStageClass, lines: Iterable[ManifestRow]) -> dict[str
     fields = [name for name in stage.manifest_fields if name not in ("url", "folder", "subtitles")]
     placed = "folder" in stage.manifest_fields
     places = [name for name in ("url", "subtitles") if name in stage.manifest_fields]
-    told = [
+    values = [
         [
             line.video,
             *(getattr(line, name) for name in fields),
@@ -191,7 +191,7 @@ def _of_manifest(stage: AnyStageClass, lines: Iterable[ManifestRow]) -> dict[str
         ]
         for line in lines
     ]
-    return {"manifest": canonical_digest(told)}
+    return {"manifest": canonical_digest(values)}
 
 
 def _shown(value: object) -> str:

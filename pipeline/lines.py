@@ -99,7 +99,9 @@ def part_lines(file: Path, part: str) -> list[ManifestRow]:
                 raise KeyError(part)
             rows = found.read_row_group(group, use_threads=False)
     except (pa.ArrowException, OSError) as reason:
-        raise RunFailed(f"{file}, the manifest as workers read it, is damaged ({reason}); run again") from reason
+        raise RunFailed(
+            f"{file}, the manifest as workers read it, is damaged ({str(reason).strip()}); run again"
+        ) from reason
     rows = rows.filter(pc.equal(rows["part"], part)).drop_columns("part")
     if not rows.num_rows:
         raise KeyError(part)

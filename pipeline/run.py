@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.attempts import forget_quiet_processes
+from pipeline.attempts import remove_empty_traces
 from pipeline.config import RunConfig
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
@@ -20,7 +20,7 @@ from pipeline.store import Damaged
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import RunFailed, UsageError
 
-MENDINGS = 5
+REPAIRS = 5
 """Times that a run begins anew over what turned out to be damaged or not done (our choice)."""
 
 
@@ -69,11 +69,11 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     workspace = survey(config, write=True)
     if selection.force:
         for name in selected:
-            workspace.forget(name, workspace.units(name))
+            workspace.invalidate(name, workspace.units(name))
     elif selection.retry:
         for name, units in retryable(workspace).items():
-            workspace.forget(name, units)
-    workspace = workspace.looked_again()
+            workspace.invalidate(name, units)
+    workspace = workspace.refreshed()
     before = status(workspace)
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
@@ -83,10 +83,10 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         with _executor(kind, config, selected) as (executor, logs):
             listener.started(logs)
             scheduler = Scheduler(selected, executor, listener.advanced)
-            return _mended(scheduler, workspace, listener)
+            return _repaired(scheduler, workspace, listener)
     finally:
         workspace.job.store.remove_leftovers()
-        forget_quiet_processes(workspace.job.store.attempts / "processes")
+        remove_empty_traces(workspace.job.store.attempts / "processes")
 
 
 def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:
@@ -134,7 +134,7 @@ def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
 
 def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener) -> list[StageStatus]:
     """Say how the work ended, and publish it."""
-    workspace = workspace.looked_again()
+    workspace = workspace.refreshed()
     after = status(workspace)
     listener.finished(after, workspace.job.context.results)
     for one in after:
@@ -145,23 +145,23 @@ def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener
     return after
 
 
-def _mended(scheduler: Scheduler, workspace: Workspace, listener: Listener) -> list[StageStatus]:
+def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) -> list[StageStatus]:
     """The work and its end, begun anew over what is found to be damaged or gone.
 
     Raises:
         RunFailed: It cannot be finished.
     """
-    for _ in range(MENDINGS):
+    for _ in range(REPAIRS):
         try:
             return _finished(scheduler.bring_up_to_date(workspace), scheduler.selected, listener)
         except Damaged as reason:
-            workspace.job.store.forget(reason.address)
+            workspace.job.store.invalidate(reason.address)
             problem = str(reason)
         except UnitsMissing as reason:
             if not reason.upstream:
                 raise
             problem = str(reason)
-        workspace = workspace.looked_again()
+        workspace = workspace.refreshed()
         lost = [one.stage for one in status(workspace) if one.to_do and one.stage not in scheduler.selected]
         if lost and set(lost) & set(_read_by(workspace, scheduler.selected)):
             raise RunFailed(f"{problem}. {lost[0]} has parts to do again: run without --only, or --from {lost[0]}")

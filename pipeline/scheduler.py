@@ -91,7 +91,7 @@ class Scheduler:
 
     def _resolved(self, workspace: Workspace) -> Workspace:
         before = dict(workspace.job.results)
-        found = workspace.looked_again().resolved(write=True)
+        found = workspace.refreshed().resolved(write=True)
         for name in sorted(found.job.results.keys() - before.keys() & self.selected):
             self.advanced(Advance(name, "corpus"))
         return found
@@ -121,7 +121,7 @@ class Scheduler:
         self.advanced(advance(workspace, stage, unit))
 
     def _check_failures(self, workspace: Workspace, segments: Sequence[Sequence[str]], wave: Wave) -> None:
-        fresh = workspace.looked_again()
+        fresh = workspace.refreshed()
         parts = [part for some in wave.values() for part in some]
         for name in (
             name for segment in segments for name in segment if name not in workspace.config.graph.group_stages

@@ -262,7 +262,7 @@ class Store:
                         if name == ROWS:
                             sums.add(row)
             except (pa.ArrowException, OSError, ValidationError) as reason:
-                self.forget(address)
+                self.invalidate(address)
                 raise Damaged(address, f"{path.name} was left damaged by another writer ({reason})") from reason
         return sums
 
@@ -282,7 +282,7 @@ class Store:
             found = mark.sealed()
         return found
 
-    def forget(self, address: Address) -> None:
+    def invalidate(self, address: Address) -> None:
         """Remove a finished unit, mark first, so that it is done again."""
         self.mark_file(address).unlink(missing_ok=True)
         folder = self.folder(address.stage, address.stage_key)

@@ -82,7 +82,7 @@ class _Stage:
 
 
 class Summaries:
-    """The marks of a work folder as they are when a stage is first asked for; `again` looks anew.
+    """The marks of a work folder as they are when a stage is first asked for; `refreshed` reads them anew.
 
     Args:
         store: The work folder.
@@ -97,7 +97,7 @@ class Summaries:
         self._stages: dict[tuple[str, str], _Stage] = {}
         self._lock = Lock()
 
-    def again(self) -> Summaries:
+    def refreshed(self) -> Summaries:
         """Another look at the same folder."""
         known = {place: stage.table for place, stage in self._stages.items()}
         return Summaries(self._store, keep=self._keep, before={**self._before, **known})

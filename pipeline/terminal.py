@@ -24,7 +24,7 @@ LINE_SECONDS = 60.0
 
 
 @dataclass
-class _Going:
+class _StageProgress:
     """How far one stage is."""
 
     units: int
@@ -47,11 +47,11 @@ class _Going:
 
 
 class TerminalListener:
-    """Tells a person how a run goes."""
+    """Prints the progress of a run."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._going: dict[str, _Going] = {}
+        self._stages: dict[str, _StageProgress] = {}
         self._bars: dict[str, TaskID] = {}
         self._progress: Progress | None = None
         self._began = time.monotonic()
@@ -73,14 +73,14 @@ class TerminalListener:
         for one in to_do:
             why = f"  ({one.why})" if one.why else ""
             say(f"  {one.stage:<10} {one.to_do} of {_count(one.units, one.unit)}{why}", highlight=False, markup=False)
-            self._going[one.stage] = _Going(one.to_do)
+            self._stages[one.stage] = _StageProgress(one.to_do)
 
     def started(self, logs: str) -> None:
         """Say where the runner's logs are, and begin to show progress."""
         if logs:
             self._console.print(f"Ray's logs: {logs}", highlight=False, markup=False)
         self._began = time.monotonic()
-        if not self._going:
+        if not self._stages:
             return
         if self._console.is_terminal:
             self._start_bars()
@@ -90,11 +90,11 @@ class TerminalListener:
     def advanced(self, done: Advance) -> None:
         """Move a stage's bar; off a terminal, say that the stage is done."""
         with self._lock:
-            going = self._going.setdefault(done.stage, _Going(1))
-            going.add(done)
+            state = self._stages.setdefault(done.stage, _StageProgress(1))
+            state.add(done)
             if self._progress is not None and done.stage in self._bars:
-                self._progress.update(self._bars[done.stage], completed=going.done, rest=going.rest(self._elapsed()))
-            elif going.done == going.units:
+                self._progress.update(self._bars[done.stage], completed=state.done, rest=state.rest(self._elapsed()))
+            elif state.done == state.units:
                 self._line(done.stage)
 
     def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
@@ -131,22 +131,24 @@ class TerminalListener:
             TextColumn("{task.fields[rest]}"),
         )
         self._progress = Progress(*columns, console=self._console)
-        self._bars = {stage: self._progress.add_task(stage, total=g.units, rest="") for stage, g in self._going.items()}
+        self._bars = {
+            stage: self._progress.add_task(stage, total=state.units, rest="") for stage, state in self._stages.items()
+        }
         self._progress.start()
 
     def _lines(self) -> None:
         """A line a minute per stage that is under way."""
         while not self._over.wait(LINE_SECONDS):
             with self._lock:
-                for stage, going in self._going.items():
-                    if 0 < going.done < going.units:
+                for stage, state in self._stages.items():
+                    if 0 < state.done < state.units:
                         self._line(stage)
 
     def _line(self, stage: str) -> None:
-        going = self._going[stage]
-        rest = going.rest(self._elapsed())
-        said = f"{stage}: {going.done} of {going.units}{', ' + rest if rest else ''}"
-        self._console.print(said, highlight=False, markup=False)
+        state = self._stages[stage]
+        rest = state.rest(self._elapsed())
+        line = f"{stage}: {state.done} of {state.units}{', ' + rest if rest else ''}"
+        self._console.print(line, highlight=False, markup=False)
 
 
 def funnel_table(stages: Sequence[StageStatus]) -> Table:

@@ -12,7 +12,7 @@ from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, 
 from pipeline.execute import Job, NotReady, run_group, run_part
 from pipeline.profile import UnitProfile, UnitTimer, keep_profile
 from pipeline.store import Damaged, Mark
-from stages.base import AnyStage, GroupStage, InputGone, Stage, StageSetupError
+from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError
 from storyloom.format.sample import FormatError
 
 LONGEST_PAUSE = 60.0
@@ -61,7 +61,7 @@ class Worker:
         self._free_since = 0.0
         self._lock = Lock()
 
-    def give(self, job: Job) -> None:
+    def use(self, job: Job) -> None:
         """Go on with another job, e.g. one that knows more results over the corpus."""
         read = job.config.graph.upstream(self.name)
         if any(job.results.get(one) != self.job.results.get(one) for one in read):
@@ -90,22 +90,24 @@ class Worker:
 
     def do(self, unit: str) -> Mark | Problem:
         """Bring a unit, a part or a group by its id, up to date; a unit that is done already is left alone."""
+        if self._stage is None and (mark := self.job.mark(self.name, unit)) is not None:
+            return mark  # what it reads was done again and came out the same: no model is loaded for that
         stage = self._ready()
         if isinstance(stage, Problem):
             return stage
-        note_crashes(self.job.store.attempts / "processes")
         attempts = self.job.attempts(self.name, unit)
         timer = UnitTimer()
-        attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
         try:
+            attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
+            note_crashes(self.job.store.attempts / "processes")
             if isinstance(stage, GroupStage):
                 mark = run_group(self.job, stage, unit, timer)
             else:
                 assert isinstance(stage, Stage)
                 mark = run_part(self.job, stage, unit, attempts, timer)
-        except (Damaged, InputGone, NotReady) as reason:
+        except (Damaged, InputMissing, NotReady) as reason:
             attempts.withdraw()
-            self._mend(reason, unit)
+            self._invalidate(reason, unit)
             return Problem(f"{self.name}, {unit}: {reason}", "upstream")
         except FormatError as reason:
             attempts.withdraw()
@@ -132,12 +134,12 @@ class Worker:
         narrowed = attempt.alone and attempt.video and attempt.evidence
         return Problem(text, "narrowed" if narrowed else "again", poisoned=of_device(reason))
 
-    def _mend(self, reason: Exception, unit: str) -> None:
+    def _invalidate(self, reason: Exception, unit: str) -> None:
         """Forget what is damaged, so that it is done again."""
         if isinstance(reason, Damaged):
-            self.job.store.forget(reason.address)
-        elif isinstance(reason, InputGone):
-            self.job.forget_part(reason.stage, unit)
+            self.job.store.invalidate(reason.address)
+        elif isinstance(reason, InputMissing):
+            self.job.invalidate_part(reason.stage, unit)
 
     def _measured(self, unit: str, stage: AnyStage[Any], timer: UnitTimer) -> None:
         within = stage.timings.take()

@@ -61,9 +61,9 @@ class Workspace:
         keys = {name: one.key for name, one in self.job.keys.items()}
         return Lineage(self.config.graph, keys, self.job.results, self.summaries)
 
-    def looked_again(self) -> Workspace:
+    def refreshed(self) -> Workspace:
         """The same with the marks and results that are there now."""
-        known = replace(self, job=replace(self.job, results={}), summaries=self.summaries.again())
+        known = replace(self, job=replace(self.job, results={}), summaries=self.summaries.refreshed())
         return known.resolved(write=False)
 
     def units(self, name: str) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ class Workspace:
 
     def missing(self, work: Work) -> dict[str, set[str]]:
         """What is not done of some work, as the folder has it now."""
-        fresh = replace(self, summaries=self.summaries.again())
+        fresh = replace(self, summaries=self.summaries.refreshed())
         return {name: set(units) - fresh.done(name, units).keys() for name, units in work.items()}
 
     def rows(self, name: str, part: str, row: type[RowT], without: tuple[str, ...] = ()) -> Iterator[RowT]:
@@ -107,10 +107,10 @@ class Workspace:
         except Damaged as reason:
             raise RunFailed(f"{reason}: run again") from reason
 
-    def forget(self, name: str, units: Iterable[str]) -> None:
+    def invalidate(self, name: str, units: Iterable[str]) -> None:
         """Let finished units be done again."""
         for address in self.done(name, units).values():
-            self.job.store.forget(address)
+            self.job.store.invalidate(address)
 
     def resolved(self, *, write: bool) -> Workspace:
         """The same with the result of every corpus step whose parts are done.

@@ -158,7 +158,7 @@ class TranscriptRow(Row):
         return {"words": sum(len(segment.words) for segment in self.segments)}
 
 
-class Frame(Model):
+class SampledFrame(Model):
     """A sampled frame.
 
     Attributes:
@@ -188,7 +188,7 @@ class FramesRow(Row):
         covered: Seconds up to which the picture could be decoded.
     """
 
-    frames: list[Frame] = []
+    frames: list[SampledFrame] = []
     jpegs: list[bytes] = []
     near_duplicates: int = 0
     covered: Seconds = 0.0
@@ -308,7 +308,7 @@ class DocumentText(Model):
     source: str
 
 
-class Document(Model):
+class DocumentDraft(Model):
     """An interleaved document, before it is written to a shard.
 
     Attributes:
@@ -357,7 +357,7 @@ class DocumentsRow(Row):
 
     threshold: float = 0.0
     lag: float = 0.0
-    documents: list[Document] = []
+    documents: list[DocumentDraft] = []
     dropped_items: list[DroppedItem] = []
 
     def counts(self) -> dict[str, int]:

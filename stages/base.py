@@ -59,7 +59,7 @@ class StageSetupError(RuntimeError):
     """A stage cannot start at all: a missing program, model or package. The message says how to get it."""
 
 
-class InputGone(RuntimeError):
+class InputMissing(RuntimeError):
     """What a stage left outside its rows, e.g. a media file, is gone: that stage does the part again.
 
     Args:

@@ -15,14 +15,14 @@ from stages.base import AnyStage, GroupStage, Stage
 from stages.calibrate.stage import Calibrate
 from stages.download.stage import Download
 from stages.filter.stage import Filter
-from stages.sample.stage import Sample
+from stages.sample.stage import SampleFrames
 from stages.score.stage import Score
 from stages.transcribe.stage import Transcribe
 from stages.write.stage import Write
 
 AnyStageClass = type[AnyStage[Any]]
 
-STAGES: tuple[AnyStageClass, ...] = (Download, Transcribe, Sample, Align, Score, Calibrate, Filter, Write)
+STAGES: tuple[AnyStageClass, ...] = (Download, Transcribe, SampleFrames, Align, Score, Calibrate, Filter, Write)
 
 ENTRY_POINTS = "storyloom.stages"
 """Group of entry points by which an installed package offers stages; each is off until its section says otherwise."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> str:
-        """The version, looked up when it is asked for: a trainer that only reads shards need not wait for it."""
+        """The version, looked up on first use: a trainer that only reads shards does not wait for it."""
         if name == "__version__":
             from importlib.metadata import version
 

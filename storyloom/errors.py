@@ -1,4 +1,4 @@
-"""What ends a command, with the exit code that the command line documents."""
+"""Errors that end a command, with the exit code that the command line documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TERMINATED = 143
 
 
 class StoryloomError(Exception):
-    """A problem a person can mend; its message is printed without a traceback.
+    """A problem that the user can fix; its message is printed without a traceback.
 
     Attributes:
         exit_code: 1 when the data or the run failed a check, 2 for wrong usage or config.
@@ -25,4 +25,4 @@ class UsageError(StoryloomError):
 
 
 class RunFailed(StoryloomError):
-    """The run ended without what it was to bring."""
+    """The run ended without its result."""

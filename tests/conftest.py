@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests.runs import Finished, demo_config, run_quietly
+from tests.runs import CLIP_SECONDS, CLIP_SETTINGS, CLIPS, Finished, clip, demo_config, run_quietly
 
 settings.register_profile("storyloom", deadline=None)  # no test is about time, and machines are shared
 settings.load_profile("storyloom")
@@ -19,5 +19,17 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """configs/demo.yaml over the committed video, run inline. Tests only look at it."""
     folder = tmp_path_factory.mktemp("demo")
     config = demo_config(folder)
+    run_quietly(config)
+    return Finished(config)
+
+
+@pytest.fixture(scope="session")
+def clips_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Four clips of the demo's video in four parts and two groups. Tests take a `copy_of` it."""
+    folder = tmp_path_factory.mktemp("clips-run")
+    (folder / "clips").mkdir()
+    for number, start in enumerate(CLIPS):
+        clip(folder / "clips" / f"{number}.mp4", start, CLIP_SECONDS, "-vf", "scale=320:-2")
+    config = demo_config(folder, f"manifest={folder / 'clips'}", *CLIP_SETTINGS)
     run_quietly(config)
     return Finished(config)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.publish.publish import publish
-from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, Frame, FramesRow, ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow, ManifestRow, SampledFrame
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.format.manifest import FunnelRow, Provenance, Published
 
@@ -42,9 +42,9 @@ def video_key(name: str) -> str:
 
 def document(
     number: int = 0, *, frames: int = 2, texts: int = 2, start: float = 0.0, words: str = "so here we"
-) -> Document:
+) -> DocumentDraft:
     """Sentences of 1.5 s every 2 s, and a frame in each as long as there are frames; later frames follow the last."""
-    return Document(
+    return DocumentDraft(
         number=number,
         start=start,
         end=start + 2.0 * max(frames, texts),
@@ -66,7 +66,7 @@ def document(
     )
 
 
-def video(name: str, *documents: Document, jpegs: list[bytes] | None = None) -> VideoDocuments:
+def video(name: str, *documents: DocumentDraft, jpegs: list[bytes] | None = None) -> VideoDocuments:
     """A video with these documents, as `write_group` reads it."""
     frames = 1 + max((frame.frame for document in documents for frame in document.frames), default=0)
     pictures = [jpeg(hash_of(name) + n) for n in range(frames)] if jpegs is None else jpegs
@@ -79,7 +79,7 @@ def sampled(row: DocumentsRow, pictures: list[bytes]) -> FramesRow:
     """The frames behind a video's documents, at the times that the documents state."""
     times = {frame.frame: frame.time for document in row.documents for frame in document.frames}
     shown = [
-        Frame(time=times.get(n, 0.0), scene=0, width=64, height=48, black=0.0, sharpness=0.0)
+        SampledFrame(time=times.get(n, 0.0), scene=0, width=64, height=48, black=0.0, sharpness=0.0)
         for n in range(len(pictures))
     ]
     return FramesRow.model_construct(video=row.video, frames=shown, jpegs=pictures)

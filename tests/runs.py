@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +31,21 @@ NARRATED = ROOT / "demo" / "narrated.mp4"
 TRUTH = json.loads((ROOT / "demo" / "narrated.gt.json").read_text())
 
 EVERYTHING = Selection()
+
+CLIPS = (0.0, 9.0, 18.0, 27.0)
+"""Where the clips of `clips_run` begin in the demo's video, in seconds."""
+
+CLIP_SECONDS = 24.0
+"""Long enough for unrelated pairs: a frame and a sentence more than 10 s apart."""
+
+CLIP_SETTINGS = (
+    "parts.videos=1",
+    "parts.group=2",
+    "filter.min_words=1",
+    "write.shard_bytes=60000",
+    "runner.kind=inline",
+)
+"""A part a video, two of them a group, groups that end in the middle of a shard."""
 
 
 @dataclass
@@ -109,16 +127,62 @@ class Finished:
 def content_of(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by path.
 
-    Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times, and
-    attempts. Keys are left out of names and marks: a unit's key holds the time of its local file.
+    Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times,
+    attempts, and what was merged for one output.
     """
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
     kept = [
         file
         for file in files
-        if not {"media", "manifests", "summaries", "attempts"} & set(file.relative_to(folder).parts)
+        if not {"media", "manifests", "summaries", "attempts", "rests"} & set(file.relative_to(folder).parts)
     ]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
+
+
+def copy_of(finished: Finished, folder: Path, *overrides: str) -> Finished:
+    """The folder of a run (`clips`, `work`, `out`) in another place, with further settings; nothing is shared."""
+    before = Path(finished.config.work).parent
+    shutil.copytree(before, folder, symlinks=True, dirs_exist_ok=True)
+    return Finished(demo_config(folder, f"manifest={folder / 'clips'}", *CLIP_SETTINGS, *overrides))
+
+
+def made_by_run(config: RunConfig, selection: Selection = EVERYTHING) -> dict[str, list[str]]:
+    """The units that a run really makes, by stage; those that it finds done, though it did not know, are left out."""
+    before = _marks(config)
+    run_quietly(config, selection)
+    found: dict[str, list[str]] = {}
+    for mark in sorted(_marks(config) - before):
+        found.setdefault(mark[0], []).append(mark[1])
+    return found
+
+
+def _marks(config: RunConfig) -> set[tuple[str, str, int]]:
+    """Stage, unit and time of each mark."""
+    marks = "[!m]*/*/*.*.json"  # which are none of the media's records
+    files = Path(config.work).glob(marks)
+    return {(file.parts[-3], file.name.split(".")[0], file.stat().st_mtime_ns) for file in files}
+
+
+def command(config: RunConfig, name: str, *options: str) -> list[str]:
+    """A command line with a config's folders, as a user writes it."""
+    places = [f"{key}={getattr(config, key)}" for key in ("manifest", "work", "output")]
+    settings = [part for setting in [*places, *CLIP_SETTINGS] for part in ("--set", setting)]
+    return [sys.executable, "-m", "pipeline.cli", name, str(ROOT / "configs" / "demo.yaml"), *settings, *options]
+
+
+def ended(command: list[str], **environment: str) -> tuple[int, str]:
+    """Exit code of a command, and everything that it printed."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    return done.returncode, done.stdout
 
 
 def clip(target: Path, start: float, seconds: float, *options: str) -> Path:

@@ -83,7 +83,7 @@ def bench_speed(
     comparisons = [*measured.frames(), *measured.speech(), measured.scores(), measured.shards(), *measured.both()]
     comparisons.append(measured.whole(comparisons))
     broken = {side.name: side.failed for one in comparisons for side in one.sides if side.failed}
-    reports = [said.model_copy(update={"failed": said.failed or broken.get(said.name, "")}) for said in reports]
+    reports = [report.model_copy(update={"failed": report.failed or broken.get(report.name, "")}) for report in reports]
     hours = options.memory_hours
     lengths = {one: long_video(one, DEMO_VIDEO, scratch) for one in ((hours * SHORT, hours) if hours else ())}
     return SpeedReport(
@@ -118,7 +118,7 @@ class _Comparisons:
         self._tell = tell
         self._fresh, self.config, self._options, self._scratch = fresh, config, options, scratch
         self._clips = clips
-        self._peers = [one for one, said in zip(peers, reports, strict=True) if not said.failed]
+        self._peers = [one for one, report in zip(peers, reports, strict=True) if not report.failed]
         self._weights = (
             write_weights(config.section(TranscribeConfig), config.section(ScoreConfig), options.peers_dir / "weights")
             if peers

@@ -73,23 +73,23 @@ class PeerEnvironment:
     def report(self) -> PeerReport:
         """Make the environment unless it is there, and say what is in it."""
         peer, uv = self.peer, uv_program()
-        said = PeerReport(name=peer.name, work=peer.work, does=peer.does, cannot=peer.cannot)
-        said.command = f"uv pip install {' '.join(self.requirements)}"
+        report = PeerReport(name=peer.name, work=peer.work, does=peer.does, cannot=peer.cannot)
+        report.command = f"uv pip install {' '.join(self.requirements)}"
         mark = self._folder / "installed.txt"
         try:
-            if not mark.exists() or mark.read_text(encoding="utf-8") != said.command:
+            if not mark.exists() or mark.read_text(encoding="utf-8") != report.command:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 python = f"{sys.version_info.major}.{sys.version_info.minor}"
                 _run([uv, "venv", "--quiet", "--python", python, str(self._folder)], self._seconds)
                 install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(self._python)]
                 _run([*install, *self.requirements], self._seconds)
-                mark.write_text(said.command, encoding="utf-8")
+                mark.write_text(report.command, encoding="utf-8")
             listed = json.loads(_run([uv, "pip", "list", "--format", "json", "--python", str(self._python)], 60.0))
             named = {one.partition("==")[0] for one in self.requirements}
-            said.versions = {one["name"]: one["version"] for one in listed if one["name"] in named}
+            report.versions = {one["name"]: one["version"] for one in listed if one["name"] in named}
         except SideFailed as reason:
-            said.failed = f"not installed: {reason}"
-        return said
+            report.failed = f"not installed: {reason}"
+        return report
 
     def run(self, job: dict[str, Any], scratch: Path, seconds: float) -> tuple[float, float]:
         """Have the peer do a job; seconds of its work and of its set-up.
@@ -108,9 +108,9 @@ class PeerEnvironment:
         file = scratch / f"peer-{self.peer.name}.json"
         file.write_text(json.dumps(job | {"out": str(out), "home": str(self._folder / "home")}), encoding="utf-8")
         script = Path(__file__).with_name("peers") / self.peer.script
-        said = _run([str(self._python), str(script), str(file)], seconds)
+        output = _run([str(self._python), str(script), str(file)], seconds)
         shutil.rmtree(out)
-        found = json.loads(said.splitlines()[-1])
+        found = json.loads(output.splitlines()[-1])
         return float(found["work_seconds"]), float(found["setup_seconds"])
 
 
@@ -123,12 +123,12 @@ def peer_job(config: RunConfig, weights: Weights, ours: Ours, warm: Path) -> dic
         ours: The rows of our run: lengths of the videos, and what is said in them.
         warm: A short clip by which models may be loaded before the clock starts.
     """
-    said = {video.key: " ".join(one.text for one in video[AlignedRow].sentences) for video in ours.videos("score")}
+    texts = {video.key: " ".join(one.text for one in video[AlignedRow].sentences) for video in ours.videos("score")}
     videos = ours.videos("sample")
     return {
         "videos": [str(Path(video.manifest.url).absolute()) for video in videos],
         "seconds": [video[MediaRow].duration for video in videos],
-        "texts": [said.get(video.key, "") for video in videos],
+        "texts": [texts.get(video.key, "") for video in videos],
         "warm": str(warm.absolute()),
         "threads": config.section(TranscribeConfig).cpu_threads,
         "interval": config.section(SampleConfig).interval,

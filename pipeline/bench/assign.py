@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from schemas.rows import AlignedRow, Frame, FramesRow, ManifestRow, ScoresRow, Segment, TranscriptRow, Word
+from schemas.rows import AlignedRow, FramesRow, ManifestRow, SampledFrame, ScoresRow, Segment, TranscriptRow, Word
 from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Video
 from stages.filter.assign import assign_by_clip, assign_by_time, worth_by_null
@@ -82,7 +82,7 @@ def _aligned(sentences: int, frames: int) -> AlignedRow:
         numbers = {"avg_logprob": 0.0, "no_speech_prob": 0.0, "compression_ratio": 1.0}
         segments.append(Segment(start=words[0].start, end=words[-1].end, words=words, **numbers))
     transcript = TranscriptRow(video=KEY, language="en", segments=segments)
-    looks = [Frame(time=i + 0.5, scene=i, width=64, height=36, black=0.0, sharpness=0.0) for i in range(frames)]
+    looks = [SampledFrame(time=i + 0.5, scene=i, width=64, height=36, black=0.0, sharpness=0.0) for i in range(frames)]
     manifest = ManifestRow(video=KEY, url="-", source_id="-")
     video = Video(manifest, [transcript, FramesRow(video=KEY, frames=looks)])
     return Align(AlignConfig(null_per_frame=0), Context(seed=0, media=Path())).one(video)

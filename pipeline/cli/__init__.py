@@ -17,7 +17,7 @@ from pipeline.cli.dataset import export_command, show_command, stats_command, va
 from pipeline.cli.extras import how_to_install
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
-from storyloom.errors import USAGE, StoryloomError
+from storyloom.errors import FAILED, USAGE, StoryloomError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,6 +56,13 @@ def main() -> None:
     except StoryloomError as problem:
         typer.echo(f"storyloom: {problem}", err=True)
         sys.exit(problem.exit_code)
+    except OSError as problem:
+        from pipeline.attempts import of_the_machine
+
+        if not of_the_machine(problem):
+            raise
+        typer.echo(f"storyloom: {problem}. Nothing is lost: mend that and run again", err=True)
+        sys.exit(FAILED)
     except ModuleNotFoundError as missing:
         message = how_to_install(missing)
         if message is None:

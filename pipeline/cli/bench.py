@@ -105,10 +105,10 @@ def bench_orchestration_command(
 
     with _checkout_needed("orchestration"):
         from benchmarks.orchestration import Size, bench_orchestration, markdown
-        from benchmarks.overhead import HOWS
+        from benchmarks.overhead import MODES
 
     numbers = [200, 20_000] if parts is None else [number for number in parts if number]
-    size = Size(clips, numbers, planned, rounds, by or HOWS)
+    size = Size(clips, numbers, planned, rounds, by or MODES)
     with TemporaryDirectory() as scratch:
         report = bench_orchestration(config, overrides or [], size, Path(scratch))
     typer.echo("\n".join(markdown(report)))

@@ -38,8 +38,8 @@ class InlineExecutor:
             barren = 0 if went_on else barren + 1
             if barren == ATTEMPTS:
                 break
-        said = problem.text if problem else "units come undone while others are done"
-        raise UnitsMissing(said, upstream=problem is None or problem.severity == "upstream")
+        message = problem.text if problem else "units come undone while others are done"
+        raise UnitsMissing(message, upstream=problem is None or problem.severity == "upstream")
 
     def _round(
         self, workspace: Workspace, work: Work, missing: dict[str, set[str]], on_done: OnDone
@@ -77,5 +77,5 @@ class InlineExecutor:
         if key not in self._workers:
             self._workers[key] = Worker(workspace.job, name, pause=None)
         worker = self._workers[key]
-        worker.give(workspace.job)
+        worker.use(workspace.job)
         return worker

@@ -186,12 +186,12 @@ def _until_done(
     to_do = missing()
     barren = 0
     while any(to_do.values()):
-        progress = Progress(missing, to_do, on_done)
+        progress = DoneUnits(missing, to_do, on_done)
         try:
             problem = _watched(flow(to_do), progress, stall_seconds)
         except (ray.exceptions.RayError, RuntimeError, ValueError) as reason:
             problem = Problem(_innermost(reason), "again")
-        progress.look()
+        progress.poll()
         if problem.severity == "final":
             raise RunFailed(problem.text)
         before, to_do = to_do, missing()
@@ -199,12 +199,12 @@ def _until_done(
         barren = 0 if went_on else barren + 1
         if any(to_do.values()) and barren >= ATTEMPTS:
             waiting = ", ".join(f"{name}: {len(units)} parts" for name, units in to_do.items() if units)
-            said = f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem.text}"
-            raise UnitsMissing(said, upstream=problem.severity == "upstream")
+            message = f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem.text}"
+            raise UnitsMissing(message, upstream=problem.severity == "upstream")
 
 
 @dataclass
-class Progress:
+class DoneUnits:
     """What has become done, by listing the store: that is true whatever happens to workers."""
 
     missing: Callable[[], Missing]
@@ -212,7 +212,7 @@ class Progress:
     on_done: OnDone
     reported: set[tuple[str, str]] = field(default_factory=set)
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Report what is newly done; whether there was something."""
         now = self.missing()
         done = {(name, unit) for name, units in self.to_do.items() for unit in units - now[name]} - self.reported
@@ -222,7 +222,7 @@ class Progress:
         return bool(done)
 
 
-def _watched(flow: Flow, progress: Progress, stall_seconds: float) -> Problem:
+def _watched(flow: Flow, progress: DoneUnits, stall_seconds: float) -> Problem:
     """Run a flow as a task of the cluster, and end it when it cannot go on; the problem that says most.
 
     The task owns the workers: Ray kills them with it, even one that hangs. And Ray Data has no client mode.
@@ -234,7 +234,7 @@ def _watched(flow: Flow, progress: Progress, stall_seconds: float) -> Problem:
     pause = POLL_SECONDS
     while not ray.wait([task], timeout=pause)[0]:
         began = time.monotonic()
-        moved = began if progress.look() else moved
+        moved = began if progress.poll() else moved
         fitted = began if ray.cluster_resources().get("CPU", 0.0) > flow.cpus - ROUNDING else fitted
         problem = ""
         if began - moved > stall_seconds:

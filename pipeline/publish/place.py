@@ -13,81 +13,95 @@ from storyloom.format.layout import index_of
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard
+from storyloom.format.tar import index_of_tar
 from storyloom.fs.atomic import replacing, sync_folder, temporary, write_atomically
 
 
 @dataclass(frozen=True)
-class Placed:
+class ShardSource:
     """A shard and where it comes from.
 
     Attributes:
         shard: With its final path, relative to the output.
-        source: The tar file in the work folder.
+        path: The tar file in the work folder.
     """
 
     shard: Shard
-    source: Path
+    path: Path
 
 
-def check(placed: Sequence[Placed]) -> None:
+def check(sources: Sequence[ShardSource]) -> None:
     """Make sure that every shard is there, whole, and listed once.
 
     Raises:
         BadShard: A shard is not as its group says.
         FormatError: Two groups hold the same shard, so their keys are not unique.
     """
-    first: dict[str, Placed] = {}
-    for place in placed:
-        if flaw := _flaw(place):
-            raise broken(place, flaw)
-        twin = first.setdefault(place.shard.sha256, place)
-        if twin is not place:
-            message = f"it holds the same documents as {twin.source}: is a group listed twice?"
-            raise FormatError(str(place.source), "duplicate_key", message)
+    first: dict[str, ShardSource] = {}
+    for source in sources:
+        if flaw := _flaw(source):
+            raise broken(source, flaw)
+        twin = first.setdefault(source.shard.sha256, source)
+        if twin is not source:
+            message = f"it holds the same documents as {twin.path}: is a group listed twice?"
+            raise FormatError(str(source.path), "duplicate_key", message)
 
 
-def broken(place: Placed, flaw: str) -> BadShard:
+def broken(source: ShardSource, flaw: str) -> BadShard:
     """The error that names a shard, what is wrong with it, and the way out."""
-    return BadShard.at(str(place.source), "", flaw, "Run again with `--only write --force`")
+    return BadShard.at(str(source.path), "", flaw, "Run again with `--only write --force`")
 
 
-def _flaw(place: Placed) -> str:
-    if not place.source.exists():
+def _flaw(source: ShardSource) -> str:
+    if not source.path.exists():
         return "is gone"
-    if not index_of(place.source).exists():
+    if not index_of(source.path).exists():
         return "has no index, so it was not finished"
-    size = place.source.stat().st_size
-    return "" if size == place.shard.filesize else f"has {size} bytes instead of {place.shard.filesize}"
+    size = source.path.stat().st_size
+    return "" if size == source.shard.filesize else f"has {size} bytes instead of {source.shard.filesize}"
 
 
-def put(place: Placed, output: Path) -> None:
+def hold_against_hash(source: ShardSource) -> None:
+    """Make sure that a shard and its index are what was written.
+
+    Raises:
+        BadShard: One of them is not.
+    """
+    with source.path.open("rb") as tar:
+        if hashlib.file_digest(tar, "sha256").hexdigest() != source.shard.sha256:
+            raise broken(source, "was damaged since it was written")
+        tar.seek(0)
+        if index_of_tar(tar) != index_of(source.path).read_bytes():
+            raise broken(source, "has an index that was damaged since it was written")
+
+
+def put(source: ShardSource, output: Path) -> None:
     """Put a shard and its index in their places, the index last: its presence marks a finished shard.
 
     Raises:
         BadShard: The shard is not what was written.
     """
-    if sha256_of(place.source) != place.shard.sha256:
-        raise broken(place, "was damaged since it was written")
-    target = output / place.shard.file
+    hold_against_hash(source)
+    target = output / source.shard.file
     target.parent.mkdir(parents=True, exist_ok=True)
     index_of(target).unlink(missing_ok=True)
     link = temporary(target)
     try:
-        os.link(place.source, link)
+        os.link(source.path, link)
     except OSError:  # another file system, or one without links
-        _copy(place, target)
+        _copy(source, target)
     else:
         try:
             link.replace(target)
         finally:
             link.unlink(missing_ok=True)
         sync_folder(target.parent)
-    write_atomically(index_of(target), index_of(place.source).read_bytes())
+    write_atomically(index_of(target), index_of(source.path).read_bytes())
 
 
-def _copy(place: Placed, target: Path) -> None:
-    with replacing(target) as copy, place.source.open("rb") as source:
-        shutil.copyfileobj(source, copy)
+def _copy(source: ShardSource, target: Path) -> None:
+    with replacing(target) as copy, source.path.open("rb") as original:
+        shutil.copyfileobj(original, copy)
 
 
 def sha256_of(file: Path) -> str:

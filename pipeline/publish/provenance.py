@@ -19,7 +19,7 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
         config={name: _without_folders(one.ingredients["config"]) for name, one in keys.items()}
         | {"seed": workspace.config.seed},
         fingerprints={name: one.key for name, one in keys.items()},
-        revisions={name: said for name, said in ran.items() if said},
+        revisions={name: version for name, version in ran.items() if version},
         funnel=funnel(after),
     )
 

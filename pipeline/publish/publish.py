@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.publish.place import Placed, check, put, sha256_of
+from pipeline.publish.place import ShardSource, check, put, sha256_of
 from pipeline.publish.rests import merged
 from stages.write.stage import WriteConfig
 from storyloom.card.card import card, summary
@@ -45,7 +45,7 @@ class Changes:
     """
 
     stale: list[Path]
-    shards: list[Placed]
+    shards: list[ShardSource]
     files: dict[str, bytes]
 
 
@@ -76,10 +76,14 @@ def publish(
         BadShard: A shard is not as its group says.
         FormatError: Two groups hold the same shard, so their keys are not unique.
     """
-    if not any(groups):
+    written = [
+        ShardSource(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
+    ]
+    if not written:
         raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
+    check(written)
     with _alone(output):
-        return _published(groups, folders, rests, output, config, provenance)
+        return _published(written, rests, output, config, provenance)
 
 
 @contextmanager
@@ -100,48 +104,42 @@ def _alone(output: Path) -> Iterator[None]:
 
 
 def _published(
-    groups: Sequence[Sequence[Shard]],
-    folders: Sequence[Path],
-    rests: Path,
-    output: Path,
-    config: WriteConfig,
-    provenance: Provenance,
+    written: Sequence[ShardSource], rests: Path, output: Path, config: WriteConfig, provenance: Provenance
 ) -> Published:
-    written = [
-        Placed(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
-    ]
-    check(written)
-    placed = _numbered(written, rests, config.shard_bytes)
-    published = describe(config.name, config.max_images, [place.shard for place in placed], provenance)
+    """Bring the folder, which nobody else writes now, to the dataset of these shards."""
+    sources = _numbered(written, rests, config.shard_bytes)
+    published = describe(config.name, config.max_images, [source.shard for source in sources], provenance)
     files = {
         **index_files(published),
         "croissant.json": as_json(croissant(published, summary(published))),
         "README.md": card(published).encode(),
     }
     manifest = as_json(published.model_dump(mode="json", by_alias=True))
-    changes = _changes(output, placed, files)
+    changes = _changes(output, sources, files)
     if _content(output / MANIFEST) != manifest or changes.stale or changes.shards or changes.files:
         _apply(output, changes)
         write_atomically(output / MANIFEST, manifest)
     return published
 
 
-def _numbered(written: Sequence[Placed], rests: Path, target: int) -> list[Placed]:
+def _numbered(written: Sequence[ShardSource], rests: Path, target: int) -> list[ShardSource]:
     """The shards of the dataset, with their final names."""
-    placed = []
+    sources = []
     for split in SPLITS:
-        of_split = [place for place in written if place.shard.split == split]
-        whole = [place for place in of_split if not place.shard.is_rest]
-        left = merged([place for place in of_split if place.shard.is_rest], rests, target)
-        for number, place in enumerate([*whole, *left]):
-            shard = place.shard.model_copy(update={"file": f"data/{split}/shard-{number:06d}.tar"})
-            placed.append(Placed(shard, place.source))
-    return placed
+        of_split = [source for source in written if source.shard.split == split]
+        whole = [source for source in of_split if not source.shard.is_rest]
+        left = merged([source for source in of_split if source.shard.is_rest], rests, target)
+        for number, source in enumerate([*whole, *left]):
+            shard = source.shard.model_copy(update={"file": f"data/{split}/shard-{number:06d}.tar"})
+            sources.append(ShardSource(shard, source.path))
+    return sources
 
 
 def _refuse_foreign(output: Path) -> None:
     if output.exists() and not _ours(output) and (not output.is_dir() or any(output.iterdir())):
-        message = f"{output} is not empty, and storyloom did not write what is in it."
+        damaged = f"its {MANIFEST} is damaged or another program's"
+        flaw = damaged if (output / MANIFEST).is_file() else "storyloom did not write what is in it"
+        message = f"{output} is not empty, and {flaw}."
         raise OutputNotOurs(f"{message} Choose another `output`, or empty it; nothing was changed.")
 
 
@@ -155,11 +153,11 @@ def _ours(output: Path) -> bool:
     return isinstance(manifest, dict) and str(manifest.get("schema", "")).startswith("storyloom/")
 
 
-def _changes(output: Path, placed: Sequence[Placed], files: dict[str, bytes]) -> Changes:
+def _changes(output: Path, sources: Sequence[ShardSource], files: dict[str, bytes]) -> Changes:
     before = read_manifest(output)
     known = {shard.file: shard.sha256 for shard in before.shards} if before else {}
-    shards = [place for place in placed if not _in_place(output, place, known)]
-    names = {Path(place.shard.file) for place in placed}
+    shards = [source for source in sources if not _in_place(output, source, known)]
+    names = {Path(source.shard.file) for source in sources}
     wanted = {output / name for name in {*names, *map(index_of, names), *map(Path, files)}}
     stale = [path for path in _written_by_us(output) if path not in wanted]
     if shards or stale:
@@ -167,17 +165,17 @@ def _changes(output: Path, placed: Sequence[Placed], files: dict[str, bytes]) ->
     return Changes(stale, shards, {name: new for name, new in files.items() if _content(output / name) != new})
 
 
-def _in_place(output: Path, place: Placed, known: dict[str, str]) -> bool:
+def _in_place(output: Path, source: ShardSource, known: dict[str, str]) -> bool:
     """Whether the output has this shard already: the same file, or the one that the manifest there vouches for."""
-    target = output / place.shard.file
-    if not target.exists() or _content(index_of(target)) != index_of(place.source).read_bytes():
+    target = output / source.shard.file
+    if not target.exists() or _content(index_of(target)) != index_of(source.path).read_bytes():
         return False
-    vouched = known.get(place.shard.file) == place.shard.sha256 and target.stat().st_size == place.shard.filesize
-    if not (vouched or target.samefile(place.source)):
+    vouched = known.get(source.shard.file) == source.shard.sha256 and target.stat().st_size == source.shard.filesize
+    if not (vouched or target.samefile(source.path)):
         return False
     # The index is written last: a shard that is younger was changed since.
     untouched = target.stat().st_mtime_ns <= index_of(target).stat().st_mtime_ns
-    return untouched or sha256_of(target) == place.shard.sha256
+    return untouched or sha256_of(target) == source.shard.sha256
 
 
 def _written_by_us(output: Path) -> list[Path]:
@@ -196,8 +194,8 @@ def _apply(output: Path, changes: Changes) -> None:
     sync_folder(output)
     for path in changes.stale:
         path.unlink()
-    for place in changes.shards:
-        put(place, output)
+    for source in changes.shards:
+        put(source, output)
     for name, content in changes.files.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output / name, content)

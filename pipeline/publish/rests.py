@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.publish.place import Placed, broken
+from pipeline.publish.place import ShardSource, broken, hold_against_hash
 from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
 from storyloom.format.sample import Sample
@@ -33,12 +33,12 @@ class Slice:
         offsets: Where each of the documents starts in its tar file, and where the last one ends.
     """
 
-    rest: Placed
+    rest: ShardSource
     offsets: tuple[int, ...]
 
 
-def merged(rests: Sequence[Placed], folder: Path, target: int) -> list[Placed]:
-    """The rests of one split, in order, as shards of about `target` bytes in `folder`; those that are there are kept.
+def merged(rests: Sequence[ShardSource], folder: Path, target: int) -> list[ShardSource]:
+    """The rests of one split, in order, as shards of about `target` bytes in `folder`; other shards there are removed.
 
     At no time is more than one document in memory.
 
@@ -50,6 +50,7 @@ def merged(rests: Sequence[Placed], folder: Path, target: int) -> list[Placed]:
     split = rests[0].shard.split
     contents = list(_cut(rests, target))
     wanted = {name_of(split, slices): slices for slices in contents}
+    _remove_others(folder, split, set(wanted))
     return [_shard(folder / name, split, slices) for name, slices in wanted.items()]
 
 
@@ -59,7 +60,7 @@ def name_of(split: Split, slices: Sequence[Slice]) -> str:
     return f"{split}-{hashlib.sha256(''.join(parts).encode()).hexdigest()[:16]}.tar"
 
 
-def _cut(rests: Sequence[Placed], target: int) -> Iterator[list[Slice]]:
+def _cut(rests: Sequence[ShardSource], target: int) -> Iterator[list[Slice]]:
     spans = [(number, span) for number, rest in enumerate(rests) for span in pairwise(_offsets(rest))]
     numbers = shard_numbers((end - start for _, (start, end) in spans), target)
     for _, numbered in groupby(zip(numbers, spans, strict=True), key=lambda each: each[0]):
@@ -71,21 +72,21 @@ def _cut(rests: Sequence[Placed], target: int) -> Iterator[list[Slice]]:
         yield slices
 
 
-def _offsets(rest: Placed) -> list[int]:
+def _offsets(rest: ShardSource) -> list[int]:
     try:
-        return [int(offset) for offset in read_index(index_of(rest.source).read_bytes())]
+        return [int(offset) for offset in read_index(index_of(rest.path).read_bytes())]
     except ValueError as reason:
         raise broken(rest, f"has a damaged index: {reason}") from None
 
 
-def _shard(path: Path, split: Split, slices: Sequence[Slice]) -> Placed:
+def _shard(path: Path, split: Split, slices: Sequence[Slice]) -> ShardSource:
     mark = path.with_suffix(".json")
     if found := _merged_before(mark, path):
-        return Placed(found, path)
+        return ShardSource(found, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     shard = write_shard(path, split, chain.from_iterable(map(_documents, slices)))
     write_atomically(mark, shard.model_dump_json(indent=1).encode() + b"\n")
-    return Placed(shard, path)
+    return ShardSource(shard, path)
 
 
 def _merged_before(mark: Path, path: Path) -> Shard | None:
@@ -99,10 +100,15 @@ def _merged_before(mark: Path, path: Path) -> Shard | None:
 
 
 def _documents(part: Slice) -> Iterator[tuple[bytes, Counts]]:
-    with part.rest.source.open("rb") as tar:
-        if hashlib.file_digest(tar, "sha256").hexdigest() != part.rest.shard.sha256:
-            raise broken(part.rest, "was damaged since it was written")
+    hold_against_hash(part.rest)
+    with part.rest.path.open("rb") as tar:
         tar.seek(part.offsets[0])
         for start, end in pairwise(part.offsets):
             members = tar.read(end - start)
             yield members, Counts.of(Sample.model_validate_json(next(tar_members(members))[1]))
+
+
+def _remove_others(folder: Path, split: Split, wanted: set[str]) -> None:
+    for path in sorted(folder.glob(f"{split}-*")):
+        if f"{path.name.split('.', 1)[0]}.tar" not in wanted:
+            path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.gc import RESTS
+from pipeline.plan import digest
 from pipeline.publish.provenance import provenance
 from pipeline.publish.publish import publish
 from pipeline.scheduler import counted
@@ -15,6 +16,7 @@ from pipeline.workspace import Workspace
 from stages.write.stage import GroupShards, Write, WriteConfig
 from storyloom.errors import RunFailed
 from storyloom.format.reader import BadShard
+from storyloom.format.sample import FormatError
 
 PUBLISHED = Write.name
 """The stage whose groups make the dataset."""
@@ -39,8 +41,9 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
         raise RunFailed(f"no document came out of {last.videos} videos: {counted({**last.failed, **last.dropped})}")
     addresses = workspace.done(PUBLISHED)
     folders = {group: store.group_folder(addresses[group]) for group in groups}
-    rests = store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key) / RESTS
-    shards, output = [one.shards for one in groups.values()], Path(config.output).expanduser()
+    shards, output = [one.shards for one in groups.values()], Path(config.output).expanduser().absolute()
+    # A folder for each output: whoever publishes to another one must not clear it.
+    rests = store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key) / RESTS / digest(str(output))[:12]
     made = provenance(workspace, after)
     while True:
         try:
@@ -52,4 +55,6 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
                 continue
             owner = next(addresses[group] for group, folder in folders.items() if source.parent == folder)
             raise Damaged(owner, str(reason)) from reason
+        except FormatError as reason:
+            raise RunFailed(f"not published: {reason}") from reason
         return

@@ -61,7 +61,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
         spoken = {row.video: row.sentences for row in rows if isinstance(row, AlignedRow)}
         for row in rows:
             if isinstance(row, AlignedRow) and row.live and not row.null_pairs:
-                others = {s.text for video, said in spoken.items() if video != row.video for s in said if not s.flag}
+                others = {s.text for key, found in spoken.items() if key != row.video for s in found if not s.flag}
                 yield self._with_other_null(row, sorted(others))
             else:
                 yield row

@@ -25,7 +25,7 @@ LONGEST_PAUSE = 60.0
 """Seconds up to which the pause between attempts grows (our choice)."""
 
 
-class TryLater(VideoFailed):
+class RetryAfter(VideoFailed):
     """A failure whose server said when to come back.
 
     Args:
@@ -75,10 +75,10 @@ def host_of(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
     except ValueError as reason:
-        raise VideoFailed("bad_url", f"{shown(url)} is not a URL: {reason}") from reason
+        raise VideoFailed("bad_url", f"{redacted(url)} is not a URL: {reason}") from reason
 
 
-def shown(url: str) -> str:
+def redacted(url: str) -> str:
     """The URL as it may stand in a message: without password and query, which hold the keys of signed URLs."""
     try:
         parts = urlsplit(url)
@@ -89,16 +89,16 @@ def shown(url: str) -> str:
 
 def status_failure(status: int, url: str, after: float | None = None) -> VideoFailed:
     """What an HTTP status other than success means for the video; `after` is the server's Retry-After, in seconds."""
-    said = f"{host_of(url)} answered {status} for {shown(url)}"
+    answer = f"{host_of(url)} answered {status} for {redacted(url)}"
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        return VideoFailed("not_found", f"{said}: it is not, or no longer, there")
+        return VideoFailed("not_found", f"{answer}: it is not, or no longer, there")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS):
-        return VideoFailed("forbidden", f"{said}: it is not for everybody, or a signed URL has expired")
+        return VideoFailed("forbidden", f"{answer}: it is not for everybody, or a signed URL has expired")
     limited = status == HTTPStatus.TOO_MANY_REQUESTS
     if limited or status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         code = "rate_limited" if limited else "server_error"
-        return VideoFailed(code, said, retryable=True) if after is None else TryLater(code, said, after)
-    return VideoFailed("http_status", f"{said}, which is no video")
+        return VideoFailed(code, answer, retryable=True) if after is None else RetryAfter(code, answer, after)
+    return VideoFailed("http_status", f"{answer}, which is no video")
 
 
 def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
@@ -109,7 +109,7 @@ def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
 
     def pause(state: RetryCallState) -> float:
         failed = state.outcome.exception() if state.outcome else None
-        return failed.after if isinstance(failed, TryLater) else growing(state)
+        return failed.after if isinstance(failed, RetryAfter) else growing(state)
 
     def enough(state: RetryCallState) -> bool:
         return state.attempt_number >= bounds.attempts or time.monotonic() + state.upcoming_sleep > bounds.deadline
@@ -190,7 +190,7 @@ def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None
     def copy() -> Validators | None:
         with _failures_typed(url):
             found = Validators(etag=filesystem.ukey(url))
-            if known and known.url == shown(url) and known.etag == found.etag:
+            if known and known.url == redacted(url) and known.etag == found.etag:
                 return None
         with file.open("wb") as copied:
             save(_stored(filesystem, url), copied, 0, bounds)
@@ -210,9 +210,9 @@ def _failures_typed(url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as reason:
-        raise VideoFailed("not_found", f"there is nothing at {shown(url)}") from reason
+        raise VideoFailed("not_found", f"there is nothing at {redacted(url)}") from reason
     except PermissionError as reason:
-        raise VideoFailed("forbidden", f"{shown(url)} may not be read: {reason}") from reason
+        raise VideoFailed("forbidden", f"{redacted(url)} may not be read: {reason}") from reason
     except Exception as reason:  # each store's package has its own exceptions
-        message = f"{shown(url)} could not be read: {type(reason).__name__}: {reason}"
+        message = f"{redacted(url)} could not be read: {type(reason).__name__}: {reason}"
         raise VideoFailed("storage_error", message, retryable=True) from reason

@@ -65,9 +65,9 @@ def _run(argument: str, limits: Limits) -> dict[str, Any]:
 
 
 def _unusable(failed: ChildFailed) -> str:
-    said = failed.stderr.strip().splitlines()
+    lines = failed.stderr.strip().splitlines()
     return (
-        f"{_library()} cannot look at videos: {said[-1] if said else failed}. Install a release that does (pip install "
+        f"{_library()} cannot read videos: {lines[-1] if lines else failed}. Install a release that does (pip install "
         f"'{TESTED}'); if it speaks of memory or of mapping, raise download.probe_memory"
     )
 

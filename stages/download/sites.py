@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import VideoDropped, VideoFailed
-from stages.download.fetch import Bounds, shown, status_failure, with_retries
+from stages.download.fetch import Bounds, redacted, status_failure, with_retries
 
 GONE = re.compile(r"\bprivate\b|removed|unavailable|deleted|terminated|does not exist", re.IGNORECASE)
 RESTRICTED = re.compile(r"sign in|log ?in|members?.only|confirm your age|your country|your location", re.IGNORECASE)
@@ -41,12 +41,12 @@ def from_site(url: str, folder: Path, bounds: Bounds, *, quality: str, max_durat
     try:
         import yt_dlp
     except ModuleNotFoundError as missing:
-        message = f"{shown(url)} goes through yt-dlp, which is not installed: pip install 'storyloom[sites]'"
+        message = f"{redacted(url)} goes through yt-dlp, which is not installed: pip install 'storyloom[sites]'"
         raise VideoFailed("missing_package", message, retryable=True) from missing
 
     def check(info: dict[str, Any], *, incomplete: bool) -> None:  # noqa: ARG001 - yt-dlp passes it by name
         if info.get("is_live"):
-            raise VideoFailed("live_stream", f"{shown(url)} is still being broadcast", retryable=True)
+            raise VideoFailed("live_stream", f"{redacted(url)} is still being broadcast", retryable=True)
         if (info.get("duration") or 0.0) > max_duration:
             raise VideoDropped("too_long", f"{info['duration']} s, over download.max_duration = {max_duration:g}")
 
@@ -84,7 +84,7 @@ def from_site(url: str, folder: Path, bounds: Bounds, *, quality: str, max_durat
     with_retries(fetch, bounds)
     files = sorted(folder.iterdir())
     if len(files) != 1:
-        raise VideoFailed("site_failed", f"yt-dlp left {len(files)} files for {shown(url)}, expected one")
+        raise VideoFailed("site_failed", f"yt-dlp left {len(files)} files for {redacted(url)}, expected one")
     bounds.check_size(files[0].stat().st_size)
     return files[0]
 
@@ -92,16 +92,16 @@ def from_site(url: str, folder: Path, bounds: Bounds, *, quality: str, max_durat
 def _failure(url: str, error: BaseException) -> VideoFailed:
     from yt_dlp.networking.exceptions import HTTPError, TransportError
 
-    said = re.sub(r"^ERROR: ", "", str(error)).partition("; please report")[0]
-    message = f"{shown(url)}: {said}"
+    reason = re.sub(r"^ERROR: ", "", str(error)).partition("; please report")[0]
+    message = f"{redacted(url)}: {reason}"
     for cause in _causes(error):
         if isinstance(cause, HTTPError):
             return status_failure(cause.status, url)
         if isinstance(cause, TransportError):
             return VideoFailed("connection_failed", message, retryable=True)
-    if RESTRICTED.search(said):
+    if RESTRICTED.search(reason):
         return VideoFailed("forbidden", message)
-    return VideoFailed("not_found" if GONE.search(said) else "site_failed", message)
+    return VideoFailed("not_found" if GONE.search(reason) else "site_failed", message)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -17,7 +17,7 @@ from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
-from stages.download.fetch import Bounds, from_storage, host_of, local_file, shown
+from stages.download.fetch import Bounds, from_storage, host_of, local_file, redacted
 from stages.download.files import fetched_before, link, newest, publish, record, unfinished
 from stages.download.probing import check, probe
 from stages.media.sandbox import Limits
@@ -150,7 +150,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         probed, sha256 = self._checked(file), digest(file)
         final = folder / content_name(key, sha256, _extension_of(probed))
         publish(file, final, sha256)
-        source = MediaSource.of(final.stat(), sha256, shown(url), validators)
+        source = MediaSource.of(final.stat(), sha256, redacted(url), validators)
         record(final, source)
         return final, source, probed
 
@@ -226,7 +226,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         else:
             self._copied(url, scheme, file, MAX_BYTES)
         sha256 = digest(file)
-        suffix = PurePosixPath(shown(url).lower()).suffix[1:]
+        suffix = PurePosixPath(redacted(url).lower()).suffix[1:]
         extension = suffix if re.fullmatch("[a-z0-9]{1,5}", suffix) else "vtt"
         final = folder / content_name(name, sha256, extension)
         publish(file, final, sha256)

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from stages.base import VideoFailed
-from stages.download.fetch import Bounds, host_of, save, shown, status_failure, with_retries
+from stages.download.fetch import Bounds, host_of, redacted, save, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
 from stages.media.source import MediaSource, Validators, scheme_of
 
@@ -55,7 +55,7 @@ def from_http(
             ``too_slow``, or as `status_failure` says.
         VideoDropped: ``too_large``.
     """
-    if known and known.url != shown(url):
+    if known and known.url != redacted(url):
         known = known.model_copy(update={"etag": "", "last_modified": ""})
     transport = CheckedTransport(allow_private=allow_private)
     with httpx.Client(transport=transport, headers=HEADERS, timeout=bounds.timeout, trust_env=False) as client:
@@ -208,13 +208,13 @@ def _opened(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
     """The response after all redirects, each of which goes through `CheckedTransport` as the first request does."""
     for _ in range(MAX_REDIRECTS + 1):
         if scheme_of(url) not in ("http", "https"):
-            raise VideoFailed("scheme_refused", f"redirected to {shown(url)}, which is no http(s) URL")
+            raise VideoFailed("scheme_refused", f"redirected to {redacted(url)}, which is no http(s) URL")
         with client.stream("GET", url, headers=headers) as response:
             if not response.has_redirect_location:
                 yield response
                 return
             url = str(response.url.join(response.headers["Location"]))
-    raise VideoFailed("too_many_redirects", f"redirected over {MAX_REDIRECTS} times, at last to {shown(url)}")
+    raise VideoFailed("too_many_redirects", f"redirected over {MAX_REDIRECTS} times, at last to {redacted(url)}")
 
 
 @contextmanager
@@ -228,7 +228,7 @@ def _failures_typed(url: str, file: Path, bounds: Bounds) -> Iterator[None]:
         size = file.stat().st_size if file.exists() else 0
         raise _truncated(url, size) if size else _no_connection(url, reason) from reason
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as reason:
-        raise VideoFailed("bad_url", f"{shown(url)} is not a URL that can be fetched: {reason}") from reason
+        raise VideoFailed("bad_url", f"{redacted(url)} is not a URL that can be fetched: {reason}") from reason
     except httpx.TransportError as reason:
         if "CERTIFICATE_VERIFY_FAILED" in str(reason):
             raise VideoFailed("bad_certificate", f"{host_of(url)} did not prove who it is: {reason}") from reason
@@ -236,7 +236,7 @@ def _failures_typed(url: str, file: Path, bounds: Bounds) -> Iterator[None]:
 
 
 def _truncated(url: str, size: int) -> VideoFailed:
-    return VideoFailed("truncated_download", f"{shown(url)} broke off after {size} bytes", retryable=True)
+    return VideoFailed("truncated_download", f"{redacted(url)} broke off after {size} bytes", retryable=True)
 
 
 def _no_connection(url: str, reason: Exception) -> VideoFailed:

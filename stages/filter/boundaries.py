@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from schemas.rows import Frame, Sentence
+from schemas.rows import SampledFrame, Sentence
 from stages.align.stage import IntArray
 from stages.filter.assign import UNPAIRED
 
@@ -41,7 +41,7 @@ class DocumentLimits:
 
 
 def units_of(
-    sentences: Sequence[Sentence], frames: Sequence[Frame], kept: Sequence[int], sentence_of: IntArray
+    sentences: Sequence[Sentence], frames: Sequence[SampledFrame], kept: Sequence[int], sentence_of: IntArray
 ) -> list[Unit]:
     """Trusted sentences with their frames: their own, and those of no sentence that are nearest to them.
 
@@ -68,7 +68,7 @@ def units_of(
 
 
 def topic_turns(
-    sentences: Sequence[Sentence], frames: Sequence[Frame], continuity: Sequence[float], threshold: float
+    sentences: Sequence[Sentence], frames: Sequence[SampledFrame], continuity: Sequence[float], threshold: float
 ) -> set[int]:
     """Sentences with which a topic begins: the text turns to something else, and the picture is cut too.
 

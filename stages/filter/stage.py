@@ -13,13 +13,13 @@ from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Dropped
 from schemas.rows import (
     AlignedRow,
-    Document,
+    DocumentDraft,
     DocumentFrame,
     DocumentsRow,
     DocumentText,
     DroppedItem,
-    Frame,
     FramesRow,
+    SampledFrame,
     ScoresRow,
     Sentence,
 )
@@ -105,7 +105,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             else:
                 kept.append(index)
 
-        documents: list[Document] = []
+        documents: list[DocumentDraft] = []
         turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
         all_units = units_of(aligned.sentences, frames, kept, assigned.sentence)
         for units in documents_of(all_units, turns, self._limits()):
@@ -141,7 +141,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
         config = self.config
         return DocumentLimits(config.min_words, config.max_words, config.max_images, config.max_silence)
 
-    def _frame_reason(self, frame: Frame, sentence: int, similarity: float) -> str:
+    def _frame_reason(self, frame: SampledFrame, sentence: int, similarity: float) -> str:
         if frame.black >= self.config.max_black:
             return "black"
         if frame.sharpness < self.config.min_sharpness:
@@ -165,12 +165,12 @@ def _document(
     surplus: set[int],
     aligned: AlignedRow,
     assigned: Assignment,
-) -> Document:
+) -> DocumentDraft:
     text_of_sentence = {UNPAIRED: UNPAIRED} | {unit.sentence: position for position, unit in enumerate(units)}
     kept = sorted(index for unit in units for index in unit.frames if index not in surplus)
     texts = [aligned.sentences[unit.sentence] for unit in units]
     times = [aligned.frame_times[index] for index in kept]
-    return Document(
+    return DocumentDraft(
         number=number,
         start=min(times[0], texts[0].start),
         end=max(times[-1], texts[-1].end),
@@ -190,7 +190,7 @@ def _document(
 
 
 def _dropped_document(
-    units: Sequence[Unit], sentences: Sequence[Sentence], frames: Sequence[Frame], reason: str
+    units: Sequence[Unit], sentences: Sequence[Sentence], frames: Sequence[SampledFrame], reason: str
 ) -> list[DroppedItem]:
     """The document, its sentences and its frames, all with the reason for which the document goes."""
     spoken = [unit.sentence for unit in units if unit.sentence != UNPAIRED]
@@ -202,7 +202,7 @@ def _dropped_document(
     ]
 
 
-def _dropped_frames(indexes: Sequence[int], frames: Sequence[Frame], reason: str) -> list[DroppedItem]:
+def _dropped_frames(indexes: Sequence[int], frames: Sequence[SampledFrame], reason: str) -> list[DroppedItem]:
     return [DroppedItem(kind="frame", index=i, time=frames[i].time, reason=reason) for i in indexes]
 
 

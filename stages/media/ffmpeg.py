@@ -62,8 +62,8 @@ def missing_device(kind: str) -> str:
     """Why ffmpeg cannot use a kind of hardware, e.g. ``cuda``; empty when it can."""
     probe = ["-init_hw_device", kind, "-f", "lavfi", "-i", "nullsrc", "-frames:v", "1", "-f", "null", "-"]
     done = subprocess.run([program(), *QUIET, *probe], capture_output=True, text=True, check=False)  # noqa: S603
-    said = done.stderr.strip().splitlines()
-    return (said[0] if said else f"status {done.returncode}") if done.returncode else ""
+    lines = done.stderr.strip().splitlines()
+    return (lines[0] if lines else f"status {done.returncode}") if done.returncode else ""
 
 
 def source(media: Path, **options: Any) -> Any:
@@ -135,8 +135,8 @@ def last_packet(media: Path, limits: Limits) -> float:
 
 @functools.cache
 def _version_of(executable: str) -> str:
-    said = subprocess.run([executable, "-version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-    found = re.match(r"ffmpeg version (\S+)", said)
+    printed = subprocess.run([executable, "-version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.match(r"ffmpeg version (\S+)", printed)
     return found[1] if found else ""
 
 

@@ -82,7 +82,7 @@ class NotUsable(Exception):
         self.code = code
 
 
-def look(path: Path) -> dict[str, Any]:
+def inspect(path: Path) -> dict[str, Any]:
     """The fields of `schemas.rows.MediaRow` that speak of the streams, and `warnings`.
 
     Raises:
@@ -210,17 +210,17 @@ def _rotation(container: InputContainer, stream: VideoStream) -> int | None:
 
 
 def check() -> dict[str, Any]:
-    """What `look` says of `TINY_VIDEO`."""
+    """What `inspect` says of `TINY_VIDEO`."""
     with tempfile.NamedTemporaryFile(suffix=".y4m") as file:
         file.write(TINY_VIDEO)
         file.flush()
-        return look(Path(file.name))
+        return inspect(Path(file.name))
 
 
 def main() -> None:
     """Print what `sys.argv[1]` holds, or the code and message of why that cannot be said."""
     try:
-        found = check() if sys.argv[1] == CHECK else look(Path(sys.argv[1]))
+        found = check() if sys.argv[1] == CHECK else inspect(Path(sys.argv[1]))
     except NotUsable as reason:
         found = {"code": reason.code, "message": str(reason)}
     except (ImportError, AttributeError, TypeError):

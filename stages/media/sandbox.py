@@ -101,5 +101,5 @@ def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = (
             raise ChildKilled(f"{Path(command[0]).name} was killed by {signal.Signals(-status).name}")
         if status != 0:
             stderr.seek(0)
-            said = stderr.read().decode(errors="replace")[-STDERR_KEPT:]
-            raise ChildFailed(Path(command[0]).name, status, said, timed_out=timed_out.is_set())
+            message = stderr.read().decode(errors="replace")[-STDERR_KEPT:]
+            raise ChildFailed(Path(command[0]).name, status, message, timed_out=timed_out.is_set())

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ValidationError
 
 from schemas.rows import MediaRow
-from stages.base import InputGone, VideoFailed
+from stages.base import InputMissing, VideoFailed
 from storyloom.format.model import Model
 
 RECORD_SUFFIX = ".source.json"
@@ -70,7 +70,7 @@ class MediaSource(Model):
         return stated.st_mtime_ns == self.modified_ns or digest(file) == self.sha256
 
 
-class MediaMissing(InputGone):
+class MediaMissing(InputMissing):
     """A file of the media folder is gone or damaged. `download` brings it back; it is no fault of the video's.
 
     Args:
@@ -82,6 +82,9 @@ class MediaMissing(InputGone):
         super().__init__("download", f"{path} of video {video} is gone or damaged; download brings it back")
         self.video = video
         self.path = path
+
+    def __reduce__(self) -> tuple[type[MediaMissing], tuple[str, Path]]:
+        return MediaMissing, (self.video, self.path)
 
 
 @contextmanager

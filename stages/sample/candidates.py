@@ -20,7 +20,7 @@ TICKS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Look:
+class CandidateSettings:
     """How candidates are chosen and drawn.
 
     Attributes:
@@ -41,7 +41,7 @@ class Look:
     hwaccel: Literal["none", "cuda"] = "none"
 
 
-def candidates(media: Path, look: Look, limits: Limits) -> Generator[Candidate, None, None]:
+def candidates(media: Path, settings: CandidateSettings, limits: Limits) -> Generator[Candidate, None, None]:
     """A frame every `step` seconds and the first frame of each scene, in the order of decoding.
 
     Scenes are looked for in every frame that is decoded. Times are ffmpeg's filter clock: the container's start time
@@ -55,14 +55,14 @@ def candidates(media: Path, look: Look, limits: Limits) -> Generator[Candidate, 
     with os.fdopen(readable, "rb") as lines, os.fdopen(writable, "wb") as theirs:
         reader = Thread(target=_read_notes, args=(lines, notes), daemon=True)
         try:
-            with child(_command(media, look, writable), limits, pass_fds=[writable]) as pictures:
+            with child(_command(media, settings, writable), limits, pass_fds=[writable]) as pictures:
                 theirs.close()  # so that the lines end when ffmpeg does
                 reader.start()
                 for jpeg in _jpegs(pictures):
                     note = notes.get()
                     if note is None:
                         raise RuntimeError("ffmpeg wrote a picture that it gave no time for")
-                    yield _candidate(note, jpeg, look)
+                    yield _candidate(note, jpeg, settings)
         finally:
             if reader.is_alive():
                 reader.join()
@@ -70,14 +70,14 @@ def candidates(media: Path, look: Look, limits: Limits) -> Generator[Candidate, 
             raise RuntimeError("ffmpeg gave a time for a picture that it did not write")
 
 
-def _command(media: Path, look: Look, notes: int) -> list[str]:
-    tracks = ffmpeg.source(media, skip_frame=look.skip_frame, hwaccel=look.hwaccel)
-    fit = f"min(1,{look.max_side}/max(iw*sar,ih))"
+def _command(media: Path, settings: CandidateSettings, notes: int) -> list[str]:
+    tracks = ffmpeg.source(media, skip_frame=settings.skip_frame, hwaccel=settings.hwaccel)
+    fit = f"min(1,{settings.max_side}/max(iw*sar,ih))"
     picture = (
         tracks["V:0"]
         .filter(
             "select",
-            f"isnan(prev_selected_t)+gte(t-prev_selected_t,{look.step})+gt(scene,{look.scene_threshold})",
+            f"isnan(prev_selected_t)+gte(t-prev_selected_t,{settings.step})+gt(scene,{settings.scene_threshold})",
         )
         .filter(
             "scale",
@@ -100,7 +100,7 @@ def _command(media: Path, look: Look, notes: int) -> list[str]:
             "fps_mode": "passthrough",
             "enc_time_base": f"1:{TICKS}",  # a frame's own rate is too coarse when rates vary
             "c:v": "mjpeg",
-            "q:v": look.qscale,
+            "q:v": settings.qscale,
             "threads:v": 1,
             "flags:v": "+bitexact",
             "map_metadata": -1,
@@ -137,9 +137,9 @@ def _read_notes(lines: IO[bytes], notes: SimpleQueue[dict[str, str] | None]) -> 
     notes.put(None)
 
 
-def _candidate(note: dict[str, str], jpeg: bytes, look: Look) -> Candidate:
+def _candidate(note: dict[str, str], jpeg: bytes, settings: CandidateSettings) -> Candidate:
     return Candidate(
         time=max(0.0, to_milliseconds(int(note["pts"]) / TICKS)),
-        cut=float(note["lavfi.scene_score"]) > look.scene_threshold,
+        cut=float(note["lavfi.scene_score"]) > settings.scene_threshold,
         jpeg=jpeg,
     )

@@ -24,14 +24,14 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Picked:
+class SelectedFrame:
     """A candidate that was kept, and the number of its scene, from 0."""
 
     candidate: Candidate
     scene: int
 
 
-class Picker:
+class FrameSelector:
     """Picks from candidates that arrive in time order; it never holds more than one interval of them.
 
     A scene shorter than the interval gives its middle frame; a longer one gives one frame per interval (Emu3.5,
@@ -51,7 +51,7 @@ class Picker:
         self._window = 0
         self._held: list[Candidate] = []
 
-    def add(self, candidate: Candidate) -> list[Picked]:
+    def add(self, candidate: Candidate) -> list[SelectedFrame]:
         """What is certain to be kept now that this candidate came; one not later than the last is passed over."""
         if not self._held:
             self._begin(candidate)
@@ -59,19 +59,19 @@ class Picker:
         if candidate.time <= self._held[-1].time:
             return []
         if candidate.cut and candidate.time - self._start >= self._min_scene - ROUNDING:
-            picked = self.finish(candidate.time)
+            selected = self.finish(candidate.time)
             self._scene += 1
             self._begin(candidate)
-            return picked
+            return selected
         window = int((candidate.time - self._start + ROUNDING) / self._interval)
         if window == self._window:
             self._held.append(candidate)
             return []
-        picked = [self._middle(self._interval)]
+        selected = [self._middle(self._interval)]
         self._window, self._held = window, [candidate]
-        return picked
+        return selected
 
-    def finish(self, end: float) -> list[Picked]:
+    def finish(self, end: float) -> list[SelectedFrame]:
         """What is kept of the running scene when it ends at `end` seconds."""
         rest = end - self._start - self._window * self._interval
         if not self._held or (self._window and rest < self._interval / 2 - ROUNDING):
@@ -81,7 +81,7 @@ class Picker:
     def _begin(self, first: Candidate) -> None:
         self._start, self._window, self._held = first.time, 0, [first]
 
-    def _middle(self, length: float) -> Picked:
+    def _middle(self, length: float) -> SelectedFrame:
         """The held candidate nearest to the middle of the running window, which is `length` seconds long."""
         middle = self._start + self._window * self._interval + length / 2
-        return Picked(min(self._held, key=lambda held: abs(held.time - middle)), self._scene)
+        return SelectedFrame(min(self._held, key=lambda held: abs(held.time - middle)), self._scene)

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import Frame, FramesRow, MediaRow
+from schemas.rows import FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits
 from stages.media.source import reading
 from stages.models.revision import library_versions
-from stages.sample.candidates import Look, candidates
-from stages.sample.selector import Picked, Picker
+from stages.sample.candidates import CandidateSettings, candidates
+from stages.sample.selector import FrameSelector, SelectedFrame
 
 CANDIDATES_PER_INTERVAL = 8
 """Fine enough to find the middle of a scene to 1/16 of an interval, coarse enough to be cheap (our choice)."""
@@ -87,8 +87,8 @@ class SampleConfig(StageConfig):
         return self.hwaccel == "cuda"
 
 
-class Sample(Stage[SampleConfig, FramesRow]):
-    """Decodes a video's picture once, from start to end, and keeps what `Picker` says."""
+class SampleFrames(Stage[SampleConfig, FramesRow]):
+    """Decodes a video's picture once, from start to end, and keeps what `FrameSelector` says."""
 
     name = "sample"
     version = 3
@@ -101,8 +101,8 @@ class Sample(Stage[SampleConfig, FramesRow]):
 
     def setup(self) -> None:
         ffmpeg.program()
-        if self.config.hwaccel == "cuda" and (said := ffmpeg.missing_device("cuda")):
-            raise StageSetupError(f"sample.hwaccel cuda cannot be used here ({said}); set it to none")
+        if self.config.hwaccel == "cuda" and (reason := ffmpeg.missing_device("cuda")):
+            raise StageSetupError(f"sample.hwaccel cuda cannot be used here ({reason}); set it to none")
 
     def one(self, video: Video) -> FramesRow:
         media = video[MediaRow]
@@ -114,13 +114,13 @@ class Sample(Stage[SampleConfig, FramesRow]):
     def _frames(self, video: Video, media: MediaRow, path: Path) -> FramesRow:
         """The frames of the file at a path."""
         limits = Limits(self.config.seconds, self.config.memory)
-        kept, picker, covered = self._looked_through(path, limits)
+        kept, selector, covered = self._select(path, limits)
         if covered < 0:
             raise VideoFailed("picture_undecodable", f"no frame of the {media.video_codec} picture could be decoded")
         cut_off = ffmpeg.ends_early(path, covered, media.duration, limits)
         # What follows the last keyframe was not looked at, but it is there.
         unseen = self._decode == "keyframes" and not cut_off
-        kept.extend(picker.finish(max(covered, media.duration) if unseen else covered))
+        kept.extend(selector.finish(max(covered, media.duration) if unseen else covered))
         return FramesRow(
             video=video.key,
             warnings=["picture_ends_early"] if cut_off else [],
@@ -130,24 +130,24 @@ class Sample(Stage[SampleConfig, FramesRow]):
             covered=covered,
         )
 
-    def _looked_through(self, path: Path, limits: Limits) -> tuple[_Kept, Picker, float]:
-        """What is kept so far, who picks the rest, and up to which second there is a picture."""
+    def _select(self, path: Path, limits: Limits) -> tuple[_Kept, FrameSelector, float]:
+        """What is kept so far, who selected the rest, and up to which second there is a picture."""
         kept = _Kept(self.config.near_duplicate)
-        picker = Picker(self.config.interval, self.config.min_scene)
+        selector = FrameSelector(self.config.interval, self.config.min_scene)
         covered = -1.0
         try:
-            with self.timings.on("decode"), closing(candidates(path, self._look(), limits)) as stream:
+            with self.timings.on("decode"), closing(candidates(path, self._settings(), limits)) as stream:
                 for candidate in stream:
                     covered = max(covered, candidate.time)
-                    kept.extend(picker.add(candidate))
+                    kept.extend(selector.add(candidate))
         except ChildFailed as failed:
             raise ffmpeg.video_failed(failed, "picture_undecodable", limits) from failed
-        return kept, picker, covered
+        return kept, selector, covered
 
-    def _look(self) -> Look:
+    def _settings(self) -> CandidateSettings:
         config = self.config
         step = config.interval / CANDIDATES_PER_INTERVAL
-        return Look(
+        return CandidateSettings(
             step, config.scene_threshold, config.max_side, config.jpeg_qscale, SKIPPED[self._decode], config.hwaccel
         )
 
@@ -164,23 +164,23 @@ class _Kept:
     def __init__(self, near_duplicate: float) -> None:
         self._near_duplicate = near_duplicate
         self._last: Luma | None = None
-        self.frames: list[Frame] = []
+        self.frames: list[SampledFrame] = []
         self.jpegs: list[bytes] = []
         self.near_duplicates = 0
 
-    def extend(self, picks: list[Picked]) -> None:
-        for pick in picks:
-            luma = _luma(pick.candidate.jpeg)
+    def extend(self, selected: list[SelectedFrame]) -> None:
+        for one in selected:
+            luma = _luma(one.candidate.jpeg)
             small = _thumbnail(luma)
             if self._last is not None and similarity(self._last, small) > self._near_duplicate:
                 self.near_duplicates += 1
                 continue
             self._last = small
-            self.jpegs.append(pick.candidate.jpeg)
+            self.jpegs.append(one.candidate.jpeg)
             self.frames.append(
-                Frame(
-                    time=pick.candidate.time,
-                    scene=pick.scene,
+                SampledFrame(
+                    time=one.candidate.time,
+                    scene=one.scene,
                     width=luma.shape[1],
                     height=luma.shape[0],
                     black=round(float(np.mean(luma <= BLACK_LEVEL)), 2),

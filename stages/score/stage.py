@@ -107,8 +107,8 @@ class Score(Stage[ScoreConfig, ScoresRow]):
                 self.timings,
             )
         except (DemoModelMissing, OSError, RuntimeError, ValueError) as reason:
-            said = str(reason).partition(" Available:")[0]  # open_clip goes on with the names of all its models
-            raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {said}") from reason
+            message = str(reason).partition(" Available:")[0]  # open_clip goes on with the names of all its models
+            raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {message}") from reason
         if weights_revision(config.model, config.pretrained) != self._weights:
             raise StageSetupError(f"score.model {config.model!r} changed on the hub while it was loaded; run again")
 

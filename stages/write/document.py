@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from schemas.rows import Document, DocumentFrame, ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, ManifestRow
 from storyloom.format.model import to_milliseconds
 from storyloom.format.sample import SCHEMA, FormatError, Sample, frames_first, image_name, refusal
 
 
-def to_sample(key: str, manifest: ManifestRow, document: Document, jpegs: Sequence[bytes], max_images: int) -> Sample:
+def to_sample(
+    key: str, manifest: ManifestRow, document: DocumentDraft, jpegs: Sequence[bytes], max_images: int
+) -> Sample:
     """The sample of a document.
 
     Args:

@@ -14,7 +14,7 @@ from typing import IO, Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import Document, DocumentsRow, FramesRow, ManifestRow
+from schemas.rows import DocumentDraft, DocumentsRow, FramesRow, ManifestRow
 from stages.base import GroupStage, Input, Video
 from stages.write.document import to_sample
 from storyloom.format.counts import Counts
@@ -88,7 +88,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
 
 
 @dataclass(frozen=True)
-class Spooled:
+class SpoolEntry:
     """A document's tar members in the spool file, and what is counted of it.
 
     Attributes:
@@ -136,7 +136,7 @@ def split_of(video: str, val_share: float) -> Split:
     return "val" if place < val_share else "train"
 
 
-def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[Spooled]:
+def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[SpoolEntry]:
     seen: set[str] = set()
     for manifest, row, load_frames in videos:
         if manifest.video != row.video:
@@ -152,7 +152,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             members = sample_bytes(key, sample.to_json_bytes(), images)
             offset = spool.tell()
             spool.write(members)
-            yield Spooled(
+            yield SpoolEntry(
                 key=key,
                 split=split_of(manifest.video, config.val_share),
                 offset=offset,
@@ -161,7 +161,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             )
 
 
-def _images(key: str, document: Document, frames: FramesRow) -> list[bytes]:
+def _images(key: str, document: DocumentDraft, frames: FramesRow) -> list[bytes]:
     """The JPEGs of a document's frames, each held against the time that is written beside it."""
     for frame in document.frames:
         if not 0 <= frame.frame < len(frames.frames):
@@ -174,13 +174,13 @@ def _images(key: str, document: Document, frames: FramesRow) -> list[bytes]:
     return [frames.jpegs[frame.frame] for frame in document.frames]
 
 
-def _shuffled(documents: Iterable[Spooled], seed: int) -> list[Spooled]:
-    def place(document: Spooled) -> tuple[bytes, str]:
+def _shuffled(documents: Iterable[SpoolEntry], seed: int) -> list[SpoolEntry]:
+    def place(document: SpoolEntry) -> tuple[bytes, str]:
         return hashlib.sha256(f"{seed}|{document.key}".encode()).digest(), document.key
 
     return sorted(documents, key=place)
 
 
-def _members(spool: IO[bytes], document: Spooled) -> bytes:
+def _members(spool: IO[bytes], document: SpoolEntry) -> bytes:
     spool.seek(document.offset)
     return spool.read(document.size)

@@ -1,4 +1,4 @@
-"""The dataset card: what Hugging Face reads in its front matter, and what a person reads below."""
+"""The dataset card: front matter for Hugging Face, and text and tables for people."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def card(published: Published) -> str:
 
 
 def summary(published: Published) -> str:
-    """What the dataset is, in one sentence."""
+    """The dataset in one sentence."""
     total = Counts.total(published.splits.values())
     return (
         f"{total.nsamples} interleaved video-text documents: {total.nimages} frames and {total.nwords} words spoken "
@@ -138,7 +138,7 @@ def _making(published: Published) -> str:
 
 
 def _funnel_line(row: FunnelRow) -> dict[str, Any]:
-    """A row of the funnel with a column for each reason, since each is a number that one may want to compare."""
+    """A row of the funnel with a column for each reason, so that every number can be compared."""
     dropped = {f"dropped: {reason}": n for reason, n in row.dropped.items()}
     failed = {f"failed: {code}": n for code, n in row.failed.items()}
     return {"what": row.what, "found": row.found, "kept": row.kept, **dropped, **failed}
@@ -149,7 +149,7 @@ def _limits(published: Published) -> str:
 
 
 def _threshold(published: Published) -> str:
-    """What the filter's threshold lets through, where the configuration says so."""
+    """The share of unrelated pairs that pass the filter's threshold, where the config states it."""
     config = published.provenance.config.get("filter", {})
     rate, threshold = config.get("false_accept_rate"), config.get("threshold")
     if threshold == "calibrated" and rate is not None:

@@ -1,4 +1,4 @@
-"""The small files beside the shards that tell each reader what is there. docs/format.md says who reads which."""
+"""The index files beside the shards, one set per reader. docs/format.md lists them by reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storyloom.format.sample import SCHEMA
 from storyloom.format.shard import Split
 
 ENERGON_VERSION = "7.4.1"
-"""Release of Megatron-Energon whose metadata files these are."""
+"""Release of Megatron-Energon whose metadata format is written."""
 
 SAMPLE_LOADER = Path(__file__).with_name("sample_loader.py")
 
@@ -39,7 +39,7 @@ def as_yaml(value: Mapping[str, Any]) -> str:
 
 
 def _sizes(published: Published, split: Split) -> dict[str, int]:
-    """Documents per shard by file name, as OpenCLIP and OpenFlamingo look for it beside the shards."""
+    """Documents per shard by file name, the `sizes.json` that OpenCLIP and OpenFlamingo read."""
     return {Path(shard.file).name: shard.nsamples for shard in published.of(split)}
 
 

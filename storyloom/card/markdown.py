@@ -15,7 +15,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table whose columns are the keys, in the order in which they first come up."""
+    """A table whose columns are the keys, in the order of their first occurrence."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     cells = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
     return "".join("| " + " | ".join(_cell(cell) for cell in line) + " |\n" for line in cells)

@@ -1,6 +1,6 @@
 """How Megatron-Energon turns a raw sample of this dataset into its sample types.
 
-A copy of this file lies in the dataset's `.nv-meta` folder, where Energon loads it; it needs nothing but Python.
+Energon loads a copy of this file from the dataset's `.nv-meta` folder; it imports the standard library only.
 """
 
 from typing import Any

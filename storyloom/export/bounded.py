@@ -1,4 +1,4 @@
-"""Files of bounded size out of a stream of any length."""
+"""Cutting a stream of any length into files of bounded size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 def bounded(
     items: Iterable[Item], size: Callable[[Item], int], limit: int, overhead: int = 0
 ) -> Iterator[tuple[int, Iterator[Item]]]:
-    """Cut a stream into files; yields the number of each file and what goes into it, which has to be used up at once.
+    """Cut a stream into files; yields each file's number and its items, which must be consumed before the next file.
 
     Args:
         items: What to write, in order.

@@ -17,7 +17,7 @@ from storyloom.format.tar import member, trailer
 
 UNKNOWN = -1.0
 """Fills the similarity matrix where a frame and a text were not scored, and is the similarity of a frame without a
-text: the least that a cosine can be, so that no assignment prefers such a pair."""
+text: the least that a cosine can be, so no assignment prefers such a pair."""
 
 DROPPED_BELOW = 11_000
 """Bytes: OpenFlamingo skips images whose size in whole kilobytes is 10 or less (`MIN_KB` in its train/data.py)."""
@@ -102,8 +102,8 @@ def mmc4(document: SourceDocument) -> dict[str, Any]:
 def placed_before(sample: Sample) -> list[int]:
     """For each image the index of the text before which it stands.
 
-    MMC4 puts every image before a text and has no word for one that goes with none. Such a frame is put where it is in
-    the document: before the text that follows it, or before the last one. Its `matched_sim` is -1.0.
+    MMC4 puts every image before a text and cannot express an image without one. Such a frame keeps its place in the
+    document: before the text that follows it, or before the last one. Its `matched_sim` is -1.0.
     """
     placed, text = [], 0
     own = iter(sample.image_text_index)

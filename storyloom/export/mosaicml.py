@@ -1,8 +1,8 @@
 """MosaicML Streaming: MDS shards, version 2, as its `MDSWriter` writes them.
 
-The package `mosaicml-streaming` is not needed, nor could it be asked for: release 0.13 wants transformers below 5 and
-numpy below 2.2. The layout is that of https://docs.mosaicml.com/projects/streaming, "Dataset Format"; the tests compare
-bytes with `MDSWriter` where the package is installed.
+The package `mosaicml-streaming` is not needed and cannot be a dependency: release 0.13 requires transformers below 5
+and numpy below 2.2. The layout is that of https://docs.mosaicml.com/projects/streaming, "Dataset Format"; the tests
+compare bytes with `MDSWriter` where the package is installed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INTEGER = np.dtype("<u4")
 """Counts, sizes and offsets."""
 
 OFFSET_BYTES = INTEGER.itemsize
-"""What a sample takes in the table of offsets."""
+"""Bytes of a sample's entry in the table of offsets."""
 
 LARGEST = 2**32 - 1
 """Bytes of an MDS shard: offsets have 32 bits."""
@@ -65,7 +65,7 @@ def write(documents: Iterable[SourceDocument], folder: Path, split: str, file_by
 
 
 def shard_config(file_bytes: int) -> dict[str, Any]:
-    """What every shard says of itself."""
+    """The header of every shard."""
     return {
         "version": 2,
         "format": "mds",

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class FormatName(StrEnum):
-    """A form in which a finished dataset can be written again."""
+    """A format to which a finished dataset can be exported."""
 
     OBELICS = "obelics"
     MMC4 = "mmc4"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP_BYTES = 16_000_000
-"""Content of a row group: what is in memory at once, and what a reader loads to get at one row (our choice)."""
+"""Content of a row group: held in memory by the writer, and read whole by a reader of one row (our choice)."""
 
 ROW_GROUP_ROWS = 100
 """Rows of a row group at most, as Hugging Face's `datasets` writes tables of images."""

@@ -1,4 +1,4 @@
-"""The folder that an export goes to: it appears whole, and takes the place of nothing but an earlier export."""
+"""The destination folder of an export: it appears whole, and replaces nothing but an earlier export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storyloom.errors import UsageError
 from storyloom.fs.atomic import sync_folder, temporary
 
 RECORD = "export.json"
-"""Lies in every export and says what it is, and which names in the folder belong to it."""
+"""File in every export: describes the export and lists the names that belong to it."""
 
 RECORD_SCHEMA = "storyloom-export/1"
 
@@ -23,10 +23,10 @@ class DestinationTaken(UsageError):
 
 
 def earlier_export(dest: Path) -> dict[str, Any] | None:
-    """The record of the export that `dest` holds; None where there is nothing to replace.
+    """The record of the export in `dest`; None where there is nothing to replace.
 
     Raises:
-        DestinationTaken: There is something else, or something besides the export.
+        DestinationTaken: It holds something else, or something besides the export.
     """
     if not dest.exists():
         return None
@@ -59,7 +59,7 @@ def _record(dest: Path) -> dict[str, Any] | None:
 
 
 def as_record(folder: Path, entries: dict[str, Any]) -> bytes:
-    """The content of `export.json` for a folder in which everything else is written."""
+    """The content of `export.json` for a folder that is otherwise complete."""
     names = sorted([*(path.name for path in folder.iterdir()), RECORD])
     value = {"schema": RECORD_SCHEMA, **entries, "entries": names}
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -72,7 +72,7 @@ def replacing_folder(dest: Path) -> Iterator[Path]:
     An exception leaves `dest` as it was and nothing beside it.
 
     Raises:
-        DestinationTaken: Meanwhile somebody else put something into `dest`.
+        DestinationTaken: Another process wrote into `dest` meanwhile.
     """
     dest.parent.mkdir(parents=True, exist_ok=True)
     unfinished = temporary(dest)

@@ -35,7 +35,7 @@ class SourceDocument:
 
     @property
     def metadata(self) -> str:
-        """Everything that is known of the document, as the shard has it: the JSON of `KEY.json`."""
+        """All metadata of the document as the shard has it: the JSON of `KEY.json`."""
         return self.content.decode()
 
 
@@ -64,7 +64,7 @@ def documents(output: Path, shards: Iterable[Shard]) -> Iterator[SourceDocument]
 
 
 def positions(sample: Sample) -> Iterator[dict[str, Any]]:
-    """What is known of each position, in order: of an image or of a text."""
+    """The metadata of each position, an image or a text, in order."""
     image = text = 0
     for name in sample.images:
         if name is not None:

@@ -1,4 +1,4 @@
-"""Every export format: what writes it, and what it is called where people read."""
+"""Every export format: its writer, and how its result is loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PARQUET_BYTES = 256 * 2**20
 """As the Parquet files of OBELICS."""
 
 TAR_BYTES = 256 * 2**20
-"""The small end of what WebDataset's readers like (our choice)."""
+"""The lower end of what WebDataset recommends (our choice)."""
 
 MDS_BYTES = 64 * 2**20
 """The default of `MDSWriter`."""
@@ -28,12 +28,12 @@ def _no_files(published: Published, splits: list[str]) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Format:
-    """A form in which a dataset can be written.
+    """An export format.
 
     Attributes:
         write: Writes the documents of one split into a folder and returns warnings; its last argument is the size in
             bytes at which a new file begins.
-        load: How a person gets at the result, in one line; DEST stands for the folder.
+        load: How to load the result, in one line; DEST stands for the folder.
         file_bytes: Size at which a new file begins; None where a split is one file.
         files: Other files of the export, from the manifest and the names of the splits.
     """

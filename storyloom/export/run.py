@@ -1,4 +1,4 @@
-"""`storyloom export`: a finished dataset in another form, in a folder of its own."""
+"""`storyloom export`: a finished dataset in another format, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def tracked(console: Console) -> Progress:
 
 @dataclass
 class Exported:
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
         dest: The folder.
         documents: By split, with the split's name in the export.
         images: By split.
-        warnings: What a trainer will do with the data that one may not expect.
+        warnings: Surprising ways in which a trainer treats the data.
         replaced: Whether an earlier export was there.
     """
 
@@ -54,14 +54,14 @@ class Exported:
 def export(
     output: Path, name: FormatName, dest: Path, file_bytes: int | None = None, progress: Progress = iter
 ) -> Exported:
-    """Write a finished dataset in another form. The folder appears when it is complete.
+    """Write a finished dataset in another format. The folder appears when it is complete.
 
     Args:
         output: Folder of the finished dataset.
-        name: The form.
+        name: The format.
         dest: Folder to make; new, empty, or an earlier export, which is replaced.
         file_bytes: Size at which a new file begins; None for the format's own.
-        progress: Told which shards are read; hands them on as they are due.
+        progress: Wraps the iteration over the shards, e.g. in a progress bar.
 
     Raises:
         UsageError: `output` holds no finished dataset, or the format does not take a size.
@@ -95,7 +95,7 @@ def _counted(found: Iterable[SourceDocument], done: Exported, split: str) -> Ite
 
 
 def _record(published: Published, name: FormatName, done: Exported) -> dict[str, Any]:
-    """What `export.json` says: of which dataset this is an export, and how that was made."""
+    """The content of `export.json`: the source dataset and how it was made."""
     return {
         "format": name.value,
         "dataset": published.name,

@@ -5,9 +5,9 @@ A finished dataset is a folder of shards. A shard is a plain tar file: `KEY.json
 
 - `sample`: the model of `KEY.json`, with every rule that concerns one document
 - `tar`: the bytes of headers, members and the index, written and read
-- `shard`: the one writer of shards, and what the manifest says of each
+- `shard`: the one writer of shards, and the model of a shard's entry in the manifest
 - `reader`: the one reader of shards, from a folder or a URL; `BadShard` names what is broken
-- `counts`, `words`: what is counted of documents
+- `counts`, `words`: the counts over documents
 - `manifest`: the model of `manifest.json`
 - `layout`: names of files; `model`, `arrow`: the base of all models, and their Arrow schemas
 

@@ -1,4 +1,4 @@
-"""What is counted of documents: per shard while it is written, and summed for splits and the dataset's card."""
+"""Counts over documents: per shard while it is written, and summed for splits and the dataset's card."""
 
 from __future__ import annotations
 

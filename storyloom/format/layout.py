@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 MARKER = ".storyloom"
-"""Lies in an output folder while it is being written, so that a run that was killed knows it for its own."""
+"""File in an output folder that is being written; a later run recognizes by it what a killed run left."""
 
 
 SHARD_FILE = re.compile(r"shard-\d{6}\.tar(\.idx)?")

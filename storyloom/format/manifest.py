@@ -1,4 +1,4 @@
-"""What a finished dataset says of itself: the model of `manifest.json`."""
+"""The model of `manifest.json`, the description of a finished dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 
 
 class FunnelRow(Model):
-    """One kind of thing and where it went.
+    """The counts of one kind of item through the pipeline.
 
     Attributes:
         what: ``videos``, ``frames``, ``sentences`` or ``documents``.
@@ -36,14 +36,14 @@ class FunnelRow(Model):
 
 
 class Provenance(Model):
-    """How a dataset was made. It must name nothing of the machine, nor the time: the same run gives the same bytes.
+    """How a dataset was made. It names neither the machine nor the time, so the same run gives the same bytes.
 
     Attributes:
         config: The sections of the config that change the output.
         fingerprints: Of each stage.
         revisions: Of the model or program behind each stage that has one.
         tools: Versions of the programs and packages that were used.
-        funnel: Where the videos, frames, sentences and documents went, a row per kind.
+        funnel: Counts of videos, frames, sentences and documents, a row per kind.
     """
 
     config: dict[str, Any] = {}
@@ -61,7 +61,7 @@ class Totals(Counts):
 
 
 class Published(Model):
-    """A finished dataset, as its `manifest.json` says.
+    """A finished dataset, as `manifest.json` describes it.
 
     Attributes:
         schema_: Name and version of the shard format; the key in JSON is ``schema``.
@@ -107,7 +107,7 @@ def dataset_sha256(shards: Sequence[Shard]) -> str:
 
 
 def read_manifest(output: Path) -> Published | None:
-    """The manifest in a folder; None when there is none, or when it is not one of this version's."""
+    """The manifest in a folder; None when there is none, or when it has another version."""
     manifest = output / MANIFEST
     try:
         return Published.model_validate_json(manifest.read_bytes()) if manifest.is_file() else None

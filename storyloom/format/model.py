@@ -1,4 +1,4 @@
-"""The base of everything that is written to a file, and the unit of its times."""
+"""The base of all models that are written to files, and the type of their times."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def to_milliseconds(seconds: float) -> float:
 
 
 class Model(BaseModel):
-    """Base of everything that is written to a file: immutable, and strict about unknown keys."""
+    """Base of all models that are written to files: immutable, and strict about unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

@@ -24,7 +24,7 @@ JSON_BYTES = 8192
 """Bytes read at first where only a document's JSON is wanted: header and JSON of most documents (our choice)."""
 
 JSON_BATCH = 256
-"""Documents whose JSON is asked for at once (our choice)."""
+"""Documents whose JSON is requested at once (our choice)."""
 
 WAY_OUT = (
     "Compare it with its sha256 in manifest.json, as `storyloom validate` does; then fetch it again, or write it again"
@@ -35,7 +35,8 @@ WAY_OUT = (
 class BadShard(RunFailed):
     """A shard or its index is gone, cut off, damaged, or not what the manifest says.
 
-    Made by `at`; a message alone is enough for torch's DataLoader, which makes an exception of a worker again from it.
+    Raise it through `at`. The constructor takes a message alone, since torch's DataLoader rebuilds a worker's exception
+    from its message.
 
     Attributes:
         shard: Path or URL of the tar file, or of its index.
@@ -53,7 +54,7 @@ class BadShard(RunFailed):
 
 
 class ShardFile(Protocol):
-    """What the reader needs to know of a shard."""
+    """The fields of a shard that the reader needs."""
 
     @property
     def file(self) -> str:
@@ -105,7 +106,7 @@ class StoredDocument:
         """The JPEGs in the order of the sample's images.
 
         Raises:
-            BadShard: Others follow the JSON than it lists.
+            BadShard: The images after the JSON are not those that it lists.
         """
         if list(self.jpegs) != sample.pictures:
             raise self.bad(f"it lists the images {sample.pictures}, but {list(self.jpegs)} follow it")
@@ -118,8 +119,8 @@ class ShardReader:
     Args:
         place: Folder of the dataset, or its URL.
         options: fsspec's options for the URL.
-        walk: Whether a shard that has no index is read all the same: its headers are gone through to find the
-            documents. Otherwise it counts as unfinished.
+        walk: Whether a shard without an index is read too, by walking its tar headers. Otherwise it counts as
+            unfinished.
 
     Attributes:
         folder: The files.
@@ -133,13 +134,13 @@ class ShardReader:
         self._offsets: dict[str, NDArray[np.uint64]] = {}
 
     def offsets(self, shard: ShardFile) -> NDArray[np.uint64]:
-        """Where each document of a shard starts, and last where the last one's padded data ends, in bytes."""
+        """The start of each document in a shard, then the end of the last one's padded data, in bytes."""
         if shard.file not in self._offsets:
             self._offsets[shard.file] = self._read_offsets(shard)
         return self._offsets[shard.file]
 
     def pick(self, wanted: Sequence[tuple[ShardFile, int]]) -> list[StoredDocument]:
-        """Documents by shard and number, with their images; they are asked for at once where the store can."""
+        """Documents by shard and number, with their images; requested at once where the store supports it."""
         ranges = [self._range(shard, number) for shard, number in wanted]
         contents = self.folder.read(ranges)
         return [
@@ -159,7 +160,7 @@ class ShardReader:
             yield from self._json_only(shard, numbers[first : first + JSON_BATCH])
 
     def find(self, shards: Iterable[ShardFile], key: str | None) -> StoredDocument | None:
-        """The document of this key, the first one without a key; None when there is none. Its images are not read."""
+        """The document with this key, or the first one for None; None when there is none. Images are not read."""
         return next((one for shard in shards for one in self.json_only(shard) if key in (None, one.key)), None)
 
     def _json_only(self, shard: ShardFile, numbers: range) -> Iterator[StoredDocument]:

@@ -18,7 +18,7 @@ SCHEMA = "storyloom/1"
 """Name and version of the format; a change that breaks a reader raises the number."""
 
 KEY_PATTERN = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
-"""Readers cut a member's name at its first dot, and Hugging Face drops names that start with ``__``."""
+"""No dots, since readers cut a member's name at its first one; Hugging Face drops names that start with ``__``."""
 
 PLACEHOLDERS = ("<image>", "<video>", "<audio>", "<|endofchunk|>")
 """Literals that training loaders count."""
@@ -89,7 +89,7 @@ class Sample(Model):
         text_end: Seconds, of each text's last word.
         text_source: Where each text comes from, e.g. ``asr``.
         video_id: The manifest's id of the video.
-        video_url: Where the media lay.
+        video_url: URL of the media.
         title: Empty when unknown.
         doc_start: Seconds, of the document's first frame or word.
         doc_end: Seconds, of its last frame or word.

@@ -1,4 +1,4 @@
-"""Shards: what is known of one, where it is cut, and the one writer of its bytes."""
+"""Shards: their model, where they are cut, and their one writer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLITS: tuple[Split, ...] = ("train", "val")
 
 
 class Shard(Counts):
-    """A finished tar file and what is in it.
+    """A finished tar file and its counts.
 
     Attributes:
         split: Which part of the dataset it belongs to.
@@ -40,7 +40,7 @@ class Shard(Counts):
 
     @property
     def is_rest(self) -> bool:
-        """Whether it holds what a group had left over: it is merged with others' when the dataset is published."""
+        """Whether it holds a group's leftover documents, which are merged with those of other groups on publishing."""
         return self.file == rest_file(self.split)
 
 
@@ -67,7 +67,7 @@ def shard_numbers(sizes: Iterable[int], target: int) -> Iterator[int]:
 
 
 def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Counts]]) -> Shard:
-    """Write a shard and its index: the tar members of each document, with what is counted of it."""
+    """Write a shard and its index from each document's tar members and counts."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     sizes: list[int] = []
     counts: list[Counts] = []

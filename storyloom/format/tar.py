@@ -6,6 +6,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ MAX_SIZE = 8**11 - 1
 """Bytes of a member: eleven octal digits; beyond that tar needs an extension that wids does not read."""
 
 BLOCK = tarfile.BLOCKSIZE
-"""Bytes of a header, and what data is padded to: 512."""
+"""Bytes of a header, and the multiple to which data is padded: 512."""
 
 NAME, SIZE_FIELD, CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
 """Places of a USTAR header's fields (POSIX.1-1988, ustar interchange format)."""
@@ -73,7 +74,7 @@ def read_header(block: bytes) -> tuple[str, int]:
 
 
 def checksum(header: bytes) -> bytes:
-    """What a header's checksum field holds, as the writer writes it."""
+    """The content of a header's checksum field, as the writer writes it."""
     return b"%06o\0 " % (sum(header[: CHECKSUM.start]) + 8 * ord(" ") + sum(header[CHECKSUM.stop :]))
 
 
@@ -84,7 +85,7 @@ def checksum_fits(header: bytes) -> bool:
 
 
 def padded(size: int) -> int:
-    """Bytes that so many bytes of data take in a tar."""
+    """Bytes that `size` bytes of data take in a tar."""
     return size + -size % BLOCK
 
 
@@ -108,13 +109,13 @@ def tar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def trailer(size: int) -> bytes:
-    """What ends a shard whose members take `size` bytes: two zero blocks, and zeros up to a multiple of 10,240."""
+    """The end of a shard whose members take `size` bytes: two zero blocks, and zeros up to a multiple of 10,240."""
     end = 2 * BLOCK
     return bytes(end + -(size + end) % tarfile.RECORDSIZE)
 
 
 def read_index(content: bytes) -> NDArray[np.uint64]:
-    """Where each sample of a shard starts, and last where the last one's padded data ends: see `index_bytes`.
+    """The start of each sample in a shard, then the end of the last one's padded data: see `index_bytes`.
 
     Args:
         content: Of the file `.tar.idx`.
@@ -130,8 +131,25 @@ def read_index(content: bytes) -> NDArray[np.uint64]:
     return offsets
 
 
+def index_of_tar(tar: IO[bytes]) -> bytes:
+    """The `.tar.idx` of a shard as its headers give it; nothing but the headers is read.
+
+    Raises:
+        ValueError: Something else stands where a header should.
+    """
+    starts: list[int] = []
+    offset = 0
+    while (block := tar.read(BLOCK)).strip(b"\0"):
+        name, size = read_header(block)
+        if name.endswith(".json"):
+            starts.append(offset)
+        offset += BLOCK + padded(size)
+        tar.seek(offset)
+    return np.array([*starts, offset], INDEX_TYPE).tobytes()
+
+
 def index_bytes(sizes: Sequence[int]) -> bytes:
-    """The shard's `.tar.idx`: where each sample starts, and last where the last one's padded data ends.
+    """The shard's `.tar.idx`: the start of each sample, then the end of the last one's padded data.
 
     Args:
         sizes: Bytes of each sample, in order.

@@ -1,4 +1,4 @@
-"""Words of a text, as every count of ours has them."""
+"""Counting the words of a text; every word count uses this."""
 
 from __future__ import annotations
 

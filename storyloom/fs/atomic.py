@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whoever writes them and however that ends."""
+"""Atomic writes: files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY_SUFFIX = ".storyloom-tmp"
-"""Ends the name of every file and folder that is not finished."""
+"""Suffix of every unfinished file and folder."""
 
 
 def temporary(path: Path) -> Path:
-    """A name beside `path` that no other writer uses; it says which process on which machine has it."""
+    """A name beside `path` that no other writer uses; it contains the host and the process that write it."""
     owner = f"{socket.gethostname()}.{os.getpid()}"
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.{owner}{TEMPORARY_SUFFIX}")
 
 
 @contextmanager
 def committing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; when the block ends well, what was written there becomes `path`, the folder made too.
+    """Yield a temporary path; when the block succeeds, the file there becomes `path`. Makes the folder.
 
-    When `path` is there already, it stays as it is: two writers of one part write the same bytes, and a reader must
-    never see a file change, which renaming over it would do.
+    An existing `path` stays as it is: two writers of one part write the same bytes, and a reader must never see a file
+    change, which renaming over it would do.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = temporary(path)
@@ -50,7 +50,7 @@ def commit_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def committing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; when the block ends well, it becomes `path`, unless that is there already."""
+    """Yield an empty temporary folder; when the block succeeds, it becomes `path`, unless that exists already."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = temporary(path)
     unfinished.mkdir()
@@ -68,9 +68,9 @@ def committing_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into, which takes the place of `path` once the block ends without an exception.
+    """Yield a file to write into, which replaces `path` when the block ends without an exception.
 
-    It is on disk before it gets its name. An exception leaves what was at `path` and no temporary file.
+    It is synced to disk before the rename. An exception leaves `path` as it was and no temporary file.
     """
     unfinished = temporary(path)
     try:
@@ -92,7 +92,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers on this machine left unfinished in a folder when they were killed."""
+    """Remove the unfinished files of killed writers on this machine from a folder."""
     host = socket.gethostname()
     for unfinished in folder.glob(f".*.{host}.*{TEMPORARY_SUFFIX}"):
         owner = unfinished.name.removesuffix(TEMPORARY_SUFFIX).rsplit(".", 1)[-1]
@@ -105,7 +105,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new and changed names in a folder outlast a power cut."""
+    """Sync a folder, so that new and changed names in it survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

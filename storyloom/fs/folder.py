@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 ATTEMPTS = 4
-"""How often a range is asked for; our choice."""
+"""Attempts at a range, the first included (our choice)."""
 
 PAUSE = 0.5
-"""Seconds before the second attempt; twice as long before each later one. Our choice."""
+"""Seconds before the second attempt; doubles with each further one (our choice)."""
 
 
 class ByteRange(NamedTuple):
@@ -51,10 +51,10 @@ class DataFolder:
             self._root = root.rstrip("/")
 
     def read(self, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
-        """The content of each range, or why it could not be read; fewer bytes where the file ends inside the range.
+        """The content of each range, or the error of reading it; fewer bytes where the file ends inside the range.
 
-        Ranges are asked for at once where the store can. What failed is tried again, unless the file is not there or
-        may not be read.
+        Ranges are requested at once where the store supports it. Failed ones are retried, unless the file is missing or
+        forbidden.
         """
         found = self._read(ranges)
         for attempt in range(1, ATTEMPTS):
@@ -72,7 +72,7 @@ class DataFolder:
                 one for file, some in groupby(ranges, key=lambda one: one.file) for one in self._read_local(file, some)
             ]
         paths = [f"{self._root}/{one.file}" for one in ranges]
-        # From None to None fsspec reads a file whole, without a range; a store need not know how long it is.
+        # From None to None fsspec reads a file whole, without a range; the store need not know its length.
         starts = [one.start if one.start or one.end is not None else None for one in ranges]
         return list(self._files.cat_ranges(paths, starts, [one.end for one in ranges], on_error="return"))
 
@@ -83,7 +83,7 @@ class DataFolder:
         except OSError as reason:
             return [reason] * len(wanted)
         with opened:
-            if hasattr(os, "posix_fadvise"):  # else the kernel reads on into what was not asked for
+            if hasattr(os, "posix_fadvise"):  # else the kernel reads ahead, beyond the range
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             return [_pread(opened.fileno(), one) for one in wanted]
 

@@ -1,6 +1,6 @@
 """Finished shards as training input: typed documents, packed sequences. docs/reader.md shows how.
 
-The names are imported when they are first used: torch waits until a dataset is asked for.
+Names are imported on first use, so torch is imported only when a dataset is used.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _HOMES = {
 }
 
 
-if not TYPE_CHECKING:  # else a type checker takes any name of this module for known
+if not TYPE_CHECKING:  # else a type checker accepts any name of this module
 
     def __getattr__(name: str) -> Any:
-        """The public name, from the module that it lies in."""
+        """Import a public name from its module."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:

@@ -10,10 +10,10 @@ from storyloom.reader.pieces import Piece
 
 @dataclass(frozen=True, slots=True)
 class PlacedPiece:
-    """A piece, and how to find it again.
+    """A piece with its place in the reading order.
 
     Attributes:
-        position: Of its document in what the worker reads.
+        position: Of its document in the worker's reading order.
         number: Of the piece in the document.
         piece: The piece.
     """
@@ -54,7 +54,7 @@ class Bins:
         self._limit = limit
 
     def bin(self, pieces: Iterable[PlacedPiece] = ()) -> Bin:
-        """A new sequence with these pieces; the caller says where it goes."""
+        """A new sequence with these pieces; it is not added to `open`."""
         new = Bin(self._budget)
         for placed in pieces:
             new.put(placed)
@@ -74,7 +74,7 @@ class Bins:
         return [fullest]
 
     def rest(self) -> list[Bin]:
-        """All that is open, which is then empty."""
+        """Remove and return all open sequences."""
         rest, self.open = self.open, []
         return rest
 

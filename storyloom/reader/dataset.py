@@ -1,4 +1,4 @@
-"""Finished shards as a torch dataset that is split, shuffled and resumed."""
+"""Finished shards as a torch dataset with splitting, shuffling and exact resuming."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from storyloom.reader.order import Order, Share, Shuffle
 from storyloom.reader.shards import load_documents, load_manifest
 
 READ_AHEAD = 16
-"""Documents that are asked for at once: hides the latency of a remote store. Our choice."""
+"""Documents that are requested at once: hides the latency of a remote store (our choice)."""
 
 
 class DocumentDataset(IterableDataset[Document]):
     """The documents of a finished dataset, each once an epoch over all ranks and DataLoader workers.
 
     `state_dict` and `load_state_dict` follow torchdata's StatefulDataLoader, which carries them to and from workers.
-    With torch's own DataLoader they serve where there are no workers.
+    With torch's own DataLoader they work only without workers.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class DocumentDataset(IterableDataset[Document]):
         world_size: int | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        """Read the manifest; the shards are opened where the documents are read.
+        """Read the manifest; shards are opened by the process that reads the documents.
 
         Args:
             url: Folder of the dataset, or any URL that fsspec reads: ``https://``, ``s3://``, ``memory://`` and so on.
             split: ``train`` or ``val``.
             shuffle: Mix the documents, differently in each epoch.
             seed: Of the shuffling; the same on all ranks.
-            window: Shards come in random order; then so many documents that follow one another are mixed (our
-                choice). They cost no memory.
+            window: Shards come in random order; then documents are permuted within windows of this size, at no cost
+                in memory (our choice).
             rank: Of the data-parallel group; from torch.distributed, else from ``RANK``, else 0.
-            world_size: How many such groups; from torch.distributed, else from ``WORLD_SIZE``, else 1.
+            world_size: Number of such groups; from torch.distributed, else from ``WORLD_SIZE``, else 1.
             storage_options: fsspec's options for the URL.
 
         Raises:
@@ -80,12 +80,12 @@ class DocumentDataset(IterableDataset[Document]):
         return len(Share(self._rank, self._world_size).bounds(sum(shard.nsamples for shard in self._shards)))
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is, as with torch's DistributedSampler; a loaded state goes first."""
+        """Set the epoch of the next iteration, as with torch's DistributedSampler; a loaded state takes precedence."""
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[Document]:
         self._check_node()
-        # At once, not when the first document is asked for: a loader may ask for the state before
+        # Eagerly, not with the first document: a loader may take the state before
         self._current = self._loaded or (int(self._epoch), 0)
         self._loaded = None
         return self._documents(*self._current)
@@ -99,20 +99,20 @@ class DocumentDataset(IterableDataset[Document]):
 
     @property
     def position(self) -> int:
-        """How many documents of the epoch this worker has given."""
+        """Number of documents of the epoch that this worker has yielded."""
         return self._current[1]
 
     def at(self, positions: Sequence[int]) -> Iterator[Document]:
-        """Documents by their position in what this worker reads in the current epoch."""
+        """Documents by their position in this worker's order of the current epoch."""
         return self._read(self._order(self._current[0]), positions)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the iteration stands: the epoch, and how many of its documents this worker has given."""
+        """The state of the iteration: the epoch, and how many of its documents this worker has yielded."""
         epoch, position = self._loaded or self._current
         return {"epoch": epoch, "position": position, "source": self._identity()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Let the next iteration go on behind the last document that was given before.
+        """Let the next iteration continue after the last document that was yielded before.
 
         Raises:
             UsageError: The state is of another dataset, split, order, rank or worker.

@@ -1,4 +1,4 @@
-"""A document as a program reads it: frames and texts in order, each with its times."""
+"""The document class of the reader: frames and texts in order, each with its times."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What was said.
+    """A sentence that was spoken.
 
     Attributes:
         start: Seconds from the start of the video, of its first word.
@@ -71,7 +71,7 @@ class Document:
         key: Unique in the dataset.
         items: Frames and texts in the document's order: time order, a frame before the text whose interval holds it.
         video_id: The manifest's id of the video.
-        video_url: Where the media lay.
+        video_url: URL of the media.
         title: Empty when unknown.
         language: BCP 47 code; empty when unknown.
         license: Empty when unknown.
@@ -103,7 +103,7 @@ class Document:
 def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
     """The document of a `KEY.json` and its images.
 
-    Rules of the format that do not hinder reading are not checked; `storyloom validate` checks them.
+    Rules of the format that reading does not depend on are not checked; `storyloom validate` checks them.
 
     Args:
         content: Of `KEY.json`.

@@ -1,4 +1,4 @@
-"""Which document comes when: the order of an epoch as a function, so that it can be entered anywhere."""
+"""The order of documents in an epoch, as a function of position, so that reading can resume anywhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Share:
     workers: int = 1
 
     def bounds(self, total: int) -> range:
-        """Places out of `total` that belong to this share: the shares cover all, each once, and differ by few."""
+        """The positions of this share among `total`: the shares cover each once, and their sizes differ by few."""
         return _part(_part(range(total), self.rank, self.world_size), self.worker, self.workers)
 
 
@@ -36,8 +36,8 @@ class Shuffle:
     """How the documents of an epoch are mixed.
 
     Attributes:
-        seed: Together with the epoch it decides everything.
-        window: The shards come in random order, and within so many documents each may come anywhere.
+        seed: Seed; the order depends on it and the epoch alone.
+        window: Shards come in random order; documents are permuted within windows of this size.
     """
 
     seed: int
@@ -47,16 +47,16 @@ class Shuffle:
 class Order(Sequence[tuple[int, int]]):
     """Shard and number within the shard of every document of a share, in the order of an epoch.
 
-    A shuffle buffer of documents would have to be filled again, or saved, to go on in the middle of an epoch. Here the
-    documents of a window are permuted as numbers, and read when their turn comes: the shards' indexes say where.
+    A shuffle buffer of documents would have to be refilled, or saved, to resume in the middle of an epoch. Here the
+    numbers of a window's documents are permuted, and each is read in its turn through the shard's index.
     """
 
     def __init__(self, counts: Sequence[int], share: Share, shuffle: Shuffle | None, epoch: int) -> None:
-        """The order is a function of these alone.
+        """The order is a function of these arguments alone.
 
         Args:
             counts: Documents per shard.
-            share: Who reads.
+            share: The part that this process reads.
             shuffle: None for the order in which they were written.
             epoch: From 0.
         """

@@ -19,12 +19,12 @@ from storyloom.reader.pieces import Origin, Piece, TokenLayout, pieces
 
 @dataclass(frozen=True)
 class PackedSequence:
-    """Pieces of documents behind one another.
+    """Concatenated pieces of documents.
 
     Attributes:
         tokens: int64, shape (tokens,): at most the budget.
         loss_weight: float32, shape (tokens,): weight of each token as a target. 0.0 for the first of a piece, which
-            nothing of its document precedes (as in transformers' DataCollatorWithFlattening); the layout's
+            has no context (as in transformers' DataCollatorWithFlattening); the layout's
             `image_loss_weight` for images; 1.0 elsewhere.
         image_mask: bool, shape (tokens,): where the placeholders of `images` are.
         cu_seqlens: int32, shape (pieces + 1,): where each piece starts, and where the last ends, as flash-attention's
@@ -54,24 +54,24 @@ class PackedSequence:
 
 
 Held = dict[str, list[list[tuple[int, int, int]]]]
-"""Open sequences and such as are ready, each by the position, number and size of its pieces."""
+"""Open and ready sequences, each by the position, number and size of its pieces."""
 
 
 class PackedDataset(IterableDataset[PackedSequence]):
-    """Sequences of at most `budget` tokens out of whole documents, or pieces of those that are longer.
+    """Sequences of at most `budget` tokens, packed from whole documents or from pieces of longer ones.
 
-    Best fit: a piece goes into the open sequence that it leaves the least room in. When there are more than
-    `open_sequences`, the fullest is given. The state names the documents of the open sequences, and they are read
-    again when it is loaded, so it stays small whatever the images weigh. Use it with ``batch_size=None``.
+    Best fit: a piece goes into the open sequence in which it leaves the least room. When more than `open_sequences` are
+    open, the fullest is yielded. The state names the documents of the open sequences, which are read again when it is
+    loaded, so it stays small whatever the size of the images. Use it with ``batch_size=None``.
     """
 
     def __init__(
         self, documents: DocumentDataset, layout: TokenLayout, *, budget: int, open_sequences: int = 16
     ) -> None:
-        """Pack what `documents` gives.
+        """Pack the documents of `documents`.
 
         Args:
-            documents: Also decides on splitting and shuffling.
+            documents: The dataset; it also determines splitting and shuffling.
             layout: How a document becomes tokens.
             budget: Most tokens of a sequence.
             open_sequences: More of them fill better and take more memory (our choice).
@@ -91,7 +91,7 @@ class PackedDataset(IterableDataset[PackedSequence]):
         self._loaded: Held | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is."""
+        """Set the epoch of the next iteration."""
         self._documents.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[PackedSequence]:
@@ -116,7 +116,7 @@ class PackedDataset(IterableDataset[PackedSequence]):
             yield sequence
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the iteration stands: the documents' state, and what the unfinished sequences hold."""
+        """The state of the iteration: the documents' state, and the content of the unfinished sequences."""
         return {
             "documents": self._documents.state_dict(),
             "packing": [self._budget, self._limit],
@@ -124,7 +124,7 @@ class PackedDataset(IterableDataset[PackedSequence]):
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Let the next iteration go on behind the last sequence that was given before.
+        """Let the next iteration continue after the last sequence that was yielded before.
 
         Raises:
             UsageError: The state is of other documents, another rank or worker, or other settings.

@@ -15,9 +15,9 @@ from storyloom.reader.document import Document, Frame, Text
 
 @dataclass(frozen=True)
 class PatchTokens:
-    """Tokens of an image in models that cut it into squares, its aspect kept as far as whole squares allow.
+    """Tokens of an image in models that cut it into square patches; keeps its aspect up to whole patches.
 
-    Sides are rounded to squares; an image with too many or too few of them is scaled first. That is Qwen2-VL's
+    Sides are rounded to whole patches; an image with too many or too few is scaled first. That is Qwen2-VL's
     ``smart_resize``, which Emu3.5 uses, too: ``PatchTokens(side=16, least=1, most=1024)`` is its first stage. Tokens
     that a model adds around an image or between its rows come on top: see `TokenLayout`.
 
@@ -50,8 +50,8 @@ class TokenLayout:
     found natural positions best for autoregressive models.
 
     Attributes:
-        tokenize: Token ids of a text, without special tokens. It is asked text by text, so whatever is to stand
-            between two texts, such as a space, it adds itself.
+        tokenize: Token ids of a text, without special tokens. It is called once per text, so it must add any
+            separator between two texts, such as a space, itself.
         image_token: Id of the placeholder for one token of an image.
         image_tokens: Placeholders per image, or a function of its width and height in pixels, e.g. `PatchTokens`.
         image_start: Ids before an image's placeholders.
@@ -102,7 +102,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """As much of a document as one sequence holds.
+    """The part of a document that goes into one sequence.
 
     Attributes:
         origin: Where it comes from.
@@ -144,7 +144,7 @@ def _piece(origin: Origin, items: Sequence[Tokens], layout: TokenLayout) -> Piec
 
 
 def _runs(document: Document, layout: TokenLayout, room: int) -> Iterator[list[Tokens]]:
-    """What is not to be cut: frames and the text after them; item by item where that is longer than the room."""
+    """Uncuttable runs: frames with the text after them; single items where such a run is longer than `room`."""
     run: list[Tokens] = []
     for number, item in enumerate(document.items):
         run.append(Tokens(item, _ids(document.key, item, layout, room)))

@@ -1,4 +1,4 @@
-"""A finished dataset as a trainer reads it: its manifest, and documents by shard and number."""
+"""Access to a finished dataset for training: its manifest, and documents by shard and number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storyloom.reader.document import Document, parse
 
 
 class ShardEntry(BaseModel):
-    """What the manifest says of a shard, as far as a trainer needs it.
+    """The manifest's entry of a shard, as far as a trainer needs it.
 
     Attributes:
         split: Which part of the dataset it belongs to.
@@ -31,7 +31,7 @@ class ShardEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a trainer needs of `manifest.json`: of every dataset of the format, whatever else later versions write.
+    """The part of `manifest.json` that a trainer needs; further keys of later versions are ignored.
 
     Attributes:
         schema_: Name and version of the shard format.
@@ -63,7 +63,7 @@ def load_manifest(reader: ShardReader) -> Manifest:
 
 
 def load_documents(reader: ShardReader, wanted: Sequence[tuple[ShardEntry, int]]) -> list[Document]:
-    """Documents by shard and number within it; the ranges are asked for at once where the store can.
+    """Documents by shard and number within it; ranges are requested at once where the store supports it.
 
     Raises:
         BadShard: A shard or its index is gone, cut off or damaged.

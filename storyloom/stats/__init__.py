@@ -1,1 +1,1 @@
-"""A finished dataset in numbers, and as a page to look at."""
+"""Statistics of a finished dataset, as numbers and as an HTML page."""

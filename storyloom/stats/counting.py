@@ -1,4 +1,4 @@
-"""What is counted of a shard's documents. Many documents' lists are counted at once: Python sees each document once."""
+"""Counts over a shard's documents. The values of many documents are counted in one numpy call."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ GRIDS = {
     "similarity": Grid(-1, 1, 1e-4, 4, narrowest=200),
     "shift": Grid(-120, 120, 0.01, 2, narrowest=50, centred=True),
 }
-"""Similarities have four decimals, so all of theirs are told apart; bounds and narrowest bars are our choice."""
+"""Similarities have four decimals, and the grid keeps them all; bounds and narrowest bars are our choice."""
 
 BATCH = 1000
-"""Documents whose values are held before they are counted."""
+"""Documents whose values are buffered before they are counted."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ def count(output: Path, shard: Shard, numbers: range) -> DocumentSums:
     """Count the documents of these numbers in a shard of a dataset; no image is read.
 
     Raises:
-        BadShard: The shard cannot be read, or a document lacks what is counted.
+        BadShard: The shard cannot be read, or a document lacks a counted field.
     """
     sums = DocumentSums()
     found = ShardReader(output).json_only(shard, numbers)
@@ -122,7 +122,7 @@ def _add(sums: DocumentSums, some: list[dict[str, Any]]) -> None:
 
 
 def _words(texts: list[str | None]) -> int:
-    """Words as `count_words` has them; in ASCII they are what blanks separate, which is several times as fast."""
+    """Words as by `count_words`; ASCII texts are split at blanks, which is several times as fast."""
     text = " ".join(text for text in texts if text is not None)
     return len(text.split()) if text.isascii() else count_words(text)
 

@@ -16,7 +16,7 @@ MIN_BARS, MAX_BARS = 8, 25
 """A histogram of n values has at most twice the cube root of n intervals (Rice's rule), within these bounds."""
 
 MAX_NAMES = 1000
-"""Names that are counted apart, e.g. licences; those that come later are counted together."""
+"""Distinct names that are counted, e.g. licences; later ones are counted together."""
 
 OTHERS = "(others)"
 
@@ -34,7 +34,7 @@ class Histogram(BaseModel):
 
 
 class Distribution(BaseModel):
-    """How a quantity is distributed; all 0.0 and empty when there is no value.
+    """The distribution of a quantity; all 0.0 and empty when there is no value.
 
     Attributes:
         count: How many values.
@@ -63,12 +63,12 @@ class Distribution(BaseModel):
 
 @dataclass(frozen=True)
 class Grid:
-    """The values that are told apart; a value beyond an end is counted at the end.
+    """The values that are distinguished; a value beyond an end is counted at the end.
 
     Attributes:
         low: The smallest one, a multiple of `step`.
         high: The largest one.
-        step: What lies between two of them.
+        step: Difference of neighbouring values.
         decimals: Digits after the point that `step` needs.
         narrowest: Width of a histogram's interval, in steps, at least; 1, 2 or 5 times a power of ten.
         centred: Whether an interval of the histogram is to have 0 in its middle, and not at its edge.
@@ -114,14 +114,14 @@ class GridCount:
         self.max = max(self.max, float(found.max()))
 
     def merge(self, other: GridCount) -> None:
-        """Add what another one of the same grid counted."""
+        """Add the counts of another one with the same grid."""
         self.counts += other.counts
         self.total += other.total
         self.min = min(self.min, other.min)
         self.max = max(self.max, other.max)
 
     def distribution(self) -> Distribution:
-        """What was counted, summed up."""
+        """The distribution of the counted values."""
         count = int(self.counts.sum())
         if not count:
             nothing = Histogram(edges=[], counts=[])
@@ -170,7 +170,7 @@ def _round_width(span: int, bars: int, grid: Grid) -> int:
 
 
 def add_names(counter: Counter[str], names: Iterable[str] | Counter[str]) -> None:
-    """Count names, so many different ones at most: strangers write them."""
+    """Count names, at most `MAX_NAMES` different ones: they are untrusted input."""
     for name, count in Counter(names).items():
         known = name in counter or len(counter) < MAX_NAMES
         counter[name if known else OTHERS] += count

@@ -1,4 +1,4 @@
-"""The figures of a dataset: the models that `storyloom stats --json` prints, and how they are put together."""
+"""The figures of a dataset: the models that `storyloom stats --json` prints, and how they are computed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storyloom.stats.counting import DocumentSums, count
 from storyloom.stats.distributions import Distribution
 
 PIECE = 10_000
-"""Documents that one process counts at a time; a dataset of no more is counted in this one."""
+"""Documents that one process counts at a time; a dataset of no more is counted in the current process."""
 
 
 class ShardSizes(BaseModel):
@@ -30,7 +30,7 @@ class ShardSizes(BaseModel):
         min: Of the smallest one.
         median: Of the middle one; the lower of two.
         max: Of the largest one.
-        target: What the config asked for, `write.shard_bytes`; 0 where the manifest does not say.
+        target: The configured `write.shard_bytes`; 0 where the manifest does not state it.
         median_share_of_target: `median` over `target`; 0.0 without one.
     """
 
@@ -93,7 +93,7 @@ class Stats(BaseModel):
         sha256: The dataset's, as its manifest says.
         total: All documents.
         splits: By split.
-        funnel: Where everything went in the run that made the dataset, from its manifest; a row per kind of thing.
+        funnel: Counts of the run that made the dataset, from its manifest; a row per kind of item.
     """
 
     name: str
@@ -108,7 +108,7 @@ def dataset_stats(output: Path) -> Stats:
 
     Raises:
         UsageError: The folder holds no finished dataset.
-        BadShard: A shard does not hold what manifest or index says.
+        BadShard: A shard does not match the manifest or its index.
     """
     published = finished_dataset(output)
     by_split = _counts(output, published)
@@ -147,7 +147,7 @@ def _counts(output: Path, published: Published) -> dict[Split, DocumentSums]:
 
 
 def _pieces(published: Published) -> Iterator[tuple[Shard, range]]:
-    """Shards and numbers of documents in them, so many at most."""
+    """Shards and ranges of documents in them, at most `PIECE` documents each."""
     for shard in published.shards:
         numbers = range(shard.nsamples)
         for first in range(0, len(numbers), PIECE):

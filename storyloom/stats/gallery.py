@@ -21,7 +21,7 @@ BUDGET = 24_000_000
 """Bytes of JPEGs on a page, our choice: base64 adds a third, and a browser opens 32 MB without waiting."""
 
 PLAYABLE = ("https://", "http://")
-"""What a title may link to; anything else that a manifest holds stays text."""
+"""Schemes that a title may link to; any other URL stays plain text."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class DroppedFrame:
 
     Attributes:
         time: Seconds from the start of the video.
-        reason: Why, as docs/errors.md lists it.
+        reason: Reason of the drop, as docs/errors.md lists it.
         width: Pixels.
         height: Pixels.
         jpeg: The picture.
@@ -58,7 +58,7 @@ class Picture:
         source: Its JPEG as a data: URI; empty where the page had no room left.
         score: Similarity with its text; None without a text.
         shift: Seconds by which its text was moved.
-        sentence: Its own text, where that does not stand right below it.
+        sentence: Its own text, if that is not the one right below it.
         reason: Why it was dropped; empty for a document's frame.
     """
 
@@ -108,13 +108,13 @@ class Story:
 
     @property
     def title(self) -> str:
-        """What to call it."""
+        """The document's heading."""
         sample = self.sample
         return sample.title or sample.video_url.rstrip("/").rsplit("/", 1)[-1] or sample.video_id or sample.sample_id
 
     @property
     def link(self) -> str:
-        """Where the video is; empty when that is no web page."""
+        """URL of the video; empty when it is not a web page."""
         return self.sample.video_url if self.sample.video_url.lower().startswith(PLAYABLE) else ""
 
     @property
@@ -131,7 +131,7 @@ class Story:
 
 
 class Budget:
-    """Room for pictures: each document may use its share and what those before it left."""
+    """The page's byte budget for pictures: each document may use its share and what earlier ones left."""
 
     def __init__(self, shares: int, total: int) -> None:
         self._share = total // max(1, shares)
@@ -153,7 +153,7 @@ def gallery_videos(output: Path, published: Published, count: int) -> list[str]:
     """Ids of the videos whose documents a gallery of this size shows.
 
     Raises:
-        BadShard: A shard does not hold what it should.
+        BadShard: A shard is damaged or does not match the manifest.
     """
     reader = ShardReader(output)
     chosen = (next(reader.json_only(shard, range(n, n + 1))) for shard, n in _spread(published.shards, count))
@@ -161,16 +161,16 @@ def gallery_videos(output: Path, published: Published, count: int) -> list[str]:
 
 
 def gallery(output: Path, published: Published, count: int, dropped: DroppedFrames) -> list[Story]:
-    """So many documents, spread evenly over the shards, the same ones every time.
+    """Documents at equal distances over the shards, the same ones every time.
 
     Args:
         output: Folder of the dataset.
         published: Its manifest.
         count: How many documents, at most.
-        dropped: Shown between the others where they lie inside a document.
+        dropped: Dropped frames, shown in time order inside the documents.
 
     Raises:
-        BadShard: A shard does not hold what it should.
+        BadShard: A shard is damaged or does not match the manifest.
     """
     reader = ShardReader(output)
     chosen = list(_spread(published.shards, count))

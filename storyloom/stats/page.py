@@ -1,4 +1,4 @@
-"""A dataset as one HTML page that needs nothing else: figures, plots, funnel, and documents as storyboards."""
+"""A dataset as one self-contained HTML page: figures, plots, funnel, and documents as storyboards."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MOST_NAMES = 8
 
 
 def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
-    """The page. Everything that comes from the dataset is escaped; only the page's own style and script may act.
+    """The page. All text from the dataset is escaped; only the page's own style and script may run.
 
     Args:
         stats: The figures.
         stories: Documents to show.
-        with_dropped: Whether the stories hold dropped frames; the page says how to have them otherwise.
+        with_dropped: Whether the stories hold dropped frames; otherwise the page explains how to include them.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"clock": clock, "signed": signed, "bytes": byte_size}
@@ -59,11 +59,11 @@ def write_page(stats: Stats, output: Path, file: Path, gallery_size: int, droppe
         output: Folder of the dataset.
         file: The page; its folder is made.
         gallery_size: Documents on the page, at most.
-        dropped: Frames that are in no document, for the videos of `gallery_videos`; None where they are not known.
+        dropped: Frames that are in no document, for the videos of `gallery_videos`; None where they are unknown.
 
     Raises:
         UsageError: The file cannot be written.
-        BadShard: A shard does not hold what it should.
+        BadShard: A shard is damaged or does not match the manifest.
     """
     stories = gallery(output, finished_dataset(output), gallery_size, dropped or {})
     page = html_page(stats, stories, with_dropped=dropped is not None)
@@ -127,5 +127,5 @@ def _resource(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """The name under which a Content-Security-Policy lets an inline style or script act."""
+    """The source hash by which a Content-Security-Policy allows an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -1,4 +1,4 @@
-"""Histograms as shapes: where bars, ticks and the median stand. page.html draws them and page.css colours them."""
+"""The layout of histograms: positions of bars, ticks and the median. page.html draws them, page.css colours them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 from storyloom.stats.distributions import Distribution
 
 WIDTH, HEIGHT = 346, 182
-"""Of a drawing, in pixels of a page at its usual size: about a phone's width, so that letters keep their size there."""
+"""Size of a plot in CSS pixels: about a phone's width, so that letters keep their size there."""
 
 TOP, RIGHT, BOTTOM = 8, 6, 20
 """Pixels around the bars; the left margin is as wide as the labels of the counts."""
@@ -18,10 +18,10 @@ DIGIT = 7
 """Pixels of a digit, at the size of page.css."""
 
 BAR_SHARE = 0.88
-"""Of an interval, its bar's width; the rest is the gap to the next one."""
+"""Width of a bar as a share of its interval; the rest is the gap to the next one."""
 
 FEWEST_BARS = 9
-"""For so many there is room; one bar alone would fill the drawing and say nothing of its width."""
+"""Bars for which the axis has room at least: a single bar would fill the plot and hide its width."""
 
 MOST_X_TICKS, MOST_Y_TICKS = 6, 4
 
@@ -30,7 +30,7 @@ MINUS = "\u2212"
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar: its place in pixels from the upper left, and what it stands for in words."""
+    """A bar: its position in pixels from the upper left, and its label."""
 
     x: float
     y: float
@@ -41,7 +41,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Tick:
-    """A labelled place on an axis, in pixels from the upper left."""
+    """A labelled position on an axis, in pixels from the upper left."""
 
     at: float
     label: str
@@ -71,7 +71,7 @@ def plot(distribution: Distribution, unit: str) -> Plot:
 
     Args:
         distribution: With at least one value.
-        unit: What is counted, e.g. ``documents``; for the bars' labels.
+        unit: Unit of the counts, e.g. ``documents``; for the bars' labels.
     """
     edges, counts = distribution.histogram.edges, distribution.histogram.counts
     most = max(counts)
@@ -107,7 +107,7 @@ def plot(distribution: Distribution, unit: str) -> Plot:
 
 
 def _limits(edges: list[float]) -> tuple[float, float]:
-    """From where to where the axis goes: not below 0 for what cannot be, and so that a few bars do not fill it."""
+    """Both ends of the axis: not below 0 for quantities that cannot be, and wide enough for `FEWEST_BARS`."""
     width = edges[1] - edges[0]
     missing = max(0.0, FEWEST_BARS - (edges[-1] - edges[0]) / width) * width
     left = missing / 2 if edges[0] < 0 else min(missing / 2, edges[0])
@@ -120,7 +120,7 @@ def _ticks(low: float, high: float, most: int, least: float = 0.0) -> list[tuple
     Args:
         low: The lower bound.
         high: The upper bound.
-        most: How many there may be, apart from one at the lower bound.
+        most: Most ticks, apart from one at the lower bound.
         least: The smallest step.
     """
     enough = max(least, (high - low) / most)

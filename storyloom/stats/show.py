@@ -17,7 +17,7 @@ MOST_NAMES = 12
 
 
 def print_stats(stats: Stats, console: Console) -> None:
-    """Print figures for a person; what strangers wrote is printed as it is, never as markup."""
+    """Print figures as tables; text from the dataset is printed verbatim, never as markup."""
     splits = {**stats.splits, **({"all": stats.total} if len(stats.splits) > 1 else {})}
     console.print(f"[bold]{escape(stats.name)}[/bold]  sha256 {stats.sha256[:16]}…", highlight=False)
     console.print(_counts(splits))
@@ -37,13 +37,13 @@ def print_stats(stats: Stats, console: Console) -> None:
 def top_names(names: dict[str, int]) -> str:
     """The most frequent names with their counts, in one line."""
     ordered = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    said = [f"{name or 'unknown'} {count:,}" for name, count in ordered[:MOST_NAMES]]
+    listed = [f"{name or 'unknown'} {count:,}" for name, count in ordered[:MOST_NAMES]]
     rest = ordered[MOST_NAMES:]
-    return ", ".join([*said, *([f"{len(rest)} more {sum(count for _, count in rest):,}"] if rest else [])])
+    return ", ".join([*listed, *([f"{len(rest)} more {sum(count for _, count in rest):,}"] if rest else [])])
 
 
 def byte_size(count: int) -> str:
-    """Bytes in the unit that a person would use."""
+    """A number of bytes in a readable unit."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
@@ -51,7 +51,7 @@ def byte_size(count: int) -> str:
 
 
 def shard_line(figures: Figures) -> str:
-    """The shards' sizes in one line: smallest, median, largest, and how the median stands to the target."""
+    """The shards' sizes in one line: smallest, median, largest, and the median's share of the target."""
     sizes = figures.shards
     line = " / ".join(byte_size(size) for size in (sizes.min, sizes.median, sizes.max))
     return f"{line}, {sizes.median_share_of_target:.1%} of target" if sizes.target else line

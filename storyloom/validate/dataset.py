@@ -1,4 +1,4 @@
-"""A whole dataset: its shards, then what its files say about each other."""
+"""Validation of a whole dataset: its shards, then its files against each other."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def validate_dataset(
     spread: Spread = over_processes,
     on_shard: OnShard = lambda _done, _of: None,
 ) -> ValidationReport:
-    """Check every rule of docs/format.md. Each shard is read once; memory does not grow with the dataset's documents.
+    """Check every rule of docs/format.md. Each shard is read once; memory does not grow with the number of documents.
 
     Args:
         folder: The dataset.
         deep: Decode every image, too.
-        spread: Where the shards are checked.
-        on_shard: Told of progress.
+        spread: Distributes the shards over processes.
+        on_shard: Called with the progress.
 
     Raises:
-        UsageError: The folder is no dataset at all.
+        UsageError: The folder is not a dataset.
     """
     folder = folder.absolute()
     about_files, about_shards = Violations(), Violations()

@@ -12,10 +12,10 @@ from storyloom.validate.rules import DOCUMENT
 from storyloom.validate.tar import OnViolation
 
 PYDANTIC = {"missing": "missing_key", "extra_forbidden": "unknown_key", "finite_number": "nan"}
-"""Our names for what pydantic finds by itself; what is neither here nor a rule of `Sample` is `wrong_value`."""
+"""Rule names of pydantic's own errors; an error that is neither here nor a rule of `Sample` is `wrong_value`."""
 
 MAX_ERRORS = 100
-"""Errors of one document that are told one by one (our choice)."""
+"""Errors of one document that are reported one by one (our choice)."""
 
 
 def read_document(key: str, content: bytes, max_images: int | None, report: OnViolation) -> Sample | None:
@@ -25,7 +25,7 @@ def read_document(key: str, content: bytes, max_images: int | None, report: OnVi
         key: Key of its members.
         content: Bytes of the member `KEY.json`.
         max_images: Most images of a document of the dataset; None when that is not known.
-        report: Takes what breaks a rule.
+        report: Called with each violation.
     """
     value = _parsed(key, content, report)
     if value is None:
@@ -60,7 +60,7 @@ def _parsed(key: str, content: bytes, report: OnViolation) -> dict[str, Any] | N
 
 
 def _written_well(key: str, content: bytes, value: dict[str, Any], report: OnViolation) -> bool:
-    """Compare with the one way to write a document; false when its texts cannot be written at all."""
+    """Compare with the canonical JSON of the document; False when its texts cannot be encoded."""
     try:
         canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError as reason:

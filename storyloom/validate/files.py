@@ -1,4 +1,4 @@
-"""Files of strangers, opened and read with a limit."""
+"""Reading untrusted files, with a size limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def open_regular(path: Path) -> FileIO:
     """Open a file without a buffer.
 
     Raises:
-        OSError: It is no file, or cannot be opened. A pipe is told without waiting for somebody to write into it.
+        OSError: It is not a regular file, or cannot be opened. A pipe is refused without waiting for a writer.
     """
     file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -27,7 +27,7 @@ def open_regular(path: Path) -> FileIO:
 
 
 def read_index(folder: Path, file: str, violations: Violations) -> bytes | None:
-    """Content of a file that has to be there; None, and a violation, when it cannot be read."""
+    """Content of a required file; None, and a violation, when it cannot be read."""
     try:
         with open_regular(folder / file) as opened:
             content = opened.read(MAX_INDEX + 1)

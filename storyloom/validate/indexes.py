@@ -1,4 +1,4 @@
-"""The index files beside the shards against the manifest."""
+"""The check of the index files beside the shards against the manifest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RULE_OF = (
     (".nv-meta/split.yaml", "energon_split"),
     (".nv-meta/*.yaml", "energon_sample"),
 )
-"""The rule that an index file breaks which does not agree with the manifest: the first whose pattern fits."""
+"""The rule that is broken by an index file that disagrees with the manifest: the first whose pattern matches."""
 
 
 def check_indexes(folder: Path, published: Published, violations: Violations) -> list[str]:
@@ -51,7 +51,7 @@ def check_indexes(folder: Path, published: Published, violations: Violations) ->
 
 
 def check_syntax(folder: Path, splits: Sequence[str], violations: Violations) -> list[str]:
-    """Parse the index files of a dataset whose manifest says nothing; returns their paths."""
+    """Parse the index files of a dataset without a readable manifest; returns their paths."""
     per_split = [name for split in splits for name in (f"data/{split}/sizes.json", f"wids-{split}.json")]
     meta = [".info.json", "split.yaml", "dataset.yaml", "similarity.yaml", "crude.yaml", SAMPLE_LOADER.name]
     files = [*per_split, *(f".nv-meta/{name}" for name in meta), CROISSANT]
@@ -77,7 +77,7 @@ def _parsed(file: str, content: bytes, violations: Violations) -> Any:
 
 
 def _normal(value: dict[str, Any]) -> dict[str, Any]:
-    """Without what may differ: the version of Energon, and splits that hold nothing."""
+    """Drop what may differ: the version of Energon, and empty splits."""
     kept = {key: one for key, one in value.items() if key != "energon_version"}
     if isinstance(parts := kept.get("split_parts"), dict):
         kept["split_parts"] = {split: shards for split, shards in parts.items() if shards}
@@ -138,7 +138,7 @@ def _front_matter(content: bytes, violations: Violations) -> dict[str, Any] | No
 
 
 def _check_card(folder: Path, published: Published, violations: Violations) -> None:
-    """Check what decides what is loaded; all else in a card is the owner's."""
+    """Check the fields that determine what is loaded; the rest of a card belongs to its owner."""
     content = read_index(folder, CARD, violations)
     found = _front_matter(content, violations) if content is not None else None
     if found is None:
@@ -153,7 +153,7 @@ def _check_card(folder: Path, published: Published, violations: Violations) -> N
 
 
 def _feature_differences(wanted: list[dict[str, Any]], found: Any) -> list[str]:
-    """Differences by the features' names, so that a missing one does not move all others."""
+    """Differences by feature name, so that a missing one does not shift all others."""
     if not isinstance(found, list) or not all(isinstance(one, dict) and "name" in one for one in found):
         return ["dataset_info.features is not a list of features with names"]
     by_name, found_by_name = ({str(one["name"]): one for one in features} for features in (wanted, found))

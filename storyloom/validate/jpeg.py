@@ -1,4 +1,4 @@
-"""What a JPEG's headers say, and whether all of it can be decoded."""
+"""Checks of a JPEG: its headers, and whether all of it can be decoded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAX_PIXELS = 64 * 10**6
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """What a JPEG's frame header says.
+    """The fields of a JPEG's frame header.
 
     Attributes:
         width: Pixels.
@@ -49,7 +49,7 @@ class JpegHeader:
 
 
 def picture(jpeg: bytes) -> JpegHeader | None:
-    """The frame header of a JPEG, found by walking its segments; None when these bytes are no JPEG."""
+    """The frame header of a JPEG, found by walking its segments; None when the bytes are not a JPEG."""
     if jpeg[:2] != b"\xff\xd8":
         return None
     at = 2
@@ -76,9 +76,9 @@ def _frame(marker: int, header: bytes) -> JpegHeader | None:
 
 
 def decoding_problems(jpeg: bytes, header: JpegHeader) -> Iterator[tuple[str, str]]:
-    """Decode all of an image; yields rule and message of what is wrong.
+    """Decode a whole image; yields rule and message of each problem.
 
-    Pillow is what the readers use. It passes over damage inside the picture, which ffmpeg, told to be strict, does not.
+    The readers use Pillow, which ignores damage inside the picture; ffmpeg in strict mode reports it.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Which files lie in a dataset's folder, and which should not."""
+"""The files of a dataset's folder: which are missing, and which should not be there."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ WIDS_FILE = re.compile(r"wids-(.*)\.json")
 
 
 def find_shards(folder: Path, violations: Violations) -> list[str]:
-    """Paths of the shards within a dataset, training shards first, in order; files that are too many are reported.
+    """Paths of the shards within a dataset, training shards first, in order; extra files are reported.
 
     Raises:
-        UsageError: The folder is no dataset at all.
+        UsageError: The folder is not a dataset.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; give the folder of a finished dataset, with manifest.json in it")
@@ -67,7 +67,7 @@ def _check_numbers(split: str, shards: list[str], violations: Violations) -> Non
 
 
 def _check_top(folder: Path, shards: list[str], violations: Violations) -> None:
-    """Check what lies beside `data/`. A stranger's files may lie there; ours must not be stale or unfinished."""
+    """Check the files beside `data/`. Foreign files may be there; ours must not be stale or unfinished."""
     splits = {Path(shard).parent.name for shard in shards}
     for entry in sorted(folder.iterdir()):
         wids = WIDS_FILE.fullmatch(entry.name)

@@ -1,4 +1,4 @@
-"""`manifest.json` against what the shards hold, and against itself."""
+"""The check of `manifest.json` against the shards, and of its own consistency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HASHED = ("filesize", "sha256", "md5sum")
 
 
 def load_manifest(folder: Path, violations: Violations) -> Published | None:
-    """The manifest of a dataset; None, and a violation, when there is none that can be read."""
+    """The manifest of a dataset; None, and a violation, when it is missing or unreadable."""
     content = read_index(folder, MANIFEST, violations)
     if content is None:
         return None
@@ -41,7 +41,7 @@ def check_manifest(
         published: The manifest.
         files: Paths of the shards that are there, in order.
         facts: Of every shard that could be read, by its path.
-        violations: Takes what differs.
+        violations: Collects the differences.
     """
     _check_list(published, files, violations)
     for shard in published.shards:

@@ -1,4 +1,4 @@
-"""Index files of strangers: parsed without surprises, and compared."""
+"""Safe parsing and comparison of untrusted index files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 import yaml
 
 MAX_DEPTH = 40
-"""Of mappings and lists in a YAML file: parsers take the square of it in time (our choice)."""
+"""Nesting depth of a YAML file: a parser's time grows with its square (our choice)."""
 
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse(file: str, content: bytes) -> Any:
-    """The value in a JSON, YAML or Python file, as its name says; of Python the syntax tree.
+    """The value in a JSON, YAML or Python file, by its suffix; of Python the syntax tree.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: The content has another format.
     """
     try:
         text = content.decode()
@@ -34,10 +34,10 @@ def parse(file: str, content: bytes) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text. Aliases and deep nesting are refused: with a few lines they take any memory or time.
+    """The value of a YAML text. Aliases and deep nesting are refused: a few lines can take unbounded time or memory.
 
     Raises:
-        ValueError: It is no YAML, or has aliases.
+        ValueError: It is not YAML, or has aliases.
     """
     try:
         depth = 0

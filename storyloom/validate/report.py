@@ -1,4 +1,4 @@
-"""What `storyloom validate` found: for people, as JSON, and as JUnit's XML."""
+"""The report of `storyloom validate`: for people, as JSON, and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storyloom.validate.rules import RULES
 from storyloom.validate.violation import Violation, Violations, printable
 
 OnShard = Callable[[int, int], None]
-"""Told after each shard how many of how many are done."""
+"""Called after each shard with the number of shards done and their total."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class ValidationReport:
         shards: How many are there.
         documents: In the shards that could be read.
         images: In the shards that could be read.
-        files: Paths within the dataset of all files that were looked at, shards first.
-        violations: What is wrong.
+        files: Paths within the dataset of all checked files, shards first.
+        violations: The broken rules.
     """
 
     dataset: str
@@ -42,14 +42,14 @@ class ValidationReport:
     violations: Violations
 
     def by_file(self) -> dict[str, list[Violation]]:
-        """What is wrong with each file, in the order of the files."""
+        """The violations of each file, in the order of the files."""
         found: dict[str, list[Violation]] = {printable(file): [] for file in self.files}
         for violation in self.violations.kept:
             found[violation.file].append(violation)
         return found
 
     def omitted(self) -> dict[str, dict[str, int]]:
-        """By file and rule, how many violations were counted but not kept."""
+        """The number of violations that were counted but not kept, by file and rule."""
         kept = Violations()
         for one in self.violations.kept:
             kept.counts[one.file, one.rule] += 1
@@ -82,7 +82,7 @@ def print_report(report: ValidationReport, console: Console) -> None:
 
 @contextlib.contextmanager
 def progress() -> Iterator[OnShard]:
-    """A bar of shards on a terminal's standard error, gone when it is done; nothing elsewhere."""
+    """A transient progress bar of shards on a terminal's standard error; nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("shards"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -107,7 +107,7 @@ def as_json(report: ValidationReport) -> str:
 
 
 def as_junit(report: ValidationReport) -> bytes:
-    """JUnit's XML: a test case per file, with one failure that lists what is wrong with it."""
+    """JUnit XML: a test case per file, with one failure that lists its violations."""
     by_file, omitted = report.by_file(), report.omitted()
     failures = sum(bool(violations) for violations in by_file.values())
     sums = {"tests": str(len(by_file)), "failures": str(failures), "errors": "0", "skipped": "0", "time": "0"}

@@ -1,4 +1,4 @@
-"""What is asked of a shard, and what comes out of looking at it: both travel between processes."""
+"""The task of checking a shard, and its result; both are sent between processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from storyloom.format.counts import Counts
 from storyloom.validate.violation import Violations
 
 PLACE = np.dtype([("digest", "<u8"), ("shard", "<u4"), ("offset", "<u8")])
-"""Where a key or a video was seen: a hash of it, the shard's number, and where in the shard its document begins."""
+"""An occurrence of a key or a video: its hash, the shard's number, and the document's offset in the shard."""
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A shard to look at.
+    """A shard to check.
 
     Attributes:
         folder: Of the dataset.
@@ -35,7 +35,7 @@ class ShardTask:
 
 @dataclass
 class ShardFacts:
-    """What is in a shard that could be read to the end of its file.
+    """The content of a shard that could be read to the end of its file.
 
     Attributes:
         filesize: Bytes.
@@ -44,7 +44,7 @@ class ShardFacts:
         nsamples: Documents.
         nimages: Images.
         whole: Whether the archive could be read to its end, so that documents and images are counted.
-        counts: All that is counted; None when a document could not be understood.
+        counts: The shard's counts; None when a document could not be parsed.
     """
 
     filesize: int = 0
@@ -58,12 +58,12 @@ class ShardFacts:
 
 @dataclass
 class ShardResult:
-    """What came out of looking at a shard.
+    """The result of checking a shard.
 
     Attributes:
         file: Path of the shard.
-        violations: What is wrong with the shard and its index.
-        facts: What is in it; None when it could not be read to the end of the file.
+        violations: Of the shard and its index.
+        facts: Its content; None when it could not be read to the end of the file.
         keys: `PLACE` of every document's key.
         videos: `PLACE` of every video's first document.
     """

@@ -1,4 +1,4 @@
-"""One shard and its `.tar.idx`, read once from front to back."""
+"""The check of one shard and its `.tar.idx`, in one pass over the file."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class _Reader:
 
 
 def validate_shard(task: ShardTask) -> ShardResult:
-    """Check a shard and its index. Whatever lies there, the outcome is a result and no exception."""
+    """Check a shard and its index. Any content gives a result; nothing is raised."""
     reader = _Reader(task)
     facts: ShardFacts | None = None
     try:
@@ -191,7 +191,7 @@ def digest(text: str) -> int:
 
 
 def video_of(sample: Sample) -> str:
-    """What tells source videos apart."""
+    """The identity of a sample's source video."""
     return sample.video_id or sample.video_url
 
 

@@ -1,4 +1,4 @@
-"""Shards over the processes of a machine. Results come in the order of the shards, whoever is done first."""
+"""Shards distributed over the processes of a machine. Results come in the order of the shards."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from storyloom.validate.shard import validate_shard
 from storyloom.validate.violation import Violations
 
 AHEAD = 4
-"""Shards handed out per worker before the first of them is done: results wait for their turn in memory (our choice)."""
+"""Shards submitted per worker ahead of the oldest unfinished one: finished results wait in memory (our choice)."""
 
 
 Spread = Callable[[Sequence[ShardTask]], Iterator[ShardResult]]
-"""Checks shards wherever it likes, and gives the results in the order of the shards."""
+"""Checks shards in any process, and yields the results in the order of the shards."""
 
 
 def in_this_process(tasks: Sequence[ShardTask]) -> Iterator[ShardResult]:
@@ -30,7 +30,7 @@ def in_this_process(tasks: Sequence[ShardTask]) -> Iterator[ShardResult]:
 
 
 def over_processes(tasks: Sequence[ShardTask], workers: int | None = None) -> Iterator[ShardResult]:
-    """Check shards in processes of this machine. One that dies takes no other shard along.
+    """Check shards in processes of this machine. A process that dies fails its own shard only.
 
     Args:
         tasks: The shards.
@@ -49,7 +49,7 @@ def over_processes(tasks: Sequence[ShardTask], workers: int | None = None) -> It
                 result = running[0][1].result()
                 running.popleft()
                 yield result
-        except BrokenProcessPool:  # one of those running killed its process, which ended the others
+        except BrokenProcessPool:  # one of the running tasks crashed its process, which broke the pool
             pool.shutdown()
             for task, _ in running:
                 yield _alone(task)
@@ -74,7 +74,7 @@ def crashed(task: ShardTask) -> ShardResult:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # "spawn": a fork of a process with threads, as a notebook is, may hang. Ctrl-C is the parent's to answer.
+    # "spawn": a fork of a process with threads, as a notebook is, may hang. The parent handles Ctrl-C.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(
         workers, mp_context=context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""A file read forward once, every byte of it hashed on the way."""
+"""A file read once, front to back, and hashed on the way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHUNK = 2**20
 
 
 class HashedStream:
-    """Bytes of a file in order. Once `drain` was called, the hashes are those of the whole file.
+    """Bytes of a file in order. After `drain`, the hashes are those of the whole file.
 
     Args:
         file: Opened without a buffer, at its start.
@@ -37,12 +37,12 @@ class HashedStream:
         return b"".join(pieces)
 
     def skip(self, count: int) -> None:
-        """Pass over `count` bytes without keeping them."""
+        """Skip `count` bytes."""
         while count and (piece := self._next(count)):
             count -= len(piece)
 
     def drain(self) -> bool:
-        """Read to the end of the file; whether all that was left is zero."""
+        """Read to the end of the file; returns whether all remaining bytes are zero."""
         zero = True
         while piece := self._next(CHUNK):
             zero = zero and not piece.tobytes().strip(b"\0")

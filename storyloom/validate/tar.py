@@ -1,4 +1,4 @@
-"""The members of a shard, and every rule about a shard's bytes that can be told without opening a member."""
+"""The members of a shard, and every rule about a shard's bytes that needs no member's content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from storyloom.format.tar import (
 from storyloom.validate.stream import HashedStream
 
 MAX_DOCUMENT = 4 * 2**20
-"""Bytes of a document that is read, far over a usual one's: a stranger's must not fill the memory (our choice)."""
+"""Bytes of a document that is read, far over a usual one's: untrusted input must not fill the memory (our choice)."""
 
 MAX_IMAGE = 64 * 2**20
 """Bytes of an image that is read (our choice)."""
@@ -45,13 +45,13 @@ FIELDS = (
 """Rule, name and place of every field that is the same in all headers (POSIX.1-1988, ustar interchange format)."""
 
 CONSTANT = (slice(100, 124), slice(136, 148), slice(156, 512))
-"""The same fields in one piece each, for headers in which all is well."""
+"""The same fields as contiguous slices, for the fast comparison of valid headers."""
 
 PLAIN = (b"0", b"\0")
 """Type flags of a plain file; the second is that of tar before USTAR."""
 
 OnViolation = Callable[[str, str, str], None]
-"""Takes a rule, a message and a key."""
+"""Called with rule, message and key of a violation."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Members:
     Args:
         stream: The shard, at its start.
         size: Bytes of the shard.
-        report: Takes what breaks a rule.
+        report: Called with each violation.
 
     Attributes:
         end: Where the last member's padded data ends.
-        whole: Whether the archive was read to its end; false when it is cut off or damaged beyond reading on.
+        whole: Whether the archive was read to its end; False when it is truncated or damaged beyond recovery.
     """
 
     def __init__(self, stream: HashedStream, size: int, report: OnViolation) -> None:
@@ -104,7 +104,7 @@ class Members:
                 yield found
 
     def _member(self, offset: int, header: bytes) -> Member | None:
-        """The member of this header; None when there is no reading on."""
+        """The member of this header; None when reading cannot continue."""
         if len(header) < BLOCK:
             self._report("truncated", f"ends inside the header at byte {offset}", "")
             return None
@@ -150,7 +150,7 @@ class Members:
         return name
 
     def _fields(self, name: str, header: bytes) -> None:
-        """Compare with what the writer writes; in one step where all is well."""
+        """Compare with a header of the writer; in one step where it is valid."""
         key = name.partition(".")[0]
         if header[CHECKSUM] != (wanted := checksum(header)):
             self._report("header_padding", f"{name!r}: checksum is {header[CHECKSUM]!r}, must be {wanted!r}", key)
@@ -162,7 +162,7 @@ class Members:
                 self._report(rule, f"{name!r}: {field} is {found!r}, must be {right!r}", key)
 
     def _ends(self, offset: int, *, only_zeros: bool) -> None:
-        """Check what comes after the last member, which ended at `offset`."""
+        """Check the bytes after the last member, which ended at `offset`."""
         self.whole = True
         rest, wanted = self._size - offset, len(trailer(offset))
         if not only_zeros:

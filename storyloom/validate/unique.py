@@ -1,4 +1,4 @@
-"""What may occur once in a dataset, found with bounded memory: keys, and the split of a source video."""
+"""Uniqueness over a dataset, with bounded memory: of keys, and of the split of a source video."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from storyloom.validate.tar import MAX_DOCUMENT
 from storyloom.validate.violation import Violations
 
 BUCKETS = 64
-"""Temporary files among which places are spread by hash; one at a time is in memory: 30 MB at 10^8 documents."""
+"""Temporary files over which places are partitioned by hash; one at a time is in memory: 30 MB at 10^8 documents."""
 
 
 class Places:
-    """Collects `PLACE` records on disk and tells which hashes occur more than once. Use it in a `with`."""
+    """Collects `PLACE` records on disk and finds hashes that occur more than once. A context manager."""
 
     def __init__(self) -> None:
         self._files: list[IO[bytes]] = []
@@ -37,13 +37,13 @@ class Places:
             file.close()
 
     def add(self, places: npt.NDArray[np.void]) -> None:
-        """Note the places of a shard."""
+        """Add the places of a shard."""
         buckets = places["digest"] % BUCKETS
         for bucket in np.unique(buckets):
             self._files[bucket].write(places[buckets == bucket].tobytes())
 
     def repeated(self) -> Iterator[list[tuple[int, int]]]:
-        """Shard and offset of everything that was seen more than once, in order; in order of the second sight."""
+        """Shards and offsets of each repeated hash, in order; hashes in the order of their second occurrence."""
         found: list[list[tuple[int, int]]] = []
         for file in self._files:
             file.seek(0)
@@ -72,7 +72,7 @@ def report_repeated(keys: Places, videos: Places, folder: Path, files: Sequence[
         videos: Of all shards.
         folder: Of the dataset.
         files: Paths of the shards, by their numbers.
-        violations: Takes what is found.
+        violations: Collects the repeated ones.
     """
     for group in keys.repeated():
         first, *others = (_document(folder, files[shard], offset) for shard, offset in group)
@@ -95,7 +95,7 @@ def _split(file: str) -> str:
 
 
 def _document(folder: Path, file: str, offset: int) -> _Document:
-    """What lies at a place that was seen: names, since only hashes were kept."""
+    """The names of the document at a place, read again, since only hashes were kept."""
     with open_regular(folder / file) as shard:
         shard.seek(offset)
         name, size = read_header(shard.read(BLOCK))

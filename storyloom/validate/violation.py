@@ -1,4 +1,4 @@
-"""What breaks a rule, and how many of them are kept."""
+"""Violations of rules, and the bound on how many are kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Violation:
         file: Path within the dataset.
         key: The document's key; empty where the rule concerns the file.
         rule: A name of `RULES`.
-        message: What is wrong with which value. It holds printable characters only.
+        message: What is wrong with which value, in printable characters.
     """
 
     file: str
@@ -37,31 +37,31 @@ class Violations:
 
     Attributes:
         kept: The violations.
-        counts: How many there are by file and rule, with those that were not kept.
+        counts: Number by file and rule, including those that were not kept.
     """
 
     kept: list[Violation] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, file: str, rule: str, message: str, key: str = "") -> None:
-        """Note a violation."""
+        """Add a violation."""
         assert rule in RULES, rule
         self.counts[file, rule] += 1
         if self.counts[file, rule] <= PER_RULE:
             self.kept.append(Violation(printable(file), printable(key), rule, printable(message)))
 
     def extend(self, others: Violations) -> None:
-        """Note the violations that somebody else found in other files."""
+        """Add the violations of other files."""
         self.kept += others.kept
         self.counts.update(others.counts)
 
     @property
     def total(self) -> int:
-        """How many there are, with those that were not kept."""
+        """Number of violations, including those that were not kept."""
         return self.counts.total()
 
 
 def printable(text: str) -> str:
-    """A text without what could steer a terminal or break XML, cut to `MAX_MESSAGE` characters."""
+    """A text without characters that control a terminal or break XML, cut to `MAX_MESSAGE` characters."""
     cut = text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)

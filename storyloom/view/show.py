@@ -1,4 +1,4 @@
-"""One document as text: what stands in a shard, in the order in which a model reads it."""
+"""One document printed as text, in the order in which a model reads it."""
 
 from __future__ import annotations
 

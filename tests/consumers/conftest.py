@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.rows import Document
+from schemas.rows import DocumentDraft
 from stages.write.stage import WriteConfig
 from tests.documents import dataset, document, read_documents, video, videos
 
@@ -32,7 +32,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def shifted(one: Document) -> Document:
+def shifted(one: DocumentDraft) -> DocumentDraft:
     frames = [frame.model_copy(update={"shift": -1.234, "similarity": 0.3123}) for frame in one.frames]
     return one.model_copy(update={"frames": frames})
 

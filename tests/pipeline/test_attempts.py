@@ -168,7 +168,7 @@ def test_an_attempt_that_is_being_made_has_not_ended_badly(tmp_path: Path) -> No
 def test_an_exception_is_kept_with_the_video_in_hand(tmp_path: Path) -> None:
     attempts = unit(tmp_path)
     attempts.begin(Attempt(worker="host.1#1"))
-    attempts.go_alone()
+    attempts.isolate()
     attempts.in_hand(INNOCENT)
     attempts.passed()
     attempts.in_hand(SUSPECT)
@@ -205,7 +205,7 @@ def attempt_that_ends(folder: Path, how: str) -> int:
         note_crashes(folder / "processes")
         attempts = Attempts(folder / "unit", folder / "processes")
         attempts.begin(Attempt(worker=worker_name() + "#1"))
-        attempts.go_alone()
+        attempts.isolate()
         attempts.in_hand({SUSPECT!r})
         {how}
     """

@@ -98,14 +98,14 @@ class PartOfFive:
 
     def rows(self) -> dict[str, EchoRow]:
         """What `echo` said, by the title."""
-        fresh = self.workspace.looked_again()
+        fresh = self.workspace.refreshed()
         return {line.title: row for line, row in zip(self.lines, fresh.rows("echo", self.part, EchoRow), strict=True)}
 
 
 def test_every_video_keeps_its_row_in_the_parts_order(tmp_path: Path) -> None:
     part = PartOfFive(tmp_path)
     part.run()
-    assert [row.video for row in part.workspace.looked_again().rows("echo", part.part, EchoRow)] == part.order
+    assert [row.video for row in part.workspace.refreshed().rows("echo", part.part, EchoRow)] == part.order
 
 
 def test_a_failure_and_a_drop_cost_one_video_each(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_stage_may_work_in_any_order(tmp_path: Path) -> None:
 def test_a_further_table_holds_any_number_of_rows_a_video_beside_the_rows(tmp_path: Path) -> None:
     part = PartOfFive(tmp_path)
     part.run()
-    found = part.workspace.looked_again().found("echo", part.part)
+    found = part.workspace.refreshed().found("echo", part.part)
     assert found is not None
     address, mark = found
     assert mark is not None
@@ -142,7 +142,7 @@ def test_a_stage_that_breaks_its_contract_commits_nothing(tmp_path: Path, stage:
     part = PartOfFive(tmp_path)
     with pytest.raises(ContractBroken, match="echo returned"):
         part.run(stage)
-    assert part.workspace.looked_again().done("echo") == {}
+    assert part.workspace.refreshed().done("echo") == {}
 
 
 def test_an_earlier_error_is_passed_on_unchanged(tmp_path: Path) -> None:
@@ -200,13 +200,13 @@ def test_a_table_that_is_damaged_is_never_read(tmp_path: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(Damaged, match="measure, part-"):
         part.run()
-    assert part.workspace.looked_again().done("echo") == {}
+    assert part.workspace.refreshed().done("echo") == {}
 
 
 def test_the_mark_says_what_was_read_and_what_ran(tmp_path: Path) -> None:
     part = PartOfFive(tmp_path)
     mark = part.run()
-    found = part.workspace.looked_again().found("measure", part.part)
+    found = part.workspace.refreshed().found("measure", part.part)
     assert found is not None
     assert found[1] is not None
     assert mark.inputs == {"measure": found[1].tables["rows"], "manifest": mark.inputs["manifest"]}
@@ -240,7 +240,7 @@ def test_a_bug_fails_the_attempt_and_makes_no_row(tmp_path: Path) -> None:
     Broken.seen, Broken.raised = [], ZeroDivisionError
     with pytest.raises(ZeroDivisionError):
         part.run(Broken)
-    assert part.workspace.looked_again().done("echo") == {}
+    assert part.workspace.refreshed().done("echo") == {}
 
 
 def test_after_two_bad_ends_the_videos_are_tried_one_by_one_and_the_culprit_is_named(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_group_is_written_from_its_parts_rows_and_says_what_it_read(tmp_path: 
     job = workspace.job
     stage = Pack(job.config.stage("pack"), job.context)
     mark = run_group(job, stage, "00000", UnitTimer())
-    found = workspace.looked_again().found("pack", "00000")
+    found = workspace.refreshed().found("pack", "00000")
     assert found is not None
     lines = (job.store.group_folder(found[0]) / "lines.txt").read_text().splitlines()
     order = [line for part in workspace.plan.parts for line in workspace.lines[part]]

@@ -52,7 +52,7 @@ class Watched:
 
 def scheduled(found: RunConfig, executor: Watched, selected: tuple[str, ...] = NAMES) -> Workspace:
     scheduler = Scheduler(frozenset(selected), executor, lambda _: None)
-    return scheduler.bring_up_to_date(prepared(found)).looked_again()
+    return scheduler.bring_up_to_date(prepared(found)).refreshed()
 
 
 def assert_all_done(workspace: Workspace) -> None:

@@ -169,7 +169,7 @@ def test_a_table_that_is_not_what_was_written_is_damaged_and_can_be_done_again(
         store.table(ADDRESS, mark, table),
     ):
         pass
-    store.forget(ADDRESS)
+    store.invalidate(ADDRESS)
     assert store.mark(ADDRESS) is None
     assert commit(store, "ab", "c") == mark
     assert file.read_bytes() == whole
@@ -244,17 +244,17 @@ def test_a_group_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with store.committing_group(address) as folder:
         (folder / "whole.tar").write_bytes(b"whole")
     assert (store.group_folder(address) / "whole.tar").read_bytes() == b"whole"
-    store.forget(address)
+    store.invalidate(address)
     assert not store.group_folder(address).exists()
 
 
-def test_forgetting_a_unit_leaves_its_neighbours(tmp_path: Path) -> None:
+def test_invalidating_a_unit_leaves_its_neighbours(tmp_path: Path) -> None:
     store = Store(tmp_path)
     commit(store, "ab")
     longer = Address("echo", "0123", "part-77", "abcd")
     renamed = draft().model_copy(update={"unit": longer.unit})
     mark = store.commit_rows(longer, renamed, TABLES, rows("x"))
-    store.forget(ADDRESS)
+    store.invalidate(ADDRESS)
     assert store.mark(longer) == mark
     assert len(list(store.folder("echo", "0123").iterdir())) == 3
 

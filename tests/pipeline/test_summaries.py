@@ -42,7 +42,7 @@ def mark(store: Store, part: str, videos: int = 1, **failed: int) -> None:
 
 def remove(store: Store, *parts: str) -> None:
     for part in parts:
-        store.forget(address(part))
+        store.invalidate(address(part))
 
 
 def left_alone(store: Store) -> None:
@@ -115,7 +115,7 @@ def test_another_look_sees_what_was_done_since(tmp_path: Path) -> None:
     assert first.summary([address("a"), address("b")]).videos == 3
     mark(store, "b", 4)
     assert first.summary([address("a"), address("b")]).videos == 3
-    assert first.again().summary([address("a"), address("b")]).videos == 7
+    assert first.refreshed().summary([address("a"), address("b")]).videos == 7
 
 
 def test_another_look_reads_no_mark_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_another_look_reads_no_mark_twice(tmp_path: Path, monkeypatch: pytest.Mo
     first = Summaries(store, keep=False)
     assert first.summary([address("a")]).videos == 3
     monkeypatch.setattr(summaries, "_line", None)
-    assert first.again().again().summary([address("a")]).videos == 3
+    assert first.refreshed().refreshed().summary([address("a")]).videos == 3
 
 
 def test_a_mark_that_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +248,7 @@ def test_the_summary_is_that_of_the_marks_whatever_is_done_between_two_looks(
         elif what == "wait" and store.folder(STAGE, KEY).is_dir():
             left_alone(store)
         elif what.startswith("look"):
-            looking = looking.again() if what == "look again" else Summaries(store, keep=True)
+            looking = looking.refreshed() if what == "look again" else Summaries(store, keep=True)
             found = looking.summary(map(address, "abc"))
             assert (found.done, found.videos, Counter(found.failed)) == (
                 len(truth),

@@ -11,7 +11,7 @@ import pytest
 from pipeline.store import Mark
 from pipeline.worker import LONGEST_PAUSE, Problem, Worker
 from pipeline.workspace import Workspace
-from stages.base import InputGone, StageSetupError, Video
+from stages.base import InputMissing, StageSetupError, Video
 from stages.media.sandbox import Limits, child
 from storyloom.format.sample import FormatError
 from tests.machine import Echo, EchoRow, Measure, MeasureRow, Pack, config, files, prepared, ready
@@ -182,7 +182,7 @@ def test_a_damaged_input_is_forgotten_so_that_it_is_done_again(workspace: Worksp
     problem = failed(one.do(part))
     assert problem.severity == "upstream"
     assert "was changed since it was written; it is done again" in problem.text
-    assert workspace.looked_again().done("measure").keys() == set(workspace.plan.parts) - {part}
+    assert workspace.refreshed().done("measure").keys() == set(workspace.plan.parts) - {part}
     assert failed(one.do(part)).text.endswith("what it reads is not done any more")
     done(Worker(workspace.job, "measure", None).do(part))
     assert done(one.do(part)).live == 2
@@ -192,11 +192,11 @@ def test_a_damaged_input_is_forgotten_so_that_it_is_done_again(workspace: Worksp
 def test_what_a_stage_left_outside_its_rows_and_is_gone_makes_that_stage_do_the_part_again(
     workspace: Workspace, trouble: SetTrouble
 ) -> None:
-    trouble(lambda: InputGone("measure", "media/3.mp4 is gone"), 3)
+    trouble(lambda: InputMissing("measure", "media/3.mp4 is gone"), 3)
     part = part_with(workspace, 3)
     problem = failed(worker(workspace).do(part))
     assert (problem.severity, "media/3.mp4 is gone" in problem.text) == ("upstream", True)
-    assert part not in workspace.looked_again().done("measure")
+    assert part not in workspace.refreshed().done("measure")
 
 
 def test_a_stage_that_cannot_start_is_a_final_problem_with_its_reason(
@@ -252,13 +252,13 @@ def test_a_stage_is_made_anew_for_another_result_over_the_corpus_and_for_nothing
     first = done(one.do(workspace.plan.parts[0]))
     files(tmp_path, [1, 2, 3, 5])
     again = ready(config(tmp_path), "measure", "echo", "total")
-    one.give(again.job)
+    one.use(again.job)
     second = done(one.do(workspace.plan.parts[0]))
     assert first.inputs["total"] != second.inputs["total"]
     echo = worker(workspace)
     echo.do(workspace.plan.parts[0])
     before = len(made)
-    echo.give(again.job)
+    echo.use(again.job)
     echo.do(workspace.plan.parts[1])
     assert len(made) == before
 

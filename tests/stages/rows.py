@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.rows import AlignedRow, Frame, FramesRow, ManifestRow, ScoresRow, Segment, Sentence, TranscriptRow, Word
+from schemas.rows import (
+    AlignedRow,
+    FramesRow,
+    ManifestRow,
+    SampledFrame,
+    ScoresRow,
+    Segment,
+    Sentence,
+    TranscriptRow,
+    Word,
+)
 from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Video
 
@@ -20,7 +30,7 @@ def sentence(start: float, end: float, text: str = "a few words that were said h
 
 def frames_row(times: Sequence[float], black: Sequence[float] = (), sharpness: Sequence[float] = ()) -> FramesRow:
     frames = [
-        Frame(
+        SampledFrame(
             time=time,
             scene=0,
             width=64,

@@ -30,10 +30,10 @@ def main() -> None:
     videos, frames = tables("bench")
     ready = time.perf_counter()
     videos.insert([{"video": video} for video in job["videos"]])
-    said = [row["said"] for row in videos.select(videos.said).collect()]
+    transcripts = [row["transcript"] for row in videos.select(videos.transcript).collect()]
     count = len(frames.select(frames.similar).collect())
     ended = time.perf_counter()
-    counts = {"frames": count, "words": sum(len(one["words"]) for video in said for one in video["segments"])}
+    counts = {"frames": count, "words": sum(len(one["words"]) for video in transcripts for one in video["segments"])}
     print(json.dumps({"setup_seconds": ready - began, "work_seconds": ended - ready, "counts": counts}))
 
 
@@ -45,7 +45,7 @@ def tables(name: str) -> tuple:
     videos.add_computed_column(audio=extract_audio(videos.video, format="wav"))
     options = {"beam_size": job["beam_size"], "fp16": False}
     options |= {"language": job["language"]} if job["language"] else {}
-    said = whisper.transcribe(
+    transcript = whisper.transcribe(
         videos.audio,
         model=job["whisper"],
         temperature=[0.0],
@@ -53,8 +53,8 @@ def tables(name: str) -> tuple:
         word_timestamps=True,
         decode_options=options,
     )
-    videos.add_computed_column(said=said)
-    videos.add_computed_column(text=videos.said.text.astype(pixeltable.String))
+    videos.add_computed_column(transcript=transcript)
+    videos.add_computed_column(text=videos.transcript.text.astype(pixeltable.String))
     videos.add_computed_column(words=clip(videos.text, model_id=job["clip"]))
     frames = pixeltable.create_view(
         f"{name}/frames", videos, iterator=frame_iterator(videos.video, fps=1 / job["interval"])

@@ -37,18 +37,18 @@ def main() -> None:
     with webdataset.ShardWriter(str(out / "shard-%06d.tar"), maxsize=512 * 2**20, verbose=0) as shards:
         for number, video in enumerate(job["videos"]):
             frames = extract(job, video, out / f"frames-{number}")
-            said = hear(hearing, job, video)
+            transcript = hear(hearing, job, video)
             scores = []
             for index, frame in enumerate(frames):
                 second = index * job["interval"]
-                near = [one["text"] for one in said["segments"] if one["start"] <= second < one["end"]]
+                near = [one["text"] for one in transcript["segments"] if one["start"] <= second < one["end"]]
                 if near:
                     scores.append([index, similarity(model, preprocess, tokenizer, frame, near[0])])
-            sample = {"__key__": f"{number:06d}", "json": {"segments": said["segments"], "scores": scores}}
+            sample = {"__key__": f"{number:06d}", "json": {"segments": transcript["segments"], "scores": scores}}
             sample |= {f"{index:04d}.jpg": frame.read_bytes() for index, frame in enumerate(frames)}
             shards.write(sample)
             counts["frames"] += len(frames)
-            counts["words"] += sum(len(one["words"]) for one in said["segments"])
+            counts["words"] += sum(len(one["words"]) for one in transcript["segments"])
             counts["pairs"] += len(scores)
     ended = time.perf_counter()
     print(json.dumps({"setup_seconds": ready - began, "work_seconds": ended - ready, "counts": counts}))

@@ -33,8 +33,8 @@ def main() -> None:
     whisper = str(Path(sys.executable).with_name("whisper"))
     setup = seconds([whisper, job["warm"], *words])
     total = seconds([whisper, job["warm"], *job["videos"], *words])
-    said = [json.loads(file.read_text(encoding="utf-8")) for file in Path(job["out"]).glob("*.json")]
-    counts = {"words": sum(len(one["words"]) for video in said for one in video["segments"])}
+    transcripts = [json.loads(file.read_text(encoding="utf-8")) for file in Path(job["out"]).glob("*.json")]
+    counts = {"words": sum(len(one["words"]) for video in transcripts for one in video["segments"])}
     print(json.dumps({"setup_seconds": setup, "work_seconds": total - setup, "counts": counts}))
 
 

@@ -90,4 +90,4 @@ def test_the_window_holds_exactly_the_sentences_at_most_that_far_away(
 
 
 def test_config_names_no_option_twice() -> None:
-    assert set(AlignConfig().identity()) == set(AlignConfig.model_fields) - {"resources"}
+    assert set(AlignConfig().identity()) == set(AlignConfig.model_fields) - {"enabled", "resources"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from schemas.rows import Frame
+from schemas.rows import SampledFrame
 from stages.filter.boundaries import DocumentLimits, documents_of, topic_turns, units_of
 from tests.stages.rows import sentence
 
@@ -10,10 +10,10 @@ SAID = [sentence(10.0 * i, 10.0 * i + 8.0) for i in range(4)]
 LIMITS = DocumentLimits(min_words=10, max_words=1000, max_images=30, max_silence=30.0)
 
 
-def frames(*scenes: int) -> list[Frame]:
+def frames(*scenes: int) -> list[SampledFrame]:
     """A frame in the middle of each sentence, in these scenes."""
     return [
-        Frame(time=10.0 * i + 4.0, scene=scene, width=64, height=36, black=0.0, sharpness=0.0)
+        SampledFrame(time=10.0 * i + 4.0, scene=scene, width=64, height=36, black=0.0, sharpness=0.0)
         for i, scene in enumerate(scenes)
     ]
 

@@ -8,7 +8,7 @@ import pytest
 from schemas.rows import TranscriptRow
 from stages.media import ffmpeg
 from stages.media.sandbox import Limits
-from stages.sample.candidates import Look, candidates
+from stages.sample.candidates import CandidateSettings, candidates
 from stages.transcribe.stage import Transcribe, TranscribeConfig
 from tests.runs import NARRATED
 from tests.stages.real_media import context, run
@@ -16,7 +16,7 @@ from tests.stages.real_media import context, run
 pytestmark = pytest.mark.slow
 
 LIMITS = Limits(seconds=120, memory=4 * 1024**3)
-LOOK = Look(step=60.0, scene_threshold=0.3, max_side=160, qscale=5)
+SETTINGS = CandidateSettings(step=60.0, scene_threshold=0.3, max_side=160, qscale=5)
 TOLERANCE = 0.05
 """Seconds by which a word and a cut may part."""
 
@@ -39,7 +39,7 @@ def seconds_after_the_cut(recognizer: Transcribe, media: Path, wanted: str) -> f
     assert isinstance(row, TranscriptRow)
     heard = [word for segment in row.segments for word in segment.words]
     start = next(word.start for word in heard if wanted in word.text)
-    return start - max(c.time for c in candidates(media, LOOK, LIMITS) if c.cut and c.time < start)
+    return start - max(c.time for c in candidates(media, SETTINGS, LIMITS) if c.cut and c.time < start)
 
 
 @pytest.fixture(scope="module")

@@ -237,7 +237,7 @@ def test_a_child_that_a_video_crashes_costs_that_video(tmp_path: Path, monkeypat
 
 def test_the_child_prints_one_line_of_json_and_loads_no_stage() -> None:
     code = (
-        "import sys, stages.media.probe as p; p.look(p.Path(sys.argv[1]));"
+        "import sys, stages.media.probe as p; p.inspect(p.Path(sys.argv[1]));"
         " print([m for m in sys.modules if 'stages.media.' in m])"
     )
     loaded = subprocess.run([sys.executable, "-c", code, str(NARRATED)], check=True, capture_output=True, cwd=ROOT)

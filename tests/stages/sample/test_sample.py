@@ -14,7 +14,7 @@ from schemas.rows import FramesRow
 from stages.base import StageSetupError, Video
 from stages.media import ffmpeg
 from stages.media.source import MediaMissing
-from stages.sample.stage import Sample, SampleConfig, sharpness
+from stages.sample.stage import SampleConfig, SampleFrames, sharpness
 from tests.stages.real_media import (
     NARRATED,
     TRUTH,
@@ -30,7 +30,7 @@ from tests.stages.rows import MANIFEST
 
 
 def sample(media: Path, *, config: SampleConfig | None = None, **fields: Any) -> FramesRow:
-    stage = Sample(config or SampleConfig(), context())
+    stage = SampleFrames(config or SampleConfig(), context())
     stage.setup()
     row = run(stage, media, **fields)
     assert isinstance(row, FramesRow)
@@ -53,7 +53,7 @@ def narrated() -> FramesRow:
 
 
 def test_the_revision_names_ffmpeg_and_the_libraries_that_look_at_pictures() -> None:
-    revision = Sample(SampleConfig(), context()).revision()
+    revision = SampleFrames(SampleConfig(), context()).revision()
     assert revision.startswith(f"ffmpeg {ffmpeg.version()}, ")
     for package in ("numpy", "pillow", "scikit-image", "scipy"):
         assert f"{package} {version(package)}" in revision
@@ -129,7 +129,7 @@ def test_every_frame_is_decoded_only_where_the_interval_is_short(moving: Path) -
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
 def test_decoding_on_a_gpu_that_is_not_there_is_refused_at_the_start() -> None:
     with pytest.raises(StageSetupError, match=r"sample\.hwaccel cuda cannot be used .*set it to none"):
-        Sample(SampleConfig(hwaccel="cuda"), context()).setup()
+        SampleFrames(SampleConfig(hwaccel="cuda"), context()).setup()
 
 
 def test_near_duplicates_are_kept_when_the_threshold_is_one(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_video_that_was_replaced_since_it_was_downloaded_is_not_sampled(tmp_pa
     talk.write_bytes(NARRATED.read_bytes())
     row = linked(talk)
     talk.write_bytes(NARRATED.read_bytes() + b"x")
-    found = Sample(SampleConfig(), context()).guarded(Video(MANIFEST, [row]))
+    found = SampleFrames(SampleConfig(), context()).guarded(Video(MANIFEST, [row]))
     assert found.error
     assert (found.error.code, found.error.retryable) == ("media_changed", True)
 
@@ -288,5 +288,5 @@ def test_a_video_that_has_gone_is_for_the_machine_to_bring_back(tmp_path: Path) 
     row = linked(talk)
     talk.unlink()
     with pytest.raises(MediaMissing) as missing:
-        Sample(SampleConfig(), context()).one(Video(MANIFEST, [row]))
+        SampleFrames(SampleConfig(), context()).one(Video(MANIFEST, [row]))
     assert (missing.value.video, missing.value.path) == (row.video, context().media / row.media)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.sample.selector import Candidate, Picked, Picker
+from stages.sample.selector import Candidate, FrameSelector, SelectedFrame
 
 INTERVAL = 4.0
 MIN_SCENE = 0.5
@@ -16,9 +16,9 @@ def candidate(time: float, *, cut: bool = False) -> Candidate:
     return Candidate(time=time, cut=cut, jpeg=b"")
 
 
-def picks(candidates: list[Candidate], end: float) -> list[Picked]:
-    picker = Picker(INTERVAL, MIN_SCENE)
-    return [pick for each in candidates for pick in picker.add(each)] + picker.finish(end)
+def picks(candidates: list[Candidate], end: float) -> list[SelectedFrame]:
+    selector = FrameSelector(INTERVAL, MIN_SCENE)
+    return [pick for each in candidates for pick in selector.add(each)] + selector.finish(end)
 
 
 def times(candidates: list[Candidate], end: float) -> list[float]:

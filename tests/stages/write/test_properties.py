@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.rows import Document, DocumentFrame, DocumentText
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentText
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from tests.documents import read_documents, read_shard, tree, video, videos
 
@@ -25,13 +25,13 @@ WORDS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
 
 
 @st.composite
-def documents(draw: st.DrawFn, number: int) -> Document:
+def documents(draw: st.DrawFn, number: int) -> DocumentDraft:
     frame_times = draw(TIMES)
     starts = draw(TIMES)
     ends = [draw(st.integers(a, b)) for a, b in zip(starts, [*starts[1:], starts[-1] + 900], strict=True)]
     span = [*frame_times, *starts, *ends]
     scores = st.floats(-1.0, 1.0).map(lambda score: round(score, 4))
-    return Document(
+    return DocumentDraft(
         number=number,
         start=min(span) / 1000,
         end=max(span) / 1000,

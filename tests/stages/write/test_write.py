@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from schemas.row import Dropped
-from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, FramesRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow
 from stages.write.stage import VideoDocuments, WriteConfig, split_of, write_group
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard, shard_numbers
@@ -194,7 +194,7 @@ def test_memory_does_not_grow_with_the_group(tmp_path: Path) -> None:
     assert peak(40) < 2 * peak(4)
 
 
-def with_text(text: str) -> Document:
+def with_text(text: str) -> DocumentDraft:
     return document(texts=1).model_copy(update={"texts": [DocumentText(start=0.0, end=1.0, text=text, source="asr")]})
 
 

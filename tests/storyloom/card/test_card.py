@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.rows import Document
+from schemas.rows import DocumentDraft
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.card.markdown import bar_chart, table
 from storyloom.format.manifest import Published
@@ -21,7 +21,7 @@ def licensed(one: VideoDocuments, name: str) -> VideoDocuments:
     return manifest.model_copy(update={"license": name}), row, load
 
 
-def scored(one: Document, similarity: float, shift: float) -> Document:
+def scored(one: DocumentDraft, similarity: float, shift: float) -> DocumentDraft:
     frames = [frame.model_copy(update={"similarity": similarity, "shift": shift}) for frame in one.frames]
     return one.model_copy(update={"frames": frames})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas.rows import Document as Row
+from schemas.rows import DocumentDraft as Row
 from schemas.rows import DocumentFrame, DocumentText
 from stages.write.stage import WriteConfig
 from storyloom.export.read import SourceDocument, documents

@@ -7,16 +7,16 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
 from stages.write.stage import VideoDocuments, WriteConfig
 from tests.documents import dataset, jpeg, sampled, video_key
 
 HOSTILE = '<script>document.title = "owned"</script><img src=x onerror=alert(1)>'
 
 
-def told(number: int, *, texts: list[str], frames: list[tuple[float, int, float, float]]) -> Document:
+def told(number: int, *, texts: list[str], frames: list[tuple[float, int, float, float]]) -> DocumentDraft:
     """Sentences of 3 s every 4 s; frames as time, text, similarity, shift."""
-    return Document(
+    return DocumentDraft(
         number=number,
         start=0.0,
         end=4.0 * len(texts),
@@ -32,7 +32,7 @@ def told(number: int, *, texts: list[str], frames: list[tuple[float, int, float,
     )
 
 
-def video(name: str, *documents: Document, title: str, license_name: str = "", url: str = "") -> VideoDocuments:
+def video(name: str, *documents: DocumentDraft, title: str, license_name: str = "", url: str = "") -> VideoDocuments:
     row = ManifestRow(
         video=video_key(name),
         url=url or f"https://example.org/{name}.mp4",

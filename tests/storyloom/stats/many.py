@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
 from stages.write.stage import VideoDocuments, WriteConfig
 from tests.documents import dataset, jpeg, sampled, video_key
 
@@ -50,9 +50,9 @@ def many(count: int) -> Iterator[VideoDocuments]:
         yield row, told_of, partial(sampled, told_of, pictures)
 
 
-def _document(number: int, draw: random.Random) -> Document:
+def _document(number: int, draw: random.Random) -> DocumentDraft:
     frames, texts, start = draw.randint(2, 10), draw.randint(6, 20), 200.0 * number
-    return Document(
+    return DocumentDraft(
         number=number,
         start=start,
         end=start + 4.0 * texts,
