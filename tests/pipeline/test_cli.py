@@ -106,7 +106,7 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
         _, stderr = process.communicate(timeout=120)
     assert (process.returncode, "stopped; the same command goes on from here" in stderr) == (143, True)
     assert "Traceback" not in stderr
-    assert [file for file in (tmp_path / "work" / "attempts").rglob("*.json")] == []
+    assert list((tmp_path / "work" / "attempts").rglob("*.json")) == []
     assert [file for file in tmp_path.rglob("*") if file.name.endswith(TEMPORARY_SUFFIX)] == []
 
 

@@ -117,5 +117,5 @@ def test_a_stage_that_cannot_be_used_is_named(tmp_path: Path, name: str, message
 
 
 def test_a_stage_that_is_on_may_not_read_one_that_is_off(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="set download.enabled to true"):
+    with pytest.raises(UsageError, match=r"set download\.enabled to true"):
         load_config(config(tmp_path, GOOD), ["download.enabled=false"])

@@ -12,9 +12,10 @@ from pipeline.profile import UnitTimer
 from pipeline.store import Damaged, Mark, rows_of
 from pipeline.workspace import Workspace
 from schemas.row import Row, RowError
-from stages.base import Stage, StageSetupError, Video, VideoDropped, VideoFailed
+from stages.base import StageSetupError, Video, VideoDropped, VideoFailed
 from tests.machine import (
     Echo,
+    EchoConfig,
     EchoRow,
     LetterRow,
     Measure,
@@ -89,8 +90,8 @@ class PartOfFive:
         self.lines = self.workspace.lines[self.part]
         self.order = [line.video for line in self.lines]
 
-    def run(self, kind: type[Stage] = Troubled) -> Mark:
-        stage = kind(self.job.config.stage(kind.name), self.job.context)
+    def run(self, kind: type[Echo] = Troubled) -> Mark:
+        stage = kind(self.job.config.section(EchoConfig), self.job.context)
         attempts = self.job.attempts(kind.name, self.part)
         attempts.begin(Attempt(worker="host.1"))
         return run_part(self.job, stage, self.part, attempts, UnitTimer())
@@ -160,7 +161,7 @@ def test_an_earlier_error_is_passed_on_unchanged(tmp_path: Path) -> None:
 
 def test_rows_of_other_videos_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = PartOfFive(tmp_path)
-    videos = PartVideos(part.job, Troubled(part.job.config.stage("echo"), part.job.context), part.part)
+    videos = PartVideos(part.job, Troubled(part.job.config.section(EchoConfig), part.job.context), part.part)
     videos.lines = [videos.lines[1], videos.lines[0], *videos.lines[2:]]
     with pytest.raises(ContractBroken, match=f"measure has {part.order[0]} where the plan has {part.order[1]}"):
         list(videos)
@@ -168,7 +169,7 @@ def test_rows_of_other_videos_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_stage_is_shown_no_field_of_the_manifest_that_it_does_not_name(tmp_path: Path) -> None:
     part = PartOfFive(tmp_path)
-    for video in PartVideos(part.job, Echo(part.job.config.stage("echo"), part.job.context), part.part):
+    for video in PartVideos(part.job, Echo(part.job.config.section(EchoConfig), part.job.context), part.part):
         assert video.manifest.title.startswith("T")
         assert (video.manifest.url, video.manifest.folder, video.manifest.source_id) == ("", "", "")
 
@@ -186,7 +187,7 @@ def test_what_is_not_done_yet_is_waited_for(tmp_path: Path) -> None:
     files(tmp_path, range(COUNT))
     job = prepared(config(tmp_path)).job
     (part, *_) = prepared(config(tmp_path)).plan.parts
-    stage = Echo(job.config.stage("echo"), job.context)
+    stage = Echo(job.config.section(EchoConfig), job.context)
     with pytest.raises(NotReady, match=f"echo, part {part}: what it reads is not done any more"):
         run_part(job, stage, part, job.attempts("echo", part), UnitTimer())
 
@@ -246,7 +247,7 @@ def test_after_two_bad_ends_the_videos_are_tried_one_by_one_and_the_culprit_is_n
     part = PartOfFive(tmp_path)
     suspicious(part, Attempt(worker="a.1"), Attempt(worker="a.2"))
     Broken.seen, Broken.raised = [], ZeroDivisionError
-    stage = Broken(part.job.config.stage("echo"), part.job.context)
+    stage = Broken(part.job.config.section(EchoConfig), part.job.context)
     attempts = part.job.attempts("echo", part.part)
     attempts.begin(Attempt(worker="a.3"))
     with pytest.raises(ZeroDivisionError) as raised:
@@ -322,9 +323,7 @@ def test_a_machine_with_another_model_than_the_plan_had_is_refused(
 ) -> None:
     part = PartOfFive(tmp_path)
     monkeypatch.setattr(Echo, "revision", lambda _: "small@2")
-    with pytest.raises(
-        StageSetupError, match=r"echo was planned with 'small@1', but .* has 'small@2'; install the same"
-    ):
+    with pytest.raises(StageSetupError, match=r"planned with 'small@1', but .* has 'small@2'; install the same"):
         part.job.ready_stage("echo")
     assert isinstance(part.job.ready_stage("measure"), Measure)
 

@@ -46,9 +46,9 @@ def test_a_corpus_step_that_nothing_reads_is_left_out() -> None:
 
 
 def test_a_stage_that_reads_one_that_is_off_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"share reads echo, which is off; set echo.enabled to true"):
+    with pytest.raises(ValueError, match=r"share reads echo, which is off; set echo\.enabled to true"):
         graph(echo=False)
-    with pytest.raises(ValidationError, match=r"set measure.enabled to true"):
+    with pytest.raises(ValidationError, match=r"set measure\.enabled to true"):
         config(tmp_path, measure={"enabled": False})
 
 

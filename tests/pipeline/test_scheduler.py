@@ -14,6 +14,7 @@ from pipeline.executors.executor import OnDone, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
 from pipeline.scheduler import MOST_GROUPS, Scheduler, check_failures, longest_first, waves
 from pipeline.workspace import Work, Workspace
+from stages.base import Video
 from storyloom.errors import RunFailed
 from tests import machine
 from tests.machine import NAMES, config, files, prepared, ready
@@ -108,7 +109,7 @@ def test_a_failure_in_a_later_wave_ends_the_work_and_keeps_what_is_done(
     broken = prepared(found).plan.parts[2]
     one = machine.Echo.one
 
-    def one_or_not(self: machine.Echo, video: machine.Video) -> machine.EchoRow:
+    def one_or_not(self: machine.Echo, video: Video) -> machine.EchoRow:
         if video.key in prepared(found).plan.members[broken]:
             raise ConnectionResetError("the disk is away")
         return one(self, video)

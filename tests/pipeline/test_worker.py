@@ -28,7 +28,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def trouble(monkeypatch: pytest.MonkeyPatch) -> SetTrouble:
-    """`trouble(make, *sizes)`: `echo` raises what `make` makes over files of these sizes, over all when none is named."""
+    """`trouble(make, *sizes)`: `echo` raises what `make` makes over files of these sizes, or over all."""
     one = Echo.one
 
     def set_trouble(make: Callable[[], BaseException], *sizes: int) -> None:

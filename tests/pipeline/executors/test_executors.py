@@ -1,5 +1,6 @@
 """Whatever runs the work, and in whatever order, the bytes are the same."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,9 @@ def run_inline(workspace: Workspace) -> list[tuple[str, str]]:
     return done
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, make: type[Exception], *sizes: int, times: int = 10**6) -> list[int]:
+def failing(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Exception], *sizes: int, times: int = 10**6
+) -> list[int]:
     """Let `echo` raise over files of these sizes, so many times; the sizes over which it did."""
     one = Echo.one
     raised: list[int] = []
@@ -141,7 +144,7 @@ def test_inline_tries_what_failed_again_after_the_others(small: Workspace, monke
 def test_inline_narrows_a_bug_to_its_video_and_goes_on(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, ZeroDivisionError, 3)
     assert len(run_inline(small)) == 16
-    fresh = small.refreshed()
+    fresh = small.looked_again()
     summary = fresh.summaries.summary(fresh.done("echo").values())
     assert (summary.failed, summary.live, summary.retryable) == ({"echo.internal": 1}, 7, 1)
 
@@ -153,7 +156,7 @@ def test_inline_gives_up_a_part_whose_machine_never_mends_and_gives_no_video_up(
     with pytest.raises(UnitsMissing, match="ConnectionResetError: on purpose") as missing:
         run_inline(small)
     assert not missing.value.upstream
-    assert len(small.refreshed().done("echo")) == 7
+    assert len(small.looked_again().done("echo")) == 7
 
 
 def test_inline_stops_after_several_failures_in_a_row(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,8 +169,8 @@ def test_inline_stops_after_several_failures_in_a_row(small: Workspace, monkeypa
 def test_a_full_disk_ends_an_inline_run_at_once_with_its_reason(
     small: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raised = failing(monkeypatch, lambda _: OSError(28, "No space left on device"), *range(1, 9))  # type: ignore[arg-type]
-    with pytest.raises(RunFailed, match=r"No space left on device. Nothing is lost: mend that and run again"):
+    raised = failing(monkeypatch, lambda _: OSError(28, "No space left on device"), *range(1, 9))
+    with pytest.raises(RunFailed, match=r"No space left on device\. Nothing is lost: mend that and run again"):
         run_inline(small)
     assert len(raised) == 1
 
@@ -188,7 +191,7 @@ def test_a_damaged_input_is_done_again_on_the_way(small: Workspace) -> None:
     table = sorted(Path(small.config.work, "measure").glob("*/*.rows.parquet"))[3]
     whole = table.read_bytes()
     table.write_bytes(whole[:-20])
-    done = run_inline(small.refreshed())
+    done = run_inline(small.looked_again())
     assert len([stage for stage, _ in done if stage == "echo"]) == 8
     assert [stage for stage, _ in done].count("measure") == 1
     assert table.read_bytes() == whole
