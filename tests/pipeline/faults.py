@@ -5,14 +5,12 @@ FAULT_FOLDER is a folder that remembers over all processes what was done; FAULT_
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import NoReturn
-
-import psutil
 
 DEVICE_ERROR = "CUDA error: device-side assert triggered"
 
@@ -65,12 +63,23 @@ def kill_the_next_child(point: str, stage: str, what: str) -> None:
 def _kill_a_child() -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        for child in psutil.Process().children():
-            if "ffmpeg" in child.name():
-                child.send_signal(signal.SIGSTOP)  # else a quick one is done before it is killed
-                child.kill()
-                Path(os.environ["FAULT_FOLDER"], "killed").touch()
-                return
+        for child in _children():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if "ffmpeg" in Path(f"/proc/{child}/comm").read_text():
+                    os.kill(child, signal.SIGKILL)
+                    Path(os.environ["FAULT_FOLDER"], "killed").touch()
+                    return
+
+
+def _children() -> list[int]:
+    """Processes that this one started."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            _, parent, *_ = status.read_text().rpartition(")")[2].split()
+            if int(parent) == os.getpid():
+                found.append(int(status.parent.name))
+    return found
 
 
 def kill_the_first_processes(point: str, stage: str, what: str) -> None:
@@ -87,17 +96,6 @@ def terminate_this_process(point: str, stage: str, what: str) -> None:
 def fill_the_temporary_folder(point: str, stage: str, what: str) -> None:
     if not _here(point, stage) or not _first(1):
         return
-    with Path(os.environ["TMPDIR"], "filler").open("wb", buffering=0) as filler:
-        _until_full(filler)
-
-
-def _until_full(filler: object) -> None:
-    try:
+    with Path(os.environ["TMPDIR"], "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
         while True:
-            filler.write(bytes(1024))  # type: ignore[attr-defined]
-    except OSError:
-        return
-
-
-def never(point: str, stage: str, what: str) -> NoReturn:
-    raise AssertionError(f"{stage} works on {what}, at the point {point}")
+            filler.write(bytes(1024))

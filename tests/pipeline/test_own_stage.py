@@ -44,8 +44,8 @@ def own_config(folder: Path, manifest: Path, *overrides: str) -> RunConfig:
     return demo_config(folder, f"manifest={manifest}", *CLIP_SETTINGS, OWN, *overrides)
 
 
-def selected(config: RunConfig, **options: bool) -> Selection:
-    return Selection(tuple(name for name in STAGES if name in config.graph.names), **options)
+def selected(config: RunConfig) -> Selection:
+    return Selection(tuple(name for name in STAGES if name in config.graph.names))
 
 
 def sizes(folder: Path) -> dict[str, int]:

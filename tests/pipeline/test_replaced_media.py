@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.run import Selection, run
 from pipeline.status import status
-from schemas.rows import Document, DocumentFrame, DocumentsRow, DocumentText
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText
 from stages.write.stage import WriteConfig, write_group
 from storyloom.errors import RunFailed
 from storyloom.format.sample import FormatError
@@ -132,7 +132,7 @@ def test_the_datasets_name_is_on_its_card_without_a_group_written_again(a: Finis
 def test_write_refuses_a_frame_that_is_not_the_documents(tmp_path: Path, times: tuple[float, ...], rule: str) -> None:
     frame = DocumentFrame(frame=1, time=5.0, text=0, similarity=0.5, shift=0.0)
     text = DocumentText(start=4.0, end=6.0, text="a few words", source="asr")
-    document = Document(number=0, start=4.0, end=6.0, language="en", frames=[frame], texts=[text])
+    document = DocumentDraft(number=0, start=4.0, end=6.0, language="en", frames=[frame], texts=[text])
     frames = frames_row(times)
     with pytest.raises(FormatError) as refused:
         write_group(
