@@ -1,1 +1,1 @@
-"""The machine: plan, part store, runners, command line."""
+"""The machine: plan, store, scheduler, executors, command line."""

@@ -1,9 +1,9 @@
-"""Attempts at units that did not end well, and what follows from them: whose fault it was.
+"""Records of failed attempts at units, from which a failure is attributed to the machine or to a video.
 
-Each attempt has a file while it is made; a unit that is finished has none. What a stage says of a video with a typed
-failure is a row and no matter of this room. Anything else is first taken for the machine's fault: the unit is tried
-again, elsewhere where there is an elsewhere. After two attempts the videos of the part are worked on one by one, and
-the attempt names the one in hand. Only a video in whose hands several attempts ended is given up, as retryable.
+Each attempt has a file while it is made; a finished unit has none. A typed failure of a stage becomes the video's row
+and is not recorded here. Any other failure is first attributed to the machine: the unit is retried, on another worker
+if there is one. After two attempts the videos of the part are processed one by one, and the attempt names the current
+one. Only a video during which several attempts failed is given up, with a retryable error.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from stages.media.sandbox import ChildKilled
 from storyloom.fs.atomic import temporary
 
 UNSUSPICIOUS = 2
-"""Bad ends of a part after which its videos are worked on one by one (our choice): machines fail."""
+"""Failed attempts at a part after which its videos are processed one by one (our choice): machines fail."""
 
 ENOUGH = 8
-"""Evidence against a video at which it is given up (our choice)."""
+"""Total evidence at which a video is given up (our choice)."""
 
 CRASHED, RAISED, UNPROVEN, KILLED, MACHINE = 4, 4, 2, 1, 0
-"""Evidence of one attempt against the video in hand: a crash of native code; an exception in a process that had
-finished other work; the same in one that had not; a process that somebody killed, which may be the kernel for want of
-memory; and what is the machine's fault alone. So two crashes are enough, and six preempted machines are not."""
+"""Evidence of one attempt against the current video: a crash of native code; an exception in a process that had
+finished other work; the same in one that had not; a killed process, which may be the kernel's out-of-memory killer;
+and faults of the machine alone. So two crashes are enough, and six preempted machines are not."""
 
 OF_THE_MACHINE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOMEM}
@@ -45,7 +45,7 @@ OF_THE_MACHINE = frozenset(
 """Errors of the operating system that no video causes."""
 
 DEVICE_ERROR = re.compile(r"CUDA|cuDNN|CUBLAS|NVML|NCCL|HIP error|device-side assert|Accelerator", re.IGNORECASE)
-"""What messages of torch, CTranslate2 and onnxruntime say when it is the device that failed."""
+"""Matches messages of torch, CTranslate2 and onnxruntime about a failed device."""
 
 MESSAGE_KEPT = 1000
 """Characters of an exception's message that are kept."""
@@ -55,12 +55,12 @@ class Attempt(BaseModel):
     """One attempt at a unit.
 
     Attributes:
-        worker: Host and process that made it, and how often it had set up its stage.
-        alone: Whether the videos were worked on one by one.
-        video: Key of the video in hand; empty when that is not known.
-        passed: Keys of the videos that were finished in it, one by one; what spoke against them before counts no more.
-        message: What was raised; empty while the attempt goes on and for a process that died.
-        evidence: Against the video in hand; see `CRASHED` and the others.
+        worker: Host and process that made it, and how often the process had set up its stage.
+        alone: Whether the videos were processed one by one.
+        video: Key of the current video; empty when that is unknown.
+        passed: Keys of the videos that it finished, one by one; earlier evidence against them is void.
+        message: The exception; empty while the attempt is running and for a process that died.
+        evidence: Against the current video; see `CRASHED` and the others.
     """
 
     worker: str
@@ -75,8 +75,8 @@ class Attempts:
     """The attempts at one unit.
 
     Args:
-        folder: Where their files lie; it is there only while there are some.
-        crashes: Folder in which each process notes a crash of its own.
+        folder: Folder of their files; it exists only while there are some.
+        crashes: Folder of the processes' crash traces.
     """
 
     def __init__(self, folder: Path, crashes: Path) -> None:
@@ -86,10 +86,10 @@ class Attempts:
         self._attempt: Attempt | None = None
 
     def ended(self) -> list[Attempt]:
-        """Those that ended badly, oldest first; one whose process died has a crash or was killed."""
+        """The failed attempts, oldest first; one whose process died counts as crashed or killed."""
         found = []
         for file in sorted(self._folder.glob("*.json"), key=_age) if self._folder.is_dir() else []:
-            if file == self._file:  # the one that is being made
+            if file == self._file:  # the running attempt
                 continue
             try:
                 attempt = Attempt.model_validate_json(file.read_bytes())
@@ -104,43 +104,43 @@ class Attempts:
         return found
 
     def begin(self, attempt: Attempt) -> None:
-        """Note that an attempt is being made."""
+        """Record the start of an attempt."""
         self._attempt = attempt
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write()
 
     def isolate(self) -> None:
-        """Note that the videos are worked on one by one."""
+        """Record that the videos are processed one by one."""
         self._update(alone=True)
 
     def in_hand(self, video: str) -> None:
-        """Note which video is worked on, alone."""
+        """Record the video that is processed now."""
         self._update(video=video)
 
     def passed(self) -> None:
-        """Note that the video in hand was finished."""
+        """Record that the current video was finished."""
         assert self._attempt is not None
         self._update(video="", passed=(*self._attempt.passed, self._attempt.video))
 
     def fail(self, reason: BaseException, *, proven: bool) -> Attempt:
-        """Note how the attempt ended; `proven` is whether this process has finished other work of the stage."""
+        """Record the failure of the attempt; `proven` is whether this process has finished other units of the stage."""
         message = f"{type(reason).__name__}: {reason}"[:MESSAGE_KEPT]
         assert self._attempt is not None
         proven = proven or bool(self._attempt.passed)
         try:
             return self._update(message=message, evidence=evidence(reason, proven=proven))
-        except OSError:  # a full disk takes no note; without one the attempt speaks against nobody
+        except OSError:  # a full disk; without a record the attempt is no evidence
             self.withdraw()
             return self._attempt
 
     def withdraw(self) -> None:
-        """Take the attempt back: it was interrupted on purpose."""
+        """Remove the attempt: it was interrupted on purpose."""
         self._file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # others' attempts are there
+        with contextlib.suppress(OSError):  # attempts of other workers are there
             self._folder.rmdir()
 
     def clear(self) -> None:
-        """Forget all attempts: the unit is finished."""
+        """Remove all attempts: the unit is finished."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _update(self, **fields: Any) -> Attempt:
@@ -154,16 +154,16 @@ class Attempts:
         with contextlib.suppress(FileNotFoundError):  # another worker finished the unit
             unfinished = temporary(self._file)
             unfinished.write_bytes(self._attempt.model_dump_json().encode())
-            unfinished.replace(self._file)  # not on disk yet: a power cut is no fault of a video's
+            unfinished.replace(self._file)  # not synced: a power cut is not a video's fault
 
 
 def one_by_one(ended: Sequence[Attempt]) -> bool:
-    """Whether the videos of a part are worked on one by one: attempts of different workers ended badly."""
+    """Whether the videos of a part are to be processed one by one: attempts of different workers failed."""
     return len(ended) >= UNSUSPICIOUS and len({attempt.worker for attempt in ended}) > 1
 
 
 def given_up(stage: str, ended: Iterable[Attempt]) -> dict[str, RowError]:
-    """The videos that enough attempts of different workers speak against, by key, with the error of their row."""
+    """The videos with enough evidence from different workers, by key, with the error of their row."""
     against: Counter[str] = Counter()
     last: dict[str, Attempt] = {}
     workers: dict[str, set[str]] = {}
@@ -180,7 +180,7 @@ def given_up(stage: str, ended: Iterable[Attempt]) -> dict[str, RowError]:
 
 
 def evidence(reason: BaseException, *, proven: bool) -> int:
-    """How much an exception speaks against the video in hand."""
+    """The evidence of an exception against the current video."""
     if isinstance(reason, ChildKilled | MemoryError):
         return KILLED
     if isinstance(reason, OSError) or of_device(reason):
@@ -189,17 +189,17 @@ def evidence(reason: BaseException, *, proven: bool) -> int:
 
 
 def of_device(reason: BaseException) -> bool:
-    """Whether a device failed: what lies in its memory is lost, and the process with it."""
+    """Whether a device failed: its memory is lost, so the process must end."""
     return isinstance(reason, RuntimeError) and bool(DEVICE_ERROR.search(f"{type(reason).__name__} {reason}"))
 
 
 def of_the_machine(reason: BaseException) -> bool:
-    """Whether no other attempt on this machine would end better: a full or broken disk."""
+    """Whether every attempt on this machine would fail: a full or broken disk."""
     return isinstance(reason, OSError) and reason.errno in OF_THE_MACHINE
 
 
 def note_crashes(folder: Path) -> None:
-    """From now on, a crash of this process in native code is noted in a folder."""
+    """Record later crashes of this process in native code in a folder."""
     if str(folder) in _noting:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -208,11 +208,11 @@ def note_crashes(folder: Path) -> None:
 
 
 _noting: dict[str, TextIO] = {}
-"""Open for as long as the process lives: faulthandler writes there from a signal's handler."""
+"""Trace files by folder, open as long as the process lives: faulthandler writes to them from a signal handler."""
 
 
 def remove_empty_traces(folder: Path) -> None:
-    """Remove the notes of processes that are gone and did not crash."""
+    """Remove the crash traces of processes that ended without a crash."""
     for file in folder.glob("*.trace") if folder.is_dir() else []:
         if not file.stat().st_size and not _alive(file.stem):
             file.unlink(missing_ok=True)
@@ -235,7 +235,7 @@ def _raised(attempt: Attempt) -> bool:
 
 
 def _crash_of(folder: Path, worker: str) -> str:
-    """The first line that a process wrote when it crashed; empty when it did not."""
+    """The first line of a process's crash trace; empty when it did not crash."""
     host, process, *_ = worker.rsplit("#", 1)[0].rsplit(".", 1)
     try:
         trace = (folder / f"{host}.{process}.trace").read_text(encoding="utf-8", errors="replace")
@@ -245,7 +245,7 @@ def _crash_of(folder: Path, worker: str) -> str:
 
 
 def _alive(worker: str) -> bool:
-    """Whether a process of this machine still lives; of another machine that cannot be told, and it counts as dead."""
+    """Whether a process of this machine is alive; a process of another machine is unknown and counts as dead."""
     host, process = worker.partition("#")[0].rsplit(".", 1)
     if host != socket.gethostname():
         return False

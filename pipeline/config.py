@@ -20,16 +20,16 @@ SectionT = TypeVar("SectionT", bound=StageConfig)
 
 
 class RunConfig(Section):
-    """Everything a run needs to know; `config_class` adds a section per stage.
+    """The config of a run; `config_class` adds a section per stage.
 
     Attributes:
         manifest: Text file with a path or URL a line, CSV, JSONL or Parquet with a `url` column, or a folder of media.
-        work: Folder for what passes between stages; every worker must see it under this path.
+        work: Folder for the files between stages; every worker must see it under this path.
         output: Folder for the finished shards.
-        seed: Of everything that is drawn: the order of the manifest, null pairs, the order of documents.
+        seed: Of all random choices: the order of the manifest, null pairs, the order of documents.
         stages: Stages of your own, as ``module:Class``.
-        runner: How the work is run.
-        parts: How the manifest is cut.
+        runner: How units are run.
+        parts: How the manifest is cut into parts.
     """
 
     manifest: str = Field(min_length=1)
@@ -57,7 +57,7 @@ class RunConfig(Section):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A config with stages of a user's own has a class that pickle cannot find: it is made again."""
+        """Rebuild the class on unpickling: pickle cannot find the class of a config with the user's own stages."""
         return config_from, (self.model_dump(mode="json"),)
 
     @classmethod

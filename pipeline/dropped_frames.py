@@ -1,4 +1,4 @@
-"""Frames that `filter` dropped: the shards do not hold them, the work folder does."""
+"""Frames that `filter` dropped, read from the work folder, since shards do not contain them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storyloom.stats.gallery import DroppedFrame
 
 
 def check_same_run(workspace: Workspace, published: Published) -> None:
-    """Make sure that a config's work folder is the one that a dataset came from.
+    """Check that a dataset was made from a config's work folder.
 
     Raises:
         UsageError: It is another one, or the config changed since.

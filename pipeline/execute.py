@@ -1,4 +1,4 @@
-"""One unit of work: read what it reads, let the stage work, commit. The same on every executor."""
+"""One unit of work: read its inputs, run the stage, commit. The same on every executor."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class ContractBroken(RuntimeError):
 
 
 class NotReady(RuntimeError):
-    """Something that a unit reads is not done, or is not any more."""
+    """An input of a unit is not done, or no longer done."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker, here or on another machine, needs in order to do any unit of any stage.
+    """Everything that a worker on any machine needs to run any unit of any stage.
 
     Attributes:
         config: The run's config.
         keys: The stages' keys with their ingredients, by name.
-        results: Of corpus steps, as far as they are known.
+        results: Known results of corpus steps.
         lines: File with the manifest's lines by part.
         groups: Parts by group.
     """
@@ -59,12 +59,12 @@ class Job:
 
     @property
     def context(self) -> Context:
-        """What all stages are given."""
+        """The context of all stages."""
         results = {name: result.value for name, result in self.results.items()}
         return Context(self.config.seed, self.store.media, results)
 
     def lineage(self) -> Lineage:
-        """The lineage as the work folder has it now."""
+        """The lineage by the current state of the work folder."""
         keys = {name: one.key for name, one in self.keys.items()}
         return Lineage(self.config.graph, keys, self.results, self.store)
 
@@ -72,8 +72,8 @@ class Job:
         """A stage by name, set up.
 
         Raises:
-            StageSetupError: It cannot start, or this machine has another model or program than the run was planned
-                with, so that its bytes would not be those that the key stands for.
+            StageSetupError: It cannot start, or this machine's model or program differs from the planned one, so that
+                its output would not match the key.
         """
         stage = self.config.graph.stages[name](self.config.stage(name), self.context)
         planned, here = str(self.keys[name].ingredients["revision"]), stage.revision()
@@ -86,7 +86,7 @@ class Job:
         return stage
 
     def media_seconds(self, unit: str, lines: Sequence[ManifestRow] | None = None) -> float:
-        """Seconds of media in a part, as the stages that read no other counted them; 0.0 until then, and for groups.
+        """Seconds of media in a part, counted by the stages that read no other; 0.0 before they ran, and for groups.
 
         Args:
             unit: Id of the part or group.
@@ -100,7 +100,7 @@ class Job:
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
 
     def mark(self, stage: str, unit: str) -> Mark | None:
-        """The mark of a unit; None when it, or something that it reads, is not done."""
+        """The mark of a unit; None when it or one of its inputs is not done."""
         lineage = self.lineage()
         if unit in self.groups:
             parts = {part: part_lines(self.lines, part) for part in self.groups[unit]}
@@ -110,7 +110,7 @@ class Job:
         return None if found is None else found[1]
 
     def invalidate_part(self, stage: str, part: str) -> None:
-        """Let a part of a stage be done again."""
+        """Invalidate a part of a stage, so that it is done again."""
         found = self.lineage().of_part(stage, part, part_lines(self.lines, part))
         if found is not None:
             self.store.invalidate(found[0])
@@ -125,11 +125,11 @@ class PartVideos:
 
     Args:
         job: The run.
-        stage: What reads them.
+        stage: The stage that reads them.
         part: The part's id.
 
     Raises:
-        NotReady: What the stage reads is not done.
+        NotReady: An input is not done.
     """
 
     def __init__(self, job: Job, stage: AnyStage[Any], part: str) -> None:
@@ -145,14 +145,14 @@ class PartVideos:
 
     @property
     def found(self) -> tuple[Address, Mark | None]:
-        """Where the part lies, and its mark when it is done."""
+        """The address of the part, and its mark when it is done."""
         found = self._lineage.of_part(self._stage.name, self._part, self.lines)
         assert found is not None, "its inputs are there"
         return found
 
     @property
     def tables(self) -> list[tuple[Input, Address, Mark]]:
-        """What is read of other stages, with where it lies."""
+        """The inputs from other stages, with their addresses and marks."""
         found = []
         for one in self._job.config.graph.inputs[self._stage.name]:
             if not issubclass(self._job.config.graph.stages[one.stage], CorpusStep):
@@ -163,7 +163,7 @@ class PartVideos:
         return found
 
     def row_model(self, one: Input) -> type[Row]:
-        """The row model of what is read."""
+        """The row model of an input."""
         stage = self._job.config.graph.stages[one.stage]
         assert issubclass(stage, Stage)
         return stage.row if one.table == ROWS else stage.tables[one.table]
@@ -173,7 +173,7 @@ class PartVideos:
 
         Raises:
             ContractBroken: Rows are not in the order of the plan.
-            Damaged: What is read is not what was written.
+            Damaged: An input does not match its mark.
         """
         with ExitStack() as open_files:
             streams = [
@@ -193,7 +193,7 @@ class PartVideos:
 
 
 class _ByVideo:
-    """The rows of a table, video after video: exactly one each in the rows of a stage, any number in another table."""
+    """The rows of a table, grouped by video: exactly one per video in a stage's main table, any number in others."""
 
     def __init__(self, source: Input, rows: Iterator[Row]) -> None:
         self._source = source
@@ -212,7 +212,7 @@ class _ByVideo:
 
 
 class LazyVideo(Video):
-    """A video whose rows are read when they are asked for."""
+    """A video whose rows are read on access."""
 
     def __init__(self, manifest: ManifestRow, files: Mapping[type[Row], tuple[pq.ParquetFile, int]]) -> None:
         super().__init__(manifest, [])
@@ -230,19 +230,19 @@ class LazyVideo(Video):
 
 
 def run_part(job: Job, stage: Stage[Any, Any], part: str, attempts: Attempts, timer: UnitTimer) -> Mark:
-    """Bring one part of one stage up to date; a part that is done already is left alone.
+    """Bring one part of one stage up to date; a finished part is left as it is.
 
     Args:
         job: The run.
         stage: Set up.
         part: Its id.
-        attempts: At this unit; one was begun.
-        timer: Of the unit.
+        attempts: At this unit; one is recorded as begun.
+        timer: Measures the unit.
 
     Raises:
-        NotReady: What the stage reads is not done.
+        NotReady: An input is not done.
         ContractBroken: The stage has a bug.
-        Damaged: What is read is not what was written.
+        Damaged: An input does not match its mark.
     """
     videos = PartVideos(job, stage, part)
     address, mark = videos.found
@@ -260,11 +260,11 @@ def run_part(job: Job, stage: Stage[Any, Any], part: str, attempts: Attempts, ti
 
 
 def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTimer) -> Mark:
-    """Write one group; a group that is done already is left alone.
+    """Write one group; a finished group is left as it is.
 
     Raises:
-        NotReady: What the stage reads is not done.
-        Damaged: What is read is not what was written.
+        NotReady: An input is not done.
+        Damaged: An input does not match its mark.
         FormatError: A document breaks a rule of the shard format.
     """
     parts = {part: part_lines(job.lines, part) for part in job.groups[group]}
@@ -308,13 +308,13 @@ def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTime
 def try_one_by_one(
     stage: Stage[Any, Any], videos: Iterable[Video], given_up: Mapping[str, RowError], attempts: Attempts
 ) -> None:
-    """Find out which video of a part makes the stage fail: each is worked on by itself, and its rows are thrown away.
+    """Find the videos of a part that make the stage fail: process each one alone and discard its rows.
 
-    Rows come from the part as a whole, as they do where nothing failed: some depend on the other videos. One that
-    fails keeps no other from being tried; the attempt ends with its name in hand.
+    Rows always come from the part as a whole, since some depend on its other videos. After a failing video the others
+    are still tried; the attempt ends with the last failing one as its current video.
 
     Raises:
-        Exception: What the last video that failed made the stage raise.
+        Exception: The stage's exception for the last failing video.
     """
     attempts.isolate()
     failed: tuple[str, Exception] | None = None
@@ -327,7 +327,7 @@ def try_one_by_one(
                 pass
         except Exception as reason:
             if of_device(reason) or isinstance(reason, MemoryError | OSError):
-                raise  # no other video would fare better in this process
+                raise  # every other video would fail in this process too
             failed = video.key, reason
         else:
             attempts.passed()
@@ -339,12 +339,12 @@ def try_one_by_one(
 def rows_in_order(
     stage: Stage[Any, Any], videos: Iterable[Video], given_up: Mapping[str, RowError] | None = None
 ) -> Iterator[Row]:
-    """The stage's rows in the order of the videos, whatever order it works in; ended videos are passed on.
+    """The stage's rows in the order of the videos; rows of ended videos are passed on.
 
     Args:
         stage: Set up.
         videos: In the order of the part.
-        given_up: Errors of videos that the stage is not to touch, by key.
+        given_up: Errors of videos that the stage does not get, by key.
 
     Raises:
         ContractBroken: The stage returned other rows than one for each video.
@@ -381,7 +381,7 @@ def _handed(stage: Stage[Any, Any], videos: Iterable[Video]) -> Iterator[Row]:
 
 
 class _InOrder:
-    """Rows that wait for those of the videos before theirs."""
+    """A buffer that puts rows into the order of their videos."""
 
     def __init__(self, stage: Stage[Any, Any]) -> None:
         self._stage = stage
@@ -389,14 +389,14 @@ class _InOrder:
         self._finished: set[str] = set()
 
     def expect(self, video: str) -> None:
-        """Wait for rows of a video, behind those that are expected already."""
+        """Expect rows of a video, after those of earlier expected videos."""
         self._waiting[video] = []
 
     def put(self, row: Row) -> None:
-        """Keep a row.
+        """Add a row.
 
         Raises:
-            ContractBroken: Its video is not worked on, or has its row already.
+            ContractBroken: Its video is not expected, or has its row already.
         """
         main = type(row) is self._stage.row
         if row.video not in self._waiting or (main and row.video in self._finished):
@@ -407,7 +407,7 @@ class _InOrder:
             self._finished.add(row.video)
 
     def whole(self, before: str = "") -> Iterator[Row]:
-        """The rows of the first videos as far as they are finished; rows of `before` may still come."""
+        """The rows of the leading finished videos; rows of `before` may still come."""
         while self._waiting:
             video = next(iter(self._waiting))
             if video not in self._finished or video == before:
@@ -415,7 +415,7 @@ class _InOrder:
             yield from self._waiting.pop(video)
 
     def check_empty(self) -> None:
-        """Make sure that no video waits for its row.
+        """Check that no expected row is missing.
 
         Raises:
             ContractBroken: One does.

@@ -1,4 +1,4 @@
-"""The funnel: where every video, frame and sentence of a run went. In = out + dropped by reason + failed by code."""
+"""The funnel: counts of a run's videos, frames and sentences. In = out + dropped by reason + failed by code."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from storyloom.format.manifest import FunnelRow
 
 
 def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
-    """The funnel of the parts that went through all stages; empty before documents were counted.
+    """The funnel of the parts that passed all stages; empty before documents were counted.
 
-    A thing is found where it is first counted, and kept where documents are.
+    An item is found in the stage that counts it first, and kept in the stage that counts documents.
     """
     last = next((one for one in stages if one.videos and "documents" in one.counts), None)
     if last is None:

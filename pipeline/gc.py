@@ -1,4 +1,4 @@
-"""What a work folder holds that none of its configs reads: units of other keys, old plans and manifests, media."""
+"""Garbage collection of a work folder: units of other keys, old plans and manifests, unused media."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from storyloom.errors import UsageError
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
 
 RESTS = "rests"
-"""Folder of shards that were merged of what groups had left over."""
+"""Folder of shards that were merged from groups' rests."""
 
 NOT_STAGES = frozenset({"plan", "manifests", "media", "summaries", "attempts", "profile"})
-"""Folders of a work folder that are no stage's."""
+"""Folders of a work folder that do not belong to a stage."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Item:
 
 
 def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
-    """What none of the configs reads, by kind. Nothing is removed.
+    """Files and folders that none of the configs reads, by kind. Nothing is removed.
 
-    Kept are: the units that a config has now with these inputs and keys, the plan's files that hold a part of theirs,
-    the manifest as it is now, and the media of videos in their manifests.
+    The configs read: their units with the current inputs and keys, the plan's files with parts of theirs, the current
+    manifest, and the media of the videos in it.
 
     Raises:
         UsageError: The configs use different work folders, or one cannot be used.
@@ -52,7 +52,7 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
 
 
 def remove(found: Mapping[str, Sequence[Item]]) -> None:
-    """Remove what `collect` found, marks before what they mark."""
+    """Remove the items that `collect` found, marks before their units."""
     for items in found.values():
         for item in sorted(items, key=lambda item: (item.path.suffix != ".json", item.path)):
             if item.path.is_dir() and not item.path.is_symlink():
@@ -77,7 +77,7 @@ def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
             for path in sorted(folder.iterdir()):
                 unit, _, rest = path.name.partition(".")
                 stem = f"{unit}.{rest.partition('.')[0]}"
-                if path.name == RESTS:  # made of the groups' again when they are published
+                if path.name == RESTS:  # merged again on publishing
                     yield _item(path)
                 ours = unit.startswith(("part-", "group-")) and not path.name.endswith(TEMPORARY_SUFFIX)
                 if ours and stem not in wanted[stage.name, folder.name]:

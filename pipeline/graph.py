@@ -1,4 +1,4 @@
-"""The stages that a config turns on, and who reads whom."""
+"""The graph of the enabled stages and their inputs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Graph:
     """The stages that are on, each after what it reads.
 
     Attributes:
-        stages: By name, in the order of the work.
-        inputs: What each reads, by its name.
+        stages: By name, in the order of execution.
+        inputs: Inputs of each stage, by its name.
     """
 
     stages: Mapping[str, AnyStageClass]
@@ -24,7 +24,7 @@ class Graph:
 
     @classmethod
     def of(cls, registered: Iterable[AnyStageClass], sections: Mapping[str, StageConfig]) -> Graph:
-        """The graph of some sections; a corpus step that nothing reads is left out.
+        """The graph by the sections of a config; a corpus step without a reader is left out.
 
         Raises:
             ValueError: A stage that is on reads one that is off.
@@ -42,7 +42,7 @@ class Graph:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the stages, in the order of the work."""
+        """Names of the stages, in the order of execution."""
         return tuple(self.stages)
 
     @property

@@ -1,9 +1,9 @@
-"""Lineage by content: what a unit's output depends on, hashed, so that nothing else has to remember what is stale.
+"""Lineage by content: hashes of everything that a unit's output depends on, from which staleness follows.
 
 A stage's key stands for its code version, its config as far as it changes the output, and its model and programs. A
 unit's key adds the hash of everything that the unit reads: the tables of other stages, results over the corpus, the
-fields of the manifest that the stage names, and what lies outside, such as a local media file's size and time. So a
-unit that was done again makes stale what was made from it, under every config, exactly where its output changed.
+fields of the manifest that the stage names, and state outside, such as a local media file's size and time. So a unit
+that was done again makes its readers stale, under every config, exactly where its output changed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CORPUS = "corpus"
 
 @dataclass(frozen=True)
 class StageKey:
-    """A stage's key and what it was made of."""
+    """A stage's key and its ingredients."""
 
     key: str
     ingredients: dict[str, Any]
@@ -65,7 +65,7 @@ def stage_keys(config: RunConfig, context: Context) -> dict[str, StageKey]:
 
 
 def what_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """In words, why what a stage made before does not serve any more."""
+    """The difference between old and new ingredients, in words: why earlier output is stale."""
     changes = [
         f"{new['stage']}.{key} {_shown(old['config'].get(key))} → {_shown(value)}"
         for key, value in new["config"].items()
@@ -80,7 +80,7 @@ def what_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 class Marks(Protocol):
-    """Where marks are looked up: on disk, or in a table of them."""
+    """A source of marks: the disk, or a table of them."""
 
     def mark(self, address: Address) -> Mark | None:
         """The mark of a unit, None when it is not done."""
@@ -88,14 +88,14 @@ class Marks(Protocol):
 
 @dataclass
 class Lineage:
-    """Addresses of units, and what they read.
+    """Addresses and inputs of units.
 
     Attributes:
         graph: The stages that are on.
         keys: Their keys, by name.
-        results: Of corpus steps, as far as they are known.
-        marks: Where marks are looked up.
-        found: What was looked up already, by stage and part; a lineage is made anew when units may have changed.
+        results: Known results of corpus steps.
+        marks: Source of the marks.
+        found: Cache of lookups, by stage and part; when units may have changed, a new lineage is made.
     """
 
     graph: Graph
@@ -105,7 +105,7 @@ class Lineage:
     found: dict[tuple[str, str], tuple[Address, Mark | None] | None] = field(default_factory=dict)
 
     def of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> tuple[Address, Mark | None] | None:
-        """The address of a part in a stage, and its mark when it is done; None while something that it reads is not.
+        """The address of a part in a stage, and its mark when it is done; None while an input is not done.
 
         Args:
             name: The stage's.
@@ -118,7 +118,7 @@ class Lineage:
         return self.found[name, part]
 
     def inputs_of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> dict[str, str] | None:
-        """The hash of each thing that a part reads in a stage; None while something is not done."""
+        """The hash of each input of a part in a stage; None while one is not done."""
         stage = self.graph.stages[name]
         inputs = _of_manifest(stage, lines)
         for one in self.graph.inputs[name]:
@@ -136,7 +136,7 @@ class Lineage:
     def of_group(
         self, name: str, group: str, parts: Mapping[str, Sequence[ManifestRow]]
     ) -> tuple[Address, Mark | None] | None:
-        """The address of a group, and its mark when it is done; None while something that it reads is not.
+        """The address of a group, and its mark when it is done; None while an input is not done.
 
         Args:
             name: The stage's.
@@ -169,13 +169,13 @@ def unit_key(stage_key: str, inputs: Mapping[str, str]) -> str:
 
 
 def with_fields_of(stage: type[AnyStage[Any]], line: ManifestRow) -> ManifestRow:
-    """A line of the manifest with the fields that a stage reads, and no others: it cannot depend on what it hides."""
+    """A line of the manifest with only the fields that a stage declares, so that it cannot depend on others."""
     hidden = set(ManifestRow.model_fields) - {"video", *stage.manifest_fields}
     return line.model_copy(update=dict.fromkeys(hidden, ""))
 
 
 def _of_manifest(stage: AnyStageClass, lines: Iterable[ManifestRow]) -> dict[str, str]:
-    """The hash of the manifest's fields and of what lies outside; the folder counts only where a path rests on it."""
+    """The hash of the manifest's fields and of the state outside; the folder counts only for relative paths."""
     fields = [name for name in stage.manifest_fields if name not in ("url", "folder", "subtitles")]
     placed = "folder" in stage.manifest_fields
     places = [name for name in ("url", "subtitles") if name in stage.manifest_fields]

@@ -1,4 +1,4 @@
-"""The manifest's lines by part: in memory for who plans, in a file of the work folder for who works."""
+"""The manifest's lines by part: in memory for planning, in a file of the work folder for workers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from storyloom.errors import RunFailed
 from storyloom.fs.atomic import commit_bytes
 
 ROW_GROUP = 4096
-"""Rows of a Parquet row group, about: a worker that looks up one part reads no more than that (our choice)."""
+"""Approximate rows of a Parquet row group: a worker reads one of them for a part (our choice)."""
 
 
 class Lines:
     """The lines of a manifest in the order of a plan's parts.
 
     Args:
-        manifest: With the columns of `ManifestRow`; keys are unique.
-        plan: Parts that hold each video once.
+        manifest: Table with the columns of `ManifestRow`; keys are unique.
+        plan: Its parts contain each video once.
     """
 
     def __init__(self, manifest: pa.Table, plan: Plan) -> None:
@@ -52,7 +52,7 @@ class Lines:
         return f"{hashlib.sha256(self._content()).hexdigest()[:16]}.parquet"
 
     def save(self, folder: Path) -> Path:
-        """Write the lines for workers, under a name that is a hash of them; a whole file that is there stays."""
+        """Write the lines for workers, under a name with their hash; an existing valid file is kept."""
         content = self._content()
         file = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
         if file.exists() and file.read_bytes() != content:
@@ -70,7 +70,7 @@ class Lines:
         return found
 
     def _row_groups(self) -> Iterator[tuple[int, int, list[str]]]:
-        """First and last row of each row group, and the part of each row: no part is cut."""
+        """First and last row of each row group, and the part of each row; no part is split."""
         begin = 0
         parts: list[str] = []
         for part, (start, end) in self._place.items():
@@ -89,7 +89,7 @@ def part_lines(file: Path, part: str) -> list[ManifestRow]:
     """The lines of one part, from a file that `Lines.save` wrote.
 
     Raises:
-        KeyError: No such part is in it.
+        KeyError: The file does not contain the part.
         RunFailed: The file is damaged.
     """
     try:
@@ -109,7 +109,7 @@ def part_lines(file: Path, part: str) -> list[ManifestRow]:
 
 
 def _row_group(metadata: pq.FileMetaData, part: str) -> int:
-    """The number of the row group that holds a part: parts rise through a file, and none lies in two groups."""
+    """The number of a part's row group: parts are sorted within a file, and none is in two groups."""
 
     def last(group: int) -> str:
         return str(metadata.row_group(group).column(0).statistics.max)

@@ -26,7 +26,7 @@ SUBTITLE_SUFFIXES = (".vtt", ".srt")
 
 
 def read_manifest(path: str) -> tuple[pa.Table, int]:
-    """The manifest's rows in their order, and how many lines repeated an earlier one's id and were left out.
+    """The manifest's rows in their order, and the number of lines left out because they repeat an earlier id.
 
     Relative paths are relative to the manifest's folder, so that a manifest can travel with its media.
 
@@ -34,7 +34,7 @@ def read_manifest(path: str) -> tuple[pa.Table, int]:
         A table with the columns of `ManifestRow`, one row per video, and the number of lines left out.
 
     Raises:
-        UsageError: There is no such manifest, it is empty, or a line cannot be understood.
+        UsageError: The manifest is missing or empty, or a line cannot be parsed.
     """
     source = Path(path).expanduser()
     if not source.exists():
@@ -103,7 +103,7 @@ def _table(file: Path, suffix: str) -> pa.Table:
 
 
 def _texts(lines: pa.Table, path: str) -> dict[str, pa.ChunkedArray]:
-    """Each known column as trimmed text, empty where the manifest has nothing."""
+    """Each known column as trimmed text, empty where the manifest has no value."""
     if "url" not in lines.column_names:
         raise UsageError(f"the manifest {path} has no column `url`; it has: {', '.join(lines.column_names)}")
     texts = dict.fromkeys(COLUMNS, _repeated("", len(lines)))
@@ -140,7 +140,7 @@ def _repeated(text: str, times: int) -> pa.ChunkedArray:
 
 
 def _first_of_each(keys: pa.ChunkedArray) -> np.typing.NDArray[np.int64]:
-    """Where each key stands for the first time, in order."""
+    """The first position of each key, in order."""
     codes = keys.combine_chunks().dictionary_encode().indices.to_numpy()
     first: np.typing.NDArray[np.int64] = np.unique(codes, return_index=True)[1]
     return first  # rising, since codes are given in the order in which the keys appear

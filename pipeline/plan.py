@@ -1,8 +1,8 @@
-"""The plan: which videos share a part, and which slot a part has. It is append-only: finished work keeps its place.
+"""The plan: the videos of each part, and the slot of each part. It is append-only: finished units stay valid.
 
-A part is its videos' keys, nothing else of the manifest; a slot is a number that a part keeps for ever, and a group is
-`parts.group` slots. A video that leaves the manifest dissolves its part; the others get a part of their own in the same
-slot. A slot whose videos all left stays empty.
+A part is defined by its videos' keys alone; a slot is a number that a part keeps for ever, and a group is `parts.group`
+slots. When a video is removed from the manifest, its part is dissolved, and the part's other videos get a new part in
+the same slot. A slot without videos stays empty.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ DIGEST = b"storyloom_sha256"
 
 @dataclass(frozen=True)
 class Plan:
-    """The parts that make up a manifest.
+    """The parts of a manifest.
 
     Attributes:
         parts: Their ids, in the order of their slots.
         slots: The slot of each.
-        videos: The keys of each one's videos.
-        first_in_slot: Whether no other part had the slot before.
-        new_parts: How many of them were not planned before.
-        unsaved: Rows that are planned and not in a file yet; empty once `save` wrote them.
+        videos: The keys of each part's videos.
+        first_in_slot: Whether each part is the first one in its slot.
+        new_parts: Number of parts that were not planned before.
+        unsaved: Planned rows that are not in a file yet; empty after `save_plan`.
     """
 
     parts: tuple[str, ...]
@@ -62,16 +62,16 @@ class Plan:
         return dict(zip(self.parts, self.videos, strict=True))
 
     def groups(self, size: int) -> dict[str, tuple[str, ...]]:
-        """The parts of each group of so many slots, by the group's id; groups without a part are left out."""
+        """The parts of each group of `size` slots, by the group's id; groups without a part are left out."""
         found: dict[str, list[str]] = defaultdict(list)
         for part, slot in zip(self.parts, self.slots, strict=True):
             found[f"{slot // size:05d}"].append(part)
         return {group: tuple(parts) for group, parts in found.items()}
 
     def sample(self, size: int) -> tuple[str, ...]:
-        """The parts that stand for the corpus: those of the first group, as long as they are as planned at first.
+        """The parts that represent the corpus: those of the first group that are the first in their slot.
 
-        A video that leaves takes its part out of the sample and puts no other in.
+        When a video is removed, its part leaves the sample and is not replaced.
         """
         numbered = zip(self.parts, self.slots, self.first_in_slot, strict=True)
         within = [(part, first) for part, slot, first in numbered if slot < size]
@@ -79,15 +79,15 @@ class Plan:
 
 
 def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: int) -> Plan:
-    """The parts of these videos: those that a folder's files hold, and new ones for the rest. Nothing is written.
+    """The parts of these videos: those in a folder's files, and new ones for the rest. Nothing is written.
 
-    A part counts when each of its videos is asked for and in no earlier part, and no earlier part has its slot. Neither
-    the order of the videos nor the folder that a manifest lies in matters.
+    A part in a file is used when all its videos are requested, none is in an earlier part, and no earlier part has its
+    slot. Neither the order of the videos nor the manifest's folder matters.
 
     Args:
         videos: Keys, unique.
-        folder: Where the plan lies; it need not exist.
-        config: How many videos a part takes.
+        folder: Folder of the plan; it need not exist.
+        config: Number of videos per part.
         seed: Of the shuffle.
 
     Raises:
@@ -99,7 +99,7 @@ def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: in
     last_slot: dict[str, int] = {}
     taken_slots: set[int] = set()
     occupied: set[int] = set()
-    known = 0  # numbers that were given; a file that is gone takes its own along and leaves a hole
+    known = 0  # slots in use; the slots of a lost file are not reused
     for file in _files(folder):
         for part, slot, members in _parts_of(file):
             known = max(known, int(part[:7]) + 1)
@@ -132,7 +132,7 @@ def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: in
 
 
 def save_plan(plan: Plan, folder: Path) -> bool:
-    """Add a file with the plan's new parts; False when another run planned first, so that planning must be repeated."""
+    """Add a file with the plan's new parts; False when another run planned first and planning must be repeated."""
     if not plan.unsaved.num_rows:
         return True
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,9 +149,9 @@ def save_plan(plan: Plan, folder: Path) -> bool:
 def _new_parts(
     videos: Sequence[str], last_slot: dict[str, int], taken: set[int], per_part: int, seed: int
 ) -> list[tuple[int, tuple[str, ...]]]:
-    """Slot and videos of the new parts: what is left of a dissolved part keeps its slot, the rest is shuffled.
+    """Slot and videos of the new parts: the remaining videos of a dissolved part keep its slot, others are shuffled.
 
-    A slot that another part took since, e.g. what was left of a part when more of its videos were away, is not shared.
+    A slot that another part has taken meanwhile is not shared, e.g. by the same videos after a larger removal.
     """
     left: dict[int, list[str]] = defaultdict(list)
     fresh = []

@@ -1,7 +1,7 @@
-"""Where a run's time goes: each worker writes a small file per unit that it did, `stage_profiles` adds them up.
+"""Profile of a run's time: each worker writes a small file per unit, and `stage_profiles` sums them up.
 
-Times differ from run to run, so the files lie apart from the output, at ``WORK/profile/<stage>/<unit>.json``. They
-count as long as the stage's key is theirs; a unit that is done and measured again replaces its file.
+Times differ from run to run, so the files are separate from the output, at ``WORK/profile/<stage>/<unit>.json``. They
+are valid for one key of the stage; a unit that is done again replaces its file.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Kind = Literal["read", "process", "write", "wait"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 DECIMALS = 6
-"""Of seconds in the files."""
+"""Decimals of seconds in the files."""
 
 ItemT = TypeVar("ItemT")
 
 
 class UnitTimer:
-    """Divides the wall time of a unit by kind: time inside a block counts for the innermost one alone."""
+    """Splits the wall time of a unit by kind: time inside nested blocks counts for the innermost one alone."""
 
     def __init__(self) -> None:
         self.seconds: dict[Kind, float] = defaultdict(float)
@@ -42,7 +42,7 @@ class UnitTimer:
 
     @contextmanager
     def on(self, kind: Kind) -> Iterator[None]:
-        """Count the time of a block. No `yield` of a generator may lie in it: see `each`."""
+        """Measure a block. It must not contain a generator's `yield`: see `each`."""
         began = time.perf_counter()
         self._inner.append(0.0)
         try:
@@ -53,7 +53,7 @@ class UnitTimer:
             self._inner[-1] += took
 
     def each(self, kind: Kind, items: Iterable[ItemT]) -> Iterator[ItemT]:
-        """The same items; the time that it takes to make each counts, its consumer's does not."""
+        """Yield the same items; the time of producing each is measured, the consumer's is not."""
         iterator = iter(items)
         while True:
             with self.on(kind):
@@ -65,15 +65,15 @@ class UnitTimer:
 
 
 class UnitProfile(BaseModel):
-    """Where the time of one unit went in one stage.
+    """The time of one unit in one stage.
 
     Attributes:
-        key: Of the stage that did it.
+        key: Key of the stage.
         worker: Host and process.
         seconds: Wall time by kind.
-        within: Seconds that the stage itself measured, by what for, e.g. ``decode`` and ``model``; threads of it add
-            up, so the sum may be above the time of ``process``.
-        setup: Seconds that the worker took to start, models included, when this was its first unit; otherwise 0.
+        within: Seconds that the stage itself measured by kind, e.g. ``decode`` and ``model``, summed over its threads;
+            the sum may exceed the time of ``process``.
+        setup: Seconds of the worker's start-up, models included, if this was its first unit; otherwise 0.
     """
 
     key: str
@@ -88,8 +88,8 @@ class StageProfile(BaseModel):
 
     Attributes:
         stage: Its name.
-        units: That were measured.
-        workers: That did them.
+        units: Number of measured units.
+        workers: Number of workers that did them.
         wall: Seconds, the sum of `seconds`.
         seconds: As in `UnitProfile`, every kind.
         within: As in `UnitProfile`.
@@ -106,14 +106,14 @@ class StageProfile(BaseModel):
 
 
 def keep_profile(job: Job, stage: str, unit: str, profile: UnitProfile) -> None:
-    """Keep what was measured of a unit."""
+    """Write the profile of a unit."""
     folder = job.store.profile / stage
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / f"{unit}.json", profile.model_dump_json(indent=1).encode() + b"\n")
 
 
 def stage_profiles(job: Job) -> list[StageProfile]:
-    """What was measured of the stages as they are configured now, in the pipeline's order; none without a profile."""
+    """The profiles of the stages under the current config, in the pipeline's order; empty without measurements."""
     found = ((stage, list(_units(job, stage))) for stage in job.keys)
     return [_sums(stage, units) for stage, units in found if units]
 

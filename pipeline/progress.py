@@ -1,4 +1,4 @@
-"""Callbacks for the progress of a run, and what they are told."""
+"""Callbacks for the progress of a run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Advance:
         stage: The stage's name.
         unit: Id of the part or group.
         videos: Videos in it; 0 for groups.
-        failed: Videos that failed in this very stage.
-        seconds: Of media; 0.0 for groups.
+        failed: Videos that failed in this stage.
+        seconds: Seconds of media; 0.0 for groups.
     """
 
     stage: str
@@ -35,23 +35,23 @@ class Advance:
 
 
 class Listener(Protocol):
-    """What a run calls, e.g. to draw its progress on a terminal."""
+    """Receives the progress of a run, e.g. to show it on a terminal."""
 
     def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
-        """The plan stands; nothing has run yet."""
+        """The plan is made; nothing has run yet."""
 
     def started(self, logs: str) -> None:
-        """The executor is there; its logs are at `logs`, which is empty when it has none."""
+        """The executor has started; `logs` is the location of its logs, empty without any."""
 
     def advanced(self, done: Advance) -> None:
         """A unit of a stage is done; called from several threads."""
 
     def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
-        """All that was asked for is done; `results` are those of the corpus steps."""
+        """All selected stages are done; `results` are those of the corpus steps."""
 
 
 def advance(workspace: Workspace, stage: str, unit: str) -> Advance:
-    """What a finished unit brought."""
+    """The progress event of a finished unit."""
     if unit in workspace.job.groups:
         return Advance(stage, unit)
     found = workspace.job.lineage().of_part(stage, unit, workspace.lines[unit])

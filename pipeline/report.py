@@ -16,7 +16,7 @@ from schemas.rows import DocumentsRow, MediaRow, ScoresRow
 from storyloom.errors import RunFailed
 
 EDGES = [-10.0, -8.0, -6.0, -4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0]
-"""Seconds, bounds of the histograms: narrow around 0, since most of what is there lies there."""
+"""Seconds, bounds of the histograms: narrow around 0, where most values are."""
 
 PERCENTILES = (5, 25, 50, 75, 95)
 
@@ -25,7 +25,7 @@ BAR = 40
 
 
 class AlignmentReport(BaseModel):
-    """What a run's alignment looks like.
+    """The alignment of a run.
 
     Attributes:
         videos: With at least one document.
@@ -38,7 +38,7 @@ class AlignmentReport(BaseModel):
         lags: Videos by estimated narration lag, one count per interval of `edges`.
         shifts: Pairs by shift, likewise.
         kept: Percentiles 5, 25, 50, 75 and 95 of the similarity of pairs.
-        null: The same of unrelated frames and sentences.
+        null: The same percentiles of unrelated frames and sentences.
         null_above_threshold: Share of the unrelated ones that reach the threshold, 0 to 1.
     """
 
@@ -57,7 +57,7 @@ class AlignmentReport(BaseModel):
 
 
 def alignment_report(workspace: Workspace) -> AlignmentReport:
-    """Add up a run's rows; one video's at a time is in memory, and of each only its numbers are kept.
+    """Sum up a run's rows; the rows of one video at a time are in memory.
 
     Raises:
         RunFailed: `filter` is not up to date, or no video gave a document.
@@ -137,7 +137,7 @@ def _check_keys(part: str, rows: tuple[Row, ...]) -> None:
 
 
 def _histogram(values: list[float]) -> list[int]:
-    """Counts per interval of `EDGES`; what lies beyond the last ones is counted in them."""
+    """Counts per interval of `EDGES`; values beyond the ends count in the outermost intervals."""
     counts, _ = np.histogram(np.clip(values, EDGES[0], EDGES[-1]), EDGES)
     found: list[int] = counts.tolist()
     return found

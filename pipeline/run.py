@@ -1,4 +1,4 @@
-"""A run: plan, say what is to do, do it, publish. It decides what; the executors decide where."""
+"""A run: plan, report the work to do, do it, publish. Executors decide where units run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.workspace import Workspace, survey
 from storyloom.errors import RunFailed, UsageError
 
 REPAIRS = 5
-"""Times that a run begins anew over what turned out to be damaged or not done (our choice)."""
+"""Times that a run starts over after finding damaged or missing units (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Selection:
 
     Attributes:
         only: Names of the stages; none for all of them.
-        start: Name of the stage from which on all are; empty for none.
-        force: Whether to do again what is done.
-        retry: Whether to do again what failed in a way that may pass, e.g. a server that did not answer.
+        start: Name of the stage from which all are selected; empty for none.
+        force: Whether to redo finished units.
+        retry: Whether to redo units with retryable failures, e.g. a server that did not answer.
     """
 
     only: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Selection:
         """Names of the stages under a config.
 
         Raises:
-            UsageError: A name is no stage's, or both ways of selecting are used.
+            UsageError: A name is not a stage's, or both ways of selecting are used.
         """
         graph = config.graph
         if self.only and self.start:
@@ -63,7 +63,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
 
     Raises:
         UsageError: Config, manifest or output folder cannot be used.
-        RunFailed: Something that was asked for is missing at the end, or no document came out.
+        RunFailed: Selected units are missing at the end, or there is no document.
     """
     selected = selection.stages(config)
     workspace = survey(config, write=True)
@@ -90,7 +90,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
 
 
 def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:
-    """Say what a run would do, and why; nothing is written.
+    """Report what a run would do, and why; nothing is written.
 
     Raises:
         UsageError: Config or manifest cannot be used.
@@ -112,7 +112,7 @@ def _undone(one: StageStatus, units: int, selection: Selection) -> dict[str, obj
 
 
 def retryable(workspace: Workspace) -> dict[str, list[str]]:
-    """The parts of each stage in which a video failed there in a way that may pass."""
+    """The parts of each stage with a retryable failure in that stage."""
     found = {}
     for name in workspace.config.graph.names:
         if name not in workspace.config.graph.group_stages:
@@ -122,7 +122,7 @@ def retryable(workspace: Workspace) -> dict[str, list[str]]:
 
 
 def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
-    """`auto` made definite; a run with nothing to do never starts Ray."""
+    """The kind of executor, `auto` resolved; a run with nothing to do never starts Ray."""
     runner = config.runner
     if to_do == 0:
         return "inline"
@@ -133,7 +133,7 @@ def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
 
 
 def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener) -> list[StageStatus]:
-    """Say how the work ended, and publish it."""
+    """Report the result of the work, and publish it."""
     workspace = workspace.refreshed()
     after = status(workspace)
     listener.finished(after, workspace.job.context.results)
@@ -146,7 +146,7 @@ def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener
 
 
 def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) -> list[StageStatus]:
-    """The work and its end, begun anew over what is found to be damaged or gone.
+    """Do the work and finish the run; start over when units are found to be damaged or missing.
 
     Raises:
         RunFailed: It cannot be finished.
@@ -169,7 +169,7 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) ->
 
 
 def _read_by(workspace: Workspace, stages: frozenset[str]) -> set[str]:
-    """The stages that some stages read, directly or not."""
+    """The stages that the given stages read, directly or not."""
     found: set[str] = set()
     for name in reversed(workspace.config.graph.names):
         if name in stages or name in found:
@@ -179,7 +179,7 @@ def _read_by(workspace: Workspace, stages: frozenset[str]) -> set[str]:
 
 @contextlib.contextmanager
 def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[tuple[Executor, str]]:
-    """The executor and where its logs are."""
+    """The executor and the location of its logs."""
     if kind == "inline":
         yield InlineExecutor(), ""
         return
@@ -191,7 +191,7 @@ def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:
-    """Refuse a selection that reads what is missing and not selected itself."""
+    """Refuse a selection whose inputs are missing and not selected."""
     waiting = {one.stage: one for one in before if one.to_do and one.stage not in selected}
     for name in workspace.config.graph.names:
         for source in workspace.config.graph.upstream(name):

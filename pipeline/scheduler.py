@@ -1,4 +1,4 @@
-"""The order of the work: groups of parts in waves, and what may go on beside a wave."""
+"""The order of the work: groups of parts in waves, and the work that may overlap with a wave."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Wave = Mapping[str, tuple[str, ...]]
 class Scheduler:
     """Brings stages up to date, wave after wave.
 
-    Stages are cut into segments: what needs no result over the corpus, then what needs one, then what needs more. While
-    a wave goes through its first segment, what reads nothing but the manifest begins with the next wave, and the waves
-    before go through the other segments as soon as the results are there.
+    Stages are split into segments by the number of corpus results that they need. While a wave is in its first segment,
+    stages that read the manifest only start on the next wave, and earlier waves go through the later segments as soon
+    as the results exist.
 
     Attributes:
         selected: Names of the stages.
-        executor: Where they run.
-        advanced: Called with each unit that became done.
+        executor: Runs them.
+        advanced: Called with each finished unit.
     """
 
     selected: frozenset[str]
@@ -42,12 +42,12 @@ class Scheduler:
     _reached: dict[int, int] = field(default_factory=dict)
 
     def bring_up_to_date(self, workspace: Workspace) -> Workspace:
-        """Do what is to do; the workspace in the end knows the results over the corpus.
+        """Do all missing units; returns a workspace with the results over the corpus.
 
         Raises:
             UnitsMissing: Some units are missing after several attempts.
             RunFailed: Too many videos failed, or no further attempt would help.
-            Damaged: A part that a result over the corpus reads is not what was written.
+            Damaged: A part that a corpus step reads does not match its mark.
         """
         segments = self._segments(workspace)
         order = list(waves(workspace.job.groups))
@@ -75,7 +75,7 @@ class Scheduler:
         return resolved
 
     def _segments(self, workspace: Workspace) -> list[list[str]]:
-        """The selected stages by the results over the corpus that they need, fewest first."""
+        """The selected stages by the number of corpus results that they need, fewest first."""
         graph = workspace.config.graph
         names = sorted(
             (name for name in graph.names if name in self.selected), key=lambda name: len(graph.waits_for(name))
@@ -97,7 +97,7 @@ class Scheduler:
         return found
 
     def _catch_up(self, workspace: Workspace, segments: Sequence[Sequence[str]], order: Sequence[Wave]) -> None:
-        """Bring each wave through the segments that it has not reached and whose results are there."""
+        """Bring each wave through its remaining segments whose corpus results exist."""
         for number, wave in enumerate(order):
             while (at := self._reached[number]) < len(segments) and self._ready(workspace, segments[at]):
                 self._run(workspace, segments[at], wave)
@@ -135,7 +135,7 @@ class Scheduler:
 def waves(groups: Mapping[str, tuple[str, ...]]) -> Iterator[Wave]:
     """Groups in waves: one group first, then twice as many each time, up to `MOST_GROUPS`.
 
-    So a result over a sample comes early.
+    So a result over a sample is available early.
     """
     names = list(groups)
     start, size = 0, 1
@@ -145,7 +145,7 @@ def waves(groups: Mapping[str, tuple[str, ...]]) -> Iterator[Wave]:
 
 
 def longest_first(workspace: Workspace, parts: Sequence[str]) -> list[str]:
-    """Parts by the length of their media, as far as it is known: a long one that starts last is waited for alone."""
+    """Parts by the length of their media if known, longest first: a long part that starts last delays the end."""
     graph = workspace.config.graph
     sources = [name for name in graph.names if not graph.upstream(name)]
 
@@ -158,7 +158,7 @@ def longest_first(workspace: Workspace, parts: Sequence[str]) -> list[str]:
 
 
 def check_failures(config: RunConfig, failed: Mapping[str, int], videos: int) -> None:
-    """Refuse to go on, or to call it success, when too many videos failed.
+    """Fail the run when too many videos failed.
 
     Raises:
         RunFailed: A larger share failed than the config allows.
@@ -172,5 +172,5 @@ def check_failures(config: RunConfig, failed: Mapping[str, int], videos: int) ->
 
 
 def counted(reasons: Mapping[str, int]) -> str:
-    """Reasons with how often each came, the most frequent first."""
+    """Reasons with their counts, the most frequent first."""
     return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items(), key=lambda one: (-one[1], one)))

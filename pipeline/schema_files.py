@@ -1,4 +1,4 @@
-"""JSON Schemas as files: written for whoever reads our rows, and checked so that they stay true."""
+"""JSON Schemas as files: written for readers of our rows, and checked against the code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_schemas(folder: Path, stages: tuple[str, ...] = ()) -> list[str]:
 
 
 def differing_schemas(folder: Path, stages: tuple[str, ...] = ()) -> dict[str, str]:
-    """Files of a folder that are missing, differ from the code or stand for nothing in it, and which it is."""
+    """Files of a folder that are missing, differ from the code or are unknown to it, with the kind of difference."""
     found = schemas(stages)
     present = {file.name for file in folder.glob("*.schema.json")}
     differing = {name: "missing" for name in found if name not in present}

@@ -1,4 +1,4 @@
-"""The one place where a test makes a run fail on purpose: real processes and real files, at a named point."""
+"""Fault injection: the one place where tests make a run fail, at named points of real processes and files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ VARIABLE = "STORYLOOM_FAULTS"
 """Environment variable with ``module:function``; the function is called at each point. Unset outside tests."""
 
 Point = Literal["video", "row", "group"]
-"""A stage is about to be given a video; it returned a row; a group's files are written and have no mark yet."""
+"""Before a stage gets a video; after it returned a row; after a group's files are written, before their mark."""
 
 
 def at(point: Point, stage: str, what: str) -> None:
-    """Let a test's function act here, e.g. kill the process; `what` is the key of the video, or the group's id."""
+    """Call the test's function, which e.g. kills the process; `what` is the video's key or the group's id."""
     fault = _fault(os.environ.get(VARIABLE, ""))
     if fault is not None:
         fault(point, stage, what)

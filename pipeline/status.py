@@ -1,4 +1,4 @@
-"""What a work folder holds for a config: done, to do, failed, and why something is to be done again."""
+"""The status of a config's work folder: units done, to do and failed, and why earlier output is stale."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from stages.base import CorpusStep, GroupStage
 
 
 class StageStatus(BaseModel):
-    """Where one stage stands.
+    """The status of one stage.
 
     Attributes:
         stage: Its name.
-        unit: What its units are.
-        units: How many there are; for a step over the corpus its parts and the result.
-        done: How many of them are up to date.
-        why: What makes earlier output stale; empty when there is none or it still serves.
+        unit: Kind of its units.
+        units: Number of units; for a corpus step its parts and the result.
+        done: Number of units that are up to date.
+        why: Reason why earlier output is stale; empty when there is none or it is valid.
         videos: Rows in the parts that are done.
         live: Rows that later stages work on.
-        retryable: Videos that failed in this stage in a way that may pass.
+        retryable: Videos with a retryable failure in this stage.
         failed: Videos that failed in this stage or before it, by ``stage.code``.
         dropped: Videos that this stage or one before it left out, by ``stage.reason``.
         warnings: By code.
-        counts: What the stage counted, e.g. frames.
+        counts: Counts of the stage, e.g. frames.
     """
 
     stage: str
@@ -51,7 +51,7 @@ class StageStatus(BaseModel):
 
 
 def status(workspace: Workspace) -> list[StageStatus]:
-    """Where every stage stands, in the pipeline's order."""
+    """The status of every stage, in the pipeline's order."""
     found = []
     for name, stage in workspace.config.graph.stages.items():
         one = _group_status(workspace, name) if issubclass(stage, GroupStage) else _part_status(workspace, name)
@@ -62,7 +62,7 @@ def status(workspace: Workspace) -> list[StageStatus]:
 
 
 def group_marks(workspace: Workspace, name: str) -> dict[str, Mark]:
-    """The marks of the groups of a stage that are written, by the group's id."""
+    """The marks of a stage's finished groups, by the group's id."""
     store = workspace.job.store
     marks = ((group, store.mark(address)) for group, address in workspace.done(name).items())
     return {group: mark for group, mark in marks if mark is not None}
@@ -89,7 +89,7 @@ def _group_status(workspace: Workspace, name: str) -> StageStatus:
 
 
 def _why(workspace: Workspace, name: str) -> str:
-    """Why units of a stage are to be done again; empty where nothing was made before that would have served."""
+    """The reason why units of a stage have to be redone; empty where there is no earlier output."""
     waiting = [one for one in workspace.config.graph.corpus_steps if one not in workspace.job.results]
     if own := _changed_key(workspace.job.store, name, workspace.job.keys[name]):
         return own
@@ -99,7 +99,7 @@ def _why(workspace: Workspace, name: str) -> str:
 
 
 def _changed_key(store: Store, name: str, wanted: StageKey) -> str:
-    """What sets the nearest earlier key of a stage apart from the wanted one; empty when there is none."""
+    """The difference of the wanted key from the nearest earlier key of the stage; empty when there is none."""
     if (store.folder(name, wanted.key) / "stage.json").exists():
         return ""
     changes = [what_changed(old, wanted.ingredients) for old in store.descriptions(name)]
@@ -107,7 +107,7 @@ def _changed_key(store: Store, name: str, wanted: StageKey) -> str:
 
 
 def _changed_inputs(workspace: Workspace, name: str) -> str:
-    """Which input of the first missing unit changed since the unit was done, where it was done before."""
+    """The changed input of the first missing unit that was done before."""
     stage, store = workspace.config.graph.stages[name], workspace.job.store
     prefix = "group" if issubclass(stage, GroupStage) else "part"
     folder = store.folder(name, workspace.job.keys[name].key)

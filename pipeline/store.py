@@ -2,7 +2,7 @@
 
 A unit's files lie at ``WORK/<stage>/<stage key>/<unit>.<unit key>.*``. A key is made of everything that the output
 depends on, so a file that is there never becomes wrong: it is what a unit with these inputs gives. The mark comes last
-and says what was read and what was written, by hash; what does not match its mark is damaged and counts as missing.
+and has the hashes of what was read and written; a file that does not match its mark is damaged and counts as missing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RowT = TypeVar("RowT", bound=Row)
 
 @dataclass(frozen=True)
 class Address:
-    """Where the files of a unit lie.
+    """The location of a unit's files.
 
     Attributes:
         stage: The stage's name.
@@ -57,12 +57,12 @@ class Address:
 
     @property
     def stem(self) -> str:
-        """What the names of its files begin with."""
+        """The common prefix of its file names."""
         return f"{self.unit}.{self.key}"
 
 
 class Damaged(RuntimeError):
-    """A file of a finished unit is missing or is not what its mark says: the unit counts as not done from now on.
+    """A file of a finished unit is missing or does not match its mark: the unit counts as not done from now on.
 
     Args:
         address: The unit.
@@ -79,20 +79,20 @@ class Damaged(RuntimeError):
 
 
 class Mark(Model):
-    """What a finished unit read and wrote; its file marks the unit as done.
+    """The inputs and outputs of a finished unit; the presence of its file marks the unit as done.
 
     Attributes:
         stage: The stage's name.
         unit: The unit's name.
         key: The unit's key.
-        inputs: SHA-256 of each thing that was read, by its name.
+        inputs: SHA-256 of each input, by its name.
         tables: SHA-256 of each Parquet file, by the table's name.
         files: SHA-256 of each file of a group's folder, by its path there.
         result: Of a group or a corpus step, as JSON.
-        ran: Models, programs and libraries that did it.
+        ran: Models, programs and libraries that were used.
         videos: Rows.
         live: Rows that later stages work on.
-        retryable: Rows that failed in this stage in a way that may pass.
+        retryable: Rows with a retryable failure in this stage.
         failed: Rows that failed in this stage or before it, by ``stage.code``.
         dropped: Rows that this stage or one before it left out, by ``stage.reason``.
         warnings: Rows with a warning of this stage or one before it, by code.
@@ -118,7 +118,7 @@ class Mark(Model):
     sha256: str = ""
 
     def sealed(self) -> Self:
-        """The same with its own hash."""
+        """The mark with its own hash."""
         return self.model_copy(update={"sha256": self._digest()})
 
     @classmethod
@@ -132,7 +132,7 @@ class Mark(Model):
 
     @property
     def output(self) -> str:
-        """The hash of everything that others read of the unit by default: the rows, the files or the result."""
+        """The hash of the unit's default output: the rows, the files or the result."""
         return self.tables.get(ROWS) or canonical_digest(self.files or self.result)
 
     def _digest(self) -> str:
@@ -143,7 +143,7 @@ class Store:
     """The work folder.
 
     Args:
-        work: The folder; nothing is made before `prepare`.
+        work: The folder; nothing is created before `prepare`.
     """
 
     def __init__(self, work: Path) -> None:
@@ -156,10 +156,10 @@ class Store:
         self.profile = work / "profile"
 
     def prepare(self) -> None:
-        """Make the work folder, check that it can be written, and clear what killed writers left in it.
+        """Create the work folder, check that it is writable, and remove the leftovers of killed writers.
 
         Raises:
-            UsageError: It cannot be made or written.
+            UsageError: It cannot be created or written.
         """
         try:
             for folder in (self.plan, self.media):
@@ -174,14 +174,14 @@ class Store:
             ) from reason
 
     def remove_leftovers(self) -> None:
-        """Clear what killed writers left."""
+        """Remove the leftovers of killed writers."""
         for folder in [self.plan, self.manifests, *self.work.glob("*/*/")]:
             names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - many
             if any(name.endswith(TEMPORARY_SUFFIX) for name in names):
                 remove_leftovers(folder)
 
     def folder(self, stage: str, stage_key: str) -> Path:
-        """Where the units of a stage lie."""
+        """The folder of a stage's units."""
         return self.work / stage / stage_key
 
     def mark_file(self, address: Address) -> Path:
@@ -189,11 +189,11 @@ class Store:
         return self.folder(address.stage, address.stage_key) / f"{address.stem}.json"
 
     def group_folder(self, address: Address) -> Path:
-        """Where the files of a group lie."""
+        """The folder of a group's files."""
         return self.folder(address.stage, address.stage_key) / address.stem
 
     def mark(self, address: Address) -> Mark | None:
-        """The mark of a unit; None when it is not done, or the mark is damaged or another's."""
+        """The mark of a unit; None when it is not done, or the mark is damaged or of another unit."""
         try:
             found = Mark.of(self.mark_file(address).read_bytes())
         except FileNotFoundError:
@@ -203,10 +203,10 @@ class Store:
 
     @contextmanager
     def table(self, address: Address, mark: Mark, table: str = ROWS) -> Iterator[pq.ParquetFile]:
-        """A table of a finished unit, once its content is known to be what the mark says.
+        """A table of a finished unit, whose content was checked against the mark.
 
         Raises:
-            Damaged: It is gone or something else.
+            Damaged: It is missing or does not match.
         """
         path = self._table_file(address, table)
         try:
@@ -223,16 +223,16 @@ class Store:
     def commit_rows(self, address: Address, draft: Mark, tables: Mapping[str, type[Row]], rows: Iterable[Row]) -> Mark:
         """Write a part's tables, one row group a row so that readers can stream, then the mark.
 
-        Whichever of several writers is first wins; the mark is that of the files that are there.
+        The first of several writers wins; the mark describes the files that are there.
 
         Args:
             address: The unit.
-            draft: Its mark, without what is known only now.
+            draft: Its mark, without hashes and sums.
             tables: The row model of each table.
             rows: Of all tables, those of one video side by side.
 
         Raises:
-            Damaged: A table that has no mark was in the way and is not whole.
+            Damaged: An existing table without a mark is damaged.
         """
         names = {model: name for name, model in tables.items()}
         sums = _Sums(address.stage)
@@ -248,10 +248,10 @@ class Store:
         return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
 
     def _sums_of(self, address: Address, tables: Mapping[str, type[Row]]) -> _Sums:
-        """What the rows add up to of tables that have no mark yet.
+        """The sums over the rows of tables that have no mark yet.
 
         Raises:
-            Damaged: A table is not whole; all are gone then.
+            Damaged: A table is damaged; all of them were removed.
         """
         sums = _Sums(address.stage)
         for name, model in tables.items():
@@ -268,16 +268,16 @@ class Store:
 
     @contextmanager
     def committing_group(self, address: Address) -> Iterator[Path]:
-        """An empty folder that becomes the group's when the block ends well."""
+        """Yield an empty folder that becomes the group's when the block succeeds."""
         with committing_folder(self.group_folder(address)) as unfinished:
             yield unfinished
 
     def commit_mark(self, address: Address, mark: Mark) -> Mark:
-        """Mark a unit as done; a mark that is there and whole stays."""
+        """Mark a unit as done; an existing valid mark is kept."""
         content = mark.sealed().model_dump_json(indent=1).encode() + b"\n"
         commit_bytes(self.mark_file(address), content)
         found = self.mark(address)
-        if found is None:  # a damaged one was in the way
+        if found is None:  # an existing one is damaged
             write_atomically(self.mark_file(address), content)
             found = mark.sealed()
         return found
@@ -291,12 +291,12 @@ class Store:
         shutil.rmtree(self.group_folder(address), ignore_errors=True)
 
     def describe(self, stage: str, stage_key: str, ingredients: Mapping[str, object]) -> None:
-        """Keep what a stage's key was made of beside its units, so that a later run can say what changed."""
+        """Write the ingredients of a stage's key beside its units, so that a later run can report what changed."""
         content = json.dumps(ingredients, indent=1, sort_keys=True) + "\n"
         commit_bytes(self.folder(stage, stage_key) / "stage.json", content.encode())
 
     def descriptions(self, stage: str) -> list[dict[str, Any]]:
-        """What the keys of a stage were made of; a damaged description is passed over."""
+        """The ingredients of a stage's keys; a damaged description is skipped."""
         found = []
         for file in sorted((self.work / stage).glob("*/stage.json")):
             try:
@@ -312,7 +312,7 @@ class Store:
 
 
 class _Writers:
-    """Parquet files of a unit while they are written; all of them get their names when the block ends well."""
+    """Writes the Parquet files of a unit; all of them get their names when the block succeeds."""
 
     def __init__(self, store: Store, address: Address, tables: Mapping[str, type[Row]]) -> None:
         self._final = {name: store._table_file(address, name) for name in tables}  # noqa: SLF001 - one room
@@ -343,12 +343,12 @@ class _Writers:
 
     @property
     def all_ours(self) -> bool:
-        """Whether every file that is there is the one that was written here."""
+        """Whether every committed file is the one that was written here."""
         return all(os.path.samestat(self._final[name].stat(), written) for name, written in self._written.items())
 
 
 class _Sums:
-    """What a part's rows add up to."""
+    """The sums over a part's rows."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -368,7 +368,7 @@ class _Sums:
         self._named["counts"].update(row.counts())
 
     def fields(self) -> dict[str, Any]:
-        """The fields of a mark that are sums."""
+        """The sums as fields of a mark."""
         return {**self._numbers, **{name: by_name(counter) for name, counter in self._named.items()}}
 
 
@@ -381,7 +381,7 @@ def rows_of(file: pq.ParquetFile, row: type[RowT], without: tuple[str, ...] = ()
 
 
 def row_at(file: pq.ParquetFile, row: type[RowT], position: int) -> RowT:
-    """One row of a table, by its place; no other row is read."""
+    """One row of a table, by its position; no other row is read."""
     return row.model_validate(file.read_row_group(position, use_threads=False).to_pylist()[0])
 
 
@@ -392,7 +392,7 @@ def canonical_digest(value: object) -> str:
 
 
 def by_name(counter: Counter[str]) -> dict[str, int]:
-    """What was counted, in the order of the names, so that files and tables do not depend on the order of the work."""
+    """The counts sorted by name, so that files and tables do not depend on the order of execution."""
     return dict(sorted(counter.items()))
 
 

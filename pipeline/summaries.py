@@ -1,7 +1,7 @@
-"""What a stage's marks say, without reading every mark each time: those read once are kept in a table.
+"""A cache of a stage's marks in a table, so that each mark is read once.
 
-A work folder has a small JSON file, the mark, per unit, and the listing of a folder says which there are. A mark never
-changes, but it may be removed and made again, so what is kept of it counts only while the file is the same.
+A work folder has a small JSON file, the mark, per unit; listing a folder shows which exist. A mark never changes, but
+it may be removed and made again, so a cached row is valid only while the file is the same.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ SCHEMA = pa.schema(
         ("numbers", pa.list_(_COUNT)),
     ]
 )
-"""A finished unit: when its mark was written (ns) and in which inode, then what the mark says."""
+"""A finished unit: modification time (ns) and inode of its mark, then the mark's fields."""
 
 SETTLED_NS = 10 * 10**9
-"""How long a folder must have been left alone before its time of modification stands for its listing (our choice).
+"""Nanoseconds without a change after which a folder's modification time identifies its listing (our choice).
 
-More than the steps of file systems' clocks, which may hide a change just after another, and than clocks differ by."""
+More than the resolution of file systems' clocks, which may hide a second change, and than the skew of clocks."""
 
 UNCHANGED_SINCE = b"unchanged_since"
-"""Metadata of a kept table: the folder's time of modification in ns for which it needs no listing; empty for none."""
+"""Metadata of a cached table: the folder's modification time in ns at which it needs no listing; empty for none."""
 
 Identity = tuple[int, int]
-"""Time of modification in ns and inode of a mark: one that was made again has another."""
+"""Modification time in ns and inode of a mark; they differ for a mark that was made again."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ class _Stage:
 
 
 class Summaries:
-    """The marks of a work folder as they are when a stage is first asked for; `refreshed` reads them anew.
+    """The marks of a work folder, read when a stage is first accessed; `refreshed` reads them again.
 
     Args:
         store: The work folder.
-        keep: Whether what was read is kept in the folder; who only looks keeps nothing.
-        before: The tables of an earlier look, by stage and key: a mark that is the same is not read again.
+        keep: Whether the cache is written to the folder; commands that only read do not write it.
+        before: Earlier tables, by stage and key: an unchanged mark is not read again.
     """
 
     def __init__(self, store: Store, *, keep: bool, before: Mapping[tuple[str, str], pa.Table] | None = None) -> None:
@@ -98,7 +98,7 @@ class Summaries:
         self._lock = Lock()
 
     def refreshed(self) -> Summaries:
-        """Another look at the same folder."""
+        """The current marks of the same folder."""
         known = {place: stage.table for place, stage in self._stages.items()}
         return Summaries(self._store, keep=self._keep, before={**self._before, **known})
 
@@ -113,13 +113,13 @@ class Summaries:
         )
 
     def count(self, address: Address, name: str) -> int:
-        """A number that a unit's rows add up to; 0 when it is not done."""
+        """A sum over a unit's rows by its name; 0 when the unit is not done."""
         stage, row = self._row(address)
         numbers = [] if row is None else stage.numbers[row]
         return next((one["n"] for one in numbers if one["kind"] == "counts" and one["name"] == name), 0)
 
     def summary(self, addresses: Iterable[Address]) -> Summary:
-        """What the finished ones of some units of one stage add up to."""
+        """The sums over the finished ones of some units of one stage."""
         wanted = list(addresses)
         if not wanted:
             return Summary(0, 0, 0, 0, {}, {}, {}, {})
@@ -137,7 +137,7 @@ class Summaries:
         )
 
     def ran(self, addresses: Iterable[Address]) -> list[str]:
-        """The models, programs and libraries that did some units of one stage, sorted."""
+        """The models, programs and libraries that were used for some units of one stage, sorted."""
         found = [(stage, row) for stage, row in map(self._row, addresses) if row is not None]
         if not found:
             return []
@@ -145,12 +145,12 @@ class Summaries:
         return sorted(pc.unique(column).to_pylist())
 
     def retryable(self, address: Address) -> bool:
-        """Whether a video of a finished unit failed there in a way that may pass."""
+        """Whether a finished unit has a retryable failure of its stage."""
         stage, row = self._row(address)
         return row is not None and stage.retryable[row] > 0
 
     def _row(self, address: Address) -> tuple[_Stage, int | None]:
-        """What is known of the unit's stage, and where the unit stands in it."""
+        """The table of the unit's stage, and the unit's row in it."""
         place = address.stage, address.stage_key
         with self._lock:
             if place not in self._stages:
@@ -164,7 +164,7 @@ class Summaries:
 
 
 def _up_to_date(file: Path, folder: Path, known_before: pa.Table | None, *, keep: bool) -> pa.Table:
-    """One row per mark: what was kept of marks that are still the same, and the others read now and kept too."""
+    """One row per mark: cached for unchanged marks, otherwise read now and added to the cache."""
     if not folder.is_dir():
         return SCHEMA.empty_table()
     changed, now = folder.stat().st_mtime_ns, time.time_ns()
@@ -182,7 +182,7 @@ def _up_to_date(file: Path, folder: Path, known_before: pa.Table | None, *, keep
     table = pa.concat_tables([known.replace_schema_metadata(), pa.Table.from_pylist(lines, schema=SCHEMA)])
     table = table.replace_schema_metadata({UNCHANGED_SINCE: since})
     if keep:
-        with contextlib.suppress(OSError):  # on a full disk: the marks are read again next time
+        with contextlib.suppress(OSError):  # a full disk: the marks are read again next time
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file) as unfinished:
                 pq.write_table(table, unfinished, compression="zstd")
@@ -196,14 +196,14 @@ def _marks(folder: Path) -> dict[str, Identity]:
             if entry.name.endswith(".json") and entry.name.count(".") == 2:  # noqa: PLR2004 - <unit>.<key>.json
                 try:
                     found = entry.stat()
-                except FileNotFoundError:  # removed since it was listed: not done any more
+                except FileNotFoundError:  # removed since it was listed: no longer done
                     continue
                 marks[entry.name[:-5]] = (found.st_mtime_ns, found.st_ino)
     return marks
 
 
 def _kept(file: Path) -> pa.Table:
-    """What is kept; nothing, when there is no file that can be read or it is another version's."""
+    """The cached table; empty when the file is missing, damaged or of another version."""
     with contextlib.suppress(OSError, pa.ArrowInvalid), pq.ParquetFile(file) as kept:
         if kept.schema_arrow.equals(SCHEMA):
             return kept.read()
@@ -216,7 +216,7 @@ def _same(table: pa.Table, marks: dict[str, Identity]) -> np.typing.NDArray[np.b
 
 
 def _line(folder: Path, stem: str) -> dict[str, object] | None:
-    """The row of a mark, with the identity of the file that was read; None when it was removed since, or is damaged."""
+    """The row of a mark, with the identity of the file that was read; None when it was removed or is damaged."""
     try:
         with open(f"{folder}/{stem}.json", "rb") as file:  # noqa: PTH123 - one of many
             mark = Mark.of(file.read())

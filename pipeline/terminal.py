@@ -1,4 +1,4 @@
-"""What a run prints: with colours and bars on a terminal, plain lines off one."""
+"""Output of a run: colours and progress bars on a terminal, plain lines off one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from schemas.calibration import ENOUGH, Calibration
 from storyloom.format.model import Model
 
 LINE_SECONDS = 60.0
-"""Between two lines of progress where there is no terminal to draw bars on."""
+"""Seconds between two lines of progress off a terminal."""
 
 
 @dataclass
 class _StageProgress:
-    """How far one stage is."""
+    """The progress of one stage."""
 
     units: int
     done: int = 0
@@ -40,7 +40,7 @@ class _StageProgress:
         self.seconds += done.seconds
 
     def rest(self, seconds: float) -> str:
-        """Videos, speed and failures, for a person; the run has taken so many seconds."""
+        """Videos, speed and failures as text, after this many seconds of the run."""
         parts = [_count(self.videos, "video")] if self.videos else []
         parts += [f"{self.seconds / seconds:.1f} media h/h"] if self.seconds and seconds >= 1.0 else []
         return ", ".join([*parts, f"{self.failed} failed"] if self.failed else parts)
@@ -59,7 +59,7 @@ class TerminalListener:
         self._lock = threading.Lock()
 
     def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
-        """Say what there is, what is to be done, and why it is to be done again."""
+        """Print the size of the plan, the work to do, and why earlier output is stale."""
         say = self._console.print
         new = f", {plan.new_parts} new" if plan.new_parts else ""
         say(f"{_count(sum(map(len, plan.videos)), 'video')} in {_count(len(plan.parts), 'part')}{new}")
@@ -76,7 +76,7 @@ class TerminalListener:
             self._stages[one.stage] = _StageProgress(one.to_do)
 
     def started(self, logs: str) -> None:
-        """Say where the runner's logs are, and begin to show progress."""
+        """Print the location of the executor's logs, and start to show progress."""
         if logs:
             self._console.print(f"Ray's logs: {logs}", highlight=False, markup=False)
         self._began = time.monotonic()
@@ -88,7 +88,7 @@ class TerminalListener:
             threading.Thread(target=self._lines, daemon=True).start()
 
     def advanced(self, done: Advance) -> None:
-        """Move a stage's bar; off a terminal, say that the stage is done."""
+        """Advance a stage's bar; off a terminal, print a line when the stage is done."""
         with self._lock:
             state = self._stages.setdefault(done.stage, _StageProgress(1))
             state.add(done)
@@ -98,14 +98,14 @@ class TerminalListener:
                 self._line(done.stage)
 
     def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
-        """Print the funnel and what a person should know about it."""
+        """Print the funnel and warnings."""
         self.stop()
         say = self._console.print
         if any(row.found for row in funnel(after)):
             say(funnel_table(after))
         warnings = Counter[str]()
         for one in after:
-            warnings |= Counter(one.warnings)  # later stages repeat those of the rows that they read
+            warnings |= Counter(one.warnings)  # later stages repeat the warnings of their inputs
         if warnings:
             say("warnings: " + ", ".join(f"{code} {n}" for code, n in sorted(warnings.items())), highlight=False)
         for result in results.values():
@@ -113,7 +113,7 @@ class TerminalListener:
                 say(f"the threshold rests on {result.samples} null scores only; set filter.threshold instead")
 
     def stop(self) -> None:
-        """End the bars, also when the run fails."""
+        """Stop the bars, also when the run fails."""
         self._over.set()
         if self._progress is not None:
             self._progress.stop()
@@ -137,7 +137,7 @@ class TerminalListener:
         self._progress.start()
 
     def _lines(self) -> None:
-        """A line a minute per stage that is under way."""
+        """Print a line per running stage every `LINE_SECONDS`."""
         while not self._over.wait(LINE_SECONDS):
             with self._lock:
                 for stage, state in self._stages.items():
@@ -152,7 +152,7 @@ class TerminalListener:
 
 
 def funnel_table(stages: Sequence[StageStatus]) -> Table:
-    """The funnel as a table: a line per kind of thing."""
+    """The funnel as a table: a line per kind of item."""
     table = Table("", "found", "kept", "left out")
     for row in funnel(stages):
         reasons = [f"{reason} {n}" for reason, n in row.dropped.items()]
@@ -162,7 +162,7 @@ def funnel_table(stages: Sequence[StageStatus]) -> Table:
 
 
 def status_table(stages: Sequence[StageStatus]) -> Table:
-    """Where every stage stands, as a table."""
+    """The status of every stage, as a table."""
     table = Table("stage", "done", "to do", "failed here", "left out here", "why")
     for one in stages:
         here = f"{one.stage}."

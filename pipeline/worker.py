@@ -1,4 +1,4 @@
-"""A worker: one stage, set up, that does unit after unit and knows whose fault it is when one goes wrong."""
+"""A worker: holds one stage, runs units of it one at a time, and classifies their failures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupErr
 from storyloom.format.sample import FormatError
 
 LONGEST_PAUSE = 60.0
-"""Seconds that a worker waits at most after units that it failed one after the other (our choice)."""
+"""Most seconds that a worker waits after consecutive failures (our choice)."""
 
 Severity = Literal["final", "machine", "upstream", "narrowed", "again"]
-"""No attempt anywhere would end better; none on this machine would; what it reads must be done again first; the next
-attempt knows more; try again."""
+"""Every attempt would fail; every attempt on this machine would fail; inputs must be done again first; the next attempt
+knows more; retry."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Problem:
     """Why a unit was not done.
 
     Attributes:
-        text: For a person.
-        severity: What to do about it.
+        text: Message for the user.
+        severity: What can be done about it.
         poisoned: Whether the process must end: a device failed in it.
     """
 
@@ -39,14 +39,14 @@ class Problem:
 
 
 class Worker:
-    """Does units of one stage. After a failure the stage is set up anew, and failures in a row make it wait.
+    """Runs units of one stage. After a failure the stage is set up again; consecutive failures make the worker wait.
 
-    So a worker that fails everything fast leaves the work to others, and a unit meets a fresh worker.
+    So a worker that fails every unit quickly leaves units to others, and a retry gets a fresh stage.
 
     Args:
         job: The run.
         name: The stage's name.
-        pause: How a worker waits for some seconds; None where no other worker could take what it leaves.
+        pause: Waits for a number of seconds; None where no other worker could take over the units.
     """
 
     def __init__(self, job: Job, name: str, pause: Callable[[float], None] | None = time.sleep) -> None:
@@ -62,19 +62,19 @@ class Worker:
         self._lock = Lock()
 
     def use(self, job: Job) -> None:
-        """Go on with another job, e.g. one that knows more results over the corpus."""
+        """Continue with another job, e.g. one with more results over the corpus."""
         read = job.config.graph.upstream(self.name)
         if any(job.results.get(one) != self.job.results.get(one) for one in read):
-            self._stage = None  # it was made with other results
+            self._stage = None  # it was set up with other results
         self.job = job
 
     def set_up(self) -> Problem | None:
-        """Set the stage up, unless it is; the problem that kept it from that."""
+        """Set up the stage unless it is set up; returns the problem of a failed set-up."""
         ready = self._ready()
         return ready if isinstance(ready, Problem) else None
 
     def _ready(self) -> AnyStage[Any] | Problem:
-        """The stage, set up; one thread at a time loads models."""
+        """The stage after set-up; one thread at a time loads models."""
         with self._lock:
             if self._stage is not None:
                 return self._stage
@@ -89,9 +89,9 @@ class Worker:
             return self._stage
 
     def do(self, unit: str) -> Mark | Problem:
-        """Bring a unit, a part or a group by its id, up to date; a unit that is done already is left alone."""
+        """Bring a part or a group, by its id, up to date; a finished unit is left as it is."""
         if self._stage is None and (mark := self.job.mark(self.name, unit)) is not None:
-            return mark  # what it reads was done again and came out the same: no model is loaded for that
+            return mark  # its inputs were redone with the same output: no model needs to be loaded
         stage = self._ready()
         if isinstance(stage, Problem):
             return stage
@@ -112,7 +112,7 @@ class Worker:
         except FormatError as reason:
             attempts.withdraw()
             return Problem(str(reason), "final")
-        except Exception as reason:  # noqa: BLE001 - whatever it is, it is noted, told and tried again
+        except Exception as reason:  # noqa: BLE001 - every failure is recorded, reported and retried
             return self._failed(unit, attempts.fail(reason, proven=self._proven), reason)
         except BaseException:  # Ctrl-C, SIGTERM
             attempts.withdraw()
@@ -123,7 +123,7 @@ class Worker:
         return mark
 
     def _failed(self, unit: str, attempt: Attempt, reason: Exception) -> Problem:
-        """The problem of an attempt that failed; the stage is dropped, and set up again for the next unit."""
+        """The problem of a failed attempt; discards the stage, which is set up again for the next unit."""
         self._stage = None
         self._failures += 1
         if self._pause is not None:
@@ -135,7 +135,7 @@ class Worker:
         return Problem(text, "narrowed" if narrowed else "again", poisoned=of_device(reason))
 
     def _invalidate(self, reason: Exception, unit: str) -> None:
-        """Forget what is damaged, so that it is done again."""
+        """Invalidate damaged or missing inputs, so that they are done again."""
         if isinstance(reason, Damaged):
             self.job.store.invalidate(reason.address)
         elif isinstance(reason, InputMissing):

@@ -1,4 +1,4 @@
-"""A workspace: what a config asks for, and what its work folder holds of it."""
+"""A workspace: the units of a config and their state in its work folder."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from storyloom.errors import RunFailed, UsageError
 RowT = TypeVar("RowT", bound=Row)
 
 Work = Mapping[str, Sequence[str]]
-"""Units by stage, stages in the order of the work; a unit goes through those that list it."""
+"""Units by stage, in the order of execution; a unit goes through the stages that list it."""
 
 PLANNED_AT_ONCE = 100
-"""Times that a plan is made anew because other runs planned first (our choice)."""
+"""Times that planning is repeated because other runs planned first (our choice)."""
 
 LEFT_OF_A_SAMPLE = 0.5
-"""Share of the parts behind a result over a sample that are there at least for it to go on standing (our choice)."""
+"""Least share of a sample's parts that must remain for its result to stay valid (our choice)."""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """What a config asks for, and what its work folder holds of it.
+    """The units of a config and their state in its work folder.
 
     Attributes:
-        job: With the results over the corpus that are known by now.
+        job: The job, with the known results over the corpus.
         plan: The parts.
         lines: The manifest's lines by part.
-        summaries: The marks, as they were when they were last looked at.
-        duplicates: Lines of the manifest that repeated an earlier one.
+        summaries: The marks when they were last read.
+        duplicates: Number of manifest lines that repeat an earlier id.
     """
 
     job: Job
@@ -57,12 +57,12 @@ class Workspace:
 
     @cached_property
     def lineage(self) -> Lineage:
-        """Addresses of units as the marks had it at the last look."""
+        """Addresses of units by the marks when they were last read."""
         keys = {name: one.key for name, one in self.job.keys.items()}
         return Lineage(self.config.graph, keys, self.job.results, self.summaries)
 
     def refreshed(self) -> Workspace:
-        """The same with the marks and results that are there now."""
+        """The workspace with the current marks and results."""
         known = replace(self, job=replace(self.job, results={}), summaries=self.summaries.refreshed())
         return known.resolved(write=False)
 
@@ -76,7 +76,7 @@ class Workspace:
         return self.plan.parts
 
     def found(self, name: str, unit: str) -> tuple[Address, Mark | None] | None:
-        """The address of a unit and, when it is done, its mark; None while something that it reads is not done."""
+        """The address of a unit and, when it is done, its mark; None while an input is not done."""
         if issubclass(self.config.graph.stages[name], GroupStage):
             return self.lineage.of_group(name, unit, {part: self.lines[part] for part in self.job.groups[unit]})
         return self.lineage.of_part(name, unit, self.lines[unit])
@@ -87,7 +87,7 @@ class Workspace:
         return {unit: found[0] for unit, found in tried if found is not None and found[1] is not None}
 
     def missing(self, work: Work) -> dict[str, set[str]]:
-        """What is not done of some work, as the folder has it now."""
+        """The unfinished units of some work, by the current marks."""
         fresh = replace(self, summaries=self.summaries.refreshed())
         return {name: set(units) - fresh.done(name, units).keys() for name, units in work.items()}
 
@@ -95,7 +95,7 @@ class Workspace:
         """The rows of a part that is done in a stage, some columns left out.
 
         Raises:
-            RunFailed: It is not done, or damaged.
+            RunFailed: The part is not done, or damaged.
         """
         found = self.found(name, part)
         mark = None if found is None else self.job.store.mark(found[0])
@@ -108,18 +108,18 @@ class Workspace:
             raise RunFailed(f"{reason}: run again") from reason
 
     def invalidate(self, name: str, units: Iterable[str]) -> None:
-        """Let finished units be done again."""
+        """Invalidate finished units, so that they are done again."""
         for address in self.done(name, units).values():
             self.job.store.invalidate(address)
 
     def resolved(self, *, write: bool) -> Workspace:
-        """The same with the result of every corpus step whose parts are done.
+        """The workspace with the result of every corpus step whose parts are done.
 
         Args:
-            write: Whether a result that is not there is made; otherwise only one that is there is taken.
+            write: Whether a missing result is made; otherwise only an existing one is used.
 
         Raises:
-            Damaged: A part of the step is not what was written.
+            Damaged: A part of the step does not match its mark.
         """
         found = self
         for name in self.config.graph.corpus_steps:
@@ -130,11 +130,11 @@ class Workspace:
 
 
 def survey(config: RunConfig, *, write: bool = False) -> Workspace:
-    """Plan the manifest and see what its work folder holds.
+    """Plan the manifest and read the state of its work folder.
 
     Args:
         config: The run's config.
-        write: Whether the work folder is made and the plan kept, as a run needs it; who only looks leaves no trace.
+        write: Whether the work folder is created and the plan saved, as a run needs it; otherwise nothing is written.
 
     Raises:
         UsageError: The manifest or the work folder cannot be used.
@@ -166,7 +166,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
 
 
 def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:
-    """The result of a corpus step; None while its parts are not done, or it is not there and must not be made."""
+    """The result of a corpus step; None while its parts are not done, or if it is missing and must not be made."""
     stage = workspace.config.graph.stages[name]
     assert issubclass(stage, CorpusStep)
     parts = workspace.units(name)
@@ -195,7 +195,7 @@ def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:
 
 
 def _of_a_larger_sample(store: Store, address: Address, summaries: Mapping[str, str]) -> Mark | None:
-    """A result that was made when more videos were in the sample: a sample goes on standing when a few leave."""
+    """A result over a larger earlier sample, which stays valid when a few videos are removed."""
     found = []
     for file in sorted(store.folder(address.stage, address.stage_key).glob(f"{CORPUS}.*.json")):
         mark = Mark.of(file.read_bytes())

@@ -31,7 +31,7 @@ LAGS = {lag.name: lag for lag in (*(Lag(f"{s:+g}" if s else "0", s, s) for s in 
 
 MODES = ("time", "clip")
 FREE = {"min_words": 1, "max_words": 10**6, "max_images": 1000, "max_silence": 1e6}
-"""Rules about documents, out of the way: what is measured is which frame goes with which sentence."""
+"""Document limits that never apply: only the assignment of frames to sentences is measured."""
 
 
 RowT = TypeVar("RowT", bound=Row)
@@ -54,7 +54,7 @@ def bench_align(material: Material, config: RunConfig, lags: Sequence[Lag], scra
 
     Args:
         material: What the videos are made of.
-        config: Its stages' sections and seed count; its manifest and folders do not.
+        config: Its stages' sections and seed are used; its manifest and folders are not.
         lags: Of the sound.
         scratch: An existing folder for media and rows.
 
@@ -107,7 +107,7 @@ def evaluate(cases: Sequence[Case], config: FilterConfig, context: Context) -> L
 
     Args:
         cases: The videos, whose pooled null pairs calibrate the threshold.
-        config: Mode, threshold and the rest of what `filter` is told.
+        config: Settings of `filter`, e.g. mode and threshold.
         context: The run's; its results are not used.
     """
     null = np.array([score for case in cases for score in case.scores.null_similarity])

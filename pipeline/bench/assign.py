@@ -39,7 +39,7 @@ class AssignTimes(BaseModel):
 
 
 def bench_assign(sentences: int, frames: int, seed: int = 0) -> AssignTimes:
-    """Time both modes on a video with so many sentences and frames, similarities drawn at random."""
+    """Time both modes on a video of this many sentences and frames, with random similarities."""
     generator = np.random.default_rng(seed)
     aligned = _aligned(sentences, frames)
     similarity = generator.normal(0.0, 0.1, len(aligned.pairs)).clip(-1.0, 1.0).round(4)

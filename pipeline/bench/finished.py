@@ -1,4 +1,4 @@
-"""Runs whose rows are read afterwards: all that the benches know of the machine."""
+"""Runs whose rows are read afterwards: the benches' only access to the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storyloom.errors import RunFailed
 
 
 class FinishedRun:
-    """The rows of a run that is over.
+    """The rows of a finished run.
 
     Args:
         config: The run's.
@@ -26,11 +26,11 @@ class FinishedRun:
 
     @property
     def context(self) -> Context:
-        """What the run gave to its stages."""
+        """The context of the run's stages."""
         return self._workspace.job.context
 
     def setup_seconds(self) -> float:
-        """Seconds that the stages took to be set up, of a run that was profiled."""
+        """Seconds of the stages' set-up in a profiled run."""
         return sum(one.setup for one in stage_profiles(self._workspace.job))
 
     def videos(self, *stages: str) -> list[Video]:
@@ -63,7 +63,7 @@ def run_silently(config: RunConfig, stages: Collection[str] = (), *, failures: b
 
 
 class _Silent:
-    """A listener that says nothing."""
+    """A listener that ignores all callbacks."""
 
     def planned(self, before: object, plan: object, duplicates: int, executor: str) -> None:
         pass

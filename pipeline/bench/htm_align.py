@@ -1,4 +1,4 @@
-"""HTM-Align's protocol over given features: does a sentence find its time, and does it know that it has one?
+"""HTM-Align's protocol over given features: finding a sentence's time, and telling whether it has one.
 
 TemporalAlignNet, Han et al. 2022, arXiv 2204.02968, section 4.1, with one window over the whole video.
 """
@@ -28,7 +28,7 @@ ANNOTATIONS = TypeAdapter(dict[str, list[Annotation]])
 
 @dataclass(frozen=True)
 class HtmAlign:
-    """The two measures and what they rest on.
+    """The two measures and the counts behind them.
 
     Attributes:
         videos: How many.

@@ -24,7 +24,7 @@ from storyloom.format.model import to_milliseconds
 RowT = TypeVar("RowT", bound=Row)
 
 REAL_LAG = 4.0
-"""Seconds of the lag that one video is also given in its file, to show that moving the words comes to the same."""
+"""Seconds of lag that one video also has in its file, to verify that moving the words is equivalent."""
 
 
 MEDIA_STAGES = frozenset({"download", "transcribe", "sample"})
@@ -32,7 +32,7 @@ MEDIA_STAGES = frozenset({"download", "transcribe", "sample"})
 
 @dataclass(frozen=True)
 class VideoRows:
-    """A narrated video with the rows that the media stages made of it at lag 0."""
+    """A narrated video with its rows from the media stages at lag 0."""
 
     narrated: Narrated
     manifest: ManifestRow

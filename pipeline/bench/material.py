@@ -40,7 +40,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Spoken:
-    """A picture, the sentence about it, and somebody reading it."""
+    """A picture, the sentence about it, and a recording of the sentence."""
 
     picture: Clip
     speech: Clip
@@ -49,14 +49,14 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Material:
-    """The pictures and sentences that videos are made of.
+    """The pictures and sentences of the bench's videos.
 
     Attributes:
         name: For the report.
         described: Pictures with their sentences.
         off_topic: Sentences whose pictures are not shown in any video.
         unmentioned: Pictures that no sentence is about.
-        videos: Over how many videos they are spread.
+        videos: Number of videos over which they are spread.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Material:
 
 
 def demo_material(folder: Path) -> Material:
-    """The shots of the demo's video; none of its pictures was in the demo model's fit.
+    """The shots of the demo's video; the demo model was not fitted on any of its pictures.
 
     Raises:
         UsageError: The folder does not hold the video and its ground truth.

@@ -34,11 +34,11 @@ class Lag:
     last: float
 
     def late(self, times: FloatArray, seconds: float) -> FloatArray:
-        """Times at which the sound of these times of the picture is heard, in a video so many seconds long."""
+        """Times at which the sound of these picture times is heard, in a video of this many seconds."""
         return times + self.first + (self.last - self.first) * times / seconds
 
     def due(self, times: FloatArray, seconds: float) -> FloatArray:
-        """Times of the picture that the sound heard at these times belongs to; the inverse of `late`."""
+        """Picture times of the sound that is heard at these times; the inverse of `late`."""
         return (times - self.first) / (1 + (self.last - self.first) / seconds)
 
 
@@ -80,11 +80,11 @@ class Case:
         return found
 
     def counted(self) -> BoolArray:
-        """Whether a frame counts: those of the grey card are the bench's own; (frames,)."""
+        """Whether a frame is evaluated: frames of the grey card are not; (frames,)."""
         return np.array([self.narrated.shots[shot].kind != "card" for shot in self.shown()])
 
     def described(self) -> BoolArray:
-        """Whether a frame has a sentence about it in the truth; (frames,)."""
+        """Whether a frame has a sentence about it in the ground truth; (frames,)."""
         return np.array([self.narrated.shots[shot].kind == "described" for shot in self.shown()])
 
     def true_lag(self) -> float:
@@ -93,7 +93,7 @@ class Case:
         return float((self.lag.late(middles, self.narrated.seconds) - middles).mean())
 
     def pair_scores(self) -> tuple[FloatArray, FloatArray]:
-        """Similarities of the candidate pairs that belong together and of those that do not."""
+        """Similarities of the matching and of the other candidate pairs."""
         about, counted = self.about(), self.counted()
         pairs = self.aligned.pairs
         similarity = np.array(self.scores.similarity)
@@ -104,8 +104,7 @@ class Case:
     def boundary_errors(self, estimate: float) -> FloatArray:
         """Seconds between the times of what was heard, less an estimated lag, and the truth; start and end, (n, 2).
 
-        Each true sentence is compared with the recognized one that it shares most time with; without one it is left
-        out.
+        Each true sentence is compared with the recognized one that overlaps it most; one without overlap is left out.
         """
         truth = np.array([(shot.speech_start, shot.speech_end) for shot in self.narrated.shots if shot.text])
         found = spans(self.aligned.sentences)
@@ -117,7 +116,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Judged:
-    """How many frames the assignment gave a right or a wrong sentence, and how many of them the filter keeps.
+    """Counts of frames with a right or a wrong sentence, assigned and kept by the filter.
 
     Attributes:
         described: Frames with a sentence about them in the truth.

@@ -34,15 +34,15 @@ SPEECH_LEVEL = 0.01
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture, and what is said while it is shown; seconds of the picture's clock.
+    """A picture and the speech during it; times in seconds of the picture's clock.
 
     Attributes:
         kind: ``described``; ``off_topic``: the sentence is about something that is never shown; ``silent``; ``card``.
         start: Of the picture.
         end: Of the picture.
-        speech_start: First sound; equal to `speech_end` where nobody speaks.
+        speech_start: First sound; equal to `speech_end` without speech.
         speech_end: Last sound.
-        text: What is said; empty where nobody speaks.
+        text: The spoken sentence; empty without speech.
     """
 
     kind: Literal["described", "off_topic", "silent", "card"]
@@ -77,7 +77,7 @@ class Narrated:
 
 @dataclass(frozen=True)
 class _Planned:
-    """A shot before it has a place in time."""
+    """A shot whose times are not set yet."""
 
     kind: Literal["described", "off_topic", "silent"]
     picture: Clip
@@ -96,7 +96,7 @@ def build(material: Material, folder: Path, seed: int) -> list[Narrated]:
 
 
 def mux(video: Narrated, lag: float, target: Path) -> Path:
-    """Write the video with its sound so many seconds late (early, when negative); no sample changes otherwise.
+    """Write the video with its sound late by `lag` seconds (early when negative); samples are unchanged otherwise.
 
     Raises:
         RunFailed: ffmpeg cannot write it.
@@ -111,7 +111,7 @@ def mux(video: Narrated, lag: float, target: Path) -> Path:
 
 
 def _plan(material: Material, rng: np.random.Generator) -> list[list[_Planned]]:
-    """Spread the material over the videos, each in an order of its own."""
+    """Distribute the material over the videos, in a random order each."""
     videos = []
     for number in range(material.videos):
         of_this = slice(number, None, material.videos)
@@ -169,12 +169,12 @@ def _speech(clip: Clip) -> Samples:
 
 
 def _encode(pictures: Sequence[Clip], lengths: Sequence[int], target: Path) -> None:
-    """Encode card, pictures and card, each for so many frames, with hard cuts."""
+    """Encode card, pictures and card with hard cuts; `lengths` are in frames."""
     card = ["-f", "lavfi", "-i", f"color=c=0x808080:s={CANVAS.replace(':', 'x')}:r={FPS}"]
     inputs = [card, *(_input(one) for one in pictures), card]
     fit = f"scale={CANVAS}:force_original_aspect_ratio=decrease:flags=lanczos,format=rgb24"
     pad = f"pad={CANVAS}:-1:-1:color=0x202020,setsar=1,format=yuv420p"
-    # The first picture of each input, held; whole-number times, since rounded seconds lose a frame.
+    # Repeat the first picture of each input; integer times, since rounded seconds lose a frame.
     chains = [
         f"[{i}:v]trim=end_frame=1,{fit},{pad},loop=loop={n - 1}:size=1,settb=1/{FPS},setpts=N[v{i}]"
         for i, n in enumerate(lengths)

@@ -1,4 +1,4 @@
-"""The report of the alignment bench: its numbers, and the table that a person reads."""
+"""The report of the alignment bench: its numbers, and its tables in Markdown."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pipeline.bench.measure import Judged
 
 @dataclass(frozen=True)
 class RealLag:
-    """Words heard in a file with a lag, against the words of the file without it, moved by that lag.
+    """Words recognized in a file with a lag, compared with those of the file without it, moved by that lag.
 
     Attributes:
         lag: Seconds.
-        words: Heard without the lag.
-        same_words: How many of them were heard again.
+        words: Recognized without the lag.
+        same_words: Number of them that were recognized with the lag too.
         median: Seconds between their times, over starts and ends.
         p95: The same, 95th percentile.
         largest: The same, maximum.
@@ -54,7 +54,7 @@ class LagResult:
         wrong_kept: Of the frames with a wrong sentence, the share that is kept with it.
         boundary_median: Seconds between sentences, moved by the estimated lag, and the truth on the picture's clock.
         boundary_p95: The same, 95th percentile.
-        auc: Of the similarity, candidate pairs that belong together against those that do not.
+        auc: Of the similarity of matching against other candidate pairs.
         lag_error: Seconds between the estimated and the true lag, mean over the videos; None where none is estimated.
         threshold: Similarity.
     """

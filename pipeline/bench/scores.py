@@ -15,10 +15,10 @@ Similarities = dict[tuple[int, int], float]
 
 
 class Scorer:
-    """Has `score` compare every frame of a video with every sentence, and looks up what a lag asks for.
+    """Runs `score` on every pair of frame and sentence of a video, and looks up the pairs of each lag.
 
-    A lag moves sentences and leaves their words, so the similarities are those that the stage would give; where
-    sentences do differ, as they may when the lag drifts, the stage runs again.
+    A lag moves sentences and keeps their words, so the similarities equal those of the stage; where sentences differ,
+    as they may when the lag drifts, the stage runs again.
 
     Raises:
         RunFailed: The model cannot be loaded.

@@ -23,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # else every start imports rich and a Markdown parser, for a third of its time
+    rich_markup_mode=None,  # else every start imports rich and a Markdown parser, a third of its time
     help="Turn a list of videos into interleaved video-text documents.",
 )
 app.command("run")(run_command)
@@ -50,7 +50,7 @@ app.add_typer(bench_app, name="bench")
 
 
 def main() -> None:
-    """Entry point: turns what a person can mend into a message and the documented exit code."""
+    """Entry point: turns errors that the user can fix into a message and the documented exit code."""
     try:
         app()
     except StoryloomError as problem:

@@ -69,7 +69,7 @@ def htm_align_command(
 
 @contextmanager
 def _checkout_needed(bench: str) -> Iterator[None]:
-    """Turn a failed import of the folder `benchmarks`, which the wheel leaves out, into a message.
+    """Turn a failed import of the folder `benchmarks`, which is not in the wheel, into a message.
 
     Raises:
         UsageError: The folder is not there.

@@ -127,7 +127,7 @@ def validate_command(
 
 
 def _dropped_frames(output: Path, gallery_size: int, config: Path, overrides: list[str]) -> DroppedFrames:
-    """The frames that the run of this config dropped of the videos that a page shows."""
+    """The frames that the config's run dropped from the videos in the gallery."""
     from pipeline.config import load_config
     from pipeline.dropped_frames import check_same_run, dropped_frames
     from pipeline.workspace import survey
@@ -140,7 +140,7 @@ def _dropped_frames(output: Path, gallery_size: int, config: Path, overrides: li
 
 
 def _spread(workers: int | None, address: str) -> Spread:
-    """Where shards are checked: on a Ray cluster where there is an address, else in processes of this machine."""
+    """The way to distribute shards: over a Ray cluster if an address is given, else over processes of this machine."""
     if address:
         from pipeline.executors.ray_validate import over_ray
 

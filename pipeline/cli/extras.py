@@ -1,4 +1,4 @@
-"""Packages that only an extra of the wheel brings, and what to say when one is missing."""
+"""Packages of the wheel's extras, and the messages when one is missing."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ RUN = (
     "transformers",
     "webvtt",
 )
-"""What the extra `run` installs, by the names that are imported."""
+"""Packages of the extra `run`, by import name."""
 
 EXTRA_OF = dict.fromkeys(RUN, "run") | {"av": "deep", "whisper": "openai-whisper", "yt_dlp": "sites"}
-"""The smallest extra that brings an imported package."""
+"""The smallest extra that contains an imported package."""
 
 INSTALL = "pip install 'storyloom[{}]'"
 
 IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper", "scikit_image": "skimage"}
-"""Distributions whose imported name is another."""
+"""Distributions whose import name differs."""
 
 
 def check_run_extra() -> None:
-    """Refuse to start a run that would fail in its first stage.
+    """Check that a run's packages are installed, before it fails in its first stage.
 
     Raises:
         UsageError: Packages of the extra `run` are not installed.
@@ -49,7 +49,7 @@ def check_run_extra() -> None:
 
 
 def how_to_install(missing: ModuleNotFoundError) -> str | None:
-    """Say which extra brings a missing package; None for a package that no extra brings.
+    """The hint which extra contains a missing package; None for a package that no extra contains.
 
     Args:
         missing: Of an import, or of `importlib.metadata`, which names distributions.

@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and where they print."""
+"""Arguments and console that several commands share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def terminal() -> Console:
-    """The console of a command: wide and without wrapping where there is no terminal."""
+    """The console of a command: wide and without wrapping off a terminal."""
     from rich.console import Console
 
     console = Console()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Terminated(BaseException):
-    """SIGTERM came."""
+    """The process received SIGTERM."""
 
 
 def run_command(
@@ -108,7 +108,7 @@ def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
         return
     try:
         print_report(alignment_report(workspace), terminal())
-    finally:  # a run that has no alignment to report yet may have its times
+    finally:  # a run without an alignment yet may have a profile
         _print_profiles(workspace, "where the time goes was not measured; `storyloom run --profile` does")
 
 

@@ -1,1 +1,1 @@
-"""Where units run: in this process, or on a Ray cluster."""
+"""Executors: run units in this process, or on a Ray cluster."""

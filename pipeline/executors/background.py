@@ -1,4 +1,4 @@
-"""Work beside the main thread whose failure is not forgotten."""
+"""A background thread whose exception is raised on the next `start` or `join`."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from collections.abc import Callable
 
 
 class Background:
-    """One piece of work at a time in a thread that does not keep the program alive: Ctrl-C ends it."""
+    """Runs one task at a time in a daemon thread, so that Ctrl-C ends the program."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
         self._failed: BaseException | None = None
 
     def start(self, work: Callable[[], None]) -> None:
-        """Begin, once what was begun before has ended.
+        """Start a task, once the task before it has ended.
 
         Raises:
-            BaseException: What the work before raised.
+            BaseException: The exception of the task before.
         """
         self.join()
 
         def keep_failure() -> None:
             try:
                 work()
-            except BaseException as reason:  # noqa: BLE001 - raised again where it is waited for
+            except BaseException as reason:  # noqa: BLE001 - raised again by `join`
                 self._failed = reason
 
         self._thread = threading.Thread(target=keep_failure, daemon=True)
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the end.
+        """Wait for the end of the task.
 
         Raises:
-            BaseException: What the work raised.
+            BaseException: The exception of the task.
         """
         if self._thread is not None:
             self._thread.join()

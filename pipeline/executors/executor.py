@@ -1,4 +1,4 @@
-"""What an executor is: something that brings units through stages, wherever that happens."""
+"""The interface of executors, which bring units through stages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ OnDone = Callable[[str, str], None]
 """Called with a stage's name and the id of the unit that became done."""
 
 ATTEMPTS = 3
-"""Rounds over what is missing that bring nothing, before a run gives up (our choice)."""
+"""Rounds without a finished unit before a run gives up (our choice)."""
 
 
 class UnitsMissing(RunFailed):
-    """Units are missing after several attempts; what is done is kept.
+    """Units are missing after several attempts; finished units are kept.
 
     Args:
         message: The last problem.
-        upstream: Whether what they read has to be done again first.
+        upstream: Whether their inputs have to be done again first.
     """
 
     def __init__(self, message: str, *, upstream: bool = False) -> None:
@@ -29,16 +29,16 @@ class UnitsMissing(RunFailed):
 
 
 class Executor(Protocol):
-    """Where stages run. Whatever runs them, the bytes are the same.
+    """Runs stages. All executors give the same bytes.
 
     Attributes:
-        overlaps: Whether `run` may be called from several threads, so that work goes on beside other work.
+        overlaps: Whether `run` may be called from several threads at once.
     """
 
     overlaps: bool
 
     def run(self, workspace: Workspace, work: Work, on_done: OnDone) -> None:
-        """Bring units through stages; what is done already is left alone.
+        """Bring units through stages; finished units are left as they are.
 
         Raises:
             UnitsMissing: Some are missing after several attempts.

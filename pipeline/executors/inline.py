@@ -10,15 +10,14 @@ from pipeline.workspace import Work, Workspace
 from storyloom.errors import RunFailed
 
 IN_A_ROW = 5
-"""Units that fail in a stage, none done in it between them, before the machine is blamed and the run ends (our
-choice)."""
+"""Consecutive failed units of a stage after which the run ends with a fault of the machine (our choice)."""
 
 ROUNDS = 40
-"""Rounds over what is missing at the most: enough to narrow every failure of a part to its videos (our choice)."""
+"""Most rounds over the missing units: enough to narrow every failure of a part to its videos (our choice)."""
 
 
 class InlineExecutor:
-    """Brings each unit as far as it goes before the next one starts; what failed is tried again after the others."""
+    """Brings each unit through all its stages before the next one starts; failed units are retried after the others."""
 
     overlaps = False
 
@@ -44,7 +43,7 @@ class InlineExecutor:
     def _round(
         self, workspace: Workspace, work: Work, missing: dict[str, set[str]], on_done: OnDone
     ) -> tuple[Problem | None, bool]:
-        """Try every missing unit once; the last problem, and whether anything came of the round."""
+        """Try every missing unit once; returns the last problem, and whether the round made progress."""
         last: Problem | None = None
         went_on = False
         for unit in dict.fromkeys(unit for units in work.values() for unit in units):
@@ -72,7 +71,7 @@ class InlineExecutor:
             raise UnitsMissing(f"{IN_A_ROW} parts in a row failed. Last: {problem.text}")
 
     def _worker(self, workspace: Workspace, name: str) -> Worker:
-        """Set up once for the whole run: models are loaded once, whatever waves there are."""
+        """The stage's worker, set up once for all waves of the run."""
         key = (name, workspace.job.keys[name].key)
         if key not in self._workers:
             self._workers[key] = Worker(workspace.job, name, pause=None)

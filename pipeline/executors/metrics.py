@@ -1,4 +1,4 @@
-"""What workers count for Prometheus, through Ray's own endpoint; configs/cluster/grafana.json draws it."""
+"""Prometheus metrics of workers, exported through Ray's endpoint; configs/cluster/grafana.json plots them."""
 
 from __future__ import annotations
 

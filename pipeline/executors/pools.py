@@ -1,4 +1,4 @@
-"""How many workers a stage gets and what each takes, on the cluster at hand."""
+"""The number of workers of each stage and their resources, for a given cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pool:
     tasks_in_flight: int
 
     def strategy(self) -> ActorPoolStrategy:
-        """The same as Ray Data wants it."""
+        """The pool as Ray Data's strategy."""
         from ray.data import ActorPoolStrategy
 
         return ActorPoolStrategy(
@@ -42,17 +42,17 @@ class Pool:
 def pools(config: RunConfig, stages: Sequence[str], cluster: Mapping[str, float]) -> dict[str, Pool]:
     """One pool per stage, so that one worker of each fits beside those of all others.
 
-    CPUs are logical: where there are too few, every stage asks for less, since Ray would wait for ever. Memory and
-    GPUs are real and are not stretched.
+    CPUs are logical: where there are too few, every stage requests fewer, since Ray would wait for ever. Memory and
+    GPUs are physical and are not scaled.
 
     Args:
         config: The run's config.
         stages: Those that run at the same time.
-        cluster: What Ray says the cluster has: ``CPU``, ``GPU``, ``memory`` in bytes.
+        cluster: The cluster's resources by Ray: ``CPU``, ``GPU``, ``memory`` in bytes.
 
     Raises:
         UsageError: The cluster has too little memory or too few GPUs for one worker of each stage. A stage with
-            `max_workers` is trusted: its cluster may grow.
+            `max_workers` is not checked: its cluster may grow.
     """
     asked = {name: config.stage(name).resources for name in stages}
     sharing = sum(_shares_a_gpu(config, name) for name in stages)
@@ -62,7 +62,7 @@ def pools(config: RunConfig, stages: Sequence[str], cluster: Mapping[str, float]
     _check_fits("memory", {name: asked[name].memory * asked[name].min_workers for name in fixed}, cluster)
     cpus = cluster.get("CPU", 1.0)
     demand = sum(one.cpus * one.min_workers for one in asked.values())
-    # Ray counts CPUs in ten-thousandths, rounded: what is rounded up would not fit.
+    # Ray counts CPUs in ten-thousandths: a share rounded up would not fit.
     share = min(1.0, math.floor(10_000 * cpus / demand) / 10_000) if demand else 1.0
     found = {}
     for name, one in asked.items():
@@ -88,7 +88,7 @@ def _shares_a_gpu(config: RunConfig, name: str) -> bool:
 
 
 def _gpus(config: RunConfig, name: str, cluster: Mapping[str, float], sharing: int) -> float:
-    """GPUs of a worker: as asked for, or an equal share, so that one of each stage with a model fits on one."""
+    """GPUs of a worker: as configured, or an equal share, so that a worker of each stage with a model fits on one."""
     asked = config.stage(name).resources.gpus
     if asked != "auto":
         return asked

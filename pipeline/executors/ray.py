@@ -1,6 +1,6 @@
 """The Ray executor: Ray Data streams unit ids through one pool of workers per stage; the data stays in files.
 
-A row is a unit's id and the `problem` that kept a stage from doing it, empty when none did.
+A row is a unit's id and the `problem` that made a stage fail on it, empty without one.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ Missing = dict[str, set[str]]
 """Ids of the units that are not done, by stage."""
 
 SETUP_ATTEMPTS = 3
-"""Workers of a stage that may die in their start one after the other before a Dataset ends."""
+"""Consecutive workers of a stage that may die during start-up before a Dataset fails."""
 
 ROUNDING = 1e-6
 """CPUs by which a sum may be off."""
 
 POLL_SECONDS = 1.0
-"""Between two listings of the store for progress, at least."""
+"""Least seconds between two listings of the store for progress."""
 
 POLL_SHARE = 0.05
-"""Share of the driver's time that listings take at most: large folders are listed less often."""
+"""Largest share of the driver's time for listings: large folders are listed less often."""
 
 SHRUNK_SECONDS = 20.0
-"""For which a cluster may be too small for its workers, since a lost node may come back (our choice)."""
+"""Seconds for which a cluster may be too small for its workers, since a lost node may come back (our choice)."""
 
 CANCEL_SECONDS = 60.0
-"""Within which a Dataset that is ended has let go of its workers (our choice)."""
+"""Seconds within which a cancelled Dataset must release its workers (our choice)."""
 
 WEIGHT: dict[Severity, int] = {"final": 4, "machine": 3, "narrowed": 2, "upstream": 1, "again": 0}
-"""Which of a round's problems is told: the one that says most."""
+"""Precedence of a round's problems: the most informative one is reported."""
 
 
 class StageWorker:
-    """A `Worker` in a Ray actor, called with one unit's id after the other.
+    """A `Worker` in a Ray actor, called with one unit's id at a time.
 
-    What goes wrong travels in the row. Ray would answer an exception by starting workers for ever, and print each one.
+    Problems are returned in the row: on an exception, Ray would restart workers for ever and print each traceback.
 
     Args:
         job: The run.
         name: The stage's name.
-        units: Those that the stage is asked for; others pass through.
+        units: Ids of the units to do; others pass through.
     """
 
     def __init__(self, job: Job, name: str, units: frozenset[str]) -> None:
@@ -66,7 +66,7 @@ class StageWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         (unit,), (problem,), (severity,) = batch["unit"], batch["problem"], batch["severity"]
         if not problem and str(unit) in self._units:
-            if self._poisoned:  # a device failed here: Ray starts another process, which does this unit
+            if self._poisoned:  # a device failed here: Ray starts another process for this unit
                 os._exit(1)
             found = self._broken or self._attempt(str(unit))
             if found is not None:
@@ -85,7 +85,7 @@ class StageWorker:
 
 @dataclass(frozen=True)
 class Step:
-    """A pool of workers, and what each is made with."""
+    """A pool of workers, and the arguments of each."""
 
     arguments: dict[str, Any]
     pool: Pool
@@ -98,7 +98,7 @@ class Flow:
     Attributes:
         units: Ids of parts or groups.
         steps: What they go through, in order.
-        cpus: Logical CPUs that the run's pools take at the least, those of other Datasets included.
+        cpus: Least logical CPUs of all the run's pools, those of other Datasets included.
     """
 
     units: list[str]
@@ -106,14 +106,14 @@ class Flow:
     cpus: float
 
     def run(self) -> Problem | None:
-        """Bring every unit through; returns the problem that says most, None without one."""
+        """Bring every unit through the steps; returns the most informative problem, None without one."""
         import ray.data
 
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.actor_init_retry_on_errors = True
         context.max_consecutive_actor_init_deaths = SETUP_ATTEMPTS
-        context.execution_no_progress_timeout_s = -1  # `_watched` knows better: it sees finished units
+        context.execution_no_progress_timeout_s = -1  # `_watched` replaces it: it sees finished units
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         rows = [{"unit": unit, "problem": "", "severity": ""} for unit in self.units]
         dataset: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
@@ -167,7 +167,7 @@ class RayExecutor:
         _until_done(flow, missing, on_done, workspace.config.runner.stall_seconds)
 
     def _pools(self, job: Job) -> dict[str, Pool]:
-        """Sized anew for each Dataset, since nodes come and go."""
+        """The pools, sized for each Dataset, since nodes join and leave."""
         import ray
 
         return pools(job.config, self._stages, ray.cluster_resources())
@@ -180,7 +180,7 @@ def _least_cpus(sizes: dict[str, Pool]) -> float:
 def _until_done(
     flow: Callable[[Missing], Flow], missing: Callable[[], Missing], on_done: OnDone, stall_seconds: float
 ) -> None:
-    """Run a flow over what is missing; when it fails, is ended or leaves something, run another over the rest."""
+    """Run a flow over the missing units; when it fails, is cancelled or leaves units, run another over the rest."""
     import ray.exceptions
 
     to_do = missing()
@@ -205,7 +205,7 @@ def _until_done(
 
 @dataclass
 class DoneUnits:
-    """What has become done, by listing the store: that is true whatever happens to workers."""
+    """Finds newly finished units by listing the store, which is correct even when workers die."""
 
     missing: Callable[[], Missing]
     to_do: Missing
@@ -213,7 +213,7 @@ class DoneUnits:
     reported: set[tuple[str, str]] = field(default_factory=set)
 
     def poll(self) -> bool:
-        """Report what is newly done; whether there was something."""
+        """Report newly finished units; returns whether there were any."""
         now = self.missing()
         done = {(name, unit) for name, units in self.to_do.items() for unit in units - now[name]} - self.reported
         self.reported |= done
@@ -223,9 +223,9 @@ class DoneUnits:
 
 
 def _watched(flow: Flow, progress: DoneUnits, stall_seconds: float) -> Problem:
-    """Run a flow as a task of the cluster, and end it when it cannot go on; the problem that says most.
+    """Run a flow as a task of the cluster, and cancel it when it stalls; returns the most informative problem.
 
-    The task owns the workers: Ray kills them with it, even one that hangs. And Ray Data has no client mode.
+    The task owns the workers: Ray kills them with it, even one that hangs. Also, Ray Data has no client mode.
     """
     import ray
 

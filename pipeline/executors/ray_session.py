@@ -1,4 +1,4 @@
-"""Joining or starting a Ray cluster; what Ray has to say goes to its own files."""
+"""Joining or starting a Ray cluster; Ray's output goes to its own log files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 from storyloom.errors import RunFailed
 
 CLIENT_ATTEMPTS = 3
-"""At joining a cluster as a client (our choice)."""
+"""Attempts to join a cluster as a client (our choice)."""
 
 LOGS_ELSEWHERE = "/tmp/ray/session_latest/logs on the cluster's head node"  # noqa: S108 - Ray's place
-"""Where a cluster's logs are that this machine only talks to."""
+"""Location of the logs of a remote cluster."""
 
 
 @contextlib.contextmanager
 def ray_session(address: str) -> Iterator[str]:
-    """Join the cluster at an address, or start one here, and leave it in the end; yields where its logs are.
+    """Join the cluster at an address, or start one here, and leave it at the end; yields the location of its logs.
 
     Args:
         address: As `ray.init` takes it; empty starts a cluster of this machine.
@@ -31,16 +31,16 @@ def ray_session(address: str) -> Iterator[str]:
     Raises:
         RunFailed: No cluster answers at the address.
     """
-    # Under `uv run`, Ray would start each worker with `uv run` in a copy of this folder, where no environment is.
+    # Under `uv run`, Ray would start each worker with `uv run` in a copy of this folder without an environment.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     # Ray's core logs to the terminal past Python; the setting itself is announced there too.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address = address or os.environ.get("RAY_ADDRESS", "")
     with _stderr_held_back():
         import ray
-        import ray.data  # it has something to say as well
+        import ray.data  # it prints as well
 
-        # The server that a head starts for a client may die in its fork: asked again, it starts another.
+        # The server that a head starts for a client may die in its fork: a retry starts another.
         stop = stop_after_attempt(CLIENT_ATTEMPTS if address.startswith("ray://") else 1)
         patiently = retry(retry=retry_if_exception_type(ConnectionError), stop=stop, reraise=True)
         try:
@@ -63,7 +63,7 @@ def ray_session(address: str) -> Iterator[str]:
 
 
 def _code() -> dict[str, Any] | None:
-    """This code for the cluster's workers; a job that was submitted with a working folder brings its own."""
+    """The runtime environment with this code; None for a submitted job, whose working folder contains it."""
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return None
     here = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def _code() -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _stderr_held_back() -> Iterator[None]:
-    """Keep what a block writes to standard error, from any language, off the terminal."""
+    """Redirect standard error of the process, native code included, to the null device during a block."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device

@@ -13,7 +13,7 @@ from storyloom.validate.spread import AHEAD, crashed
 
 
 def over_ray(tasks: Sequence[ShardTask], workers: int | None, address: str) -> Iterator[ShardResult]:
-    """Check shards as tasks of a Ray cluster, where the dataset's folder has to be seen under the same path.
+    """Check shards as tasks of a Ray cluster, whose nodes must see the dataset's folder under the same path.
 
     Args:
         tasks: The shards.

@@ -1,4 +1,4 @@
-"""Shards from the work folder into the output: hard-linked where possible, copied and verified elsewhere."""
+"""Placing shards from the work folder in the output: hard-linked where possible, otherwise copied."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from storyloom.fs.atomic import replacing, sync_folder, temporary, write_atomica
 
 @dataclass(frozen=True)
 class ShardSource:
-    """A shard and where it comes from.
+    """A shard and its file in the work folder.
 
     Attributes:
-        shard: With its final path, relative to the output.
+        shard: Its `file` is the path relative to the output once final names are set.
         path: The tar file in the work folder.
     """
 
@@ -31,11 +31,11 @@ class ShardSource:
 
 
 def check(sources: Sequence[ShardSource]) -> None:
-    """Make sure that every shard is there, whole, and listed once.
+    """Check that every shard is present, whole, and listed once.
 
     Raises:
-        BadShard: A shard is not as its group says.
-        FormatError: Two groups hold the same shard, so their keys are not unique.
+        BadShard: A shard does not match its group's result.
+        FormatError: Two groups have the same shard, so their keys are not unique.
     """
     first: dict[str, ShardSource] = {}
     for source in sources:
@@ -48,7 +48,7 @@ def check(sources: Sequence[ShardSource]) -> None:
 
 
 def broken(source: ShardSource, flaw: str) -> BadShard:
-    """The error that names a shard, what is wrong with it, and the way out."""
+    """The error with a shard's path, its flaw, and the way out."""
     return BadShard.at(str(source.path), "", flaw, "Run again with `--only write --force`")
 
 
@@ -76,10 +76,10 @@ def hold_against_hash(source: ShardSource) -> None:
 
 
 def put(source: ShardSource, output: Path) -> None:
-    """Put a shard and its index in their places, the index last: its presence marks a finished shard.
+    """Place a shard and its index in the output, the index last: its presence marks a finished shard.
 
     Raises:
-        BadShard: The shard is not what was written.
+        BadShard: The shard does not match its hash.
     """
     hold_against_hash(source)
     target = output / source.shard.file
@@ -88,7 +88,7 @@ def put(source: ShardSource, output: Path) -> None:
     link = temporary(target)
     try:
         os.link(source.path, link)
-    except OSError:  # another file system, or one without links
+    except OSError:  # another file system, or one without hard links
         _copy(source, target)
     else:
         try:

@@ -1,4 +1,4 @@
-"""How a dataset was made, for its card: config, keys, what really ran, funnel. The marks say so, not this machine."""
+"""Provenance of a dataset, for its card: config, keys, models and programs that ran, funnel; all from the marks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
 
 
 def _without_folders(config: Any) -> dict[str, Any]:
-    """A stage's config with local paths cut to their last step: a dataset says nothing of the machine it came from."""
+    """A stage's config with local paths cut to their last component: a dataset does not describe the machine."""
     return {
         key: value.rsplit("/", 1)[-1]
         if isinstance(value, str) and value.removeprefix("local-dir:").startswith("/")

@@ -1,4 +1,4 @@
-"""Groups of shards into one finished dataset: final numbers, places, indexes, card and manifest."""
+"""Publishing groups of shards as one finished dataset: final names, indexes, card and manifest."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from storyloom.format.shard import SPLITS, Shard
 from storyloom.fs.atomic import TEMPORARY_SUFFIX, sync_folder, write_atomically
 
 ENERGON_DERIVED = (".nv-meta/index.sqlite", ".nv-meta/index.uuid")
-"""What `energon prepare` adds: positions in the shards, which are wrong once a shard has changed."""
+"""Files that `energon prepare` adds: offsets in the shards, which are wrong once a shard has changed."""
 
 
 class OutputNotOurs(UsageError):
-    """The output folder holds something that storyloom did not write."""
+    """The output folder contains files that storyloom did not write."""
 
 
 class NothingToPublish(RunFailed):
@@ -36,7 +36,7 @@ class NothingToPublish(RunFailed):
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs between an output folder and the dataset it is to hold.
+    """The differences between an output folder and the dataset to publish there.
 
     Attributes:
         stale: Files to remove.
@@ -57,24 +57,24 @@ def publish(
     config: WriteConfig,
     provenance: Provenance,
 ) -> Published:
-    """Make `output` the dataset of these shards: each split's whole ones in the order of the groups, then the rests'.
+    """Publish these shards as a dataset in `output`: each split's full ones in the order of the groups, then the rests.
 
     The manifest is removed first and written last, so that its presence marks a complete dataset. Publishing the same
     again changes no file.
 
     Args:
         groups: The shards of each group.
-        folders: Where the shards of each group lie.
-        rests: Folder for the shards that are merged of the groups' rests; kept, so that they are merged once.
+        folders: The folder of each group's shards.
+        rests: Folder for the shards merged from the groups' rests; kept, so that they are merged once.
         output: Folder of the dataset; new, empty, or written by storyloom before.
         config: Section of the config.
         provenance: How the shards were made.
 
     Raises:
-        OutputNotOurs: The output folder holds something else; nothing was touched.
-        NothingToPublish: There is no shard; the output was not touched.
-        BadShard: A shard is not as its group says.
-        FormatError: Two groups hold the same shard, so their keys are not unique.
+        OutputNotOurs: The output folder contains other files; nothing was changed.
+        NothingToPublish: There is no shard; nothing was changed.
+        BadShard: A shard does not match its group's result.
+        FormatError: Two groups have the same shard, so their keys are not unique.
     """
     written = [
         ShardSource(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
@@ -88,7 +88,7 @@ def publish(
 
 @contextmanager
 def _alone(output: Path) -> Iterator[None]:
-    """Keep other publishers of the same folder waiting; an earlier file of the marker's name stays where it is."""
+    """Hold an exclusive lock on the folder, through the marker file, which is kept if the block fails."""
     _refuse_foreign(output)
     output.mkdir(parents=True, exist_ok=True)
     marker = output / MARKER
@@ -97,7 +97,7 @@ def _alone(output: Path) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if marker.exists() and os.path.samestat(os.fstat(lock.fileno()), marker.stat()):
             break
-        lock.close()  # who had it has removed it
+        lock.close()  # the previous holder removed the file
     with lock:
         yield
         marker.unlink(missing_ok=True)
@@ -106,7 +106,7 @@ def _alone(output: Path) -> Iterator[None]:
 def _published(
     written: Sequence[ShardSource], rests: Path, output: Path, config: WriteConfig, provenance: Provenance
 ) -> Published:
-    """Bring the folder, which nobody else writes now, to the dataset of these shards."""
+    """Bring the locked folder to the dataset of these shards."""
     sources = _numbered(written, rests, config.shard_bytes)
     published = describe(config.name, config.max_images, [source.shard for source in sources], provenance)
     files = {
@@ -166,20 +166,20 @@ def _changes(output: Path, sources: Sequence[ShardSource], files: dict[str, byte
 
 
 def _in_place(output: Path, source: ShardSource, known: dict[str, str]) -> bool:
-    """Whether the output has this shard already: the same file, or the one that the manifest there vouches for."""
+    """Whether the output already has this shard: the same file, or one that matches its manifest."""
     target = output / source.shard.file
     if not target.exists() or _content(index_of(target)) != index_of(source.path).read_bytes():
         return False
     vouched = known.get(source.shard.file) == source.shard.sha256 and target.stat().st_size == source.shard.filesize
     if not (vouched or target.samefile(source.path)):
         return False
-    # The index is written last: a shard that is younger was changed since.
+    # The index is written last: a newer shard was changed afterwards.
     untouched = target.stat().st_mtime_ns <= index_of(target).stat().st_mtime_ns
     return untouched or sha256_of(target) == source.shard.sha256
 
 
 def _written_by_us(output: Path) -> list[Path]:
-    """Files of an earlier run that this one may not need."""
+    """Files of an earlier run that may be stale."""
     folders = [output, output / ".nv-meta", *(output / "data" / split for split in SPLITS)]
     found = [path for folder in folders for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}"))]
     for split in SPLITS:

@@ -1,8 +1,8 @@
-"""What the groups had left over, merged into whole shards, so that only a split's last shard is smaller than the rest.
+"""Merging the groups' rests into full shards, so that only a split's last shard is smaller than the others.
 
-A group is written without knowing the others, so it ends with fewer documents than a shard takes. These rests, and
-nothing else, are cut again when the dataset is published. Names are hashes of what goes in, so that a shard that was
-merged before is found again, and a group that is added changes the last one only.
+A group is written independently of the others, so its last documents do not fill a shard. Only these rests are cut
+again when the dataset is published. File names are hashes of the content, so a shard that was merged before is found
+again, and an added group changes the last one only.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Slice:
     """Consecutive documents of a rest.
 
     Attributes:
-        rest: The rest.
-        offsets: Where each of the documents starts in its tar file, and where the last one ends.
+        rest: The rest's shard.
+        offsets: Start of each document in the tar file, then the end of the last one.
     """
 
     rest: ShardSource
@@ -90,7 +90,7 @@ def _shard(path: Path, split: Split, slices: Sequence[Slice]) -> ShardSource:
 
 
 def _merged_before(mark: Path, path: Path) -> Shard | None:
-    """What an earlier run merged under this name; None when there is none, or it is damaged as far as a look tells."""
+    """The shard that an earlier run merged under this name; None when it is missing or visibly damaged."""
     try:
         found = Shard.model_validate_json(mark.read_bytes())
         size = path.stat().st_size

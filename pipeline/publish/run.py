@@ -1,4 +1,4 @@
-"""The groups of a run that is complete, published as one dataset."""
+"""Publishing the groups of a complete run as one dataset."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PUBLISHED = Write.name
 
 
 def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
-    """Make the config's output the dataset of all groups.
+    """Publish all groups as the dataset in the config's output.
 
     Raises:
-        RunFailed: Something is missing, or there is no document.
-        Damaged: A group's shards are not what was written.
-        UsageError: The output folder holds something else.
+        RunFailed: A group is missing, or there is no document.
+        Damaged: A group's shards do not match its mark.
+        UsageError: The output folder contains other files.
     """
     missing = [f"{one.stage} ({one.to_do} of {one.units})" for one in after if one.to_do]
     if missing:
@@ -42,7 +42,7 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
     addresses = workspace.done(PUBLISHED)
     folders = {group: store.group_folder(addresses[group]) for group in groups}
     shards, output = [one.shards for one in groups.values()], Path(config.output).expanduser().absolute()
-    # A folder for each output: whoever publishes to another one must not clear it.
+    # A folder for each output: publishing to another output must not clear it.
     rests = store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key) / RESTS / digest(str(output))[:12]
     made = provenance(workspace, after)
     while True:
@@ -51,7 +51,7 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
         except BadShard as reason:
             source = Path(reason.shard)
             if source.parent == rests and source.exists():
-                source.unlink()  # it was merged of what the groups have: that is done again
+                source.unlink()  # merged from the groups, so it is merged again
                 continue
             owner = next(addresses[group] for group, folder in folders.items() if source.parent == folder)
             raise Damaged(owner, str(reason)) from reason

@@ -149,7 +149,7 @@ def _limits(published: Published) -> str:
 
 
 def _threshold(published: Published) -> str:
-    """The share of unrelated pairs that pass the filter's threshold, where the config states it."""
+    """The card's line on the filter's threshold; empty where the config states none."""
     config = published.provenance.config.get("filter", {})
     rate, threshold = config.get("false_accept_rate"), config.get("threshold")
     if threshold == "calibrated" and rate is not None:
