@@ -186,8 +186,8 @@ def _parts_of(file: Path) -> list[tuple[str, int, tuple[str, ...]]]:
             raise pa.ArrowInvalid("its rows are not those that were written")
     except (pa.ArrowException, OSError) as reason:
         raise UsageError(
-            f"{file}, a file of the plan, is damaged ({str(reason).strip()}); remove it: its videos are planned again, and what was"
-            " done of them is done again"
+            f"{file}, a file of the plan, is damaged ({str(reason).strip()}); remove it: its videos are planned again,"
+            " and what was done of them is done again"
         ) from reason
     runs = pc.run_end_encode(table["part"].combine_chunks())
     ends = runs.run_ends.to_pylist()

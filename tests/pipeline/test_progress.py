@@ -38,7 +38,7 @@ def test_a_group_and_a_unit_that_came_undone_bring_nothing(tmp_path: Path) -> No
     workspace = ready(config(tmp_path))
     (part,) = workspace.plan.parts
     assert advance(workspace, "pack", "00000") == Advance("pack", "00000")
-    workspace.forget("measure", [part])
+    workspace.invalidate("measure", [part])
     assert advance(workspace, "measure", part) == Advance("measure", part)
 
 
