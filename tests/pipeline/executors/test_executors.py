@@ -144,7 +144,7 @@ def test_inline_tries_what_failed_again_after_the_others(small: Workspace, monke
 def test_inline_narrows_a_bug_to_its_video_and_goes_on(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, ZeroDivisionError, 3)
     assert len(run_inline(small)) == 16
-    fresh = small.looked_again()
+    fresh = small.refreshed()
     summary = fresh.summaries.summary(fresh.done("echo").values())
     assert (summary.failed, summary.live, summary.retryable) == ({"echo.internal": 1}, 7, 1)
 
@@ -156,7 +156,7 @@ def test_inline_gives_up_a_part_whose_machine_never_mends_and_gives_no_video_up(
     with pytest.raises(UnitsMissing, match="ConnectionResetError: on purpose") as missing:
         run_inline(small)
     assert not missing.value.upstream
-    assert len(small.looked_again().done("echo")) == 7
+    assert len(small.refreshed().done("echo")) == 7
 
 
 def test_inline_stops_after_several_failures_in_a_row(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_a_damaged_input_is_done_again_on_the_way(small: Workspace) -> None:
     table = sorted(Path(small.config.work, "measure").glob("*/*.rows.parquet"))[3]
     whole = table.read_bytes()
     table.write_bytes(whole[:-20])
-    done = run_inline(small.looked_again())
+    done = run_inline(small.refreshed())
     assert len([stage for stage, _ in done if stage == "echo"]) == 8
     assert [stage for stage, _ in done].count("measure") == 1
     assert table.read_bytes() == whole
