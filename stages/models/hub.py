@@ -9,7 +9,7 @@ from stages.base import StageSetupError
 BRANCH = "main"
 
 SECONDS = 10.0
-"""Timeout of requests to the hub (our choice)."""
+"""Timeout of a request to the hub (our choice)."""
 
 
 def hub_commit(repository: str) -> str:

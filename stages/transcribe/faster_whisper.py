@@ -212,7 +212,7 @@ class FasterWhisper:
     def _aligned(
         self, encoded: StorageView, tokenizer: Tokenizer, texts: list[list[int]], frames: list[int]
     ) -> list[Any]:
-        """CTranslate2's alignments; padding in a batch would change probabilities and times."""
+        """CTranslate2's alignments, one by one on a CPU: padding in a batch changes probabilities and times."""
         if not self._one_by_one:
             found: list[Any] = self._whisper.align(encoded, tokenizer.sot_sequence, texts, frames)
             return found
