@@ -1,4 +1,4 @@
-"""Commands over many videos: planning them, and the status of parts that are done. Each in a process of its own."""
+"""Timing commands over many videos, each in a process of its own: planning, and the status of finished parts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from storyloom.errors import FAILED, RunFailed
 
 @dataclass(frozen=True)
 class Command:
-    """A command of the tool in a process of its own.
+    """The measures of a command in a process of its own.
 
     Attributes:
-        what: What it had to do.
+        what: Its task.
         seconds: Wall time, start-up included.
-        cpu_seconds: Of all its threads and of the programs that it started; less than wall time on a busy machine.
+        cpu_seconds: Of all its threads and child processes; less than wall time on a busy machine.
         megabytes: Peak of its resident memory, in 2**20 bytes.
     """
 
@@ -32,9 +32,9 @@ class Command:
 
 
 def plan(fresh: Fresh, videos: int) -> Iterator[Command]:
-    """Plan a manifest of so many URLs, then look at what is planned.
+    """Plan a manifest of `videos` URLs, then read the status of the plan.
 
-    A run of `write` alone plans the manifest and ends with exit code 1, since nothing is there to write.
+    A run of `write` alone plans the manifest and ends with exit code 1, since there is nothing to write.
     """
     if videos:
         lines = [f"https://videos.example.org/channel/{n % 997:03d}/video-{n:08d}.mp4" for n in range(videos)]
@@ -44,7 +44,7 @@ def plan(fresh: Fresh, videos: int) -> Iterator[Command]:
 
 
 def status(fresh: Fresh, parts: int, settings: Sequence[str]) -> Command:
-    """Look at parts that are done in the stages of the empty work."""
+    """Read the status of parts that are finished in the stages of the empty work."""
     return _command(f"status of {parts:,} parts, {' and '.join(EMPTY_STAGES)} done", ["status"], fresh, settings)
 
 
@@ -52,7 +52,7 @@ def _command(what: str, words: Sequence[str], fresh: Fresh, settings: Sequence[s
     """Run a command of the tool.
 
     Raises:
-        RunFailed: It ended with another exit code than this.
+        RunFailed: Its exit code is not `ends`.
     """
     arguments = [sys.executable, "-m", "pipeline.cli", *words, str(fresh.config)]
     arguments += [word for setting in settings for word in ("--set", setting)]

@@ -1,4 +1,4 @@
-"""The cost of orchestration on this machine: runs and commands measured one after the other, and their tables."""
+"""The orchestration bench: measures runs and commands one after the other, and prints their tables."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmarks.overhead import CLIP_SECONDS, EMPTY_STAGES, MODES, Fresh, PartsT
 from storyloom.errors import UsageError
 
 WIDE = 4
-"""Videos of the wider of two kinds of parts, which tell what a video costs."""
+"""Videos per part of the wider of two kinds of parts, whose difference gives the cost per video."""
 
 PACKAGES = ("storyloom", "numpy", "pyarrow", "pydantic", "ray", "torch", "faster-whisper")
 
 
 @dataclass(frozen=True)
 class OverheadReport:
-    """All that was measured, and on what; seconds are wall time."""
+    """All measurements and the machine; seconds are wall time."""
 
     command: str
     machine: str
@@ -33,13 +33,13 @@ class OverheadReport:
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything is measured; 0 leaves a thing out.
+    """The size of each measurement; 0 skips it.
 
     Attributes:
         clips: Pieces of the demo's video.
         parts: Numbers of parts of empty work.
         planned: Videos of the large plan.
-        rounds: How often the pieces of video are worked on; the fastest counts.
+        rounds: Rounds over the pieces of video; the fastest counts.
         modes: Which of `MODES`.
     """
 
@@ -63,9 +63,9 @@ def bench_orchestration(config: Path, overrides: Sequence[str], size: Size, scra
     work: list[PartsTiming] = []
     commands: list[Command] = []
     if clips:
-        on_clips(fresh, MODES[0], clips[:1], rounds=1)  # not counted: programs and models come from the disk
+        on_clips(fresh, MODES[0], clips[:1], rounds=1)  # warm-up: programs and models come from the disk
     if size.parts:
-        on_nothing(fresh, "inline", parts=1, videos=1)  # not counted: libraries come from the disk
+        on_nothing(fresh, "inline", parts=1, videos=1)  # warm-up: libraries come from the disk
     for mode in size.modes:
         if clips:
             work.append(on_clips(fresh, mode, clips, size.rounds))
@@ -132,7 +132,7 @@ def _cells(one: PartsTiming, work: Sequence[PartsTiming]) -> tuple[str, ...]:
 
 
 def _per_video(work: Sequence[PartsTiming]) -> Iterator[str]:
-    """State what a further video of a part costs, from the narrow and the wide parts."""
+    """The cost of a further video per part, from the narrow and the wide parts."""
     found = []
     for mode in MODES:
         nothing = {one.videos: one for one in work if (one.what, one.mode) == ("nothing", mode)}

@@ -1,4 +1,4 @@
-"""The cost of a part around its stages: runs compared with a plain loop, on real media and on nothing."""
+"""The overhead per part: runs compared with a plain loop, on real media and on empty work."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ MODES = ("loop", "inline", "ray")
 """A plain loop that calls the stages and keeps their rows in memory; runs with each kind of runner."""
 
 EMPTY_STAGES = ("download", "sample")
-"""Stages of the empty work: the first finds no file, the second passes that on. Neither has a model to load."""
+"""Stages of the empty work: the first finds no file, the second passes the error on. Neither loads a model."""
 
 CLIP_SECONDS = 8.0
 """Length of the pieces of the demo's video; each is a part of its own (our choice: about two sentences)."""
 
 SETTINGS = ("filter.threshold=0.0", "runner.max_failed_share=1.0")
-"""Without a calibration all stages can go through a part at once; files that are not there must not end a run."""
+"""Without calibration all stages can process a part in one pass; missing files must not end a run."""
 
 
 @dataclass(frozen=True)
 class PartsTiming:
-    """Wall time of the same parts through the same stages, by a loop or a run; the fastest of the rounds.
+    """Wall time of parts through stages, by a loop or a run; the fastest round.
 
     Attributes:
-        what: ``clips`` or ``nothing``.
+        what: The work: ``clips`` or ``nothing``.
         mode: One of `MODES`.
-        parts: How many.
-        videos: Per part.
-        stages: How many.
-        one_seconds: Of one part alone in a fresh work folder: planning, loading of models and the start of workers,
-            Ray's own included, are in it.
-        all_seconds: Of all parts in another fresh work folder, the same start-up included.
+        parts: Number of parts.
+        videos: Number per part.
+        stages: Number of stages.
+        one_seconds: Of one part alone in a fresh work folder, with planning, loading of models and start of workers,
+            including Ray's.
+        all_seconds: Of all parts in another fresh work folder, with the same start-up.
     """
 
     what: str
@@ -66,10 +66,10 @@ class PartsTiming:
 
 
 class Fresh:
-    """Configs with a manifest and a work folder of their own.
+    """Makes configs with their own manifest and work folder.
 
     Args:
-        config: File whose models and settings are used.
+        config: Config file with models and settings.
         overrides: Of the config.
         scratch: An existing folder.
     """
@@ -81,7 +81,7 @@ class Fresh:
         self._number = count()
 
     def settings(self, lines: Sequence[str], videos: int) -> list[str]:
-        """Write a manifest of these lines; returns the config's overrides for it, so many videos a part."""
+        """Write a manifest of these lines; returns the config's overrides for it, with `videos` videos per part."""
         folder = self._scratch / f"{next(self._number):03d}"
         folder.mkdir()
         (folder / "list.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -103,7 +103,7 @@ def cut_clips(video: Path, clips: int, folder: Path) -> list[Path]:
 
 
 def on_clips(fresh: Fresh, mode: str, clips: Sequence[Path], rounds: int) -> PartsTiming:
-    """Bring real media through all row stages with the config's models, a clip a part.
+    """Time real media through all row stages with the config's models, one clip per part.
 
     Raises:
         RunFailed: A stage failed on a clip.
@@ -117,10 +117,10 @@ def on_clips(fresh: Fresh, mode: str, clips: Sequence[Path], rounds: int) -> Par
 
 
 def on_nothing(fresh: Fresh, mode: str, parts: int, videos: int) -> tuple[PartsTiming, list[str]]:
-    """Bring files that are not there through `EMPTY_STAGES`: all that happens is what happens around a stage.
+    """Time missing files through `EMPTY_STAGES`, which measures the overhead around stages alone.
 
     Returns:
-        The timing, and the overrides of the config for the parts, which are done in these stages unless by the loop.
+        The timing, and the config's overrides for the parts, which are finished in these stages unless run by the loop.
     """
     lines = [f"missing/{number:07d}.mp4" for number in range(parts * videos)]
     one = _seconds(fresh, mode, fresh.settings(lines[:videos], videos), EMPTY_STAGES)
@@ -141,7 +141,7 @@ def _seconds(fresh: Fresh, mode: str, settings: Sequence[str], stages: Sequence[
 
 
 def _loop(config: RunConfig, stages: Sequence[str]) -> None:
-    """Call the stages as a script would: nothing is stored, checked or done again."""
+    """Call the stages as a script would, without storing, checking or retrying."""
     media = Path(config.work)
     media.mkdir()
     ready: list[Stage[Any, Any]] = []

@@ -37,7 +37,7 @@ BATCH = 4  # photos; larger ones leave the cache of a CPU
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What cross-validation inside the fitting photos chose (`--cross-validate` prints the table).
+    """Hyperparameters chosen by cross-validation on the fitting photos (`--cross-validate` prints the table).
 
     Attributes:
         ridge: Ridge penalty, on features of unit variance.
@@ -160,7 +160,7 @@ def fit(features: Array, sentences: Array, classifier: Array, class_names: Array
 
     The image map is a prior plus a ridge regression of what the prior leaves. The prior sends a feature vector to the
     names of the ImageNet classes that the tower's own classifier sees in it (each class's logit times its name's
-    vector), so it knows things that are in none of the photos; the idea of a classifier's output as a sum of word
+    vector), so it covers objects that are in none of the photos; the idea of a classifier's output as a sum of word
     vectors is ConSE's (Norouzi et al. 2014, section 3), its linear form is our choice.
 
     Args:

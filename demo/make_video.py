@@ -37,7 +37,7 @@ SPEECH_LEVEL = 0.01
 
 @dataclass(frozen=True)
 class Shot:
-    """One photo of the video and what is said while it is shown.
+    """One photo of the video and the speech during it.
 
     Attributes:
         image: File name in ``skimage/data``.

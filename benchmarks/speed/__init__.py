@@ -1,1 +1,1 @@
-"""Our stages beside what bounds them and beside other tools, measured in one run: docs/speed.md."""
+"""The speed bench: our stages compared with their limits and with other tools. See docs/speed.md."""

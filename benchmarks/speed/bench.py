@@ -1,4 +1,4 @@
-"""`storyloom bench speed`: our stages beside what bounds them and beside other tools, measured in one run."""
+"""`storyloom bench speed`: our stages compared with their limits and with other tools, in one run."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ DEMO_VIDEO = Path("demo/narrated.mp4")
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured, and how often.
+    """Options of the bench.
 
     Attributes:
-        videos: Files to work on.
+        videos: Media files.
         clips: Pieces of the demo's video, the short clips; 0 leaves them out.
-        rounds: How often each side takes its turn at least.
+        rounds: Least turns of each side.
         peers: Names; all when empty, none for ``none``.
-        peers_dir: Where their environments are kept.
-        install_seconds: Wall-clock limit of making one.
+        peers_dir: Folder of their environments.
+        install_seconds: Wall-clock limit of installing an environment.
         run_seconds: Wall-clock limit of a peer's turn.
         memory_hours: Length of the long video; 0 leaves it out.
     """
@@ -58,14 +58,14 @@ def bench_speed(
     """Measure everything, one comparison after the other, in folders under `scratch`.
 
     Args:
-        config: Whose models and settings are used.
+        config: Config file with models and settings.
         overrides: Of the config.
-        options: What is measured.
+        options: What is measured, and how often.
         scratch: An existing folder.
-        tell: Called with a line whenever a comparison is done: all of them may take an hour.
+        tell: Called with a line after each comparison: all of them may take an hour.
 
     Raises:
-        UsageError: A video is not there, or an option names nothing.
+        UsageError: A video is missing, or an option has an unknown name.
         RunFailed: The pipeline or ffmpeg fails on a video.
     """
     for video in options.videos:
@@ -78,7 +78,7 @@ def bench_speed(
         tell(f"{one.peer.name}: {reports[-1].failed or 'installed'}")
     fresh = Fresh(config, overrides, scratch)
     clips = cut_clips(DEMO_VIDEO, max(1, options.clips), scratch / "clips")
-    run_whole(fresh, clips[:1])  # not counted: programs and libraries come from the disk
+    run_whole(fresh, clips[:1])  # warm-up: programs and libraries come from the disk
     measured = _Comparisons(fresh, load_config(config, overrides), options, scratch, clips, peers, reports, tell)
     comparisons = [*measured.frames(), *measured.speech(), measured.scores(), measured.shards(), *measured.both()]
     comparisons.append(measured.whole(comparisons))
@@ -191,7 +191,7 @@ class _Comparisons:
         return self._compared("write", contenders, "", self._media_seconds(""))
 
     def both(self) -> list[Comparison]:
-        """Sampling and scoring together, for peers that do just that."""
+        """Sampling and scoring together, for peers that do only both."""
         work = "frames and scores"
         if not any(one.peer.work == work for one in self._peers):
             return []
@@ -201,7 +201,7 @@ class _Comparisons:
         return [self._compared(work, [ours], work, self._media_seconds(""))]
 
     def whole(self, parts: Sequence[Comparison]) -> Comparison:
-        """A whole run against the sum of the bare parts, and against the peers that do the most."""
+        """A whole run against the sum of the limits, and against the peers that do the most."""
         setups: list[float] = []
 
         def run() -> float:
@@ -222,7 +222,7 @@ class _Comparisons:
     def _compared(
         self, work: str, contenders: list[Contender], peers_in: str, seconds: float, videos: list[str] | None = None
     ) -> Comparison:
-        """The sides in turns, with the peers that do this work."""
+        """Measure the sides in turns, with the peers that do this work."""
         setups: dict[str, float] = {}
         peers = [
             Contender(one.peer.name, "peer", self._turn(one, setups, videos))

@@ -28,15 +28,15 @@ from storyloom.errors import UsageError
 
 
 class PeerReport(BaseModel):
-    """The report on a peer, whether it ran or not.
+    """The report on a peer.
 
     Attributes:
-        name: Of the peer.
-        work: What it was compared in.
-        does: What of the job it does.
-        cannot: What of the job it cannot do.
-        versions: Of what was installed for it; empty when that failed.
-        command: That the environment was made with.
+        name: The peer's name.
+        work: The work in which it was compared.
+        does: The part of the job that it does.
+        cannot: The part of the job that it cannot do.
+        versions: Of its installed packages; empty when the installation failed.
+        command: The command of the installation.
         failed: Why it did not run; empty when it did.
     """
 
@@ -53,9 +53,9 @@ class PeerEnvironment:
     """A peer's environment, made on first use and kept.
 
     Args:
-        peer: Whose.
-        folder: Of all environments.
-        install_seconds: Wall-clock limit of making it.
+        peer: The peer.
+        folder: Folder of all environments.
+        install_seconds: Wall-clock limit of the installation.
     """
 
     def __init__(self, peer: Peer, folder: Path, install_seconds: float) -> None:
@@ -71,7 +71,7 @@ class PeerEnvironment:
         return [*self.peer.packages, *ours]
 
     def report(self) -> PeerReport:
-        """Make the environment unless it is there, and say what is in it."""
+        """Install the environment unless it exists, and report its content."""
         peer, uv = self.peer, uv_program()
         report = PeerReport(name=peer.name, work=peer.work, does=peer.does, cannot=peer.cannot)
         report.command = f"uv pip install {' '.join(self.requirements)}"
@@ -92,15 +92,15 @@ class PeerEnvironment:
         return report
 
     def run(self, job: dict[str, Any], scratch: Path, seconds: float) -> tuple[float, float]:
-        """Have the peer do a job; seconds of its work and of its set-up.
+        """Run a job in the peer; returns seconds of its work and of its set-up.
 
         Args:
-            job: What its script reads; ``out`` and ``home``, folders to write to, are added.
+            job: Input of its script; ``out`` and ``home``, folders to write to, are added.
             scratch: An existing folder; what the peer writes into it is removed.
             seconds: Wall-clock limit.
 
         Raises:
-            SideFailed: It did not get to the end.
+            SideFailed: It did not finish.
         """
         out = scratch / f"peer-{self.peer.name}"
         shutil.rmtree(out, ignore_errors=True)
@@ -115,13 +115,13 @@ class PeerEnvironment:
 
 
 def peer_job(config: RunConfig, weights: Weights, ours: Ours, warm: Path) -> dict[str, Any]:
-    """The job that a peer's script reads: the videos that we work on, the same weights and equal settings.
+    """The job of a peer's script: the same videos, the same weights and equal settings.
 
     Args:
-        config: Ours.
-        weights: In the forms that peers load.
-        ours: The rows of our run: lengths of the videos, and what is said in them.
-        warm: A short clip by which models may be loaded before the clock starts.
+        config: Our config.
+        weights: The models in the formats of the peers.
+        ours: Rows of our run, with lengths and texts of the videos.
+        warm: A short clip for warming up before the clock starts.
     """
     texts = {video.key: " ".join(one.text for one in video[AlignedRow].sentences) for video in ours.videos("score")}
     videos = ours.videos("sample")
@@ -143,7 +143,7 @@ def peer_job(config: RunConfig, weights: Weights, ours: Ours, warm: Path) -> dic
 
 
 def uv_program() -> str:
-    """The uv that the Makefile uses.
+    """The path of the uv that the Makefile uses.
 
     Raises:
         UsageError: There is none.
@@ -155,12 +155,12 @@ def uv_program() -> str:
 
 
 def _run(command: Sequence[str], seconds: float) -> str:
-    """A program's standard output.
+    """Run a program and return its standard output.
 
     Raises:
-        SideFailed: It failed or took too long; with the last line that it said.
+        SideFailed: It failed or took too long; with its last line of output.
     """
-    # Our bytecode setting and path are not the peer's, and what it does not find here it must not fetch.
+    # The peer gets neither our bytecode setting nor our path, and must not download anything.
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
     environment = kept | {"HF_HUB_OFFLINE": "1", "PIXELTABLE_DISABLE_TELEMETRY": "1", "WANDB_MODE": "disabled"}
     try:

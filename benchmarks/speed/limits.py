@@ -1,4 +1,4 @@
-"""The limits of the speed bench: the libraries called without our stages, which these can hardly outrun."""
+"""The limits of the speed bench: the libraries called directly, which our stages can hardly outperform."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     import torch
 
 BATCHES = (4, 8, 16, 32, 64)
-"""Batch sizes of which the image-text model's best one is taken."""
+"""Batch sizes from which the image-text model's best one is chosen."""
 
 TRIES = 3
-"""How often each of them is tried; the median counts (our choice)."""
+"""Tries of each batch size; the median counts (our choice)."""
 
 
 def decode_command(video: Path) -> list[str]:
-    """The command by which ffmpeg decodes the stream that `sample` decodes, on one thread as it does, and drops it."""
+    """The command with which ffmpeg decodes the stream of `sample`, on one thread as it does, and discards it."""
     picture = ["-map", "0:V:0", "-f", "null", "-"]
     return [str(ffmpeg.program()), *ffmpeg.QUIET, "-threads", "1", "-i", str(video), *picture]
 
 
 def decode_only(videos: Sequence[Path]) -> float:
-    """Seconds in which ffmpeg decodes the pictures of the videos, one after the other.
+    """Seconds that ffmpeg takes to decode the pictures of the videos, one after the other.
 
     Raises:
         RunFailed: It cannot decode one of them.
@@ -57,10 +57,10 @@ def _run(commands: Sequence[Sequence[str]]) -> None:
 
 
 class BareRecognizer:
-    """faster-whisper's batched pipeline on sound that is decoded already: one call a video, which is what it takes.
+    """faster-whisper's batched pipeline on decoded audio, one call per video.
 
     Raises:
-        UsageError: The config has another back end, so that there is nothing to compare with.
+        UsageError: The config has another back end.
     """
 
     def __init__(self, config: TranscribeConfig) -> None:
@@ -104,14 +104,14 @@ class BareRecognizer:
 
 
 def decoded_sounds(videos: Sequence[Path]) -> list[npt.NDArray[np.float32]]:
-    """The sound of each video by faster-whisper's own decoder, shape (samples,) at 16 kHz."""
+    """The audio of each video by faster-whisper's own decoder, shape (samples,) at 16 kHz."""
     from faster_whisper import decode_audio
 
     return [decode_audio(str(video), sampling_rate=16_000) for video in videos]
 
 
 class BareImageText:
-    """The image-text model on tensors that lie ready, at its best batch size and the config's threads and precision."""
+    """The image-text model on prepared tensors, at its best batch size and the config's threads and precision."""
 
     def __init__(self, config: ScoreConfig) -> None:
         import open_clip
@@ -143,7 +143,7 @@ class BareImageText:
         return pixels.to(self._device), self._tokenizer(list(texts)).to(self._device)
 
     def batch_seconds(self, encode: str, tensors: torch.Tensor) -> dict[int, float]:
-        """Seconds that each size of `BATCHES` takes, after a warm-up."""
+        """Seconds by batch size of `BATCHES`, after a warm-up."""
         self._encode(encode, tensors[: BATCHES[0]], BATCHES[0])
         tried: dict[int, list[float]] = {batch: [] for batch in BATCHES}
         for _ in range(TRIES):
@@ -169,7 +169,7 @@ class BareImageText:
 
 
 def copy_shards(shards: Sequence[Path], scratch: Path) -> float:
-    """Seconds in which the bytes of shards are copied to the disk, for good."""
+    """Seconds of copying the bytes of shards to the disk, with fsync."""
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         return timed(lambda: _copy(shards, Path(folder)))
 

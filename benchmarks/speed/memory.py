@@ -1,4 +1,4 @@
-"""Peak memory of a worker on a long video. This module is also the program that such a worker is: its job is a file."""
+"""Peak memory of a worker on a long video. This module is also that worker's program, whose job is a file."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ MEBI = 2**20
 STAGES = ("sample", "transcribe")
 
 SHORT = 0.125
-"""Length of the shorter video that is compared with, as a share of the longer one's (our choice)."""
+"""Length of the shorter video for comparison, as a share of the longer one's (our choice)."""
 
 WATCH_SECONDS = 0.05
-"""Between looks at the memory of the worker's children (our choice)."""
+"""Seconds between samples of the children's memory (our choice)."""
 
 
 class Peak(BaseModel):
-    """The most resident memory that a stage took on a video.
+    """The peak resident memory of a stage on a video.
 
     Attributes:
         stage: Its name.
         hours: Length of the video.
-        worker_mebibytes: Of the process that runs the stage, its libraries and model included.
-        with_children_mebibytes: The largest sum of it and the ffmpeg that it started, looked at every 0.05 s.
+        worker_mebibytes: Of the process that runs the stage, with its libraries and model.
+        with_children_mebibytes: The largest sum with its ffmpeg children, sampled every 0.05 s.
         seconds: Wall time of the stage.
         failed: Why there are no figures; empty when there are.
     """
@@ -49,7 +49,7 @@ class Peak(BaseModel):
 
 
 def long_video(hours: float, speech: Path, folder: Path) -> Path:
-    """A 1080p video of so many hours with B-frames and sound: a minute that is encoded, repeated without encoding.
+    """A 1080p video of this many hours with B-frames and audio: one encoded minute, repeated without encoding.
 
     Raises:
         RunFailed: ffmpeg cannot make it.
@@ -68,7 +68,7 @@ def long_video(hours: float, speech: Path, folder: Path) -> Path:
 def peaks(
     config: Path, overrides: Sequence[str], videos: dict[float, Path], scratch: Path, stages: Sequence[str] = STAGES
 ) -> list[Peak]:
-    """The peak of each stage on each video, by the video's hours; every one in a process of its own."""
+    """The peak of each stage on each video, by the video's hours; each in a process of its own."""
     return [
         _peak(stage, hours, config, overrides, video, scratch) for stage in stages for hours, video in videos.items()
     ]
@@ -87,7 +87,7 @@ def _peak(stage: str, hours: float, config: Path, overrides: Sequence[str], vide
 
 
 def main(job: dict[str, Any]) -> dict[str, float]:
-    """Run a stage over a video in this process; its figures.
+    """Run a stage over a video in this process; returns its figures.
 
     Raises:
         RunFailed: The stage failed on the video.
@@ -123,7 +123,7 @@ def main(job: dict[str, Any]) -> dict[str, float]:
 
 
 class _Watch:
-    """Looks at the resident memory of this process and its children while a block runs. Linux's /proc is needed."""
+    """Samples the resident memory of this process and its children during a block. Needs Linux's /proc."""
 
     def __init__(self) -> None:
         self.most = 0
@@ -145,14 +145,14 @@ class _Watch:
 
 
 def _high_water() -> float:
-    """The most resident memory of this process in MiB. `ru_maxrss` would count what its parent had when it forked."""
+    """The peak resident memory of this process in MiB. `ru_maxrss` would include the parent's memory at the fork."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found is not None, "Linux writes it"
     return int(found[1]) / 2**10
 
 
 def _tasks(main_thread: Path) -> list[str]:
-    """The children of each thread of this process: stages may start them from any."""
+    """The children of each thread of this process: stages may start them from any thread."""
     found = []
     for task in main_thread.parents[1].iterdir():
         try:

@@ -28,8 +28,8 @@ class WholeRun:
 
     Attributes:
         config: The run's.
-        seconds: Wall time, planning included, less `setup_seconds`.
-        setup_seconds: Wall time in which the run set its stages up: libraries and models are loaded.
+        seconds: Wall time, with planning, without `setup_seconds`.
+        setup_seconds: Wall time of the stages' set-up: loading libraries and models.
     """
 
     config: RunConfig
@@ -38,10 +38,10 @@ class WholeRun:
 
 
 def run_whole(fresh: Fresh, videos: Sequence[Path]) -> WholeRun:
-    """Bring the videos through all stages in this process, in a work folder of their own, as one part.
+    """Run all stages over the videos in this process, in a fresh work folder, as one part.
 
     Raises:
-        RunFailed: A video did not get through.
+        RunFailed: A video failed.
     """
     settings = fresh.settings([str(video.absolute()) for video in videos], len(videos))
     config = load_config(fresh.config, [*settings, "runner.kind=inline"])
@@ -63,7 +63,7 @@ class Ours:
         self._ready: dict[tuple[str, ...], tuple[Stage[Any, Any], float]] = {}
 
     def seconds(self, name: str, only: str = "", **settings: str) -> float:
-        """Wall time of a stage over all videos, as one part; the rows that it reads are in memory, and so are its own.
+        """Wall time of a stage over all videos, as one part; its inputs and outputs are in memory.
 
         Args:
             name: The stage.
@@ -79,7 +79,7 @@ class Ours:
         return self._set_up(name, {})[1]
 
     def _set_up(self, name: str, settings: dict[str, str]) -> tuple[Stage[Any, Any], float]:
-        """A stage that is set up, and how long that took."""
+        """A stage after set-up, and the seconds of the set-up."""
         key = (name, *settings.values())
         if key not in self._ready:
             section = self._run.config.stage(name)
@@ -90,7 +90,7 @@ class Ours:
         return self._ready[key]
 
     def videos(self, name: str) -> list[Video]:
-        """The videos that get as far as a stage, with the rows that it reads."""
+        """The live videos of a stage, with its input rows."""
         reads = [source.stage for source in self._run.config.graph.inputs[name] if source.stage != "calibrate"]
         return [video for video in self._run.videos(*reads) if video.halted() is None]
 

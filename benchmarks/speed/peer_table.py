@@ -1,4 +1,4 @@
-"""The other tools that the speed bench compares with: what is installed of each, and what it can and cannot do."""
+"""The peers of the speed bench: their packages, and the parts of the job that they can and cannot do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from storyloom.errors import UsageError
 
 TORCH = ("torch", "torchvision")
-"""Packages that peers get in our versions unless they pin them: from one source, so that the comparison is fair."""
+"""Packages that peers get in our versions unless they pin them, for a fair comparison."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Peer:
 
     Attributes:
         name: As `--peer` takes it.
-        script: In `benchmarks/speed/peers`; runs inside the peer's environment and prints what it took as JSON.
-        packages: What is installed, pinned.
-        ours: Further packages, of the versions that we run.
-        work: What it is compared in.
-        does: What of the job it does, a sentence.
-        cannot: What of the job it cannot do, a sentence.
+        script: In `benchmarks/speed/peers`; runs inside the peer's environment and prints its times as JSON.
+        packages: Pinned requirements.
+        ours: Further packages, in the versions that we run.
+        work: The work in which it is compared.
+        does: The part of the job that it does, a sentence.
+        cannot: The part of the job that it cannot do, a sentence.
     """
 
     name: str
@@ -94,7 +94,7 @@ def select_peers(names: Sequence[str]) -> list[Peer]:
     """The peers of these names; all without a name, none for ``none``.
 
     Raises:
-        UsageError: A name is no peer's.
+        UsageError: A name is not a peer's.
     """
     known = {one.name: one for one in PEERS}
     if list(names) == ["none"]:

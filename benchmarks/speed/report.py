@@ -1,4 +1,4 @@
-"""The report of the speed bench: figures with the machine and the commands, and the tables that a person reads."""
+"""The report of the speed bench: figures, machine and commands, and their tables in Markdown."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class SpeedReport(BaseModel):
     """All that was measured in one run.
 
     Attributes:
-        command: That measured it.
-        machine: That it ran on.
+        command: The command of the run.
+        machine: The machine of the run.
         versions: Of our libraries and programs.
-        rounds: How often each side took its turn at least.
-        videos: Files that were worked on.
+        rounds: Least turns of each side.
+        videos: Media files.
         settings: Of the models and of sampling, the same on all sides.
-        limits: What each limit did, command or call.
+        limits: The command or call of each limit.
         comparisons: In the order of the pipeline, the whole at the end.
         startup: Commands with nothing to do.
-        memory: Peaks on long videos; empty when they were left out.
-        peers: What was said of each peer.
+        memory: Peaks on long videos; empty when they were skipped.
+        peers: The report on each peer.
     """
 
     command: str
@@ -92,7 +92,7 @@ def this_machine() -> Machine:
 
 
 def our_versions() -> dict[str, str]:
-    """Versions of the libraries and programs behind our figures."""
+    """Versions of our libraries and programs."""
     return (
         {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES}
@@ -174,7 +174,7 @@ def _cells(side: Side, comparison: Comparison) -> tuple[str, ...]:
 
 
 def ratio(other: float | None, one: float | None) -> float | None:
-    """How many times as long `other` took as `one`; None where either is missing."""
+    """The time of `other` over the time of `one`; None where either is missing."""
     return other / one if other is not None and one else None
 
 

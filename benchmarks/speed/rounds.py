@@ -1,4 +1,4 @@
-"""Two or more sides of a comparison measured in turns, so that what else the machine does hits them alike."""
+"""Measuring the sides of a comparison in turns, so that other load on the machine affects them equally."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from pydantic import BaseModel
 from storyloom.errors import RunFailed
 
 SHORT_SECONDS = 4.0
-"""Sides that together took less than this per round take more turns: what lasts a tenth of a second varies by as much
-(our choice)."""
+"""Sides that together take less than this per round take more turns, since short times vary more (our choice)."""
 
 MORE_ROUNDS = 8
-"""Times as many rounds as were asked for, at most (our choice)."""
+"""Most rounds, as a multiple of the requested ones (our choice)."""
 
 Kind = Literal["limit", "ours", "peer"]
 
 Turn = Callable[[], float]
-"""Does a side's work once and returns the seconds that it took; what it had to set up is not in them."""
+"""Does a side's work once and returns its seconds, without set-up."""
 
 
 class SideFailed(RunFailed):
@@ -36,8 +35,8 @@ class Contender:
     Attributes:
         name: Of the side.
         kind: ``limit``, ``ours`` or ``peer``.
-        work: What is measured.
-        setup_seconds: What was set up before, e.g. models loaded; None where there was nothing, or the side says later.
+        work: Does the work once and returns its seconds.
+        setup_seconds: Of earlier set-up, e.g. loading models; None without any, or if the side reports it later.
     """
 
     name: str
@@ -53,8 +52,8 @@ class Side(BaseModel):
         name: Of the side.
         kind: ``limit``, ``ours`` or ``peer``.
         seconds: Wall time of each round, without set-up.
-        setup_seconds: Of loading models and the like, measured apart; None where there was nothing.
-        failed: Why it did not get to the end; empty when it did.
+        setup_seconds: Of loading models and the like, measured separately; None without any.
+        failed: Why it did not finish; empty when it did.
     """
 
     name: str
@@ -70,11 +69,11 @@ class Side(BaseModel):
 
 
 class Comparison(BaseModel):
-    """What was done, and by whom.
+    """The sides that did the same work.
 
     Attributes:
-        work: What was done.
-        media_seconds: Length of the videos it was done to.
+        work: The work.
+        media_seconds: Length of the videos.
         sides: Limits, ours and peers, in the order in which they took turns.
     """
 
@@ -101,7 +100,7 @@ def interleaved(contenders: Sequence[Contender], rounds: int) -> list[Side]:
 
     Args:
         contenders: In the order of their turns.
-        rounds: How many at least; short ones go on up to `SHORT_SECONDS` or `MORE_ROUNDS` of each.
+        rounds: Least rounds; short ones are repeated up to `SHORT_SECONDS` or `MORE_ROUNDS` of each.
     """
     sides = {one.name: Side(name=one.name, kind=one.kind, setup_seconds=one.setup_seconds) for one in contenders}
     for number in range(MORE_ROUNDS * rounds):

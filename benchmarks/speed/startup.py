@@ -1,4 +1,4 @@
-"""The start-up that a user waits for: commands with nothing to do, in processes of their own."""
+"""The start-up time of the command line: commands with nothing to do, in processes of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.speed.rounds import Comparison, Contender, SideFailed, interleav
 
 
 def startup(fresh: Fresh, video: Path, rounds: int) -> Comparison:
-    """The help, and a run by which nothing is left to do, against a Python that does nothing."""
+    """Compare the help, and a run that is up to date, with a Python that does nothing."""
     settings = [*fresh.settings([str(video.absolute())], 1), "runner.kind=inline"]
     run = ["run", str(fresh.config), *(word for setting in settings for word in ("--set", setting))]
     _storyloom(run)  # brings it up to date

@@ -1,4 +1,4 @@
-"""The config's models in the forms in which peers load them."""
+"""The config's models in the formats of the peers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CTRANSLATE2_TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.
 CTRANSLATE2_FORMAT = 6
 
 AUDIO_CONTEXT = 1500
-"""Positions of Whisper's encoder: 30 s of sound."""
+"""Positions of Whisper's encoder: 30 s of audio."""
 
 MODULES = (
     (r"^(encoder|decoder)/(conv\d)$", r"\1.\2", ()),
@@ -49,12 +49,12 @@ MODULES = (
 PARAMETERS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
 CLIP_CONTEXT = 77
-"""Tokens of a text at most, as every CLIP of OpenAI's has it."""
+"""Most tokens of a text in every CLIP of OpenAI."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Where peers find the models.
+    """The locations of the models for peers.
 
     Attributes:
         whisper: A checkpoint of openai-whisper; the same numbers that faster-whisper has.
@@ -70,10 +70,10 @@ class Weights:
 
 
 def write_weights(transcribe: TranscribeConfig, score: ScoreConfig, folder: Path) -> Weights:
-    """Write the models into a folder; what is there already is kept.
+    """Write the models into a folder; existing ones are kept.
 
     Raises:
-        UsageError: The config names a Whisper model that is no local folder, so that there is nothing to convert.
+        UsageError: The config's Whisper model is not a local folder, so it cannot be converted.
     """
     source = whisper_folder() if transcribe.model == DEMO else Path(transcribe.model).expanduser()
     if not (source / "model.bin").is_file():
@@ -172,10 +172,10 @@ def _waves(length: int, channels: int) -> Array:
 
 
 def write_clip(folder: Path) -> None:
-    """A Hugging Face CLIP of random weights, for peers that load nothing else; smaller than the demo's model.
+    """Write a Hugging Face CLIP of random weights, for peers that load nothing else; smaller than the demo's model.
 
     Its picture tower takes fewer multiplications than the demo's (33 million parameters in all, most of them the
-    vocabulary's); its text tower has the shape of MiniLM, which the demo has. So the comparison leans to the peer.
+    vocabulary's); its text tower has the shape of the demo's, MiniLM. So the comparison favours the peer.
     """
     import torch
     from open_clip.tokenizer import SimpleTokenizer

@@ -21,7 +21,7 @@ from data_juicer.utils.model_utils import get_model  # noqa: E402
 
 
 def main() -> None:
-    """Do the job and print what it took."""
+    """Do the job and print its times as JSON."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
     operator = VideoFramesTextSimilarityFilter(hf_clip=job["clip"], frame_sampling_method="uniform", frame_num=1)

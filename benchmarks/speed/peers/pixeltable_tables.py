@@ -24,7 +24,7 @@ from pixeltable.functions.video import extract_audio, frame_iterator  # noqa: E4
 
 
 def main() -> None:
-    """Do the job and print what it took."""
+    """Do the job and print its times as JSON."""
     torch.set_num_threads(job["threads"])
     tables("warm")[0].insert([{"video": job["warm"]}])  # loads the models
     videos, frames = tables("bench")

@@ -1,7 +1,7 @@
 """The script that a user would write: ffmpeg, openai-whisper, open_clip, webdataset. Runs in its own environment.
 
 Usage: python user_script.py JOB.json. Frames at a fixed rate, words with times, the similarity of each frame with the
-sentence that is said at its time, and a shard with one sample a video.
+sentence at its time, and a shard with one sample per video.
 """
 
 # mypy: ignore-errors
@@ -23,14 +23,14 @@ from PIL import Image  # noqa: E402
 
 
 def main() -> None:
-    """Do the job and print what it took."""
+    """Do the job and print its times as JSON."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
     hearing = whisper.load_model(job["whisper"])
     model, _, preprocess = open_clip.create_model_and_transforms(job["open_clip"], pretrained=job["pretrained"] or None)
     model.eval()
     tokenizer = open_clip.get_tokenizer(job["open_clip"])
-    hear(hearing, job, job["warm"])  # not counted: word times compile code when they are first asked for
+    hear(hearing, job, job["warm"])  # warm-up: the first call with word times compiles code
     ready = time.perf_counter()
     counts = {"frames": 0, "words": 0, "pairs": 0}
     out = Path(job["out"])

@@ -1,6 +1,6 @@
 """video2dataset with its frame subsampler: videos at the wanted rate of frames, in shards. Runs in its own environment.
 
-Usage: python video2dataset_frames.py JOB.json. It goes on in processes of its own, which load the library again.
+Usage: python video2dataset_frames.py JOB.json. It starts processes of its own, which load the library again.
 """
 
 # mypy: ignore-errors
@@ -21,7 +21,7 @@ from video2dataset.subsamplers import FrameSubsampler  # noqa: E402
 
 
 def main() -> None:
-    """Do the job and print what it took."""
+    """Do the job and print its times as JSON."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     out = Path(job["out"])
     with (out / "list.csv").open("w", newline="", encoding="utf-8") as file:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Do the job and print what it took."""
+    """Do the job and print its times as JSON."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     options = {
         "model": job["whisper"],
