@@ -99,7 +99,7 @@ def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: in
     last_slot: dict[str, int] = {}
     taken_slots: set[int] = set()
     occupied: set[int] = set()
-    known = 0  # slots in use; the slots of a lost file are not reused
+    known = 0  # numbers of parts in use; a lost file leaves a gap
     for file in _files(folder):
         for part, slot, members in _parts_of(file):
             known = max(known, int(part[:7]) + 1)
@@ -151,7 +151,7 @@ def _new_parts(
 ) -> list[tuple[int, tuple[str, ...]]]:
     """Slot and videos of the new parts: the remaining videos of a dissolved part keep its slot, others are shuffled.
 
-    A slot that another part has taken meanwhile is not shared, e.g. by the same videos after a larger removal.
+    `last_slot` has free slots only: a slot that another part has taken meanwhile is not shared.
     """
     left: dict[int, list[str]] = defaultdict(list)
     fresh = []

@@ -1,4 +1,4 @@
-"""The nouns: models of every row that passes between stages, of the config and of a shard's sample.
+"""Models of the rows between stages and of the config sections.
 
-Nothing here imports torch or ray, so that a schema can be checked anywhere in a moment.
+Nothing here imports torch or ray, so schemas can be checked quickly anywhere.
 """

@@ -11,7 +11,7 @@ from pydantic import model_validator
 from storyloom.format.model import Model
 
 QUANTILES = 1001
-"""Points at which the null distribution is kept: 0.1 % apart, finer than any rate one would ask for."""
+"""Quantiles of the null distribution that are kept: 0.1 % apart, finer than any useful rate."""
 
 ENOUGH = 50
 """Null scores below which a threshold at 5 % rests on one or two of them (our choice)."""
@@ -21,8 +21,8 @@ class Calibration(Model):
     """The pooled similarity of unrelated frames and sentences.
 
     Attributes:
-        samples: How many null scores they had.
-        quantiles: Similarity at 0, 0.1, … 100 % of them; empty when there were none.
+        samples: Number of null scores.
+        quantiles: Similarity at 0, 0.1, … 100 % of them; empty without any.
     """
 
     samples: int
@@ -41,7 +41,7 @@ class Calibration(Model):
         return self
 
     def threshold(self, false_accept_rate: float) -> float:
-        """Similarity that the stated share of unrelated pairs reaches; -1.0, which drops nothing, without any."""
+        """Similarity that the given share of unrelated pairs reaches; -1.0, which drops nothing, without samples."""
         if not self.quantiles:
             return -1.0
         points = np.linspace(0.0, 1.0, QUANTILES)

@@ -1,4 +1,4 @@
-"""What every config section has in common; each stage's own section lies beside the stage."""
+"""Base classes of the config sections; each stage defines its own section in its folder."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ Auto = Literal["auto"]
 
 
 class Resources(Section):
-    """What one worker of a stage takes, and how many workers there may be (the `ray` runner only).
+    """Resources of one worker of a stage, and the number of workers (the `ray` runner only).
 
     Attributes:
-        cpus: Logical CPUs per worker; less where the cluster has fewer than one worker of every stage needs.
+        cpus: Logical CPUs per worker; reduced where the cluster has too few for one worker of every stage.
         gpus: GPUs per worker; a fraction lets several workers share one. ``auto`` is an equal share for each stage
             that uses one where the cluster has GPUs, half for transcribe and score; none elsewhere (our choice).
-        memory: Bytes that Ray sets aside per worker; 0 sets nothing aside.
-        min_workers: Workers kept while there is work.
-        max_workers: Upper bound; 0 stands for as many as the cluster's CPUs and GPUs hold.
-        parts_at_once: Parts that a worker has in hand: with 2, the next one is read and decoded, and the last one
-            written, while the model works on another. ``auto`` is 2 for a worker with a GPU, which must not wait, and 1
+        memory: Bytes that Ray reserves per worker; 0 reserves none.
+        min_workers: Least workers while there is work.
+        max_workers: Most workers; 0 stands for as many as fit the cluster's CPUs and GPUs.
+        parts_at_once: Parts that a worker processes at once: with 2, the next one is decoded, and the previous one
+            written, while the model works on another. ``auto`` is 2 for a worker with a GPU, which must not idle, and 1
             for others (our choice).
-        tasks_in_flight: Parts that are sent to a worker before it asks for them, those in hand included; 0 stands for
-            twice `parts_at_once`, the least with which Ray lets a pool grow.
+        tasks_in_flight: Parts that are queued at a worker, those in process included; 0 stands for twice
+            `parts_at_once`, the least with which Ray lets a pool grow.
     """
 
     cpus: Annotated[float, Field(gt=0)] = 1.0
@@ -62,8 +62,8 @@ class StageConfig(Section):
     """Base of a stage's config section.
 
     Attributes:
-        enabled: Whether the stage is on. One that is off costs and writes nothing.
-        resources: What a worker takes, and how many there may be.
+        enabled: Whether the stage is on. A stage that is off costs and writes nothing.
+        resources: Resources of a worker, and the number of workers.
     """
 
     enabled: Annotated[bool, OPERATIONAL] = True
@@ -71,7 +71,7 @@ class StageConfig(Section):
 
     @property
     def uses_gpu(self) -> bool:
-        """Whether the stage has a model that works on a GPU where there is one."""
+        """Whether the stage uses a GPU where there is one."""
         return False
 
     def identity(self) -> dict[str, Any]:
@@ -85,18 +85,18 @@ class StageConfig(Section):
 
 
 class RunnerConfig(Section):
-    """How the work is run; nothing here changes the output.
+    """How units are run; nothing here changes the output.
 
     Attributes:
         kind: `inline` runs in this process, `ray` on a Ray cluster; `auto` takes `ray` when an address is given or
             there are more than `auto_inline_parts` parts to do, otherwise `inline`.
         address: Ray address, e.g. ``ray://head:10001`` or ``auto``; empty starts a local Ray.
-        auto_inline_parts: Up to so many parts, `auto` stays inline: Ray's start takes longer than they do (our choice).
+        auto_inline_parts: Most parts with which `auto` is inline: Ray's start takes longer than they do (our choice).
         max_failed_share: Share of failed videos, 0 to 1, over which a run ends with exit code 1 and publishes nothing
             (our choice).
-        stall_seconds: Seconds without a finished part after which Ray's work is ended and begun again over what is
-            missing; must be above what the slowest part takes (our choice; Ray's own is 1,800).
-        profile: Whether workers measure where the time of each part goes.
+        stall_seconds: Seconds without a finished part after which Ray's work is cancelled and restarted over the
+            missing parts; must exceed the time of the slowest part (our choice; Ray's default is 1,800).
+        profile: Whether workers measure the time of each part by kind of work.
     """
 
     kind: Literal["auto", "inline", "ray"] = "auto"

@@ -1,4 +1,4 @@
-"""What every row has: the video it speaks of, and what went wrong with it, if anything did."""
+"""The base of every row: the key of its video, and its error, drop and warnings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VideoKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
 
 
 Similarity = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
-"""Cosine similarity of a frame and a text, rounded to 4 decimals (beyond that devices disagree)."""
+"""Cosine similarity of a frame and a text, rounded to 4 decimals (beyond these, devices disagree)."""
 
 
 class RowError(Model):
@@ -22,7 +22,7 @@ class RowError(Model):
     Attributes:
         stage: Stage in which the failure arose; later stages pass it through unchanged.
         code: Short machine-readable cause, e.g. ``not_found``; docs/errors.md lists them all.
-        message: What is wrong and how to fix it, for a person.
+        message: What is wrong and how to fix it, for the user.
         retryable: Whether running again may help, e.g. after a timeout.
     """
 
@@ -33,12 +33,12 @@ class RowError(Model):
 
 
 class Dropped(Model):
-    """Why a stage left a healthy video out, e.g. ``no_speech``: not a failure, and counted apart.
+    """Why a stage left out a healthy video, e.g. ``no_speech``: not a failure, and counted separately.
 
     Attributes:
         stage: Stage that dropped it.
         reason: Short machine-readable reason; docs/errors.md lists them all.
-        detail: The measured value behind the reason, for a person.
+        detail: The measured value behind the reason, for the user.
     """
 
     stage: str
@@ -53,7 +53,7 @@ class Row(Model):
         video: Key that joins the rows of all stages.
         error: Set when this or an earlier stage failed on the video; the rest of the row is then empty.
         dropped: Set when this or an earlier stage left the video out; never together with `error`.
-        warnings: Codes of what is odd but was worked around, e.g. ``picture_ends_early``.
+        warnings: Codes of anomalies that were worked around, e.g. ``picture_ends_early``.
     """
 
     video: VideoKey
@@ -73,5 +73,5 @@ class Row(Model):
         return self.error is None and self.dropped is None
 
     def counts(self) -> dict[str, int]:
-        """What a run adds up over this stage's rows, e.g. frames; keys read ``what`` or ``what_dropped.reason``."""
+        """Counts that a run sums over this stage's rows, e.g. frames; keys are ``what`` or ``what_dropped.reason``."""
         return {}

@@ -1,4 +1,4 @@
-"""The rows of the stages, in the order of the pipeline. Each is one video."""
+"""The rows of the stages, in the order of the pipeline: one row per video."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from storyloom.format.model import Model, Seconds
 
 
 class ManifestRow(Model):
-    """One line of the manifest, after its key was derived.
+    """One line of the manifest, with its derived key.
 
     Attributes:
         video: Key of the video.
-        url: Where the media lies, as the manifest says: a URL or a local path.
-        folder: The manifest's folder, to which a relative path is relative; it never enters a shard.
+        url: Location of the media as in the manifest: a URL or a local path.
+        folder: The manifest's folder, against which relative paths are resolved; it never enters a shard.
         source_id: The manifest's `id`, or the URL where it has none.
         subtitles: Path or URL of a subtitle track; empty when there is none.
         title: Title, for the shard; empty when unknown.
@@ -38,12 +38,12 @@ class ManifestRow(Model):
 
     @property
     def location(self) -> str:
-        """Where to fetch the media: the URL as it is, or an absolute path."""
+        """Location from which to fetch the media: the URL unchanged, or an absolute path."""
         return self._absolute(self.url)
 
     @property
     def subtitles_location(self) -> str:
-        """Where to fetch the subtitle track, as `location`; empty when there is none."""
+        """Location from which to fetch the subtitle track, as `location`; empty when there is none."""
         return self._absolute(self.subtitles) if self.subtitles else ""
 
     def _absolute(self, url: str) -> str:
@@ -51,7 +51,7 @@ class ManifestRow(Model):
 
 
 class MediaRow(Row):
-    """What `download` found: the file and its streams.
+    """The output of `download`: the media file and its streams.
 
     Attributes:
         media: Path of the media file, relative to the work folder's `media/`.
@@ -67,7 +67,7 @@ class MediaRow(Row):
         video_codec: Codec's name; empty without a picture.
         audio_codec: Codec's name; empty without sound.
         subtitles: Path of the manifest's subtitle track, relative to the work folder's `media/`; empty without one.
-        subtitle_tracks: Numbers, among the file's own subtitle tracks, of the first ones that are text.
+        subtitle_tracks: Indexes of the first text tracks among the file's own subtitle tracks.
     """
 
     media: str = ""
@@ -90,7 +90,7 @@ class MediaRow(Row):
 
 
 TextSource = Literal["asr", "subtitles"]
-"""Where spoken text comes from: a speech recognizer, or a subtitle track that agrees with one."""
+"""Source of spoken text: a speech recognizer, or a subtitle track that agrees with one."""
 
 
 class Word(Model):
@@ -100,7 +100,7 @@ class Word(Model):
         start: Seconds.
         end: Seconds, not before `start`.
         text: The word with its punctuation, and the space before it if the language writes one.
-        probability: The recognizer's confidence, 0 to 1; 0.0 for a subtitle's word that it did not hear.
+        probability: The recognizer's confidence, 0 to 1; 0.0 for a subtitle's word that it did not recognize.
     """
 
     start: Seconds
@@ -122,7 +122,7 @@ class Segment(Model):
         start: Seconds.
         end: Seconds.
         avg_logprob: Mean log-probability of the tokens.
-        no_speech_prob: Probability that nobody speaks, 0 to 1.
+        no_speech_prob: Probability of no speech, 0 to 1.
         compression_ratio: Length of the text over its gzipped length; loops score high.
         words: In time order.
     """
@@ -136,14 +136,14 @@ class Segment(Model):
 
 
 class TranscriptRow(Row):
-    """What `transcribe` heard.
+    """The output of `transcribe`: the words of a video.
 
     Attributes:
         language: BCP 47 code.
         language_probability: 0 to 1; 1.0 when the language was given.
         duration: Seconds of decoded audio.
-        source: Where the words of all segments come from.
-        agreement: Of the subtitle track that was used, or came nearest, with what was heard, 0 to 1; -1.0 without one.
+        source: Source of the words of all segments.
+        agreement: Of the used or the nearest subtitle track with the recognized words, 0 to 1; -1.0 without a track.
         segments: In time order.
     """
 
@@ -167,7 +167,7 @@ class SampledFrame(Model):
         width: Pixels of the JPEG.
         height: Pixels of the JPEG.
         black: Share of black pixels, 0 to 1.
-        sharpness: Variance of the Laplacian of the JPEG's luma; low is blurred, or a plain surface.
+        sharpness: Variance of the Laplacian of the JPEG's luma; low for a blurred picture or a plain surface.
     """
 
     time: Seconds
@@ -179,12 +179,12 @@ class SampledFrame(Model):
 
 
 class FramesRow(Row):
-    """What `sample` kept.
+    """The output of `sample`: the frames of a video.
 
     Attributes:
         frames: In time order, times strictly rising.
         jpegs: One baseline JPEG per frame, in the same order; empty where a reader left the column out.
-        near_duplicates: Frames left out because they look like the last kept one.
+        near_duplicates: Number of frames left out because they look like the last kept one.
         covered: Seconds up to which the picture could be decoded.
     """
 
@@ -207,14 +207,14 @@ class FramesRow(Row):
 
 
 class Sentence(Model):
-    """A sentence with the time in which it is spoken.
+    """A sentence with its times.
 
     Attributes:
         start: Seconds, of its first word.
         end: Seconds, of its last word.
         text: Trimmed, without control characters or training placeholders.
-        words: How many words (characters, in languages that write no spaces).
-        source: Where the text comes from.
+        words: Number of words (characters, in languages without spaces).
+        source: Source of the text.
         flag: Why it should not be trusted, e.g. ``repetition``; empty when it can.
     """
 
@@ -227,7 +227,7 @@ class Sentence(Model):
 
 
 class Pair(Model):
-    """A frame and a sentence near enough in time to belong together.
+    """A frame and a sentence that are near in time.
 
     Attributes:
         frame: Index into the video's frames.
@@ -239,14 +239,14 @@ class Pair(Model):
 
 
 class AlignedRow(Row):
-    """What `align` made of words and frame times.
+    """The output of `align`: sentences and candidate pairs.
 
     Attributes:
         language: As transcribed.
         sentences: In time order, not overlapping.
         frame_times: Seconds, of all the video's frames.
         pairs: Candidates inside the window, ordered by frame, then sentence.
-        null_pairs: Pairs drawn outside the window, whose similarity is that of unrelated frame and text.
+        null_pairs: Random pairs outside the window, samples of unrelated frames and texts.
         null_texts: Sentences of other videos of the part, for a video that has none of its own outside the window.
         null_text_pairs: Pairs of a frame and one of `null_texts`.
     """
@@ -264,14 +264,14 @@ class AlignedRow(Row):
 
 
 class ScoresRow(Row):
-    """What `score` measured.
+    """The output of `score`: similarities of pairs.
 
     Attributes:
         model: Name of the image-text model.
         revision: Its revision or content hash.
         similarity: Of each of the aligned row's `pairs`, in order.
         null_similarity: Of each of its `null_pairs`, then of each of its `null_text_pairs`, in order.
-        continuity: Similarity of the text before and after each boundary between its sentences; one fewer than these.
+        continuity: Similarity of the text before and after each boundary between sentences; one fewer than sentences.
     """
 
     model: str = ""
@@ -300,7 +300,7 @@ class DocumentFrame(Model):
 
 
 class DocumentText(Model):
-    """A sentence of a document: times in seconds, text, and where the text comes from."""
+    """A sentence of a document: times in seconds, text, and its source."""
 
     start: Seconds
     end: Seconds
@@ -345,12 +345,12 @@ class DroppedItem(Model):
 
 
 class DocumentsRow(Row):
-    """What `filter` decided.
+    """The output of `filter`: documents and dropped items.
 
     Attributes:
         threshold: Similarity below which a frame was dropped.
-        lag: Seconds by which speech follows the picture, as `clip` mode found; negative when it comes first, 0.0 when
-            that is not clear and in `time` mode.
+        lag: Seconds by which speech follows the picture, as estimated in `clip` mode; negative when it comes first, 0.0
+            when unclear and in `time` mode.
         documents: In time order.
         dropped_items: In time order.
     """

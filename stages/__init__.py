@@ -1,1 +1,1 @@
-"""The verbs: one file a stage, each with its config. A stage knows neither Ray nor Parquet."""
+"""The stages: one folder each, with config, contract and work. A stage knows neither Ray nor Parquet."""

@@ -1,4 +1,4 @@
-"""What a stage is: a config, a contract, and a method that turns the rows of a unit into rows, shards or one result."""
+"""Base classes of stages: a config, a contract, and a method that turns a unit's rows into rows, shards or a result."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ResultT = TypeVar("ResultT", bound=Model)
 Scope = Literal["part", "group", "corpus"]
 
 ROWS = "rows"
-"""Name of the table that every part of a stage has: one row a video."""
+"""Name of a stage's main table: one row per video."""
 
 
 class VideoFailed(Exception):
-    """Raised while working on one video: becomes its row's typed error, and its neighbours go on.
+    """A failure of one video, which becomes the typed error of its row; other videos are unaffected.
 
     Args:
         code: Short machine-readable cause, e.g. ``not_found``.
@@ -42,7 +42,7 @@ class VideoFailed(Exception):
 
 
 class VideoDropped(Exception):
-    """Raised while working on one video that has nothing for the shards, e.g. no speech.
+    """One video has nothing for the shards, e.g. no speech; becomes the drop of its row.
 
     Args:
         reason: Short machine-readable reason.
@@ -56,15 +56,15 @@ class VideoDropped(Exception):
 
 
 class StageSetupError(RuntimeError):
-    """A stage cannot start at all: a missing program, model or package. The message says how to get it."""
+    """A stage cannot start: a program, model or package is missing. The message says how to get it."""
 
 
 class InputMissing(RuntimeError):
-    """What a stage left outside its rows, e.g. a media file, is gone: that stage does the part again.
+    """An output of a stage outside its rows, e.g. a media file, is missing: the stage does the part again.
 
     Args:
-        stage: Name of the stage that left it.
-        message: What is gone.
+        stage: Name of the stage that wrote it.
+        message: What is missing.
     """
 
     def __init__(self, stage: str, message: str) -> None:
@@ -74,13 +74,13 @@ class InputMissing(RuntimeError):
 
 @dataclass(frozen=True)
 class Input:
-    """A stage that another one reads.
+    """An input of a stage: another stage's table or result.
 
     Attributes:
-        stage: Its name.
+        stage: The name of the stage that is read.
         without: Columns that are left out when its rows are read, e.g. the JPEGs where only times are needed.
-        table: Which of its tables; `ROWS` or one of its `tables`. Ignored for a corpus step, whose result is read.
-        optional: Whether it is read only where that stage is on; another one must be on.
+        table: `ROWS` or one of its `tables`. Ignored for a corpus step, whose result is read.
+        optional: Whether that stage may be off; it is read only if on.
     """
 
     stage: str
@@ -91,12 +91,12 @@ class Input:
 
 @dataclass(frozen=True)
 class Context:
-    """What a run gives to all its stages.
+    """The context that a run gives to all its stages.
 
     Attributes:
         seed: The run's seed.
         media: Folder of the media files.
-        results: Results of the corpus steps that are known, by the step's name.
+        results: Known results of corpus steps, by the step's name.
     """
 
     seed: int
@@ -111,11 +111,11 @@ class Context:
 
 
 class Video:
-    """One video as a stage sees it.
+    """One video with its rows, as a stage gets it.
 
     Args:
         manifest: Its line of the manifest; only the fields that the stage names in `manifest_fields` are filled.
-        rows: Its rows from the stages that are read.
+        rows: Its rows from the stage's inputs.
     """
 
     def __init__(self, manifest: ManifestRow, rows: Sequence[Row]) -> None:
@@ -143,20 +143,20 @@ class Video:
         return [found for found in self._rows.get(row, []) if isinstance(found, row)]
 
     def halted(self) -> Row | None:
-        """The first row, in reading order, that says there is nothing left to do; errors come before drops."""
+        """The first row, in input order, with an error or else with a drop; None for a live video."""
         rows = [row for found in self._rows.values() for row in found]
         return next((r for r in rows if r.error), None) or next((r for r in rows if r.dropped), None)
 
 
 class AnyStage(ABC, Generic[ConfigT]):
-    """What every stage has, whatever its unit of work is.
+    """Base of all stages, whatever their unit of work.
 
     Class attributes:
-        name: Of the stage, of its section in the config and of its folder.
-        version: Raised whenever a change of the code changes the output.
-        scope: What a unit of its work is.
-        reads: Stages that it reads; `inputs` may make it depend on the config.
-        manifest_fields: Fields of the manifest that it reads. A changed field makes stale what reads it, nothing else.
+        name: Name of the stage, its config section and its folder.
+        version: Raised with every code change that changes the output.
+        scope: Kind of its unit of work.
+        reads: Its inputs; `inputs` may make them depend on the config.
+        manifest_fields: Fields of the manifest that it reads. A changed field makes only its readers stale.
         seeded: Whether it draws random numbers.
         Config: Its section of the config.
     """
@@ -176,26 +176,26 @@ class AnyStage(ABC, Generic[ConfigT]):
 
     @classmethod
     def inputs(cls, config: Any) -> tuple[Input, ...]:
-        """What the stage reads under a config."""
+        """The stage's inputs under a config."""
         del config
         return cls.reads
 
     @classmethod
     def outside(cls, line: ManifestRow) -> str:
-        """The state of what a video's work reads outside the work folder, e.g. a local file's size and time. Cheap."""
+        """The state of a video's inputs outside the work folder, e.g. a local file's size and time. Must be cheap."""
         del line
         return ""
 
     @classmethod
     def check(cls, sections: Mapping[str, StageConfig]) -> None:
-        """Refuse sections of the config, by stage, that do not go together.
+        """Refuse sections of the config, by stage, that contradict each other.
 
         Raises:
-            ValueError: They do not; the message names both keys.
+            ValueError: They do; the message names both keys.
         """
 
     def revision(self) -> str:
-        """What changes the output beside code and config: model, programs, libraries. Cheap: it loads nothing.
+        """The versions of model, programs and libraries that change the output. Must be cheap: it loads nothing.
 
         Raises:
             StageSetupError: Something is missing.
@@ -203,7 +203,7 @@ class AnyStage(ABC, Generic[ConfigT]):
         return ""
 
     def setup(self) -> None:
-        """Load what is needed, once per worker.
+        """Load models and programs, once per worker.
 
         Raises:
             StageSetupError: Something is missing.
@@ -214,8 +214,8 @@ class Stage(AnyStage[ConfigT], Generic[ConfigT, RowT]):
     """A stage that turns the rows of a part into rows. Executors create it, call `setup` once, `process` per part.
 
     Class attributes:
-        row: What it returns for a video.
-        tables: Further tables that it keeps, by name, e.g. embeddings: rows that `process` returns beside, any number a
+        row: Model of its row per video.
+        tables: Row models of further tables by name, e.g. embeddings: rows that `process` also returns, any number per
             video.
     """
 
@@ -225,7 +225,7 @@ class Stage(AnyStage[ConfigT], Generic[ConfigT, RowT]):
 
     @abstractmethod
     def one(self, video: Video) -> RowT:
-        """Work on one video whose rows are all live.
+        """Process one video whose rows are all live.
 
         Raises:
             VideoFailed: The video has an error.
@@ -235,17 +235,17 @@ class Stage(AnyStage[ConfigT], Generic[ConfigT, RowT]):
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Turn the live videos of a part into one row each, in any order.
 
-        A stage whose model is faster on batches overrides this and keeps to the same contract: exactly one row a
-        video, errors and drops in the row.
+        A stage whose model is faster on batches overrides this under the same contract: exactly one row per video,
+        with errors and drops in the row.
         """
         for video in videos:
             yield self.guarded(video)
 
     def guarded(self, video: Video, work: Callable[[Video], RowT] | None = None) -> Row:
-        """`one`, or other work on one video, with what it says of the video turned into the video's row.
+        """Run `one`, or other work on one video, and turn its typed failure or drop into the video's row.
 
-        Any other exception is the machine's fault or a bug, and is raised: the attempt at the part fails, not the
-        video.
+        Any other exception is a fault of the machine or a bug, and is raised: it fails the attempt at the part, not
+        the video.
         """
         try:
             return (work or self.one)(video)
@@ -258,11 +258,11 @@ class Stage(AnyStage[ConfigT], Generic[ConfigT, RowT]):
 
 
 class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
-    """A step over the corpus: a small row per video is made part by part, then all of them become one result.
+    """A step over the corpus: makes a small row per video, part by part, then reduces all rows to one result.
 
     Class attributes:
-        result: What it returns; the hash of it enters the keys of what reads it.
-        whole: Whether every part is read; otherwise those of the first group, as they were planned at first.
+        result: Model of its result, whose hash enters the keys of its readers.
+        whole: Whether every part is read; otherwise only the first-planned parts of the first group.
     """
 
     scope = "corpus"
@@ -271,7 +271,7 @@ class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
 
     @abstractmethod
     def reduce(self, rows: Iterable[RowT]) -> ResultT:
-        """The result of all parts' rows, which come in the order of the parts; those of videos that ended are left out.
+        """Reduce all parts' rows, in the order of the parts, to the result; rows of ended videos are left out.
 
         Memory must not grow with the corpus where `whole` is set.
         """
@@ -281,7 +281,7 @@ class GroupStage(AnyStage[ConfigT], Generic[ConfigT, ResultT]):
     """A stage that turns the videos of a group of parts into files.
 
     Class attributes:
-        result: What is known of the files.
+        result: Model of the description of the files.
     """
 
     scope = "group"
@@ -289,19 +289,19 @@ class GroupStage(AnyStage[ConfigT], Generic[ConfigT, ResultT]):
 
     @abstractmethod
     def write(self, videos: Iterable[Video], folder: Path) -> ResultT:
-        """Write the files of a group into an empty folder. A video's rows are read when they are asked for.
+        """Write the files of a group into an empty folder. A video's rows are read on access.
 
         Raises:
-            FormatError: Something breaks a rule of the shard format.
+            FormatError: A document breaks a rule of the shard format.
         """
 
     @staticmethod
     @abstractmethod
     def files(result: Any) -> dict[str, str]:
-        """The SHA-256 of every file that was written, by its path in the folder."""
+        """The SHA-256 of every written file, by its path in the folder."""
 
 
 def passed_on(stage: Stage[Any, Any], video: Video) -> Row | None:
-    """The row of a video that an earlier stage ended: the same error or drop, nothing else. None when it is live."""
+    """The row of a video that ended in an earlier stage, with the same error or drop only; None for a live video."""
     halted = video.halted()
     return None if halted is None else stage.row(video=video.key, error=halted.error, dropped=halted.dropped)

@@ -1,4 +1,4 @@
-"""The stages, in an order in which each comes after what it reads: ours, those of installed packages, and a user's."""
+"""The registered stages in topological order: ours, those of installed packages, and the user's own."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ AnyStageClass = type[AnyStage[Any]]
 STAGES: tuple[AnyStageClass, ...] = (Download, Transcribe, SampleFrames, Align, Score, Calibrate, Filter, Write)
 
 ENTRY_POINTS = "storyloom.stages"
-"""Group of entry points by which an installed package offers stages; each is off until its section says otherwise."""
+"""Group of entry points for stages of installed packages; each is off unless its section enables it."""
 
 
 class StageNotUsable(ValueError):
-    """A stage that a config names cannot be imported, or is no stage."""
+    """A registered stage cannot be imported, or is not a stage."""
 
 
 @functools.cache
 def registered(names: tuple[str, ...] = ()) -> tuple[AnyStageClass, ...]:
-    """Our stages, those of entry points, and those that a config names as ``module:Class``, each after what it reads.
+    """Our stages, those of entry points, and those that a config names as ``module:Class``, each after its inputs.
 
     Raises:
-        StageNotUsable: One cannot be imported, is no stage, takes a name twice or reads what there is not.
+        StageNotUsable: One cannot be imported, is not a stage, has a taken name or an unknown input.
     """
     offered = [point.load() for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)]
     return _ordered([*STAGES, *map(_checked, offered), *map(_imported, names)])
@@ -47,7 +47,7 @@ def _imported(name: str) -> AnyStageClass:
     module, colon, attribute = name.partition(":")
     if not colon:
         raise StageNotUsable(f"stages: {name!r} must read module:Class")
-    if str(Path.cwd()) not in sys.path:  # as `python -m` has it: a stage may lie beside the config
+    if str(Path.cwd()) not in sys.path:  # as with `python -m`: a stage may be a file beside the config
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -66,7 +66,7 @@ def _checked(found: Any) -> AnyStageClass:
 
 
 def _ordered(stages: Sequence[AnyStageClass]) -> tuple[AnyStageClass, ...]:
-    """Each stage after what it may read, otherwise in the order given."""
+    """Sort each stage after its possible inputs, otherwise in the given order."""
     by_name: dict[str, AnyStageClass] = {}
     for stage in stages:
         if by_name.setdefault(stage.name, stage) is not stage:
@@ -83,7 +83,7 @@ def _ordered(stages: Sequence[AnyStageClass]) -> tuple[AnyStageClass, ...]:
 
 
 def possible_inputs(stage: AnyStageClass, known: dict[str, AnyStageClass]) -> list[Any]:
-    """What a stage reads under its default config or declares, where it is known."""
+    """The known inputs that a stage declares or has under its default config."""
     found = [*stage.reads, *stage.inputs(stage.Config())]
     if unknown := [one.stage for one in found if one.stage not in known and not one.optional]:
         raise StageNotUsable(f"stages: {stage.name} reads {unknown[0]!r}, which is no stage")

@@ -1,4 +1,4 @@
-"""Seconds that a stage adds up by kind of work while it turns rows into rows."""
+"""Timings inside a stage, summed by kind of work."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from threading import Lock
 from typing import Literal, get_args
 
 Kind = Literal["fetch", "decode", "model"]
-"""Fetching media; looking into it and decoding it; the model with what prepares its input."""
+"""Fetching media; probing and decoding it; the model with the preparation of its input."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Timings:
-    """Seconds of wall time by kind, added up over all threads: threads that work at once add up to more than passed."""
+    """Seconds of wall time by kind, summed over threads, so the sum may exceed the elapsed time."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -23,9 +23,9 @@ class Timings:
 
     @contextmanager
     def on(self, kind: Kind) -> Iterator[None]:
-        """Add the time of a block, also when it raises.
+        """Measure a block, also when it raises.
 
-        No `yield` of a generator may lie in the block: it would add its consumer's time too.
+        The block must not contain a generator's `yield`: it would include the consumer's time.
         """
         began = time.perf_counter()
         try:
@@ -36,7 +36,7 @@ class Timings:
                 self._seconds[kind] = self._seconds.get(kind, 0.0) + passed
 
     def take(self) -> dict[Kind, float]:
-        """The seconds since the last call, by kind; kinds on which nothing was spent are left out."""
+        """Return the seconds since the last call, by kind, without empty kinds."""
         with self._lock:
             taken, self._seconds = self._seconds, {}
         return taken

@@ -1,4 +1,4 @@
-"""Sentences with times, made from word timestamps, and the marks of text that nobody said."""
+"""Sentences with times, made from word timestamps, and flags of hallucinated text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ABBREVIATION = re.compile(r"^(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|vs|No|Fig|ap
 """Words whose full stop ends no sentence: initials, titles, ``U.S.``."""
 
 PLACEHOLDER = re.compile(r"<(image|video|audio|\|endofchunk\|)>", re.IGNORECASE)
-"""Literals that training loaders count; spoken text may not hold them (docs/format.md)."""
+"""Literals that training loaders count; spoken text must not contain them (docs/format.md)."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -28,19 +28,19 @@ MIN_UNIQUE_RATIO = 0.4
 """Share of distinct words at or below which a sentence is a recognizer's loop (NeMo Curator's WhisperHallucination)."""
 
 MIN_WORDS_FOR_RATIO = 6
-"""Shorter sentences repeat words honestly ("no no no"): our choice."""
+"""Words below which a sentence may repeat words legitimately ("no no no"); our choice."""
 
 MAX_WORD_LENGTH = 25
-"""Characters from which a Latin word is not one (NeMo Curator's WhisperHallucination)."""
+"""Characters from which a Latin word is implausible (NeMo Curator's WhisperHallucination)."""
 
 MAX_CHARACTERS_PER_SECOND = 40.0
-"""Faster than anybody speaks (NeMo Curator's WhisperHallucination)."""
+"""Faster than human speech (NeMo Curator's WhisperHallucination)."""
 
 MAX_COMPRESSION_RATIO = 2.4
-"""Above it Whisper itself takes a segment for a loop (openai-whisper, `compression_ratio_threshold`)."""
+"""Above it Whisper treats a segment as a loop (openai-whisper, `compression_ratio_threshold`)."""
 
 MIN_LOGPROB, MAX_NO_SPEECH = -1.0, 0.6
-"""Below and above which, together, Whisper takes a segment for silence (openai-whisper, `no_speech_threshold`)."""
+"""Below the first and above the second, Whisper treats a segment as silence (openai-whisper, `no_speech_threshold`)."""
 
 BOILERPLATE = frozenset(
     {
@@ -59,18 +59,18 @@ BOILERPLATE = frozenset(
         "sous titres réalisés par la communauté d'amara org",
     }
 )
-"""What Whisper writes over silence and music, normalised; a list of our own, to be extended per language."""
+"""Texts that Whisper hallucinates over silence and music, normalised; our own list, to be extended per language."""
 
 
 @dataclass(frozen=True)
 class SentenceRules:
-    """Where sentences end.
+    """Rules for the ends of sentences.
 
     Attributes:
         max_gap: Seconds of silence that end a sentence.
-        soft_words: From so many words on, a comma ends it too.
-        max_words: At most so many words.
-        min_words: A shorter sentence joins the one before or after it, unless a gap lies between.
+        soft_words: Words from which a comma ends it too.
+        max_words: Most words.
+        min_words: A sentence of fewer words is joined to a neighbour, unless a gap lies between.
     """
 
     max_gap: float
@@ -111,7 +111,7 @@ def _ends_sentence(text: str, length: int, rules: SentenceRules) -> bool:
 
 
 def _joined(runs: Iterable[list[Word]], rules: SentenceRules) -> list[list[Word]]:
-    """Put runs of too few words together with the one before or after them, unless a gap lies between."""
+    """Join runs of too few words with a neighbour, unless a gap lies between."""
     joined: list[list[Word]] = []
     for run in runs:
         last = joined[-1] if joined else []
@@ -132,7 +132,7 @@ def _sentence(run: Sequence[Word], doubts: dict[int, str], source: TextSource) -
 
 
 def _without_overlap(found: Sequence[Sentence]) -> Iterator[Sentence]:
-    """End each sentence where the next one starts, at the latest: recognizers overlap by some hundredths."""
+    """End each sentence at the start of the next one at the latest: recognized words overlap by some 0.01 s."""
     for sentence, following in pairwise(found):
         end = max(sentence.start, min(sentence.end, following.start))
         yield sentence if end == sentence.end else sentence.model_copy(update={"end": end})
@@ -142,7 +142,7 @@ def _without_overlap(found: Sequence[Sentence]) -> Iterator[Sentence]:
 def clean(text: str) -> str:
     """Text as shards hold it: one line, single spaces, no control characters, no training placeholders."""
     text = CONTROL.sub(" ", text)
-    while PLACEHOLDER.search(text):  # taking one out of "<<image>>" leaves another
+    while PLACEHOLDER.search(text):  # removing one from "<<image>>" leaves another
         text = PLACEHOLDER.sub(lambda match: match.group(1).strip("|"), text)
     return " ".join(text.split())
 

@@ -1,4 +1,4 @@
-"""align: sentences with times, and the pairs of frame and sentence that are near enough to belong together."""
+"""align: sentences with times, and candidate pairs of frames and sentences that are near in time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ IntArray = npt.NDArray[np.int64]
 
 
 class AlignConfig(StageConfig):
-    """Where sentences end, and how far a frame looks for its sentence.
+    """Rules for the ends of sentences, and the window of candidate pairs.
 
     Attributes:
         max_gap: Seconds of silence that end a sentence (TemporalAlignNet, sentencify).
         soft_words: Words from which a comma ends it too (TemporalAlignNet cuts at any stop from 20 tokens on).
         max_words: Longest sentence, in words (our choice).
         min_words: Shorter sentences join a neighbour (our choice).
-        window: Seconds between a frame and a sentence, at most, for them to be a candidate pair (HowToCaption, ±10 s).
-        null_per_frame: Unrelated sentences drawn for each frame, for the null distribution: of the same video, outside
-            the window; where it has none there, of other videos of the part (our choice).
+        window: Most seconds between the frame and the sentence of a candidate pair (HowToCaption, ±10 s).
+        null_per_frame: Unrelated sentences drawn per frame, for the null distribution: from the same video, outside the
+            window; if it has none there, from other videos of the part (our choice).
     """
 
     max_gap: Annotated[float, Field(gt=0)] = 1.0
@@ -43,7 +43,7 @@ class AlignConfig(StageConfig):
 
 
 class Align(Stage[AlignConfig, AlignedRow]):
-    """Joins what was heard with when it was seen; looks at times only."""
+    """Makes sentences of words and pairs them with frames, by times only."""
 
     name = "align"
     version = 1
@@ -53,9 +53,9 @@ class Align(Stage[AlignConfig, AlignedRow]):
     Config = AlignConfig
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
-        """Each video by itself; then unrelated text for those that have none outside the window.
+        """Align each video; then draw unrelated texts for videos that have none outside the window.
 
-        Only sentences are held for the part, no frames.
+        Only sentences are held in memory for the part, no frames.
         """
         rows = [self.guarded(video) for video in videos]
         spoken = {row.video: row.sentences for row in rows if isinstance(row, AlignedRow)}
@@ -67,7 +67,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
                 yield row
 
     def _with_other_null(self, row: AlignedRow, foreign: Sequence[str]) -> AlignedRow:
-        """Pair frames with sentences of other videos; without any, with those of its own that they do not overlap."""
+        """Pair frames with sentences of other videos; without any, with own ones outside the frames' times."""
         seed, times = _seed(self.context.seed, row.video), np.array(row.frame_times, dtype=np.float64)
         if not foreign:
             own = _null_pairs(window_bounds(times, row.sentences, 0.0), len(row.sentences), self._draws, seed)
@@ -103,7 +103,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
 def window_bounds(times: FloatArray, found: list[Sentence], window: float) -> tuple[IntArray, IntArray]:
     """For each frame time, the half-open range of sentences at most `window` seconds away from it.
 
-    Sentences are in time order and do not overlap, so what is near a frame lies side by side.
+    Sentences are in time order and do not overlap, so those near a frame are consecutive.
 
     Args:
         times: Seconds, shape (frames,).
@@ -118,7 +118,7 @@ def window_bounds(times: FloatArray, found: list[Sentence], window: float) -> tu
 
 
 def _ranges(first: IntArray, last: IntArray) -> tuple[IntArray, IntArray]:
-    """Spell out one range of sentences per frame as two parallel arrays, frame and sentence."""
+    """Expand one range of sentences per frame into two parallel arrays, frame and sentence."""
     counts = last - first
     frames = np.repeat(np.arange(len(first)), counts)
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -141,5 +141,5 @@ def _pairs(frames: IntArray, found: IntArray) -> list[Pair]:
 
 
 def _seed(seed: int, key: str) -> int:
-    """A seed of the video's own, so that neither the part nor the order of the work matters."""
+    """A seed per video, so that neither the part nor the order of execution matters."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:8], "big")

@@ -21,13 +21,13 @@ class NullScoresRow(Row):
 
 
 class CalibrateConfig(StageConfig):
-    """The pooling of the null distribution has no settings: `filter.false_accept_rate` says what is made of it."""
+    """Pooling has no settings; `filter.false_accept_rate` derives the threshold from the null distribution."""
 
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
 
 class Calibrate(CorpusStep[CalibrateConfig, NullScoresRow, Calibration]):
-    """Pools what unrelated frames and sentences score. The first group bounds memory and comes early in a run."""
+    """Pools the scores of unrelated frames and sentences. The first group bounds memory and is done early in a run."""
 
     name = "calibrate"
     version = 1

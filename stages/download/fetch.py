@@ -1,4 +1,4 @@
-"""Getting a media file: what all ways share, local paths and object stores. See also web.py, sites.py."""
+"""Fetching media files: common code, local paths and object stores. See also web.py and sites.py."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LONGEST_PAUSE = 60.0
 
 
 class RetryAfter(VideoFailed):
-    """A failure whose server said when to come back.
+    """A retryable failure with the server's Retry-After.
 
     Args:
-        after: Seconds.
+        after: Seconds to wait.
     """
 
     def __init__(self, code: str, message: str, after: float) -> None:
@@ -39,13 +39,13 @@ class RetryAfter(VideoFailed):
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much one video may cost.
+    """Limits of fetching one video.
 
     Attributes:
-        max_bytes: Of its file.
+        max_bytes: Most bytes of its file.
         deadline: On `time.monotonic`'s clock, in seconds; for all attempts together.
-        timeout: Seconds of silence after which a connection is given up.
-        attempts: Tries, the first included.
+        timeout: Seconds without data after which a connection is closed.
+        attempts: Most attempts, the first included.
         pause: Seconds before the second attempt; doubles with each further one.
     """
 
@@ -79,7 +79,7 @@ def host_of(url: str) -> str:
 
 
 def redacted(url: str) -> str:
-    """The URL as it may stand in a message: without password and query, which hold the keys of signed URLs."""
+    """The URL for messages: without password and query, which contain the keys of signed URLs."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -88,7 +88,7 @@ def redacted(url: str) -> str:
 
 
 def status_failure(status: int, url: str, after: float | None = None) -> VideoFailed:
-    """What an HTTP status other than success means for the video; `after` is the server's Retry-After, in seconds."""
+    """The failure for an HTTP status other than success; `after` is the server's Retry-After, in seconds."""
     answer = f"{host_of(url)} answered {status} for {redacted(url)}"
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         return VideoFailed("not_found", f"{answer}: it is not, or no longer, there")
@@ -102,7 +102,7 @@ def status_failure(status: int, url: str, after: float | None = None) -> VideoFa
 
 
 def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
-    """Call until it does not fail in a retryable way, with growing pauses or those a server asks for."""
+    """Call until success or a permanent failure, with growing pauses or those of the server's Retry-After."""
     from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
     growing = wait_exponential_jitter(initial=bounds.pause, max=LONGEST_PAUSE, jitter=bounds.pause)
@@ -119,7 +119,7 @@ def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
 
 
 def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> int:
-    """Append chunks to a file that has `have` bytes, within bounds; the size it then has, in bytes."""
+    """Append chunks to a file that has `have` bytes, within bounds; returns its new size in bytes."""
     for chunk in chunks:
         have += len(chunk)
         bounds.check_size(have)
@@ -133,7 +133,7 @@ def local_file(url: str, root: str) -> Path:
 
     Args:
         url: Path, relative to the working directory unless absolute, or URL.
-        root: Folder under which the file must lie; empty for anywhere.
+        root: Folder under which the file must be; empty for anywhere.
 
     Raises:
         VideoFailed: ``bad_url``, ``not_found``, ``outside_root``, ``not_a_file`` or ``forbidden``.
@@ -147,7 +147,7 @@ def local_file(url: str, root: str) -> Path:
         mode = file.stat().st_mode
     except PermissionError as reason:
         raise VideoFailed("forbidden", f"{path}: a folder on the way may not be entered") from reason
-    except (OSError, ValueError, RuntimeError) as reason:  # ValueError: a null byte; RuntimeError: links in a circle
+    except (OSError, ValueError, RuntimeError) as reason:  # ValueError: a null byte; RuntimeError: a symlink loop
         raise VideoFailed("not_found", f"there is no file {str(path)!r}; is this machine meant to see it?") from reason
     if root and not file.is_relative_to(Path(root).resolve()):
         raise VideoFailed("outside_root", f"{file} does not lie under download.local_root = {root}")
@@ -165,11 +165,11 @@ def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None
     Args:
         url: Of the object.
         file: The copy.
-        bounds: What it may cost.
-        known: The content that an earlier run copied.
+        bounds: Limits of the fetch.
+        known: The content from an earlier run.
 
     Returns:
-        What tells this content of the object from others; None when it is the known one, which is then not copied.
+        Validators of the content; None when it is the known one, which is then not copied.
 
     Raises:
         VideoFailed: ``missing_package``, ``scheme_refused``, ``not_found``, ``forbidden``, ``storage_error`` or

@@ -1,4 +1,4 @@
-"""The files of the media folder: how one appears there, and where it is before it is whole."""
+"""The files of the media folder: publishing them atomically, and folders for unfinished downloads."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from storyloom.fs.atomic import sync_folder, temporary, write_atomically
 HEXADECIMAL = "[0-9a-f]"
 
 PARTIAL = ".partial"
-"""Ends the name of a folder with an unfinished download."""
+"""Suffix of a folder with an unfinished download."""
 
 VALIDATOR_SUFFIX = ".validator"
-"""Ends the name of the file that says which content a partial download is of; without it, nothing can be resumed."""
+"""Suffix of the file that identifies the content of a partial download; without it, nothing can be resumed."""
 
 
 def newest(folder: Path, name: str) -> Path | None:
-    """The file in the folder that was written last of all contents of what is called `name`; a link does not count."""
+    """The most recently written file in the folder among the contents of `name`; links are ignored."""
     contents = folder.glob(f"{name}-{HEXADECIMAL * NAME_DIGITS}.*")
     files = [file for file in contents if not file.is_symlink() and not file.name.endswith(RECORD_SUFFIX)]
     return max(files, key=_written, default=None)
 
 
 def fetched_before(folder: Path, name: str) -> tuple[Path, MediaSource] | None:
-    """The file that `newest` finds, and its record; None where it is damaged."""
+    """The file that `newest` finds, and its record; None if missing or damaged."""
     file = newest(folder, name)
     record = read_record(record_of(file)) if file else None
     return (file, record) if file and record and record.matches(file) else None
 
 
 def link(source: Path, final: Path) -> None:
-    """Let `final` be a symbolic link to a local file, whatever it was before."""
+    """Make `final` a symbolic link to a local file, replacing anything there."""
     unfinished_link = temporary(final)
     unfinished_link.symlink_to(source)
     unfinished_link.replace(final)
 
 
 def publish(source: Path, final: Path, sha256: str) -> None:
-    """Give a finished download its name, durably.
+    """Rename a finished download to its final name, durably.
 
-    What has the name already stays when it is a file with this content: another worker may have been faster. Anything
-    else, such as a link or a damaged file, is replaced.
+    An existing file with this content is kept: another worker may have been faster. Anything else, such as a link or a
+    damaged file, is replaced.
     """
     with source.open("rb") as content:
         os.fsync(content.fileno())
@@ -64,21 +64,21 @@ def publish(source: Path, final: Path, sha256: str) -> None:
 
 
 def record(final: Path, source: MediaSource) -> None:
-    """Write the record of a media file that is there."""
+    """Write the record of an existing media file."""
     write_atomically(record_of(final), source.model_dump_json().encode())
 
 
 def _written(file: Path) -> tuple[int, str]:
-    """When a content was last found at its source: its record, where it has one, is written anew each time."""
+    """Sort key for the time when a content was last found at its source: its record is rewritten each time."""
     written = record_of(file)
     return (written if written.exists() else file).stat().st_mtime_ns, file.name
 
 
 @contextmanager
 def unfinished(folder: Path, key: str) -> Iterator[Path]:
-    """A folder to download into, with what an earlier attempt left; it stays only if a later one may go on from it.
+    """Yield a folder to download into, with an earlier attempt's files; it is kept only if a later one can resume.
 
-    While another worker has it, the folder is a fresh one: then both download, and the first to finish wins.
+    While another worker uses it, a fresh folder is yielded: then both download, and the first to finish wins.
     """
     shared = folder / f"{key}{PARTIAL}"
     with _lock(shared) as locked:
@@ -95,17 +95,17 @@ def unfinished(folder: Path, key: str) -> Iterator[Path]:
         finally:
             resumable = any(file.stat().st_size for file in place.glob(f"*{VALIDATOR_SUFFIX}"))
             if not (locked and worth_another and resumable):
-                # First out of sight, so that nobody starts to work in a folder that is being removed.
+                # Rename first, so that no worker starts in a folder that is being removed.
                 shutil.rmtree(place.rename(temporary(place)), ignore_errors=True)
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Whether this process is the one to use a folder; False too where the file system has no locks."""
+    """Yield whether this process holds the lock of a folder; False too where the file system has no locks."""
     try:
         folder.mkdir(exist_ok=True)
         lock = (folder / "lock").open("wb")
-    except FileNotFoundError:  # its user has just removed it
+    except FileNotFoundError:  # another worker has just removed it
         yield False
         return
     with lock:

@@ -1,4 +1,4 @@
-"""Running `stages.media.probe` in a child process, and whose fault it is when that fails."""
+"""Running `stages.media.probe` in a child process, and telling a bad file from a broken library."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TESTED = "av>=18.1,<20"
 
 
 def probe(file: Path, limits: Limits) -> dict[str, Any]:
-    """What `stages.media.probe` says of a file.
+    """The output of `stages.media.probe` for a file.
 
     Raises:
         VideoFailed: ``not_media``, ``unreadable_media``, ``no_streams``, ``probe_timeout`` or ``probe_crashed``.
-        RuntimeError: The library behind it cannot be imported or called, whatever the file is.
+        RuntimeError: The library behind it cannot be imported or called.
     """
     try:
         found = _run(str(file), limits)
@@ -44,10 +44,10 @@ def probe(file: Path, limits: Limits) -> dict[str, Any]:
 
 @functools.cache
 def check(limits: Limits) -> None:
-    """Look at a tiny video that the child makes itself.
+    """Check that the child can probe a tiny video that it makes itself.
 
     Raises:
-        StageSetupError: That fails, as it would for every video.
+        StageSetupError: It cannot, so every video would fail.
     """
     try:
         found = _run(program.CHECK, limits)

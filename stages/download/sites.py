@@ -13,20 +13,20 @@ from stages.download.fetch import Bounds, redacted, status_failure, with_retries
 
 GONE = re.compile(r"\bprivate\b|removed|unavailable|deleted|terminated|does not exist", re.IGNORECASE)
 RESTRICTED = re.compile(r"sign in|log ?in|members?.only|confirm your age|your country|your location", re.IGNORECASE)
-"""What sites say of a video that asking again will not bring (our choice of words; yt-dlp has no code for it)."""
+"""Messages of sites about restricted videos, which are not retried (our choice; yt-dlp has no code for it)."""
 
 
 def from_site(url: str, folder: Path, bounds: Bounds, *, quality: str, max_duration: float) -> Path:
-    """Fetch a site's video, without cookies, into a folder that holds nothing else.
+    """Fetch a site's video, without cookies, into an empty folder.
 
-    Addresses are not checked here: a site is trusted by being listed.
+    Addresses are not checked here: listed sites are trusted.
 
     Args:
         url: Page of the video.
-        folder: Where its file goes.
-        bounds: What it may cost.
+        folder: Folder for its file.
+        bounds: Limits of the fetch.
         quality: yt-dlp's format selector.
-        max_duration: Seconds.
+        max_duration: Most seconds of the video.
 
     Returns:
         The file.
@@ -55,7 +55,7 @@ def from_site(url: str, folder: Path, bounds: Bounds, *, quality: str, max_durat
         bounds.check_time()
 
     logger = logging.getLogger(__name__)
-    logger.setLevel(logging.CRITICAL)  # what yt-dlp says as it fails goes into the row's error
+    logger.setLevel(logging.CRITICAL)  # yt-dlp's message of a failure goes into the row's error
     options = {
         "format": quality,
         "outtmpl": str(folder / "video.%(ext)s"),
@@ -65,7 +65,7 @@ def from_site(url: str, folder: Path, bounds: Bounds, *, quality: str, max_durat
         "progress_hooks": [progress],
         "ffmpeg_location": imageio_ffmpeg.get_ffmpeg_exe(),
         "socket_timeout": bounds.timeout,
-        "retries": 0,  # with_retries has them
+        "retries": 0,  # with_retries retries
         "cachedir": False,
         "quiet": True,
         "noprogress": True,
@@ -105,7 +105,7 @@ def _failure(url: str, error: BaseException) -> VideoFailed:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error of yt-dlp's and those it wraps; each of its classes keeps them under another name."""
+    """An error of yt-dlp and its causes, which its classes store under different names."""
     while error is not None:
         yield error
         wrapped = getattr(error, "exc_info", None)

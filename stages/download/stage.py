@@ -1,4 +1,4 @@
-"""Download: fetches or links each video's media file and subtitles, makes sure it is media, describes its streams."""
+"""download: fetches or links each video's media file and subtitles, and probes its streams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stages.media.source import MediaSource, Validators, content_name, digest, s
 from stages.media.subtitles import MAX_BYTES
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
-"""Demuxers whose name is not what their files are called."""
+"""File extension by demuxer, where it is not the demuxer's name."""
 
 
 class DownloadConfig(StageConfig):
@@ -33,21 +33,21 @@ class DownloadConfig(StageConfig):
 
     Attributes:
         schemes: URL schemes that may be fetched; ``file`` stands for local paths too. Others are any of fsspec's.
-        local_root: Folder under which local files must lie, links resolved; empty for anywhere.
+        local_root: Folder under which local files must be, links resolved; empty for anywhere.
         allow_private_addresses: Fetch from hosts at private, loopback or link-local addresses too.
-        sites: Hosts, with their subdomains, whose pages go through yt-dlp; their addresses are not checked.
+        sites: Hosts, with their subdomains, that are fetched with yt-dlp; their addresses are not checked.
         site_format: yt-dlp's format selector.
-        max_bytes: Of a file; a larger video is dropped.
-        min_duration: Seconds; a shorter video is dropped.
-        max_duration: Seconds; a longer video is dropped. One whose container states no duration is kept.
-        max_seconds: Wall-clock time for fetching one video, with all attempts.
-        timeout: Seconds of a server's silence after which the connection is given up.
-        attempts: Tries of one fetch, the first included.
+        max_bytes: Most bytes of a file; a larger video is dropped.
+        min_duration: Least seconds; a shorter video is dropped.
+        max_duration: Most seconds; a longer video is dropped. One without a stated duration is kept.
+        max_seconds: Wall-clock limit of fetching one video, with all attempts.
+        timeout: Seconds without data after which a connection is closed.
+        attempts: Most attempts at one fetch, the first included.
         retry_pause: Seconds before the second attempt; doubles with each further one.
         concurrency: Videos fetched at once by one worker.
-        per_host: Of these, from one host.
-        probe_seconds: Wall-clock time for looking at one file.
-        probe_memory: Bytes of address space for it.
+        per_host: Videos fetched at once from one host by one worker.
+        probe_seconds: Wall-clock limit of probing one file.
+        probe_memory: Bytes of address space for probing one file.
     """
 
     schemes: tuple[str, ...] = ("file", "http", "https", "s3", "gs")
@@ -72,12 +72,12 @@ class DownloadConfig(StageConfig):
 class Download(Stage[DownloadConfig, MediaRow]):
     """Puts a video's file at ``media/<2 hex>/<key>-<12 hex of its SHA-256>.<ext>``, its record beside it.
 
-    Local files are links, others are there whole or not at all. The manifest's subtitle track goes to
-    ``<key>-subtitles-<12 hex>.<ext>`` beside it; a video can do without.
+    Local files are linked; others appear whole or not at all. The manifest's subtitle track goes to
+    ``<key>-subtitles-<12 hex>.<ext>`` beside it; it is optional.
 
-    A file from an earlier run is fetched again only when the server says that it has changed; a signed URL that was
-    renewed fetches nothing. It stays where the server does not answer, with the warning ``source_unchecked``. A site's
-    page names one upload, which is not asked for again.
+    A file from an earlier run is fetched again only when the server reports a change; a renewed signed URL fetches
+    nothing. If the server does not answer, the file is kept with the warning ``source_unchecked``. A site's page is one
+    upload, which is not requested again.
     """
 
     name: ClassVar[str] = "download"
@@ -89,7 +89,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     @classmethod
     def outside(cls, line: ManifestRow) -> str:
-        """Size and time of the local files that the line leads to."""
+        """Size and modification time of the local files of the line."""
         return " ".join(source_state(url) for url in (line.location, line.subtitles_location) if url)
 
     def setup(self) -> None:
@@ -97,7 +97,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         check(self._probe_limits)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
-        """Several videos at once: nearly all of the time goes into waiting for servers."""
+        """Process several videos at once: nearly all the time is spent waiting for servers."""
         with ThreadPoolExecutor(self.config.concurrency) as pool:
             yield from pool.map(self.guarded, videos)
 
@@ -116,7 +116,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         )
 
     def _media(self, url: str, folder: Path, key: str) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
-        """The video's file, what its record and `probe` say of it, and warnings."""
+        """The video's file, its record, the output of `probe`, and warnings."""
         scheme = self._scheme(url)
         if scheme == "file":
             return *self._linked(local_file(url, self.config.local_root), folder, key), []
@@ -134,7 +134,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         return *before, self._checked(before[0]), warnings
 
     def _linked(self, file: Path, folder: Path, key: str) -> tuple[Path, MediaSource, dict[str, Any]]:
-        """The link to a local file, which must not change while it is looked at."""
+        """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
             probed = self._checked(file)
             source = MediaSource.of(stated, digest(file), str(file), Validators())
@@ -146,7 +146,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _published(
         self, file: Path, validators: Validators, folder: Path, key: str, url: str
     ) -> tuple[Path, MediaSource, dict[str, Any]]:
-        """The name of a file that was fetched, once it is known to be media."""
+        """Probe a fetched file and publish it under its final name."""
         probed, sha256 = self._checked(file), digest(file)
         final = folder / content_name(key, sha256, _extension_of(probed))
         publish(file, final, sha256)
@@ -155,7 +155,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         return final, source, probed
 
     def _fetched(self, url: str, scheme: str, place: Path, known: MediaSource | None) -> tuple[Path, Validators] | None:
-        """The file, somewhere in the folder `place`; None when it is the known one still."""
+        """The file, fetched into the folder `place`; None when the known one is current."""
         config = self.config
         host = host_of(url)
         if scheme in ("http", "https") and any(host == site or host.endswith(f".{site}") for site in config.sites):
@@ -174,7 +174,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _copied(
         self, url: str, scheme: str, file: Path, max_bytes: int, known: MediaSource | None = None
     ) -> Validators | None:
-        """Write what lies at the URL into `file`, unless it is the known content still."""
+        """Fetch the URL's content into `file`, unless the known content is current."""
         with self.timings.on("fetch"), self._turn(host_of(url)):
             bounds = self._bounds(max_bytes)
             if scheme in ("http", "https"):
@@ -184,14 +184,14 @@ class Download(Stage[DownloadConfig, MediaRow]):
             return from_storage(url, file, bounds, known)
 
     def _scheme(self, url: str) -> str:
-        """The URL's scheme, which must be among those that may be fetched."""
+        """The URL's scheme, checked against the allowed ones."""
         scheme = scheme_of(url)
         if scheme not in self.config.schemes:
             raise VideoFailed("scheme_refused", f"{scheme} is not among download.schemes {self.config.schemes}")
         return scheme
 
     def _turn(self, host: str) -> threading.BoundedSemaphore:
-        """What is held while a host is asked for something."""
+        """The semaphore to hold while fetching from a host."""
         return self._hosts.setdefault(host, threading.BoundedSemaphore(self.config.per_host))
 
     @property
@@ -204,7 +204,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         return Bounds(max_bytes, deadline, timeout=config.timeout, attempts=config.attempts, pause=config.retry_pause)
 
     def _subtitles(self, url: str, folder: Path, name: str) -> tuple[Path | None, list[str]]:
-        """The manifest's subtitle track, or the one from an earlier run, and warnings; no track costs a video."""
+        """The manifest's subtitle track, or the one from an earlier run, and warnings; it is optional."""
         if not url:
             return None, []
         try:
@@ -233,7 +233,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         return final
 
     def _checked(self, file: Path) -> dict[str, Any]:
-        """What `probe` found, once it and the file's size are within the configured bounds."""
+        """The output of `probe`, checked with the file's size against the configured bounds."""
         config = self.config
         size = file.stat().st_size
         if size > config.max_bytes:
@@ -249,6 +249,6 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
 
 def _extension_of(probed: dict[str, Any]) -> str:
-    """The extension that files of the container have; it is the content's alone, whatever a URL says."""
+    """The file extension of the container; it depends on the content, not on the URL."""
     container: str = probed["container"]
     return SUFFIXES.get(container, container.partition(",")[0])

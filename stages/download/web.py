@@ -1,4 +1,4 @@
-"""Fetching over HTTP: resumed when cut off, repeated when that may help, and never from a private address."""
+"""Fetching over HTTP: resumes partial downloads, retries transient failures, and refuses private addresses."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ MAX_REDIRECTS = 10
 """Our choice; browsers follow about twenty."""
 
 HEADERS = {"User-Agent": "storyloom", "Accept": "*/*", "Accept-Encoding": "identity"}
-"""No compression, so that ranges and lengths speak of the file's own bytes (RFC 9110, section 14)."""
+"""No compression, so that ranges and lengths refer to the file's own bytes (RFC 9110, section 14)."""
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits (RFC 6052, section 2.1)."""
+"""IPv6 addresses that a gateway translates to the IPv4 address in their last 32 bits (RFC 6052, section 2.1)."""
 
 
 def from_http(
     url: str, file: Path, bounds: Bounds, known: MediaSource | None, *, allow_private: bool
 ) -> Validators | None:
-    """Fetch a URL into `file`, going on from what an earlier attempt left there if the server still has the same.
+    """Fetch a URL into `file`, resuming an earlier attempt if the server still has the same content.
 
-    What tells that it is the same, an ETag or a date, is kept beside it (`VALIDATOR_SUFFIX`).
+    Its validator, an ETag or a date, is stored beside it (`VALIDATOR_SUFFIX`).
 
     Args:
         url: Of the file.
-        file: Where its bytes go.
-        bounds: What it may cost.
-        known: The content that an earlier run fetched. Its validators count for the URL that they came from; where
-            there are none, its size decides.
-        allow_private: Whether private addresses are connected to.
+        file: File for its content.
+        bounds: Limits of the fetch.
+        known: The content from an earlier run. Its validators are valid for the URL that they came from; without
+            validators, its size is compared.
+        allow_private: Whether private addresses are allowed.
 
     Returns:
-        What tells this content of the URL from others; None when it is the known one, which is then not fetched.
+        Validators of the content; None when it is the known one, which is then not fetched.
 
     Raises:
         VideoFailed: ``bad_url``, ``scheme_refused``, ``private_address``, ``unknown_host``, ``connection_failed``,
@@ -65,13 +65,13 @@ def from_http(
 class CheckedTransport(httpx.HTTPTransport):
     """Resolves each request's host, refuses private addresses, and connects to the address that was checked.
 
-    A name that resolves to something else a moment later (DNS rebinding) so gains nothing; the Host header, the TLS
-    server name and the certificate check keep to the name. Proxies from the environment are not used, since a proxy
-    would do the resolving.
+    This defeats DNS rebinding, where a name resolves differently a moment later; the Host header, the TLS server name
+    and the certificate check still use the name. Proxies from the environment are not used, since a proxy would
+    resolve names itself.
     """
 
     def __init__(self, *, allow_private: bool) -> None:
-        # A kept connection could be reused for another host at the same address, without a look at its certificate.
+        # A kept connection could be reused for another host at the same address without checking its certificate.
         super().__init__(verify=_tls(), limits=httpx.Limits(max_keepalive_connections=0))
         self._allow_private = allow_private
 
@@ -94,7 +94,7 @@ class CheckedTransport(httpx.HTTPTransport):
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, also by what it embeds (IPv4-mapped, 6to4, NAT64)."""
+    """Whether an IP address, and any address embedded in it (IPv4-mapped, 6to4, NAT64), is public."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         embedded = ip.ipv4_mapped or ip.sixtofour
@@ -127,7 +127,7 @@ def _directed(request: httpx.Request, host: str, address: str) -> httpx.Request:
 def _attempt(
     client: httpx.Client, url: str, file: Path, bounds: Bounds, known: MediaSource | None
 ) -> Validators | None:
-    """One try; what it got stays in `file` for the next."""
+    """One attempt; received bytes stay in `file` for the next."""
     bounds.check_time()
     validator = file.with_name(file.name + VALIDATOR_SUFFIX)
     partial = validator.read_text() if validator.exists() else ""
@@ -158,7 +158,7 @@ def _attempt(
             content.seek(start)
             size = save(response.iter_raw(), content, start, bounds)
         found = _validators(response)
-    if size < total:  # a server may send less of a range than was asked for
+    if size < total:  # a server may send less of a range than requested
         raise _truncated(url, size)
     return found
 
@@ -168,7 +168,7 @@ def _validators(response: httpx.Response) -> Validators:
 
 
 def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
-    """Whether a response says that the known content is still what the URL leads to (RFC 9110, section 13.2.2)."""
+    """Whether a response shows that the known content is current (RFC 9110, section 13.2.2)."""
     if response.status_code == HTTPStatus.NOT_MODIFIED:
         return bool(known.etag or known.last_modified)
     if response.status_code != HTTPStatus.OK:
@@ -181,19 +181,19 @@ def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
 
 
 def _validator(response: httpx.Response) -> str:
-    """What identifies the content byte for byte: a strong ETag or a date (RFC 9110, section 13.1.5); empty without."""
+    """The strong validator of the content: a strong ETag or a date (RFC 9110, section 13.1.5); empty without one."""
     etag = str(response.headers.get("ETag", ""))
     return etag if etag.startswith('"') else str(response.headers.get("Last-Modified", ""))
 
 
 def _continues(response: httpx.Response, have: int, known: str) -> bool:
-    """Whether a partial response holds what follows the bytes that are there, of the same content."""
+    """Whether a partial response continues the existing bytes, of the same content."""
     in_place = re.fullmatch(rf"bytes {have}-\d+/\d+", response.headers.get("Content-Range", ""))
     return in_place is not None and _validator(response) in ("", known)
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the server asks to wait, which it may state as a date (RFC 9110, section 10.2.3)."""
+    """Seconds of the Retry-After header, which may be a date (RFC 9110, section 10.2.3)."""
     stated = response.headers.get("Retry-After", "")
     if stated.isdecimal():
         return float(stated)

@@ -1,4 +1,4 @@
-"""Which sentence a frame goes with: the one on the clock, or the one that looks right within a bounded shift."""
+"""Assignment of sentences to frames: by the clock, or by similarity within a bounded shift."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from schemas.rows import AlignedRow, ScoresRow
 from stages.align.stage import FloatArray, IntArray
 
 UNPAIRED = -1
-"""Stands for "no sentence" wherever a frame names its sentence."""
+"""Index that stands for "no sentence"."""
 
 BEYOND_NULL = 0.001
-"""Least share of unrelated pairs that counts: the step of the calibration's quantiles, which know nothing finer."""
+"""Least share of unrelated pairs that is distinguished: the step of the calibration's quantiles."""
 
 SIMILARITY_PER_NAT = 0.05
 """Similarity that is worth one nat where the threshold is absolute: how fast the tail of a null distribution with a
 standard deviation of 0.1 falls at 5 %, that is the demo model's (our choice; divide it for a narrower model)."""
 
 NULL_DEVIATION = 1.0
-"""Standard deviation in nats of what unrelated pairs are worth: exponentially distributed, whatever the model."""
+"""Standard deviation in nats of the worth of unrelated pairs: it is exponentially distributed for every model."""
 
 LAG_LIMIT = 10.0
-"""Seconds of narration lag that are looked at, either way (HowToCaption's window)."""
+"""Largest narration lag that is considered, in seconds, either way (HowToCaption's window)."""
 
 LAG_STEP = 0.1
-"""Seconds between the lags that are tried (our choice)."""
+"""Seconds between candidate lags (our choice)."""
 
 LAG_SMOOTHING = 3.0
-"""Seconds over which the votes for a lag are averaged, about a sentence: the middle of a peak wins (our choice)."""
+"""Seconds over which the votes for a lag are averaged, about a sentence: finds the middle of a peak (our choice)."""
 
 LAG_EVIDENCE = 3.0
 """Standard errors by which a lag must beat no lag; the best of some twenty independent lags is tested (our choice)."""
@@ -59,7 +59,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The pairs of trusted sentences and frames as arrays of one entry per pair, ordered by frame, then sentence.
+    """The pairs of frames and trusted sentences, as arrays with one entry per pair, ordered by frame, then sentence.
 
     Attributes:
         frame: Index of the frame, int64.
@@ -76,7 +76,7 @@ class Candidates:
     end: FloatArray
 
     def held(self, lag: float) -> BoolArray:
-        """Whether the sentence, moved back by the lag, holds the frame: true for at most one pair of a frame."""
+        """Whether the sentence, moved back by the lag, contains the frame: true for at most one pair of a frame."""
         return (self.start <= self.time + lag) & (self.time + lag < self.end)
 
     def distance(self, lag: float) -> FloatArray:
@@ -86,10 +86,10 @@ class Candidates:
 
 
 def worth_by_null(similarity: FloatArray, quantiles: Sequence[float], rate: float) -> FloatArray:
-    """How much rarer than the accepted rate a similarity is among unrelated pairs, in nats; 0.0 at the threshold.
+    """Evidence of a similarity against the null distribution, in nats; 0.0 at the threshold.
 
-    That is log(rate / share of unrelated pairs that are at least as similar). Without quantiles it is 0.0: where
-    nothing is known of unrelated pairs, no similarity is a reason to leave the clock.
+    That is log(rate / share of unrelated pairs that are at least as similar). Without quantiles it is 0.0: without
+    a null distribution, no similarity is evidence against the clock.
 
     Args:
         similarity: Shape (pairs,).
@@ -117,12 +117,12 @@ def assign_by_time(aligned: AlignedRow, scores: ScoresRow) -> Assignment:
 
 
 def assign_by_clip(aligned: AlignedRow, scores: ScoresRow, worth: FloatArray, cost: float) -> Assignment:
-    """Give frames the sentences that are worth most together, in an order that both keep.
+    """Give frames the sentences with the largest total worth, keeping both in order.
 
     A pair is worth its evidence, less `cost` for each second by which the sentence, moved by the video's lag, misses
-    the frame, and less the logarithm of the number of sentences the frame can choose from: among so many, one looks
-    right by chance that much more often (Bonferroni). A pair must be worth more than nothing, but the sentence that
-    the lagged clock gives may always be taken, for nothing at worst. A frame may stay without.
+    the frame, and less the logarithm of the number of sentences the frame can choose from (Bonferroni correction). A
+    pair must have positive worth, except the one that the lagged clock gives, whose worth is at least zero. A frame may
+    stay without a sentence.
 
     Args:
         aligned: Sentences, frame times and candidate pairs; the pairs' window bounds the shift.
@@ -141,10 +141,10 @@ def assign_by_clip(aligned: AlignedRow, scores: ScoresRow, worth: FloatArray, co
 
 
 def narration_lag(pairs: Candidates, worth: FloatArray) -> float:
-    """Seconds by which speech follows the picture throughout the video; 0.0 unless the evidence is clear.
+    """Constant lag of the speech behind the picture, in seconds; 0.0 unless the evidence is clear.
 
-    Each pair votes, with what it is worth beyond its frame's and its sentence's other pairs, for the lags at which
-    the sentence would hold the frame. So a picture or sentence that goes with everything says nothing about the lag.
+    Each pair votes for the lags at which the sentence would contain the frame, weighted by its worth beyond the other
+    pairs of its frame and sentence. So a picture or sentence that matches everything does not affect the lag.
 
     Args:
         pairs: Of trusted sentences.
@@ -169,14 +169,14 @@ def narration_lag(pairs: Candidates, worth: FloatArray) -> float:
 
 
 def ordered_choice(frame: IntArray, sentence: IntArray, gain: FloatArray) -> IntArray:
-    """Choose at most one pair a frame, sentences never falling from frame to frame, with the largest sum of gains.
+    """Choose at most one pair per frame, with non-decreasing sentences, and the largest sum of gains.
 
     A dynamic program, one numpy step a frame over the frame's own sentences: `best[s]` is the largest sum over the
     frames so far whose sentences come before the s-th. On equal sums a frame is paired rather than not.
 
     Args:
         frame: Ordered, shape (pairs,).
-        sentence: For each frame an unbroken range, whose ends never fall from frame to frame. Shape (pairs,).
+        sentence: For each frame a contiguous range, whose ends never decrease from frame to frame. Shape (pairs,).
         gain: Minus infinity forbids a pair. Shape (pairs,).
 
     Returns:
@@ -229,7 +229,7 @@ def _candidates(aligned: AlignedRow, scores: ScoresRow) -> tuple[Candidates, Flo
 
 
 def _assignment(frames: int, pairs: Candidates, similarity: FloatArray, chosen: IntArray, lag: float) -> Assignment:
-    """Spread the chosen pairs over all the video's frames."""
+    """The assignment of all the video's frames from the chosen pairs."""
     rows = pairs.frame[chosen]
     sentence = np.full(frames, UNPAIRED, dtype=np.int64)
     sentence[rows] = pairs.sentence[chosen]
@@ -241,7 +241,7 @@ def _assignment(frames: int, pairs: Candidates, similarity: FloatArray, chosen: 
 
 
 def _others_mean(group: IntArray, values: FloatArray) -> FloatArray:
-    """For each value the mean of the others of its group, with the mean of all as one more (so that none is empty)."""
+    """For each value the mean of the others in its group and of the overall mean (so that none is empty)."""
     sums, counts = np.bincount(group, values), np.bincount(group)
     mean: FloatArray = (sums[group] - values + values.mean()) / counts[group]
     return mean

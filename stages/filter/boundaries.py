@@ -1,4 +1,4 @@
-"""Where documents begin and end: at silences, turns of topic and limits, never inside a sentence."""
+"""Document boundaries: at silences, changes of topic and limits, never inside a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stages.filter.assign import UNPAIRED
 
 @dataclass
 class Unit:
-    """A sentence with the frames in and around it, which no document boundary parts. Without speech, frames alone."""
+    """A sentence with its frames, which a document boundary never separates. Without speech, frames alone."""
 
     sentence: int
     start: float
@@ -25,13 +25,13 @@ class Unit:
 
 @dataclass(frozen=True)
 class DocumentLimits:
-    """What ends a document.
+    """Limits that end a document.
 
     Attributes:
-        min_words: Words that it has at least before a turn of topic ends it.
+        min_words: Least words before a change of topic ends it.
         max_words: Most words.
         max_images: Most images.
-        max_silence: Seconds without a sentence.
+        max_silence: Most seconds without a sentence.
     """
 
     min_words: int
@@ -43,11 +43,11 @@ class DocumentLimits:
 def units_of(
     sentences: Sequence[Sentence], frames: Sequence[SampledFrame], kept: Sequence[int], sentence_of: IntArray
 ) -> list[Unit]:
-    """Trusted sentences with their frames: their own, and those of no sentence that are nearest to them.
+    """Trusted sentences with their frames: the assigned ones, and the nearest unassigned ones.
 
-    A frame with a sentence goes where the sentence goes, even if the clock says otherwise, so that no document's end
-    parts them. A frame without one goes by the clock, but not past the frames before and after it that have one: so
-    frames keep their order across documents.
+    A frame with a sentence stays with it, even against the clock, so that no document boundary separates them. A frame
+    without one is placed by the clock, but not beyond the neighbouring frames that have one, so that frames keep their
+    order across documents.
     """
     units = [Unit(i, s.start, s.end, s.words) for i, s in enumerate(sentences) if not s.flag]
     if not units:
@@ -70,13 +70,13 @@ def units_of(
 def topic_turns(
     sentences: Sequence[Sentence], frames: Sequence[SampledFrame], continuity: Sequence[float], threshold: float
 ) -> set[int]:
-    """Sentences with which a topic begins: the text turns to something else, and the picture is cut too.
+    """Sentences that begin a topic: the similarity of the text drops, at a scene cut.
 
     Args:
         sentences: Of the video.
         frames: Of the video; the scene of a sentence is that of the frame nearest to its middle.
         continuity: Similarity of the text before and after each boundary between sentences.
-        threshold: Similarity below which the text turns.
+        threshold: Similarity below which the topic changes.
     """
     if not frames or not continuity:
         return set()
@@ -89,7 +89,7 @@ def topic_turns(
 
 
 def documents_of(units: Sequence[Unit], turns: Collection[int], limits: DocumentLimits) -> Iterator[list[Unit]]:
-    """Group units into documents: a new one at a long silence, at a turn, and where a limit would be passed."""
+    """Group units into documents: a new one at a long silence, at a change of topic, and before a limit is exceeded."""
     document: list[Unit] = []
     for unit in units:
         before = sum(u.words for u in document)

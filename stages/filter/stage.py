@@ -1,4 +1,4 @@
-"""filter: which frame goes with which sentence, what is dropped and why, and where documents begin and end."""
+"""filter: assigns sentences to frames, drops frames and documents with reasons, and sets document boundaries."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from stages.filter.boundaries import DocumentLimits, Unit, documents_of, topic_t
 
 
 class FilterConfig(StageConfig):
-    """What a document may hold.
+    """Rules of assignment, drops and document boundaries.
 
     Attributes:
-        mode: ``time`` gives a frame the sentence whose interval holds it. ``clip`` finds out by how much the video's
-            narration lags behind its picture, and a frame may take the sentence that looks right near there, inside
-            align's window; frames and sentences keep their order. The default is what docs/alignment.md measures.
-        shift_cost: What a second between a frame and its sentence costs in ``clip`` mode, in nats: at 0.5, a sentence
-            2 s off must be 2.7 times as rare among unrelated pairs as the false-accept rate asks (our choice).
+        mode: ``time`` gives a frame the sentence whose interval contains it. ``clip`` estimates by how much the
+            narration lags behind the picture, and a frame may take the sentence that looks right near the lagged clock,
+            inside align's window; frames and sentences keep their order. docs/alignment.md measures both.
+        shift_cost: Cost of a second between a frame and its sentence in ``clip`` mode, in nats: at 0.5, a sentence
+            2 s away must be 2.7 times rarer among unrelated pairs than the false-accept rate (our choice).
         threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution.
-        false_accept_rate: Share of unrelated pairs that a calibrated threshold lets pass (our choice).
+        false_accept_rate: Share of unrelated pairs that pass a calibrated threshold (our choice).
         max_black: Share of black pixels from which a frame is dropped as black (ffmpeg blackframe's default, 98 %).
-        min_sharpness: Variance of the Laplacian below which a frame is dropped as blurred; plain slides have little
-            too. 0.0, the default, keeps them all; NeMo Curator's interleaved documents take 100.
+        min_sharpness: Variance of the Laplacian below which a frame is dropped as blurred; plain slides are low too.
+            0.0, the default, keeps all frames; NeMo Curator's interleaved documents use 100.
         min_words: Fewest words of a document (OBELICS).
         max_words: Most words of a document (OBELICS).
         max_images: Most images of a document (OBELICS).
         max_silence: Seconds without a sentence that end a document (our choice).
         topic_similarity: A document also ends at a scene cut where the text before and after it is less similar than
-            this. -1.0, the default, is never: the value depends on the model, and short captions differ at every cut.
+            this. -1.0, the default, is off: the value depends on the model, and short captions differ at every cut.
     """
 
     mode: Literal["time", "clip"] = "clip"
@@ -65,7 +65,7 @@ class FilterConfig(StageConfig):
 
 
 class Filter(Stage[FilterConfig, DocumentsRow]):
-    """A dropped frame does not drop its text; every drop has a reason."""
+    """Assigns, drops and cuts into documents. A dropped frame does not drop its text; every drop has a reason."""
 
     name = "filter"
     version = 1
@@ -75,7 +75,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
 
     @classmethod
     def inputs(cls, config: FilterConfig) -> tuple[Input, ...]:
-        """The null distribution is read where the threshold rests on it."""
+        """Read the calibration only if the threshold depends on it."""
         return (*cls.reads, Input("calibrate")) if config.threshold == "calibrated" else cls.reads
 
     @property
@@ -127,7 +127,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
         )
 
     def assign(self, aligned: AlignedRow, scores: ScoresRow) -> Assignment:
-        """Give the frames their sentences as configured; nothing is dropped yet."""
+        """Assign sentences to the frames in the configured mode; nothing is dropped yet."""
         if self.config.mode == "time":
             return assign_by_time(aligned, scores)
         similarity = np.array(scores.similarity, dtype=np.float64)
@@ -192,7 +192,7 @@ def _document(
 def _dropped_document(
     units: Sequence[Unit], sentences: Sequence[Sentence], frames: Sequence[SampledFrame], reason: str
 ) -> list[DroppedItem]:
-    """The document, its sentences and its frames, all with the reason for which the document goes."""
+    """The dropped items of a document, its sentences and its frames, with the document's reason."""
     spoken = [unit.sentence for unit in units if unit.sentence != UNPAIRED]
     inside = [index for unit in units for index in unit.frames]
     return [

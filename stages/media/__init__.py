@@ -1,1 +1,1 @@
-"""Media files: ffmpeg, the sandbox that children run in, probing, audio, subtitles."""
+"""Media files: ffmpeg, the sandbox of child processes, probing, audio, subtitles."""

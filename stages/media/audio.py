@@ -1,4 +1,4 @@
-"""The audio of videos, decoded by ffmpeg into files: what is in memory does not grow with its length."""
+"""The audio of videos, decoded by ffmpeg into files: memory does not grow with its length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits, child
 
 SAMPLE_RATE = 16_000
-"""Hz; what Whisper and Silero are trained on."""
+"""Hz; the rate of Whisper and Silero."""
 
 SAMPLE = np.dtype("<i2")
 
@@ -29,20 +29,20 @@ Samples = npt.NDArray[np.int16]
 
 
 class Audio(Protocol):
-    """A whole audio track, of which parts are asked for by slices: `Samples`, or a file of them."""
+    """An audio track that is read by slices: `Samples`, or a file of them."""
 
     def __len__(self) -> int:
-        """Samples in all."""
+        """Number of samples."""
 
     def __getitem__(self, part: slice, /) -> Samples:
-        """Some of them, in steps of 1."""
+        """The samples of a slice in steps of 1."""
 
 
 class AudioFile:
-    """An `Audio` that lies in a file.
+    """An `Audio` in a file.
 
     Args:
-        file: Samples of two bytes, little endian; closed when nobody holds the audio any more.
+        file: Samples of two bytes, little endian; closed with the last reference to the audio.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -59,9 +59,9 @@ class AudioFile:
 
 
 def decode(media: Path, limits: Limits) -> AudioFile:
-    """A file's first audio track on the clock that its frames have: a track that starts late starts with silence.
+    """A file's first audio track on the clock of its frames: a track that starts late begins with silence.
 
-    It lies in a file of the system's folder for temporary ones (``TMPDIR``), which has no name and goes with it.
+    The samples are in an unnamed temporary file (in ``TMPDIR``), which is removed with the audio.
 
     Raises:
         VideoFailed: ``audio_undecodable``, or ``decode_timeout``.
@@ -82,7 +82,7 @@ def decode(media: Path, limits: Limits) -> AudioFile:
 
 
 def floats(samples: Samples) -> npt.NDArray[np.float32]:
-    """The samples from -1 to 1, as models take them."""
+    """The samples as floats from -1 to 1, the input of models."""
     scaled = samples.astype(np.float32)
     scaled /= 32768.0
     return scaled

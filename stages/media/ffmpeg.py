@@ -1,4 +1,4 @@
-"""The ffmpeg program: which one runs, and what every child of it that decodes media has in common."""
+"""The ffmpeg program: its location, and the options of every child that decodes media."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from stages.base import StageSetupError, VideoFailed
 from stages.media.sandbox import ChildFailed, Limits, child
 
 OLDEST = (7, 0)
-"""The first release that decodes, filters and encodes in threads of their own, beside each other."""
+"""The first release that decodes, filters and encodes in parallel threads."""
 
 QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
 
 ONE_THREAD = ("-filter_threads", "1", "-filter_complex_threads", "1")
-"""Workers are many; a child that took every core would slow its neighbours."""
+"""A machine has many workers; a child that used every core would slow the others."""
 
 CLOCK = ("-map", "0:v?", "-map", "0:a?", "-c", "copy", "-f", "null", "-")
 """A second output that reads every picture and sound and writes nothing. In an MPEG transport stream, ffmpeg sets time
-0 at the earliest stream that is read: without this, frames and sound would each have a clock of their own."""
+0 at the earliest stream that is read: without this output, frames and audio would have different clocks."""
 
 TAIL_SECONDS = 2.0
-"""A track that ends by less before the container's stated end is whole: containers round, and the last packet's
-duration is often unknown (our choice)."""
+"""A track that ends at most this many seconds before the container's stated end is complete: containers round, and the
+last packet's duration is often unknown (our choice)."""
 
 
 @functools.cache
 def program() -> Path:
-    """The system's ffmpeg when it is new enough, otherwise the one that the package imageio-ffmpeg brings.
+    """The system's ffmpeg when it is new enough, otherwise the one of the package imageio-ffmpeg.
 
     Raises:
         StageSetupError: There is neither.
@@ -59,7 +59,7 @@ def version() -> str:
 
 
 def missing_device(kind: str) -> str:
-    """Why ffmpeg cannot use a kind of hardware, e.g. ``cuda``; empty when it can."""
+    """The reason why ffmpeg cannot use a kind of hardware, e.g. ``cuda``; empty when it can."""
     probe = ["-init_hw_device", kind, "-f", "lavfi", "-i", "nullsrc", "-frames:v", "1", "-f", "null", "-"]
     done = subprocess.run([program(), *QUIET, *probe], capture_output=True, text=True, check=False)  # noqa: S603
     lines = done.stderr.strip().splitlines()
@@ -69,7 +69,7 @@ def missing_device(kind: str) -> str:
 def source(media: Path, **options: Any) -> Any:
     """The media file as an input of ffmpeg-python: local reading only, decoded on one thread.
 
-    One thread also makes damaged pictures come out the same in every run.
+    One thread also gives the same damaged pictures in every run.
 
     Args:
         media: The file.
@@ -89,7 +89,7 @@ def command(*outputs: Any) -> list[str]:
 
 
 def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:
-    """What a child's bad end means for its video: ``decode_timeout``, or the given code."""
+    """The failure of a video whose child failed: ``decode_timeout``, or the given code."""
     if failed.timed_out:
         message = f"decoding took over {limits.seconds:g} s; raise the stage's `seconds`, or leave the video out"
         return VideoFailed("decode_timeout", message, retryable=True)
@@ -97,15 +97,15 @@ def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:
 
 
 def ends_early(media: Path, decoded: float, stated: float, limits: Limits) -> bool:
-    """Whether a track stopped before its time because the file is cut off.
+    """Whether a track ends early because the file is truncated.
 
-    Tracks of a whole file may differ in length: sound that stops while the picture goes on is no fault. So a short
-    track counts only when no picture or sound of the file has packets near the stated end.
+    Tracks of a complete file may differ in length, e.g. audio that ends before the picture. So a short track counts
+    only when no picture or audio of the file has packets near the stated end.
 
     Args:
         media: The file.
-        decoded: Seconds of the track that could be decoded.
-        stated: Seconds the container states; below 0 when it does not, and then nothing can be said.
+        decoded: Seconds of the track that were decoded.
+        stated: Seconds that the container states; below 0 when it states none, and then the answer is False.
         limits: Bounds of the child that lists the packets.
     """
     if stated - decoded <= TAIL_SECONDS:
@@ -114,7 +114,7 @@ def ends_early(media: Path, decoded: float, stated: float, limits: Limits) -> bo
 
 
 def last_packet(media: Path, limits: Limits) -> float:
-    """Where the last packet of any picture or sound ends, in seconds from the container's start; nothing is decoded."""
+    """End of the last packet of any picture or audio, in seconds from the container's start; nothing is decoded."""
     import ffmpeg
 
     tracks = source(media)
@@ -129,7 +129,7 @@ def last_packet(media: Path, limits: Limits) -> float:
                 elif packet := re.match(rb"(\d+),\s*-?\d+,\s*(-?\d+),\s*(\d+),", line):
                     last = max(last, (int(packet[2]) + int(packet[3])) * ticks[packet[1]])
     except ChildFailed:
-        pass  # where the listing broke off is where the file does
+        pass  # the listing ends where the file is cut off
     return float(last)
 
 
@@ -141,6 +141,6 @@ def _version_of(executable: str) -> str:
 
 
 def _release(version: str) -> tuple[int, int]:
-    """Major and minor number; (0, 0) for a snapshot, whose age cannot be told."""
+    """Major and minor number; (0, 0) for a snapshot, whose age is unknown."""
     found = re.match(r"n?(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found else (0, 0)

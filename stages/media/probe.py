@@ -1,10 +1,10 @@
-"""What a media file holds, looked up in a process of its own: ``python -m stages.media.probe FILE`` prints it as JSON.
+"""Probing a media file in a process of its own: ``python -m stages.media.probe FILE`` prints its streams as JSON.
 
-With ``--check`` in the place of a file it looks at a tiny one that it makes. It ends with status `BROKEN` when its
-library cannot be imported or called, which is no fault of the file.
+With ``--check`` instead of a file it probes a tiny video that it makes itself. It exits with status `BROKEN` when its
+library cannot be imported or called, which is not a fault of the file.
 
-Nothing but headers and a few packets is read, and at most one picture is decoded (only it tells the rotation). It
-imports no other module of ours: a child starts for every video.
+It reads headers and a few packets, and decodes at most one picture (only that has the rotation). It imports no other
+module of ours, since a child starts for every video.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 CHECK = "--check"
-"""Argument that asks for a self-check."""
+"""Argument that requests a self-check."""
 
 BROKEN = os.EX_SOFTWARE
 """Exit status when the library cannot be imported or called."""
@@ -34,19 +34,19 @@ TINY_VIDEO = b"YUV4MPEG2 W2 H2 F25:1 C420jpeg\nFRAME\n" + bytes(6)
 """A video of one black picture, uncompressed."""
 
 MAX_SUBTITLE_TRACKS = 8
-"""Text tracks that are told of, the first ones: each that is looked at costs a pass through the file (our choice)."""
+"""Most text tracks that are reported: reading each takes a pass through the file (our choice)."""
 
 HEAD_BYTES = 4096
-"""Bytes looked at to name what a file is, when it is not media (our choice)."""
+"""Bytes read to identify a file that is not media (our choice)."""
 
 FIRST_PICTURE_PACKETS = 250
 """Packets tried until a picture decodes: about 10 s at 25 pictures a second (our choice)."""
 
 STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp"})
-"""Codecs of cover pictures; a stream of one such picture does not move."""
+"""Codecs of cover pictures; a stream with one such picture is not a video."""
 
 REFERRING_FORMATS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp", "webm_dash_manifest"})
-"""Demuxers of files that name other files or addresses: refused, whatever those may be."""
+"""Demuxers of files that refer to other files or addresses; always refused."""
 
 MEDIA_SIGNATURES = (
     (4, b"ftyp", "an MP4 or MOV file whose index (moov) is missing or damaged, most likely because it was cut short"),
@@ -66,15 +66,15 @@ OTHER_SIGNATURES = (
     (0, b"#EXTM3U", "an HLS playlist, which only names other files"),
     (0, b"ffconcat", "a concat list, which only names other files"),
 )
-"""Offset, bytes, and what starts so: what no demuxer is asked to open."""
+"""Offset, bytes and name of file formats that are never passed to a demuxer."""
 
 
 class NotUsable(Exception):
-    """A file that cannot be used: a short code and what was found instead.
+    """A file that cannot be used.
 
     Args:
         code: ``not_media``, ``unreadable_media`` or ``no_streams``.
-        message: For a person.
+        message: What was found instead, for the user.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -83,10 +83,10 @@ class NotUsable(Exception):
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """The fields of `schemas.rows.MediaRow` that speak of the streams, and `warnings`.
+    """The fields of `schemas.rows.MediaRow` about the streams, and `warnings`.
 
     Raises:
-        NotUsable: The file is no media, is damaged, or has neither sound nor a moving picture.
+        NotUsable: The file is not media, is damaged, or has neither audio nor a moving picture.
     """
     import av
 
@@ -94,7 +94,7 @@ def inspect(path: Path) -> dict[str, Any]:
         head = file.read(HEAD_BYTES)
     if other := _named(head, OTHER_SIGNATURES) or _text(head):
         raise NotUsable("not_media", f"this is {other}, not a video; check where the URL leads")
-    # Titles need not be UTF-8. From release 19 on, av always passes over what is not.
+    # Titles need not be UTF-8. From release 19 on, av always replaces invalid bytes.
     lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
     try:
         with av.open(f"file:{path}", options={"protocol_whitelist": "file"}, **lenient) as container:
@@ -113,7 +113,7 @@ def _named(head: bytes, signatures: tuple[tuple[int, bytes, str], ...]) -> str:
 
 
 def _text(head: bytes) -> str:
-    """What kind of text a file starts with; empty when it starts with none."""
+    """The kind of text at the start of a file; empty for other content."""
     if not head:
         return "an empty file"
     try:
@@ -161,18 +161,18 @@ def _described(container: InputContainer) -> dict[str, Any]:
 
 
 def _text_tracks(container: InputContainer) -> list[int]:
-    """Numbers, among the subtitle tracks, of those that are text and no pictures of text."""
+    """Indexes, among the subtitle tracks, of those with text instead of pictures."""
     tracks = enumerate(container.streams.subtitles)
     text = [number for number, one in tracks if one.codec_context is not None and one.codec_context.codec.text_sub]
     return text[:MAX_SUBTITLE_TRACKS]
 
 
 def _picture(stream: VideoStream, rotation: int) -> dict[str, Any]:
-    """Size as displayed, rate and codec of a picture stream that is turned by `rotation` degrees."""
+    """Displayed size, rate and codec of a video stream that is rotated by `rotation` degrees."""
     width, height = stream.codec_context.width, stream.codec_context.height
     if stream.sample_aspect_ratio:
         width = round(width * stream.sample_aspect_ratio)
-    if rotation % 180:  # a quarter turn, either way
+    if rotation % 180:  # a quarter turn in either direction
         width, height = height, width
     rate = stream.average_rate or stream.guessed_rate
     return {
@@ -184,7 +184,7 @@ def _picture(stream: VideoStream, rotation: int) -> dict[str, Any]:
 
 
 def _moves(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether a picture stream is more than a cover: not marked as one, nor a single picture of a still codec."""
+    """Whether a video stream is not a cover: neither marked as one, nor a single picture of a still codec."""
     import av
     from av.stream import Disposition
 
@@ -193,13 +193,13 @@ def _moves(container: InputContainer, stream: VideoStream) -> bool:
     if stream.codec_context.codec.canonical_name not in STILL_CODECS or stream.frames > 1:
         return True
     packets = sum(1 for packet in islice(container.demux(stream), 2) if packet.size)
-    with suppress(av.FFmpegError):  # what cannot be rewound is read on from where it is
+    with suppress(av.FFmpegError):  # if it is not seekable, read on from here
         container.seek(0)
     return packets > 1
 
 
 def _rotation(container: InputContainer, stream: VideoStream) -> int | None:
-    """Degrees that the first picture is to be turned by; None when none could be decoded."""
+    """Degrees by which the first picture is to be rotated; None when none could be decoded."""
     import av
 
     for packet in islice(container.demux(stream), FIRST_PICTURE_PACKETS):
@@ -210,7 +210,7 @@ def _rotation(container: InputContainer, stream: VideoStream) -> int | None:
 
 
 def check() -> dict[str, Any]:
-    """What `inspect` says of `TINY_VIDEO`."""
+    """The output of `inspect` for `TINY_VIDEO`."""
     with tempfile.NamedTemporaryFile(suffix=".y4m") as file:
         file.write(TINY_VIDEO)
         file.flush()
@@ -218,7 +218,7 @@ def check() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print what `sys.argv[1]` holds, or the code and message of why that cannot be said."""
+    """Print the streams of the file `sys.argv[1]`, or the code and message of its failure."""
     try:
         found = check() if sys.argv[1] == CHECK else inspect(Path(sys.argv[1]))
     except NotUsable as reason:

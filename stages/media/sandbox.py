@@ -1,4 +1,4 @@
-"""Child processes that decode untrusted media: bounded in time and memory, killed when their reader leaves."""
+"""Child processes that decode untrusted media: bounded in time and memory, killed when their reader ends."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import IO
 
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
-"""Exit statuses of a child that somebody else ended; crashes of its own have other signals."""
+"""Exit statuses of a child that was killed from outside; its own crashes have other signals."""
 
 STDERR_KEPT = 2000
-"""Characters of a failed child's last words that go into an error message."""
+"""Characters from the end of a failed child's stderr that go into an error message."""
 
 
 class ChildFailed(Exception):
-    """A child process ended badly.
+    """A child process failed.
 
     Args:
         command: Its program's name.
         status: Exit status; negative when a signal ended it.
-        stderr: The end of what it printed.
+        stderr: The end of its standard error.
         timed_out: Whether it was killed for taking too long.
     """
 
@@ -40,9 +40,9 @@ class ChildFailed(Exception):
 
 
 class ChildKilled(OSError):
-    """Somebody killed a child process: the kernel when memory ran out, or who ends this process too.
+    """A child process was killed from outside: by the kernel when memory ran out, or with this process.
 
-    That is the machine's fault and not the video's: the part is tried again.
+    This is a fault of the machine, not of the video: the part is retried.
     """
 
 
@@ -61,11 +61,11 @@ class Limits:
 
 @contextmanager
 def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = ()) -> Iterator[IO[bytes]]:
-    """Run a command and yield its standard output; it is gone when the block ends, however that ends.
+    """Run a command and yield its standard output; the process is always ended with the block.
 
     Raises:
-        ChildFailed: It ended with another status than 0 after its output was read to the end, or ran out of time.
-        ChildKilled: Somebody else killed it.
+        ChildFailed: Its exit status is not 0 after its output was read to the end, or it ran out of time.
+        ChildKilled: It was killed from outside.
     """
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell

@@ -1,4 +1,4 @@
-"""What a media file was when `download` read it, kept in a record beside it, and whether it still is that."""
+"""The record of a media file's content as `download` read it, and checks that the file still matches it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from stages.base import InputMissing, VideoFailed
 from storyloom.format.model import Model
 
 RECORD_SUFFIX = ".source.json"
-"""Ends the name of the record beside a media file, in the place of the file's own extension."""
+"""Suffix of the record beside a media file, instead of the file's own extension."""
 
 NAME_DIGITS = 12
-"""Hexadecimal digits of a content's SHA-256 in the names of its files: 48 bits tell a video's contents apart."""
+"""Hexadecimal digits of a content's SHA-256 in file names: 48 bits distinguish the contents of a video."""
 
 
 @dataclass(frozen=True)
 class Validators:
-    """What a server says to tell one content of a URL from the next.
+    """HTTP validators, which identify a version of a URL's content.
 
     Attributes:
         etag: An HTTP ETag, or fsspec's `ukey` of an object; empty when there is none.
@@ -44,8 +44,8 @@ class MediaSource(Model):
     Attributes:
         sha256: Of the file's content.
         size: Bytes.
-        modified_ns: When the file, symbolic links followed, was last modified as it was hashed; nanoseconds since 1970.
-        url: Where the content comes from: a path, or a URL without userinfo and query.
+        modified_ns: Modification time of the hashed file, symbolic links followed; nanoseconds since 1970.
+        url: Source of the content: a path, or a URL without userinfo and query.
         etag: As `Validators` has it.
         last_modified: As `Validators` has it.
     """
@@ -59,11 +59,11 @@ class MediaSource(Model):
 
     @classmethod
     def of(cls, stated: os.stat_result, sha256: str, url: str, validators: Validators) -> Self:
-        """The record of a content, and of what the file system said of its file as it was hashed."""
+        """The record of a content and the file status when it was hashed."""
         return cls(sha256=sha256, size=stated.st_size, modified_ns=stated.st_mtime_ns, url=url, **asdict(validators))
 
     def matches(self, file: Path) -> bool:
-        """Whether a file still has this content: its size and time say so, or else (a copy's time is new) its hash."""
+        """Whether a file still has this content, by size and time, or else (a copy has a new time) by hash."""
         stated = file.stat()
         if stated.st_size != self.size:
             return False
@@ -71,7 +71,7 @@ class MediaSource(Model):
 
 
 class MediaMissing(InputMissing):
-    """A file of the media folder is gone or damaged. `download` brings it back; it is no fault of the video's.
+    """A file of the media folder is missing or damaged; `download` restores it. It is not a fault of the video.
 
     Args:
         video: Its key.
@@ -89,27 +89,27 @@ class MediaMissing(InputMissing):
 
 @contextmanager
 def reading(media_folder: Path, row: MediaRow) -> Iterator[Path]:
-    """The media file for a decoder, checked before and after to be the one that `download` described.
+    """Yield the media file for a decoder, checked before and after against its record from `download`.
 
     Args:
-        media_folder: That of all media.
-        row: What `download` said of the video.
+        media_folder: Folder of all media.
+        row: The video's row from `download`.
 
     Raises:
-        VideoFailed: ``media_changed``: the local file that the folder links to was replaced.
-        MediaMissing: The file, what it links to or its record is gone, or the file itself was damaged.
+        VideoFailed: ``media_changed``: the linked local file was replaced.
+        MediaMissing: The file, its link's target or its record is missing, or the file is damaged.
     """
     file = media_folder / row.media
     record, before = read_record(record_of(file)), _state(file)
     if record is None or record.sha256 != row.sha256 or before is None:
         raise MediaMissing(row.video, file)
-    # A link leads to the user's file, which the next run looks at; the folder's own file can only be brought back.
+    # A link's target is the user's file, which the next run checks; the folder's own file can only be restored.
     altered = _changed(file) if file.is_symlink() else MediaMissing(row.video, file)
     if not record.matches(file):
         raise altered
     try:
         yield file
-    finally:  # also in the place of what a decoder raised: it read neither content
+    finally:  # also replaces a decoder's exception: it read a mix of contents
         after = _state(file)
         if after is None:
             raise MediaMissing(row.video, file)
@@ -119,10 +119,10 @@ def reading(media_folder: Path, row: MediaRow) -> Iterator[Path]:
 
 @contextmanager
 def steady(file: Path) -> Iterator[os.stat_result]:
-    """What the file system says of a file, made sure to be as true at the end of the block that reads it.
+    """Yield the status of a file, and check at the end of the block that it is unchanged.
 
     Raises:
-        VideoFailed: ``media_changed``, also in the place of what the block raised.
+        VideoFailed: ``media_changed``, which also replaces an exception of the block.
     """
     stated = file.stat()
     try:
@@ -133,11 +133,11 @@ def steady(file: Path) -> Iterator[os.stat_result]:
 
 
 def source_state(url: str) -> str:
-    """What tells whether the local file at a path or ``file://`` URL was replaced; asks no server.
+    """The state of the local file at a path or ``file://`` URL, which changes when it is replaced; no network access.
 
     Returns:
-        ``SIZE:MODIFIED`` (bytes, and nanoseconds since 1970) of the file that it leads to, ``missing`` when there is
-        none, and an empty string for every other URL.
+        ``SIZE:MODIFIED`` (bytes, and nanoseconds since 1970) of the file, ``missing`` when there is none, and an empty
+        string for every other URL.
     """
     if scheme_of(url) != "file":
         return ""
@@ -155,10 +155,10 @@ def scheme_of(url: str) -> str:
 
 
 def local_path(url: str) -> Path:
-    """The path that is, or is in, a ``file://`` URL.
+    """The path of a path or ``file://`` URL.
 
     Raises:
-        ValueError: The URL names another machine, or is none.
+        ValueError: The URL names another machine, or is invalid.
     """
     if not (scheme := re.match("file://", url, re.IGNORECASE)):
         return Path(url)
@@ -174,7 +174,7 @@ def digest(file: Path) -> str:
 
 
 def content_name(name: str, sha256: str, extension: str) -> str:
-    """The file name of one content of what is called `name`."""
+    """The file name of one content of `name`."""
     return f"{name}-{sha256[:NAME_DIGITS]}.{extension}"
 
 
@@ -184,7 +184,7 @@ def record_of(file: Path) -> Path:
 
 
 def read_record(path: Path) -> MediaSource | None:
-    """The record in a file; None when there is none, or none that can be read."""
+    """The record in a file; None when it is missing or unreadable."""
     try:
         return MediaSource.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -197,7 +197,7 @@ def _changed(file: Path) -> VideoFailed:
 
 
 def _state(file: Path) -> tuple[int, ...] | None:
-    """What tells a file, symbolic links followed, from one that replaces it; None when there is none."""
+    """The status fields of a file, links followed, that change when it is replaced; None when there is none."""
     try:
         return _told_apart_by(file.stat())
     except FileNotFoundError:

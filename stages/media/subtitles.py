@@ -1,4 +1,4 @@
-"""Subtitle tracks, WebVTT or SubRip, from a file or out of the media: the words of their cues with times."""
+"""Subtitle tracks, WebVTT or SubRip, from a file or embedded in the media: the words of their cues with times."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from stages.media.source import NAME_DIGITS, MediaMissing, reading
 from stages.media.words import TimedWord
 
 Cue = list[TimedWord]
-"""The words of a cue in their order, which nobody has heard yet: their probability is 0.0."""
+"""The words of a cue in their order; no recognizer has confirmed them, so their probability is 0.0."""
 
 MAX_BYTES = 8 * 2**20
-"""Of a track. YouTube's captions, with word times, take about 130 bytes a second: 2 MB for four hours (our choice)."""
+"""Bytes of a track. YouTube's captions with word times have about 130 a second: 2 MB for four hours (our choice)."""
 
 MAX_CUE_CHARACTERS = 10_000
-"""A longer cue is left out: no screen holds it (our choice)."""
+"""A longer cue is left out: it does not fit a screen (our choice)."""
 
 MAX_ROLLED_WORDS = 60
-"""Words of the cue before that a rolling cue may repeat: four long lines (our choice)."""
+"""Most words of the previous cue that a rolling cue repeats: four long lines (our choice)."""
 
 STAMP = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?")
 WORD_TIME = re.compile(r"<((?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>")
 SPACE_BEFORE_TIME = re.compile(r" (<[\d:.,]+>)")
 
 MARKUP = re.compile(r"<rt>[^<]*</rt>|</?[A-Za-z][^<>]*>|\{\\[^{}]*\}")
-"""Tags of WebVTT and SubRip, the readings over Japanese characters, and the overrides of SubStation Alpha."""
+"""Tags of WebVTT and SubRip, ruby readings of Japanese characters, and override codes of SubStation Alpha."""
 
 NOT_SAID = re.compile(
     r"[\[【][^\[\]【】]*[\]】]:?"  # [Music], 【拍手】
@@ -47,7 +47,7 @@ NOT_SAID = re.compile(
 SPEAKER = re.compile(
     r"^[ \t]*(?:(?:[-–—](?!\d)|(?:>|&gt;){2,})[ \t]*)*(?:[A-ZÀ-ÖØ-Þ][A-ZÀ-ÖØ-Þ0-9 .'’-]{1,30}:(?=\s))?", re.MULTILINE
 )
-"""What marks who speaks, at the start of a line: a dash, ``>>``, or a name in capitals and a colon."""
+"""Speaker marks at the start of a line: a dash, ``>>``, or a name in capitals and a colon."""
 
 UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -66,7 +66,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Shown:
-    """A cue as the screen shows it; start and end in seconds."""
+    """A cue as shown on screen; start and end in seconds."""
 
     start: float
     end: float
@@ -78,13 +78,13 @@ class _Shown:
 
 
 def cues(content: bytes) -> list[Cue]:
-    """Read a track, whichever format its content is in, in time order; what cannot be read in it is passed over.
+    """Parse a track of either format, in time order; unreadable cues are skipped.
 
-    Sounds, speakers' names, markup and the repetitions of rolling captions are taken out. A word has the time that its
-    cue states for it; words without one are spread evenly over the time that they share.
+    Sound descriptions, speakers' names, markup and the repetitions of rolling captions are removed. A word has the time
+    stated in its cue; words without one are spread evenly over their common time.
 
     Returns:
-        Cues with words; an empty list for what is no subtitle track.
+        Cues with words; an empty list if the content is not a subtitle track.
     """
     shown = [cue for cue in _shown(_text(content)) if cue.words]
     shown.sort(key=lambda cue: cue.start)
@@ -96,16 +96,16 @@ def tracks(media: MediaRow, folder: Path, limits: Limits) -> Iterator[list[Cue]]
     """The cues of a video's subtitle tracks: the manifest's first, then the file's own in their order.
 
     Args:
-        media: What is known of the video.
-        folder: That of all media.
-        limits: Bounds of the child that takes a track out of the file.
+        media: The video's row from `download`.
+        folder: Folder of all media.
+        limits: Bounds of the child that extracts a track from the file.
 
     Yields:
-        An empty list for a track that cannot be read.
+        The cues of each track; an empty list for an unreadable one.
 
     Raises:
         VideoFailed: As `reading` does.
-        MediaMissing: The manifest's track or the media file is gone or damaged.
+        MediaMissing: The manifest's track or the media file is missing or damaged.
     """
     if media.subtitles:
         yield cues(_kept(media.video, folder / media.subtitles))
@@ -119,7 +119,7 @@ def tracks(media: MediaRow, folder: Path, limits: Limits) -> Iterator[list[Cue]]
 
 
 def _kept(video: str, file: Path) -> bytes:
-    """The content of a track that `download` put into the media folder; its name says what it must be."""
+    """The content of a track in the media folder, checked against the hash in its name."""
     try:
         content = file.read_bytes()
     except FileNotFoundError as gone:
@@ -130,7 +130,7 @@ def _kept(video: str, file: Path) -> bytes:
 
 
 def embedded(media: Path, track: int, limits: Limits) -> bytes:
-    """A text track of a media file as WebVTT, on the clock of its frames and sound.
+    """A text track of a media file as WebVTT, on the clock of its frames and audio.
 
     Args:
         media: The file.
@@ -138,7 +138,7 @@ def embedded(media: Path, track: int, limits: Limits) -> bytes:
         limits: Bounds of the child that reads it.
 
     Raises:
-        ChildFailed: ffmpeg cannot read it, or it is longer than `MAX_BYTES`.
+        ChildFailed: ffmpeg cannot read it, or it exceeds `MAX_BYTES`.
     """
     output = ffmpeg.source(media)[f"s:{track}"].output("pipe:", f="webvtt")
     with child(ffmpeg.command(output), limits) as text:
@@ -146,9 +146,9 @@ def embedded(media: Path, track: int, limits: Limits) -> bytes:
 
 
 def split_words(text: str) -> list[str]:
-    """Words as recognizers write them: with the space before them, or single characters where none is written.
+    """Words in a recognizer's form: with the space before them, or single characters in scripts without spaces.
 
-    Punctuation that stands alone goes with the word before it.
+    Separate punctuation is joined to the word before it.
     """
     words: list[str] = []
     ahead = ""
@@ -164,12 +164,12 @@ def split_words(text: str) -> list[str]:
 
 
 def is_unspaced(text: str) -> bool:
-    """Whether a text holds characters of a script that writes no spaces."""
+    """Whether a text contains characters of a script without spaces."""
     return re.search(f"[{UNSPACED}]", text) is not None
 
 
 def _text(content: bytes) -> str:
-    """The file's text; what is not Unicode is taken for Western European (our choice)."""
+    """The file's text; content that is not Unicode is decoded as Western European (our choice)."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace")
     try:
@@ -197,20 +197,20 @@ def _shown(text: str) -> Iterator[_Shown]:
 
 
 def _full_stamp(stamp: re.Match[str]) -> str:
-    """A time as WebVTT wants it: some files leave out hours or milliseconds, or write a comma."""
+    """A time in WebVTT's form: some files omit hours or milliseconds, or write a comma."""
     hours, minutes, seconds, fraction = stamp.groups(default="0")
     return f"{int(hours):02}:{int(minutes):02}:{int(seconds):02}.{fraction[:3]:0<3}"
 
 
 def _seconds(stamp: str) -> float:
-    """A time in the formats' own writing as seconds."""
+    """A time stamp of the formats in seconds."""
     found = STAMP.fullmatch(stamp)
     hours, minutes, seconds, fraction = found.groups(default="0") if found else ("0", "0", "0", "0")
     return int(hours) * 3600 + int(minutes) * 60 + int(f"{seconds}{fraction[:3]:0<3}") / 1000
 
 
 def _parts(text: str, start: float, end: float) -> list[_Part]:
-    """The words of a cue's text, parted at the times that stand between them; those are held inside the cue."""
+    """The words of a cue's text, split at the times between them, which are clamped to the cue."""
     text = " ".join(SPEAKER.sub("", NOT_SAID.sub(" ", MARKUP.sub("", text))).split())
     first, *rest = WORD_TIME.split(SPACE_BEFORE_TIME.sub(r"\1 ", text))
     space = "" if is_unspaced(first[:2]) else " "
@@ -222,10 +222,10 @@ def _parts(text: str, start: float, end: float) -> list[_Part]:
 
 
 def _unrolled(shown: Sequence[_Shown]) -> list[_Shown]:
-    """Take out what cues repeat of the one before, if most cues do.
+    """Remove the words that cues repeat from the previous one, if most cues do.
 
-    Captions that roll up keep the last line on the screen while the next one fills, and write both into each cue. In
-    other tracks a repetition was said.
+    Roll-up captions keep the last line on the screen while the next one fills, and write both into each cue. In other
+    tracks a repetition was spoken.
     """
     repeated = [_repeated(before.words, cue.words) for before, cue in pairwise(shown)]
     if sum(count > 0 for count in repeated) * 2 <= len(repeated):
@@ -234,7 +234,7 @@ def _unrolled(shown: Sequence[_Shown]) -> list[_Shown]:
 
 
 def _repeated(before: Sequence[str], words: Sequence[str]) -> int:
-    """How many words at the start of a cue are the last ones of the cue before."""
+    """Number of words at the start of a cue that end the previous cue."""
     longest = min(len(before), len(words), MAX_ROLLED_WORDS)
     return next((count for count in range(longest, 0, -1) if before[-count:] == words[:count]), 0)
 
@@ -249,12 +249,12 @@ def _without(cue: _Shown, count: int) -> _Shown:
 
 
 def _spread(cue: _Shown) -> Cue:
-    """The cue's words, those of a part spread evenly until the next part starts."""
+    """The cue's words, spread evenly within each part until the next part starts."""
     spread = []
     ends = [part.start for part in cue.parts[1:]] + [cue.end]
     for part, end in zip(cue.parts, ends, strict=True):
         count = len(part.words)
-        # One list of bounds: a word ends at the very number at which the next one starts.
+        # One list of bounds: a word ends exactly where the next one starts.
         bounds = [min(end, part.start + (end - part.start) * number / max(1, count)) for number in range(count + 1)]
         spread += [TimedWord(*times, word, 0.0) for times, word in zip(pairwise(bounds), part.words, strict=True)]
     return spread

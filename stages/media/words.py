@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TimedWord:
-    """A word with its times in seconds, which may overlap others' or lie out of bounds.
+    """A word with its times in seconds, which may overlap those of others or be out of bounds.
 
     Attributes:
-        start: Where it begins.
-        end: Where it ends.
-        text: With the space before it, where one is written.
+        start: Its beginning.
+        end: Its end.
+        text: With the space before it, if one is written.
         probability: The recognizer's, 0 to 1; 0.0 of a subtitle's word.
     """
 

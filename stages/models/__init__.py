@@ -1,1 +1,1 @@
-"""What models of several stages share."""
+"""Code that models of several stages share."""

@@ -1,4 +1,4 @@
-"""The device that a model runs on, known before any library that uses it is imported."""
+"""The device that a model runs on, resolved before a library that uses it is imported."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Literal
 Device = Literal["cpu", "cuda"]
 
 DEVICES = Path("/dev")
-"""Where NVIDIA's driver shows its GPUs, in containers too."""
+"""Folder with the device files of NVIDIA's driver, in containers too."""
 
 
 def resolved_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
-    """What a config's device is on this machine: ``auto`` is ``cuda`` where this process sees a GPU."""
+    """A config's device on this machine: ``auto`` is ``cuda`` where this process sees a GPU."""
     if wanted != "auto":
         return wanted
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
@@ -22,7 +22,7 @@ def resolved_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
 
 
 def resolved_torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
-    """The same for torch, which comes without CUDA too: ``auto`` is ``cpu`` then."""
+    """The same for torch: ``auto`` is ``cpu`` if torch is built without CUDA."""
     if wanted == "auto" and version("torch").endswith("+cpu"):
         return "cpu"
     return resolved_device(wanted)

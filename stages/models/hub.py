@@ -1,4 +1,4 @@
-"""Which commit of a repository on the Hugging Face hub a model is loaded from."""
+"""The commit of a repository on the Hugging Face hub from which a model is loaded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from stages.base import StageSetupError
 BRANCH = "main"
 
 SECONDS = 10.0
-"""For which the hub is waited for (our choice)."""
+"""Timeout of requests to the hub (our choice)."""
 
 
 def hub_commit(repository: str) -> str:
-    """The commit in the local cache, where the repository was loaded before; otherwise the one the hub has now.
+    """The repository's commit in the local cache; if it is not cached, the hub's current one.
 
     Raises:
-        StageSetupError: It is not in the cache, and the hub cannot be asked.
+        StageSetupError: It is not in the cache, and the hub cannot be reached.
     """
     return cached_commit(repository) or _newest_commit(repository)
 
@@ -44,7 +44,7 @@ def _newest_commit(repository: str) -> str:
         raise StageSetupError(f"{repository} is not in the cache, and HF_HUB_OFFLINE is set: {way_out}")
     try:
         commit = HfApi().model_info(repository, revision=BRANCH, timeout=SECONDS).sha
-    except Exception as reason:  # of any HTTP library that huggingface_hub may use
+    except Exception as reason:  # from any HTTP library that huggingface_hub may use
         raise StageSetupError(f"the hub says nothing of {repository} ({reason}): {way_out}") from reason
     assert commit is not None
     return commit

@@ -1,4 +1,4 @@
-"""What a model and what runs it are, for fingerprints: the hash of a local model's content, versions of libraries."""
+"""Revisions of models and libraries for fingerprints: the hash of a local model's content, versions of packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stages.base import StageSetupError
 
 
 def content_revision(model: str) -> str:
-    """``sha256:`` and 16 digits of a file's or folder's content; the name itself when it is no local path."""
+    """``sha256:`` and 16 digits of a file's or folder's content; the name itself when it is not a local path."""
     path = Path(model).expanduser()
     if not model or not path.exists():
         return model

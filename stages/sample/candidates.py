@@ -21,16 +21,16 @@ TICKS = 1_000_000
 
 @dataclass(frozen=True)
 class CandidateSettings:
-    """How candidates are chosen and drawn.
+    """Settings of the candidates' selection and encoding.
 
     Attributes:
         step: Seconds between candidates inside a scene.
         scene_threshold: ffmpeg's scene score above which a scene begins, 0 to 1.
         max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged.
         qscale: ffmpeg's JPEG scale, 2 (best) to 31.
-        skip_frame: What the decoder passes over, in ffmpeg's words: ``default`` decodes every frame, ``noref`` leaves
-            out those that no other frame is predicted from, ``nokey`` all but keyframes.
-        hwaccel: Hardware that decodes, in ffmpeg's words.
+        skip_frame: Frames that the decoder skips, as ffmpeg's option: ``default`` decodes every frame, ``noref`` skips
+            frames without references to them, ``nokey`` all but keyframes.
+        hwaccel: Hardware decoder, as ffmpeg's option.
     """
 
     step: float
@@ -42,13 +42,13 @@ class CandidateSettings:
 
 
 def candidates(media: Path, settings: CandidateSettings, limits: Limits) -> Generator[Candidate, None, None]:
-    """A frame every `step` seconds and the first frame of each scene, in the order of decoding.
+    """Yield a frame every `step` seconds and the first frame of each scene, in the order of decoding.
 
-    Scenes are looked for in every frame that is decoded. Times are ffmpeg's filter clock: the container's start time
-    is taken off every stream alike, so that sound and picture share it. Rotation and non-square pixels are applied.
+    Scene changes are detected over all decoded frames. Times are on ffmpeg's filter clock: the container's start time
+    is subtracted from every stream, so that audio and picture share it. Rotation and non-square pixels are applied.
 
     Raises:
-        ChildFailed: ffmpeg ended badly, after its candidates were given out.
+        ChildFailed: ffmpeg failed; raised after its candidates were yielded.
     """
     readable, writable = os.pipe()
     notes: SimpleQueue[dict[str, str] | None] = SimpleQueue()
@@ -56,7 +56,7 @@ def candidates(media: Path, settings: CandidateSettings, limits: Limits) -> Gene
         reader = Thread(target=_read_notes, args=(lines, notes), daemon=True)
         try:
             with child(_command(media, settings, writable), limits, pass_fds=[writable]) as pictures:
-                theirs.close()  # so that the lines end when ffmpeg does
+                theirs.close()  # so that the pipe ends with ffmpeg
                 reader.start()
                 for jpeg in _jpegs(pictures):
                     note = notes.get()
@@ -84,7 +84,7 @@ def _command(media: Path, settings: CandidateSettings, notes: int) -> list[str]:
             w=f"max(1,round(iw*sar*{fit}))",
             h=f"max(1,round(ih*{fit}))",
             flags="bicubic+accurate_rnd+bitexact",
-            # What a JPEG's reader takes for granted.
+            # The color space that JPEG decoders assume.
             out_range="full",
             out_color_matrix="bt601",
         )
@@ -110,7 +110,7 @@ def _command(media: Path, settings: CandidateSettings, notes: int) -> list[str]:
 
 
 def _jpegs(stream: IO[bytes]) -> Iterator[bytes]:
-    """The pictures of a multipart stream; one that was cut off is left out."""
+    """The pictures of a multipart stream; a truncated one is left out."""
     for line in stream:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
@@ -122,7 +122,7 @@ def _jpegs(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _read_notes(lines: IO[bytes], notes: SimpleQueue[dict[str, str] | None]) -> None:
-    """Put what the metadata filter says of each frame into a queue; None at the end."""
+    """Put the metadata filter's output for each frame into a queue; None at the end."""
     note: dict[str, str] = {}
     for line in lines:
         text = line.decode("ascii", errors="replace").strip()

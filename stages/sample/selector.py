@@ -1,11 +1,11 @@
-"""Which frames of a video are kept: Emu3.5's rule, over a stream of candidates."""
+"""The selection of a video's frames by Emu3.5's rule, over a stream of candidates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 ROUNDING = 1e-6
-"""Seconds by which sums of times may be off."""
+"""Tolerance of sums of times, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Candidate:
 
     Attributes:
         time: Presentation time in seconds, rounded to 1 ms.
-        cut: Whether the picture changed so much against the frame before it that a scene begins.
+        cut: Whether a scene begins with it, by its difference from the previous frame.
         jpeg: The frame.
     """
 
@@ -25,14 +25,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class SelectedFrame:
-    """A candidate that was kept, and the number of its scene, from 0."""
+    """A selected candidate, and the number of its scene, from 0."""
 
     candidate: Candidate
     scene: int
 
 
 class FrameSelector:
-    """Picks from candidates that arrive in time order; it never holds more than one interval of them.
+    """Selects from candidates in time order; it holds at most one interval of them in memory.
 
     A scene shorter than the interval gives its middle frame; a longer one gives one frame per interval (Emu3.5,
     arXiv 2510.26583, section 3.1). Which frame of an interval is our choice: the middle of each whole interval counted
@@ -40,7 +40,7 @@ class FrameSelector:
 
     Args:
         interval: Seconds.
-        min_scene: Seconds that a scene lasts at least; a cut that follows sooner is a flash, not a scene.
+        min_scene: Least seconds of a scene; an earlier cut is a flash, not a scene.
     """
 
     def __init__(self, interval: float, min_scene: float) -> None:
@@ -52,7 +52,7 @@ class FrameSelector:
         self._held: list[Candidate] = []
 
     def add(self, candidate: Candidate) -> list[SelectedFrame]:
-        """What is certain to be kept now that this candidate came; one not later than the last is passed over."""
+        """Add a candidate and return the frames that are now selected; one not later than the last is ignored."""
         if not self._held:
             self._begin(candidate)
             return []
@@ -72,7 +72,7 @@ class FrameSelector:
         return selected
 
     def finish(self, end: float) -> list[SelectedFrame]:
-        """What is kept of the running scene when it ends at `end` seconds."""
+        """End the current scene at `end` seconds and return its remaining selected frame, if any."""
         rest = end - self._start - self._window * self._interval
         if not self._held or (self._window and rest < self._interval / 2 - ROUNDING):
             return []
@@ -82,6 +82,6 @@ class FrameSelector:
         self._start, self._window, self._held = first.time, 0, [first]
 
     def _middle(self, length: float) -> SelectedFrame:
-        """The held candidate nearest to the middle of the running window, which is `length` seconds long."""
+        """The held candidate nearest to the middle of the current window, which is `length` seconds long."""
         middle = self._start + self._window * self._interval + length / 2
         return SelectedFrame(min(self._held, key=lambda held: abs(held.time - middle)), self._scene)

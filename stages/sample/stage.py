@@ -1,4 +1,4 @@
-"""sample: frames as JPEG with the times at which they are shown, chosen by scenes, near-duplicates left out."""
+"""sample: frames as JPEG with their presentation times, selected by scenes, without near-duplicates."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from stages.sample.candidates import CandidateSettings, candidates
 from stages.sample.selector import FrameSelector, SelectedFrame
 
 CANDIDATES_PER_INTERVAL = 8
-"""Fine enough to find the middle of a scene to 1/16 of an interval, coarse enough to be cheap (our choice)."""
+"""Finds the middle of a scene to 1/16 of an interval at a low cost (our choice)."""
 
 COARSE = 2.0
-"""Seconds of an interval in which a picture some frames off does not matter (our choice: reference frames of common
+"""Least interval, in seconds, at which an offset of some frames does not matter (our choice: reference frames of common
 encoders are 0.03 to 0.3 s apart)."""
 
 SKIPPED: dict[str, Literal["default", "noref", "nokey"]] = {
@@ -33,42 +33,41 @@ SKIPPED: dict[str, Literal["default", "noref", "nokey"]] = {
     "references": "noref",
     "keyframes": "nokey",
 }
-"""What the decoder passes over, in ffmpeg's words."""
+"""ffmpeg's `skip_frame` by our `decode`."""
 
 BLACK_LEVEL = 19
 """Luma up to which a pixel is black, of full range 0 to 255: ffmpeg blackframe's default of 32 in limited range."""
 
 THUMBNAIL = 96
-"""Pixels of the square on which near-duplicates are compared (our choice: text on slides still changes it)."""
+"""Side in pixels of the thumbnails that are compared (our choice: text on slides is still visible)."""
 
 LIBRARIES = ("numpy", "pillow", "scikit-image", "scipy")
-"""Packages whose versions may change which frames are kept and what is measured of them."""
+"""Packages whose versions may change the selection and the measures of frames."""
 
 Luma = npt.NDArray[np.uint8]
 """Brightness, 0 to 255, shape (height, width)."""
 
 
 class SampleConfig(StageConfig):
-    """Which frames are kept, and how they are drawn.
+    """Settings of the selection and encoding of frames.
 
     Attributes:
         interval: Seconds; a longer scene gives a frame per interval (Emu3.5's t, not published; 4 s is our choice:
             0.25 frames a second against Emu3.5's mean of 0.27).
-        decode: Which frames are decoded: ``all``; ``references``, without those that no other frame is predicted from,
-            most of them in streams with B-frames; ``keyframes``, seconds apart. A frame's time is its own in each.
+        decode: Which frames are decoded: ``all``; ``references``, those that other frames are predicted from, the
+            fewer ones in streams with B-frames; ``keyframes``, seconds apart. A frame keeps its own time in each.
             ``auto`` is ``references`` for intervals of `COARSE` seconds and more, ``all`` below.
         scene_threshold: ffmpeg's scene score above which a scene begins, 0 to 1 (0.3 to 0.5 are its documentation's).
-        min_scene: Seconds that a scene lasts at least, against flashes (our choice; PySceneDetect's default is 15
-            frames).
+        min_scene: Least seconds of a scene, against flashes (our choice; PySceneDetect's default is 15 frames).
         near_duplicate: A frame whose structural similarity with the last kept one is above this is left out
-            (Multimodal Textbook, Algorithm 1, publishes no value; ours is from looking at talks and slides). 1.0 keeps
+            (Multimodal Textbook, Algorithm 1, publishes no value; ours is from inspecting talks and slides). 1.0 keeps
             every frame.
         max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged (our choice).
         jpeg_qscale: ffmpeg's JPEG scale, 2 (best) to 31 (our choice).
-        hwaccel: ``cuda`` decodes on the GPU's own decoder (NVDEC), where ffmpeg and the stream allow it; its worker
-            needs a GPU. Filters and JPEGs stay on the CPU. Damaged pictures come out differently than on a CPU.
+        hwaccel: ``cuda`` decodes on the GPU's decoder (NVDEC), where ffmpeg and the stream support it; its worker needs
+            a GPU. Filters and JPEGs stay on the CPU. Damaged pictures differ from those of a CPU.
         seconds: Wall-clock limit of decoding one video.
-        memory: Bytes of address space that decoding one video may take.
+        memory: Most bytes of address space for decoding one video.
     """
 
     interval: Annotated[float, Field(gt=0)] = 4.0
@@ -88,7 +87,7 @@ class SampleConfig(StageConfig):
 
 
 class SampleFrames(Stage[SampleConfig, FramesRow]):
-    """Decodes a video's picture once, from start to end, and keeps what `FrameSelector` says."""
+    """Decodes a video's picture once, from start to end, and keeps the frames that `FrameSelector` selects."""
 
     name = "sample"
     version = 3
@@ -112,13 +111,13 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
             return self._frames(video, media, path)
 
     def _frames(self, video: Video, media: MediaRow, path: Path) -> FramesRow:
-        """The frames of the file at a path."""
+        """The row of frames of a media file."""
         limits = Limits(self.config.seconds, self.config.memory)
         kept, selector, covered = self._select(path, limits)
         if covered < 0:
             raise VideoFailed("picture_undecodable", f"no frame of the {media.video_codec} picture could be decoded")
         cut_off = ffmpeg.ends_early(path, covered, media.duration, limits)
-        # What follows the last keyframe was not looked at, but it is there.
+        # The picture after the last keyframe was not decoded, but it exists.
         unseen = self._decode == "keyframes" and not cut_off
         kept.extend(selector.finish(max(covered, media.duration) if unseen else covered))
         return FramesRow(
@@ -131,7 +130,7 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
         )
 
     def _select(self, path: Path, limits: Limits) -> tuple[_Kept, FrameSelector, float]:
-        """What is kept so far, who selected the rest, and up to which second there is a picture."""
+        """Decode the file; returns the frames so far, the selector, and the last decoded time in seconds."""
         kept = _Kept(self.config.near_duplicate)
         selector = FrameSelector(self.config.interval, self.config.min_scene)
         covered = -1.0
@@ -159,7 +158,7 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
 
 
 class _Kept:
-    """The frames that differ from the one kept before them."""
+    """Collects the frames that differ from the last kept one."""
 
     def __init__(self, near_duplicate: float) -> None:
         self._near_duplicate = near_duplicate
@@ -207,12 +206,12 @@ def _luma(jpeg: bytes) -> Luma:
     from PIL import Image
 
     with Image.open(io.BytesIO(jpeg)) as image:
-        image.draft("L", image.size)  # its colours are not even decoded
+        image.draft("L", image.size)  # skips decoding the colours
         return np.asarray(image.convert("L"))
 
 
 def _thumbnail(luma: Luma) -> Luma:
-    """Of shape (THUMBNAIL, THUMBNAIL)."""
+    """A grey thumbnail of shape (THUMBNAIL, THUMBNAIL)."""
     from PIL import Image
 
     return np.asarray(Image.fromarray(luma).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR))

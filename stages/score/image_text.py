@@ -30,38 +30,38 @@ Embeddings = npt.NDArray[np.float32]
 Precision = Literal["fp32", "bf16"]
 
 ON_CPU, ON_GPU = 8, 256
-"""Frames per forward pass where nobody says: a CPU's caches hold the layers of a few pictures (docs/speed.md has the
-times of other sizes); a GPU wants many."""
+"""Default frames per forward pass: a CPU's caches hold the layers of a few pictures (docs/speed.md has the times of
+other sizes); a GPU needs many."""
 
 TEXTS_PER_FRAME = 4
-"""Times as many texts as frames go through the model at once: they are smaller (docs/speed.md has the times)."""
+"""Texts per frame in a batch: texts are smaller (docs/speed.md has the times)."""
 
 BAR_LEVEL = 32
-"""Brightness, of 255, up to which a border is a black bar (MERLOT Reserve's video_utils)."""
+"""Brightness, 0 to 255, up to which a border is a black bar (MERLOT Reserve's video_utils)."""
 
 MIN_PICTURE = 0.25
-"""Share of a frame that is left at least when bars are cut: an upright video in a wide frame fills a third (our
-choice; MERLOT Reserve cuts a fifth at most)."""
+"""Least share of a frame that remains when bars are cut: an upright video in a wide frame fills a third (our choice;
+MERLOT Reserve cuts at most a fifth)."""
 
 FINER = 2
-"""A large JPEG is decoded at a fraction of its size, as long as it stays so many times finer than the model's input:
-bars are cut from it, and resizing keeps its own filter (our choice)."""
+"""A large JPEG is decoded at a fraction of its size that is still at least this many times the model's input size, for
+cutting bars and for resizing with the usual filter (our choice)."""
 
 BATCHES_AHEAD = 2
-"""Batches of pictures that are decoded while the model works on another (our choice)."""
+"""Batches of pictures that are decoded ahead of the model (our choice)."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which model, and how it runs.
+    """A model and its settings.
 
     Attributes:
         name: open_clip's name of an architecture, or ``local-dir:`` with a folder.
         pretrained: open_clip's tag of the weights, or a file; empty for a folder, which holds its own.
         device: ``cpu`` or ``cuda``.
-        precision: Of the matrix products.
-        threads: CPU threads of the model; fixed, so that sums come out the same wherever the stage runs. As many more
-            decode pictures.
+        precision: Precision of the matrix products.
+        threads: CPU threads of the model; fixed, so that sums are the same wherever the stage runs. The same number
+            of further threads decodes pictures.
         batch: Frames per forward pass; ``auto`` is `ON_CPU` or `ON_GPU`.
     """
 
@@ -77,11 +77,11 @@ class ImageTextModel:
     """A loaded model that turns JPEGs and texts into embeddings of one space.
 
     Args:
-        spec: Which model, and how it runs.
-        timings: Takes the seconds of the model, and of waiting for pictures to be decoded.
+        spec: The model and its settings.
+        timings: Collects the seconds of the model, and of waiting for decoded pictures.
 
     Attributes:
-        batch: Frames per forward pass; of texts, `TEXTS_PER_FRAME` times as many.
+        batch: Frames per forward pass; for texts `TEXTS_PER_FRAME` times as many.
     """
 
     def __init__(self, spec: ModelSpec, timings: Timings) -> None:
@@ -97,7 +97,7 @@ class ImageTextModel:
         model, _, preprocess = open_clip.create_model_and_transforms(
             spec.name, pretrained=spec.pretrained or None, device=self._device, weights_only=True
         )
-        # Convolutions read channels-last memory several times faster on CPUs and on tensor cores; others do not mind.
+        # Convolutions are several times faster on channels-last memory on CPUs and tensor cores.
         self._model = model.eval().to(memory_format=torch.channels_last)
         *self._geometry, _, normalize = preprocess.transforms  # the last two make floats: faster on batches
         mean, deviation = (torch.tensor(values, device=self._device) for values in (normalize.mean, normalize.std))
@@ -107,8 +107,8 @@ class ImageTextModel:
         self._draft = FINER * max(size if isinstance(size, tuple) else (size,))
         self._tokenizer: Any = open_clip.get_tokenizer(spec.name)
         self._timings = timings
-        self._turn = Lock()  # a worker may have two parts in hand: it reads and decodes both, the model has one
-        self._tokenizing = Lock()  # Hugging Face's tokenizers refuse a second thread
+        self._turn = Lock()  # a worker may process two parts at once; the model takes one at a time
+        self._tokenizing = Lock()  # Hugging Face's tokenizers are not thread-safe
 
     def encode(self, jpegs: Sequence[bytes], texts: Sequence[str]) -> tuple[Embeddings, Embeddings]:
         """Embeddings of JPEGs and of texts, shapes (n, dimensions). Pictures are decoded while the model works."""
@@ -120,7 +120,7 @@ class ImageTextModel:
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embeddings of texts, shape (n, dimensions).
 
-        A text over the model's context length is split at words; its embedding is the direction of its pieces' mean.
+        A text over the model's context length is split at words; its embedding is the normalized mean of its pieces'.
         """
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
@@ -139,7 +139,7 @@ class ImageTextModel:
         return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
 
     def _decoded(self, jpegs: Sequence[bytes], pool: ThreadPoolExecutor) -> Iterator[torch.Tensor]:
-        """The pixels of JPEGs, batch by batch; uint8, shape (n, 3, height, width), channels last. It begins at once."""
+        """The pixels of JPEGs by batch; uint8, shape (n, 3, height, width), channels last. Decoding starts at once."""
         import torch
 
         def ready(pictures: list[Future[npt.NDArray[np.uint8]]]) -> torch.Tensor:
@@ -159,14 +159,14 @@ class ImageTextModel:
         return in_turn()
 
     def _pixels(self, jpeg: bytes) -> npt.NDArray[np.uint8]:
-        """A JPEG as the model's own preprocessing resizes and crops it, shape (height, width, 3)."""
+        """A JPEG, resized and cropped by the model's preprocessing, shape (height, width, 3)."""
         from PIL import Image
 
         try:
             with Image.open(io.BytesIO(jpeg)) as image:
                 image.draft("RGB", (self._draft, self._draft))
                 picture: Any = without_bars(image.convert("RGB"))
-        except OSError as reason:  # of bytes in memory: the picture's fault and not the disk's
+        except OSError as reason:  # the bytes are in memory, so the picture is at fault, not the disk
             raise ValueError(f"a frame cannot be decoded: {reason}") from reason
         for transform in self._geometry:
             picture = transform(picture)
@@ -189,7 +189,7 @@ class ImageTextModel:
         return output
 
     def _unit(self, outputs: Sequence[torch.Tensor]) -> Embeddings:
-        """The rows of several outputs at unit length. Only here is a GPU waited for."""
+        """The rows of several outputs at unit length. This is the only point that waits for a GPU."""
         import torch
 
         with self._timings.on("model"):
@@ -216,7 +216,7 @@ class ImageTextModel:
 
 
 def without_bars(picture: Image.Image) -> Image.Image:
-    """Cut the black bars off a letterboxed frame; a picture that is dark all over stays whole."""
+    """Cut the black bars off a letterboxed frame; a picture that is dark everywhere is kept whole."""
     box = picture.convert("L").point([255 * (level > BAR_LEVEL) for level in range(256)]).getbbox()
     if box is None or (box[2] - box[0]) * (box[3] - box[1]) < MIN_PICTURE * picture.width * picture.height:
         return picture

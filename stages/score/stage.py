@@ -21,15 +21,15 @@ from stages.score.image_text import Embeddings, ImageTextModel, ModelSpec, Preci
 from stages.score.weights import libraries, weights_revision
 
 REACH = 3
-"""Sentences on either side of a boundary that say what the talk is about there (our choice)."""
+"""Sentences on either side of a boundary that represent its topic (our choice)."""
 
 BATCHES_TOGETHER = 4
-"""Frames of short videos are encoded together until they fill so many batches (our choice)."""
+"""Batches that frames of short videos fill together before they are encoded (our choice)."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings of some videos: of their frames by video key, and of every text so far."""
+    """Embeddings of some videos: frames by video key, and every text so far."""
 
     frames: dict[str, Embeddings]
     texts: dict[str, npt.NDArray[np.float32]]
@@ -40,16 +40,16 @@ class Embedded:
 
 
 class ScoreConfig(StageConfig):
-    """The image-text model.
+    """Settings of the image-text model.
 
     Attributes:
         model: open_clip's name, e.g. ``ViT-B-32``; ``local-dir:`` with a folder; or ``demo``, the small model of the
             `demo` extra.
         pretrained: open_clip's tag of the weights, e.g. ``laion2b_s34b_b79k``, or a file.
-        precision: ``auto`` is bf16 on a GPU that has it, fp32 elsewhere; name one when your workers differ.
+        precision: ``auto`` is bf16 on a GPU that supports it, fp32 elsewhere; set one when your workers differ.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads of the model; part of the output, since sums depend on it in the last digits.
-        batch: Frames per forward pass; ``auto`` is 8 on a CPU, 256 on a GPU. Of texts, four times as many.
+        threads: CPU threads of the model; part of the fingerprint, since sums depend on it in the last digits.
+        batch: Frames per forward pass; ``auto`` is 8 on a CPU, 256 on a GPU. For texts, four times as many.
     """
 
     model: str = DEMO
@@ -65,7 +65,7 @@ class ScoreConfig(StageConfig):
 
 
 class Score(Stage[ScoreConfig, ScoresRow]):
-    """Encodes each frame and each text of a part once, and compares them where `align` says so."""
+    """Encodes each frame and each text of a part once, and compares the pairs of `align`."""
 
     name = "score"
     version = 2
@@ -107,7 +107,7 @@ class Score(Stage[ScoreConfig, ScoresRow]):
                 self.timings,
             )
         except (DemoModelMissing, OSError, RuntimeError, ValueError) as reason:
-            message = str(reason).partition(" Available:")[0]  # open_clip goes on with the names of all its models
+            message = str(reason).partition(" Available:")[0]  # open_clip appends the names of all its models
             raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {message}") from reason
         if weights_revision(config.model, config.pretrained) != self._weights:
             raise StageSetupError(f"score.model {config.model!r} changed on the hub while it was loaded; run again")
@@ -125,7 +125,7 @@ class Score(Stage[ScoreConfig, ScoresRow]):
         return self._compared(self._embedded([video], {}), video)
 
     def _embedded(self, videos: Sequence[Video], texts: dict[str, npt.NDArray[np.float32]]) -> Embedded:
-        """What `_compared` needs of these videos; `texts` grows by those that are new."""
+        """The embeddings for `_compared`; new texts are added to `texts`."""
         assert self._model is not None, "setup() comes first"
         comparable = [video for video in videos if _comparable(video)]
         if not comparable:
@@ -165,7 +165,7 @@ def _comparable(video: Video) -> bool:
 
 
 def _groups(videos: Iterable[Video], frames: int) -> Iterator[list[Video]]:
-    """Videos in their order, together until they have so many frames."""
+    """Group videos in their order until a group has at least `frames` frames."""
     group: list[Video] = []
     waiting = 0
     for video in videos:

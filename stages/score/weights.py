@@ -1,4 +1,4 @@
-"""Which weights the image-text model has, and what runs them: ingredients of the fingerprint."""
+"""Revisions of the image-text model's weights and libraries, for the fingerprint."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from stages.models.hub import hub_commit
 from stages.models.revision import content_revision, library_versions
 
 LIBRARIES = ("open-clip-torch", "torch", "torchvision", "pillow", "numpy")
-"""Packages of every model whose versions may change embeddings."""
+"""Packages whose versions may change the embeddings of every model."""
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
-"""How open_clip marks a folder, and a repository of the Hugging Face hub."""
+"""open_clip's prefixes of a folder, and of a repository of the Hugging Face hub."""
 
 
 def weights_revision(model: str, pretrained: str) -> str:
@@ -28,7 +28,7 @@ def weights_revision(model: str, pretrained: str) -> str:
         pretrained: As in `ScoreConfig`.
 
     Raises:
-        StageSetupError: Nothing has that name, or the hub cannot be asked.
+        StageSetupError: The name is unknown, or the hub cannot be reached.
     """
     if model == DEMO:
         return photo_sentence_revision()
@@ -56,7 +56,7 @@ def libraries(model: str) -> str:
 
 
 _UNKNOWN: dict[str, Any] = {}
-"""The config of a model on the hub, which is not looked into."""
+"""Stands for the config of a model on the hub, which is not read."""
 
 
 def _config(model: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _pretrained_config(model: str, pretrained: str) -> dict[str, Any]:
 
 
 def _tagged(model: str, pretrained: str) -> str:
-    """The weights that open_clip's tag stands for; a URL of theirs has a hash or a version in it."""
+    """The weights of open_clip's tag; their URL contains a hash or a version."""
     _named_config(model)
     config = _pretrained_config(model, pretrained)
     if not config:
@@ -102,6 +102,6 @@ def _tagged(model: str, pretrained: str) -> str:
             " `open_clip.list_pretrained()` has them"
         )
     if config.get("hf_hub"):
-        repository = config["hf_hub"].rpartition("/")[0]  # a file's name may follow
+        repository = config["hf_hub"].rpartition("/")[0]  # a file name may follow
         return f"{pretrained}, {repository}@{hub_commit(repository)}"
     return f"{pretrained}, {config['url']}"

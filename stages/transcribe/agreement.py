@@ -1,4 +1,4 @@
-"""How far a subtitle track says what was heard, and its words at the times at which they were heard."""
+"""Matching a subtitle track with recognized words: their agreement, and the track's words at recognized times."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from stages.media.words import TimedWord
 from stages.transcribe.recognizer import DECIMALS
 
 TOLERANCE = 5.0
-"""Seconds between a track's word and the same word heard: cues come early or late, and where a word lies in a long cue
-is a guess (our choice)."""
+"""Most seconds between a track's word and the same recognized word: cues are early or late, and a word's place in a
+long cue is a guess (our choice)."""
 
 MAX_RATIO = 3
-"""A track of more than so many times the words that were heard is not matched: it could agree by half at most."""
+"""A track with more than this many times the recognized words is not matched: it could agree by half at most."""
 
 Match = tuple[int, int]
-"""Index of a track's word, and of the word that was heard."""
+"""Index of a track's word, and of the recognized word."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A subtitle track held against what was heard.
+    """A subtitle track matched with the recognized words.
 
     Attributes:
-        cues: The track's, its words at the times of those heard.
+        cues: The track's cues, their words at the recognized times.
         agreement: Twice the matched words over the words of both, 0 to 1 (Dice's coefficient; difflib's ratio).
     """
 
@@ -40,12 +40,12 @@ class Fitted:
 
 
 def fitted(cues: Sequence[Cue], segments: Sequence[Segment], duration: float) -> Fitted:
-    """Match a track's words with those heard, in order and at nearly the same time, and let them have their times.
+    """Match a track's words with the recognized ones, in order and near in time, and give them their times.
 
     Args:
-        cues: The track's, in time order.
-        segments: What was heard, in time order.
-        duration: Seconds of sound.
+        cues: Of the track, in time order.
+        segments: Recognized, in time order.
+        duration: Seconds of audio.
     """
     track = [word for cue in cues for word in cue]
     heard = list(_joined(piece for segment in segments for word in segment.words for piece in _pieces(word)))
@@ -56,10 +56,10 @@ def fitted(cues: Sequence[Cue], segments: Sequence[Segment], duration: float) ->
 
 
 def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Match]:
-    """The longest chain of equal words at most `TOLERANCE` seconds apart that runs forward in both.
+    """The longest common subsequence of equal words at most `TOLERANCE` seconds apart.
 
-    Hunt and Szymanski's algorithm (1977): a longest rising subsequence of the candidate pairs, which are few, since
-    they lie near each other in time.
+    Hunt and Szymanski's algorithm (1977): a longest increasing subsequence of the candidate pairs, which are few, since
+    they are near in time.
     """
     places: dict[str, list[int]] = defaultdict(list)
     for index, word in enumerate(heard):
@@ -91,7 +91,7 @@ def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Matc
 def _timed(
     track: Sequence[TimedWord], heard: Sequence[TimedWord], matches: Sequence[Match], duration: float
 ) -> Iterator[TimedWord]:
-    """The track's words at the times of their matches; those between two matches are fitted in between."""
+    """The track's words at the times of their matches; words between two matches are placed in between."""
     edges = [(-1, -1), *matches, (len(track), len(heard))]
     for (index, place), (following, next_place) in pairwise(edges):
         earliest = heard[place].end if place >= 0 else 0.0
@@ -105,9 +105,9 @@ def _timed(
 def _between(
     run: Sequence[TimedWord], heard: Sequence[TimedWord], earliest: float, latest: float
 ) -> Iterator[TimedWord]:
-    """Words that nobody heard so, at the times of the other words heard there; or at their cue's, held in the gap.
+    """Unmatched words at the times of the recognized words in their gap, or at their cue's times, clamped to the gap.
 
-    About as many words at about the same time are the same ones in another writing.
+    A similar number of words at about the same time is taken for the same words in another spelling.
     """
     same = (
         bool(run)
@@ -126,9 +126,9 @@ def _between(
 
 
 def _at(heard: Sequence[TimedWord], share: int, shares: int, *, ends: bool = False) -> float:
-    """The time, in seconds, at which so many equal shares of the words are over; pauses between words count nothing.
+    """The time, in seconds, at which `share` of `shares` equal parts of the words end; pauses do not count.
 
-    Between two words, `ends` asks for the end of the earlier one, not for the start of the later.
+    Between two words, `ends` selects the end of the earlier one instead of the start of the later.
     """
     whole, rest = divmod(share * len(heard), shares)
     if rest == 0 and ends:
@@ -138,7 +138,7 @@ def _at(heard: Sequence[TimedWord], share: int, shares: int, *, ends: bool = Fal
 
 
 def _pieces(word: Word) -> Iterator[TimedWord]:
-    """A recognized word as the words of a track are parted, spread evenly over its time."""
+    """A recognized word, split like the words of a track, its time spread evenly."""
     pieces = split_words(word.text)
     step = (word.end - word.start) / max(1, len(pieces))
     for number, piece in enumerate(pieces):
@@ -147,7 +147,7 @@ def _pieces(word: Word) -> Iterator[TimedWord]:
 
 
 def _joined(pieces: Iterable[TimedWord]) -> Iterator[TimedWord]:
-    """Pieces with what was written on to them without a space: recognizers part ``www.example.org``."""
+    """Join pieces that are written without a space between: recognizers split ``www.example.org``."""
     whole: TimedWord | None = None
     for piece in pieces:
         if whole and not piece.text.startswith(" ") and not is_unspaced(whole.text + piece.text):
@@ -161,5 +161,5 @@ def _joined(pieces: Iterable[TimedWord]) -> Iterator[TimedWord]:
 
 
 def _plain(text: str) -> str:
-    """A word without case, punctuation or the ways in which Unicode writes the same letter."""
+    """A word without case and punctuation, in Unicode normal form."""
     return "".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))

@@ -1,4 +1,4 @@
-"""The speech recognizers that `transcribe` can be configured with: what they are made of, and how they are loaded."""
+"""The speech recognizers of `transcribe`: their revisions and how they are loaded."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from stages.transcribe.stage import TranscribeConfig
 
 VAD_LIBRARIES = ("faster-whisper", "onnxruntime", "numpy")
-"""Silero's network and what runs it."""
+"""Silero's network and its runtime."""
 
 LIBRARIES = {"faster-whisper": ("ctranslate2", "tokenizers"), "openai-whisper": ("openai-whisper", "torch")}
-"""Packages whose versions may change what is recognized, beside `VAD_LIBRARIES`."""
+"""Packages whose versions may change the recognized words, besides `VAD_LIBRARIES`."""
 
 REPOSITORIES = {
     "tiny.en": "Systran/faster-whisper-tiny.en",
@@ -43,14 +43,14 @@ REPOSITORIES = {
     "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
     "turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
 }
-"""Where faster-whisper's names lie on the Hugging Face hub."""
+"""Repositories of faster-whisper's model names on the Hugging Face hub."""
 
 
 def recognizer_revision(config: TranscribeConfig) -> str:
-    """What the recognizer is made of: weights, device and compute type as they resolve here, versions of libraries.
+    """The recognizer's revision: weights, resolved device and compute type, versions of libraries.
 
     Raises:
-        StageSetupError: The model is not there.
+        StageSetupError: The model is missing.
     """
     device, compute_type = resolved(config)
     libraries = library_versions(*LIBRARIES[config.backend], *VAD_LIBRARIES)
@@ -58,10 +58,10 @@ def recognizer_revision(config: TranscribeConfig) -> str:
 
 
 def resolved(config: TranscribeConfig) -> tuple[str, str]:
-    """What `device` and `compute_type` stand for on this machine, e.g. ``cpu`` and ``int8_float32``.
+    """The resolved `device` and `compute_type` on this machine, e.g. ``cpu`` and ``int8_float32``.
 
-    What CTranslate2 makes of ``default`` and ``auto`` follows from the weights and from what the device is able to:
-    then all that it is able to is named.
+    CTranslate2 resolves ``default`` and ``auto`` by the weights and the types that the device supports: then all
+    supported types are named.
 
     Raises:
         StageSetupError: The library is not installed.
@@ -87,7 +87,7 @@ def load_recognizer(config: TranscribeConfig, timings: Timings) -> Recognizer:
     """The configured back end with its model.
 
     Raises:
-        StageSetupError: The model is not there, or the library cannot load it.
+        StageSetupError: The model is missing, or the library cannot load it.
     """
     if config.backend == "openai-whisper" and config.model == DEMO:
         raise StageSetupError("transcribe.model 'demo' is for faster-whisper; name a checkpoint of openai-whisper")
@@ -126,7 +126,7 @@ def load_recognizer(config: TranscribeConfig, timings: Timings) -> Recognizer:
 
 
 def _model_revision(config: TranscribeConfig) -> str:
-    """The content of a local model, the commit of one on the hub; openai-whisper holds its names' hashes itself."""
+    """The content hash of a local model, or the commit of one on the hub; openai-whisper pins hashes itself."""
     try:
         if config.model == DEMO:
             return whisper_revision()
@@ -138,10 +138,10 @@ def _model_revision(config: TranscribeConfig) -> str:
 
 
 def _repository(config: TranscribeConfig) -> str:
-    """The hub's repository of a faster-whisper model that is named; empty for others.
+    """The hub's repository of a named faster-whisper model; empty for others.
 
     Raises:
-        StageSetupError: Nothing has that name.
+        StageSetupError: The name is unknown.
     """
     if config.backend != "faster-whisper" or config.model == DEMO or Path(config.model).expanduser().exists():
         return ""
@@ -156,7 +156,7 @@ def _repository(config: TranscribeConfig) -> str:
 
 
 def _folder(config: TranscribeConfig) -> Path | str:
-    """A local path with its ``~`` resolved; a name of openai-whisper's as it is."""
+    """A local path with ``~`` resolved; a model name of openai-whisper unchanged."""
     if config.model == DEMO:
         return whisper_folder()
     path = Path(config.model).expanduser()

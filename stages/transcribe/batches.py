@@ -14,16 +14,16 @@ WindowT = TypeVar("WindowT")
 
 @dataclass(eq=False)
 class Progress:
-    """How far the recognition of a video is.
+    """The progress of a video's recognition.
 
     Attributes:
         video: Its key.
         language: Whisper's code; empty until it is detected.
         probability: Of the language.
         segments: Recognized so far.
-        last_speech: Seconds at which the last word ended, pauses left out.
-        waiting: How many of its windows are cut and not recognized.
-        cut: Whether there are no more windows to come.
+        last_speech: End of the last word in seconds, without pauses.
+        waiting: Number of its queued windows.
+        cut: Whether all its windows have been cut.
     """
 
     video: str
@@ -36,11 +36,11 @@ class Progress:
 
     @property
     def done(self) -> bool:
-        """Whether all of it was recognized."""
+        """Whether all its windows are recognized."""
         return self.cut and not self.waiting
 
     def result(self) -> tuple[str, Recognition]:
-        """The video's key with what was recognized."""
+        """The video's key with its recognition."""
         return self.video, Recognition(self.segments, self.language, round(self.probability, DECIMALS))
 
 
@@ -48,19 +48,19 @@ class WindowModel(Protocol[WindowT]):
     """Recognizes windows of speech in batches."""
 
     def windows(self, request: Request, progress: Progress) -> Iterator[WindowT]:
-        """The audio's windows in the order of time; when the first one comes, `progress.language` is known."""
+        """The audio's windows in time order; `progress.language` is set before the first one is yielded."""
 
     def recognize_batch(self, batch: Sequence[tuple[Progress, WindowT]]) -> None:
-        """Add what is recognized in windows of one language to their `Progress`."""
+        """Recognize windows of one language and add the segments to their `Progress`."""
 
 
 class Batches(Generic[WindowT]):
-    """Windows that wait for their batch.
+    """A queue of windows per language.
 
     Args:
-        model: What recognizes them.
-        size: Windows of a full batch. Where languages differ, the one with most windows goes to the model when twice as
-            many wait: what is held stays bounded.
+        model: Recognizes them.
+        size: Windows of a full batch. With several languages, the one with the most windows is recognized when twice
+            as many are queued, so that memory is bounded.
     """
 
     def __init__(self, model: WindowModel[WindowT], size: int) -> None:
@@ -76,7 +76,7 @@ class Batches(Generic[WindowT]):
             yield from self._recognize(language)
 
     def _add(self, request: Request) -> Iterator[tuple[str, Recognition]]:
-        """Queue the windows of one more video, and recognize what is due."""
+        """Queue the windows of one more video, and recognize full batches."""
         progress = Progress(request.video, request.language)
         for window in self._model.windows(request, progress):
             self._waiting[progress.language].append((progress, window))
@@ -88,13 +88,13 @@ class Batches(Generic[WindowT]):
             yield progress.result()
 
     def _due(self) -> str:
-        """The language of which a batch is due; empty when none is."""
+        """The language whose batch is due; empty when none is."""
         fullest = max(self._waiting, key=lambda language: len(self._waiting[language]))
         total = sum(map(len, self._waiting.values()))
         return fullest if len(self._waiting[fullest]) >= self._size or total >= 2 * self._size else ""
 
     def _recognize(self, language: str) -> Iterator[tuple[str, Recognition]]:
-        """Recognize what waits in a language."""
+        """Recognize the queued windows of a language."""
         batch = self._waiting.pop(language)
         self._model.recognize_batch(batch)
         for progress, _ in batch:

@@ -1,7 +1,7 @@
 """Speech recognition by Whisper on CTranslate2, in batches that are filled across videos.
 
 faster-whisper loads the model and brings its spectrograms and tokenizer; `ctranslate2.models.Whisper` does the rest.
-Tests hold the words against those of faster-whisper's own `BatchedInferencePipeline`.
+Tests compare the words with those of faster-whisper's own `BatchedInferencePipeline`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from stages.transcribe.speech_segments import Span, VadConfig
 from stages.transcribe.word_times import FRAMES_PER_SECOND, timed_words
 
 PAST_THE_END = -1.5
-"""A column of this value after the spectrogram is part of what faster-whisper detects a language by."""
+"""Value of the column that faster-whisper appends to the spectrogram for language detection."""
 
 MAX_LENGTH = 448
-"""Tokens of a window at most, prompt included; Whisper's own bound."""
+"""Most tokens of a window, prompt included; Whisper's own bound."""
 
 _FEATURES_TURN = Lock()
-"""The number of BLAS threads is the whole process's."""
+"""Serializes feature extraction: the number of BLAS threads is global to the process."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Prompt:
-    """What the model is told of a language: a transcript without timestamps is asked for.
+    """The decoder's prompt for a language: it requests a transcript without timestamps.
 
     Attributes:
         tokenizer: For that language.
         tokens: The prompt.
-        suppressed: Tokens that must not be said.
+        suppressed: Tokens that must not be generated.
     """
 
     tokenizer: Tokenizer
@@ -75,22 +75,22 @@ class _Prompt:
 class FasterWhisper:
     """A Whisper model on CTranslate2.
 
-    What is recognized in a window depends on its own video alone. The search goes over a whole batch, and its results
-    do not depend on that. Where a batch gains nothing or changes something, on a CPU, windows go through one by one.
+    The words of a window depend on its own video alone: the search runs over a whole batch, but its results do not
+    depend on the batch. On a CPU, steps in which a batch is no faster or changes the result run window by window.
 
     Args:
         model: A folder with a converted model and its ``tokenizer.json``, or a repository of the Hugging Face hub.
-        revision: The repository's commit; None takes the newest, and for a folder.
+        revision: The repository's commit; None for the newest, and for a folder.
         device: ``cpu`` or ``cuda``.
         compute_type: CTranslate2's, e.g. ``int8`` or ``float16``.
         cpu_threads: Threads of one worker on a CPU.
         beam_size: Of the search.
         batch_size: Windows that are recognized at once.
         vad: Voice activity detection.
-        timings: Takes the seconds of the model.
+        timings: Collects the seconds of the model.
 
     Raises:
-        ValueError: The device cannot compute in that type; the message names those in which it can.
+        ValueError: The device does not support the compute type; the message names the supported ones.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class FasterWhisper:
         self._batch_size = batch_size
         self._vad = vad
         self._timings = timings
-        self._turn = Lock()  # a worker may have two parts in hand: it reads and decodes both, the model has one
+        self._turn = Lock()  # a worker may process two parts at once; the model takes one at a time
         self._threads = ThreadpoolController()
         self._prompt = functools.cache(self._prompt_in)
 
@@ -125,7 +125,7 @@ class FasterWhisper:
         return frozenset(self._loaded.supported_languages)
 
     def recognize(self, requests: Iterable[Request]) -> Iterator[tuple[str, Recognition]]:
-        """See `stages.transcribe.recognizer.Recognizer`; at most the windows of two batches wait."""
+        """See `stages.transcribe.recognizer.Recognizer`; at most the windows of two batches are queued."""
         return Batches(self, self._batch_size).recognize(requests)
 
     def windows(self, request: Request, progress: Progress) -> Iterator[_Window]:
@@ -140,15 +140,14 @@ class FasterWhisper:
         offset = 0
         for group in _grouped(spans, self._vad.window * SAMPLE_RATE):
             speech = floats(np.concatenate([request.audio[start:end] for start, end in group]))
-            # Spectrograms come from numpy's BLAS, whose sums depend on its threads; int8 models turn that into other
-            # words.
+            # Spectrograms use numpy's BLAS, whose sums depend on its threads; with int8 models that changes words.
             with _FEATURES_TURN, self._timings.on("model"), self._threads.limit(limits=1, user_api="blas"):
                 features = self._loaded.feature_extractor(speech)[..., :-1]
             yield _Window(features, offset / SAMPLE_RATE, len(speech) / SAMPLE_RATE, clock)
             offset += len(speech)
 
     def _detect_language(self, progress: Progress, windows: Iterator[_Window]) -> Iterator[_Window]:
-        """The same windows, once the language of the first 30 s of speech is known."""
+        """Yield the same windows, after detecting the language of the first 30 s of speech."""
         if not self._whisper.is_multilingual:
             progress.language = "en"
             return windows
@@ -180,7 +179,7 @@ class FasterWhisper:
                 return_scores=True,
                 return_no_speech_prob=True,
                 suppress_tokens=prompt.suppressed,
-                sampling_temperature=0.0,  # any other would sample
+                sampling_temperature=0.0,  # any other value samples
             )
             texts = [[token for token in result.sequences_ids[0] if token < tokenizer.eot] for result in results]
             alignments = self._aligned(encoded, tokenizer, texts, frames)
@@ -197,14 +196,14 @@ class FasterWhisper:
             progress.segments.append(
                 RecognizedSegment(
                     words=[_in_audio(word, window.clock) for word in words],
-                    avg_logprob=result.scores[0] * length / (length + 1),  # the end of the text counts as a token
+                    avg_logprob=result.scores[0] * length / (length + 1),  # the end-of-text token counts
                     no_speech_prob=result.no_speech_prob,
                     compression_ratio=_compression_ratio(tokenizer.decode(text)),
                 )
             )
 
     def _encoded(self, features: npt.NDArray[np.float32]) -> StorageView:
-        """What the encoder makes of windows; on a CPU a batch takes longer than its windows, and gives the same."""
+        """The encoder's output for windows; on a CPU a batch is slower than single windows, with the same result."""
         if not self._one_by_one:
             return self._whisper.encode(StorageView.from_array(features))
         encoded = [np.asarray(self._whisper.encode(StorageView.from_array(window[None]))) for window in features]
@@ -213,7 +212,7 @@ class FasterWhisper:
     def _aligned(
         self, encoded: StorageView, tokenizer: Tokenizer, texts: list[list[int]], frames: list[int]
     ) -> list[Any]:
-        """CTranslate2's alignments; it pads the texts of a batch, and that moves probabilities and times."""
+        """CTranslate2's alignments; padding in a batch would change probabilities and times."""
         if not self._one_by_one:
             found: list[Any] = self._whisper.align(encoded, tokenizer.sot_sequence, texts, frames)
             return found
@@ -224,7 +223,7 @@ class FasterWhisper:
 
     @property
     def _one_by_one(self) -> bool:
-        """Whether it computes on a CPU, and what it encodes is numpy's to cut and join."""
+        """Whether windows are encoded one by one: on a CPU, where numpy can split and join the encoder's output."""
         return self._whisper.device == "cpu" and "float16" not in self._whisper.compute_type
 
     def _prompt_in(self, language: str) -> _Prompt:
@@ -254,7 +253,7 @@ def _require(compute_type: str, device: str) -> None:
 
 
 def _grouped(spans: list[Span], most: int) -> list[list[Span]]:
-    """As many spans to a window as fit into so many samples, as faster-whisper's `collect_chunks` has it."""
+    """As many spans per window as fit into `most` samples, as in faster-whisper's `collect_chunks`."""
     groups: list[list[Span]] = []
     samples = 0
     for start, end in spans:
@@ -267,13 +266,13 @@ def _grouped(spans: list[Span], most: int) -> list[list[Span]]:
 
 
 def _in_audio(word: TimedWord, clock: SpeechTimestampsMap) -> TimedWord:
-    """The word at its time in the audio; both its ends lie in one speech segment."""
+    """The word at its time in the audio; both its ends are in one speech segment."""
     span = clock.get_chunk_index((word.start + word.end) / 2)
     start, end = (float(clock.get_original_time(time, span)) for time in (word.start, word.end))
     return TimedWord(start, end, word.text, word.probability)
 
 
 def _compression_ratio(text: str) -> float:
-    """Bytes of a text over its compressed bytes: high where words are repeated."""
+    """Bytes of a text over its compressed bytes: high for repeated words."""
     content = text.encode()
     return len(content) / len(zlib.compress(content))

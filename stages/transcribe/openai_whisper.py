@@ -16,7 +16,7 @@ from stages.transcribe.recognizer import DECIMALS, Recognition, RecognizedSegmen
 
 
 class OpenaiWhisper:
-    """A Whisper model on torch. Checkpoints load as weights only; decoding is without fallback to sampling.
+    """A Whisper model on torch. Checkpoints load as weights only; decoding never falls back to sampling.
 
     Args:
         model: A name that openai-whisper knows, or a checkpoint file.
@@ -24,10 +24,10 @@ class OpenaiWhisper:
         compute_type: ``float16`` or ``float32``.
         cpu_threads: torch's threads on a CPU.
         beam_size: Of the search.
-        timings: Takes the seconds of the model.
+        timings: Collects the seconds of the model.
 
     Raises:
-        ValueError: It does not compute in that type.
+        ValueError: It does not support the compute type.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class OpenaiWhisper:
         self._cpu_threads = cpu_threads
         self._beam_size = beam_size
         self._timings = timings
-        self._turn = Lock()  # a worker may have two parts in hand: it reads and decodes both, the model has one
+        self._turn = Lock()  # a worker may process two parts at once; the model takes one at a time
 
     @property
     def languages(self) -> frozenset[str]:
@@ -57,7 +57,7 @@ class OpenaiWhisper:
         )
 
     def recognize(self, requests: Iterable[Request]) -> Iterator[tuple[str, Recognition]]:
-        """See `stages.transcribe.recognizer.Recognizer`; one video after the other."""
+        """See `stages.transcribe.recognizer.Recognizer`; one video at a time."""
         for request in requests:
             yield request.video, self._recognized(request)
 
@@ -75,7 +75,7 @@ class OpenaiWhisper:
                 audio,
                 language=language,
                 beam_size=self._beam_size,
-                temperature=0.0,  # any other would sample
+                temperature=0.0,  # any other value samples
                 condition_on_previous_text=False,
                 word_timestamps=True,
                 clip_timestamps=[time for span in spans for time in span],
@@ -97,7 +97,7 @@ class OpenaiWhisper:
         return Recognition(segments, language, round(probability, DECIMALS))
 
     def _detect(self, audio: npt.NDArray[np.float32]) -> tuple[str, float]:
-        """The likeliest language of the first 30 s, and its probability."""
+        """The most likely language of the first 30 s, and its probability."""
         import whisper
 
         if not self._model.is_multilingual:

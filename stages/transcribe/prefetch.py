@@ -1,4 +1,4 @@
-"""Work on the next item while the result before it is used."""
+"""Prefetching: the next item is processed while the previous result is used."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ResultT = TypeVar("ResultT")
 
 
 def prefetched(work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> Iterator[ResultT]:
-    """The results of `work` in the order of the items, made by a thread one ahead of what is used.
+    """Yield the results of `work` in the order of the items, computed by a thread one item ahead.
 
-    Items are taken only as they are due. What `work` raises is raised where its result would come.
+    Items are taken lazily. An exception of `work` is raised in place of its result.
     """
     pool = ThreadPoolExecutor(1)
     due: Future[ResultT] | None = None

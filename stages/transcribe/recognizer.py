@@ -1,4 +1,4 @@
-"""What every speech recognizer has in common: its request, its recognition, and how that becomes rows."""
+"""The interface of speech recognizers: request, recognition, and its conversion to rows."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from stages.transcribe.speech_segments import Speech, SpeechSegment, snapped
 from storyloom.format.model import to_milliseconds
 
 DECIMALS = 4
-"""Of probabilities: beyond these, batch sizes and devices disagree."""
+"""Decimals of probabilities: beyond these, batch sizes and devices disagree."""
 
 WHISPER_CODES = {"cmn": "zh", "fil": "tl", "iw": "he", "jv": "jw", "nb": "no"}
-"""Primary subtags of BCP 47 that Whisper knows by another code."""
+"""Primary subtags of BCP 47 with another code in Whisper."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a recognizer is given of one video.
+    """The input of a recognizer for one video.
 
     Attributes:
         video: The video's key.
         audio: Its audio.
-        speech: Where somebody speaks in it.
-        language: Whisper's code; an empty one asks for detection.
+        speech: Its speech segments.
+        language: Whisper's code; empty to detect it.
     """
 
     video: str
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True)
 class RecognizedSegment:
-    """A segment as the library gave it; `schemas.rows.Segment` says what the numbers are."""
+    """A segment as the library returned it; `schemas.rows.Segment` documents the numbers."""
 
     words: list[TimedWord]
     avg_logprob: float
@@ -51,7 +51,7 @@ class RecognizedSegment:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was recognized: segments in time order, Whisper's language code, and its probability (1.0: given)."""
+    """The result for a video: segments in time order, Whisper's language code, and its probability (1.0: given)."""
 
     segments: list[RecognizedSegment]
     language: str
@@ -59,17 +59,16 @@ class Recognition:
 
 
 class Recognizer(Protocol):
-    """A loaded speech recognizer. Several threads may call it; its model works for one of them at a time."""
+    """A loaded speech recognizer. It is thread-safe; its model serves one thread at a time."""
 
     @property
     def languages(self) -> frozenset[str]:
         """Whisper's codes of the languages it knows."""
 
     def recognize(self, requests: Iterable[Request]) -> Iterator[tuple[str, Recognition]]:
-        """The key of each video with its words and their times, in any order.
+        """Yield the key and the recognition of each video, in any order.
 
-        Requests are taken one by one, and few are held: the iterable may make them as it goes. What the model raises is
-        raised.
+        Requests are taken lazily, and few are held in memory. Exceptions of the model are raised.
         """
 
 
@@ -80,15 +79,15 @@ def whisper_language(bcp47: str) -> str:
 
 
 def bcp47_language(whisper: str) -> str:
-    """The BCP 47 code of Whisper's; they differ for Javanese alone."""
+    """The BCP 47 code of Whisper's; only Javanese differs."""
     return "jv" if whisper == "jw" else whisper
 
 
 def segments_of(recognized: Iterable[RecognizedSegment], speech: list[SpeechSegment], duration: float) -> list[Segment]:
-    """Rows of what was recognized: times rounded to 1 ms, in order, not overlapping, inside 0 to `duration` seconds.
+    """Recognized segments as rows: times rounded to 1 ms, in order, not overlapping, inside 0 to `duration` seconds.
 
-    Words are held against the speech (see `snapped`). Where two words overlap, the earlier one ends as the later one
-    starts. Segments without words are left out.
+    Words are snapped to the speech (see `snapped`). Where two words overlap, the earlier one ends at the start of the
+    later one. Segments without words are left out.
     """
     groups = [(segment, [word for word in segment.words if word.text.strip()]) for segment in recognized]
     groups = [(segment, words) for segment, words in groups if words]
@@ -104,7 +103,7 @@ def segments_of(recognized: Iterable[RecognizedSegment], speech: list[SpeechSegm
 
 
 def _rising(times: list[float], duration: float) -> list[float]:
-    """The times rounded, held inside the audio, and none before the one ahead of it."""
+    """The times rounded, clamped to the audio, and non-decreasing."""
     if not times:
         return []
     inside = np.clip(times, 0.0, to_milliseconds(duration))
@@ -129,7 +128,7 @@ def _segment(recognized: RecognizedSegment, words: list[Word]) -> Segment:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Run torch on so many CPU threads; the other stages of this process get theirs back."""
+    """Run torch on this many CPU threads in a block; the previous number is restored."""
     import torch
 
     before = torch.get_num_threads()

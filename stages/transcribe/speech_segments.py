@@ -1,4 +1,4 @@
-"""Where somebody speaks: Silero's voice activity detection, and word times held against it."""
+"""Speech segments by Silero's voice activity detection, and snapping of word times to them."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from stages.media.audio import SAMPLE_RATE, Audio, floats
 from stages.media.words import TimedWord
 
 CHUNK = 512
-"""Samples for which Silero gives one probability; it also sees the `CONTEXT` samples before them."""
+"""Samples per probability of Silero; its input also has the `CONTEXT` samples before them."""
 
 CONTEXT = 64
 
 CHUNKS_AT_ONCE = 10_000
-"""What faster-whisper gives the network in one call; other numbers might move the last bits."""
+"""Chunks per call of the network, as in faster-whisper; other numbers might change the last bits."""
 
 HYSTERESIS = 0.15
-"""Speech goes on until its probability is so far below the threshold (Silero's)."""
+"""Speech ends when its probability is this far below the threshold (Silero's)."""
 
 LOWEST = 0.01
-"""Probability that ends speech at least (Silero's)."""
+"""Least probability at which speech ends (Silero's)."""
 
 BRIEF_SILENCE = 98 * SAMPLE_RATE // 1000
-"""Samples; speech that grows too long is split at its last silence over this (Silero's)."""
+"""Samples; overlong speech is split at its last silence longer than this (Silero's)."""
 
 SpeechSegment = tuple[float, float]
 """Start and end of uninterrupted speech, in seconds."""
 
 Span = tuple[int, int]
-"""First sample and the one after the last."""
+"""The first sample, and the one after the last."""
 
 LEAD_SECONDS = 0.5
-"""Speech ahead of a segment's first word by up to this belongs to that word; more may be a word that was not
-recognized."""
+"""Speech up to this long before a segment's first word belongs to that word; longer speech may be an unrecognized
+word."""
 
 
 class VadConfig(Section):
-    """Voice activity detection by Silero, ahead of the recognizer.
+    """Settings of voice activity detection by Silero, before recognition.
 
-    Whisper sees the speech with pauses shortened to twice `pad`: word times near a pause depend on that most.
+    Whisper gets the speech with pauses shortened to twice `pad`, which mostly affects word times near pauses.
 
     Attributes:
-        threshold: Probability above which there is speech, 0 to 1 (faster-whisper's default).
+        threshold: Probability of speech above which a chunk is speech, 0 to 1 (faster-whisper's default).
         min_silence: Seconds of silence that end a speech segment (our choice: pauses inside a sentence stay).
-        pad: Seconds kept on either side of a segment (our choice, by the errors measured on read captions).
-        window: Seconds of speech that are recognized at once; Whisper's own window is 30.
+        pad: Seconds kept on either side of a segment (our choice, from errors measured on read captions).
+        window: Most seconds of speech in a window; Whisper's own window is 30.
     """
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -74,7 +74,7 @@ class Speech:
 
 
 def find_speech(audio: Audio, vad: VadConfig) -> Speech:
-    """Where somebody speaks; the network goes over the audio once."""
+    """The speech segments of an audio track, in one pass of the network."""
     probabilities = _probabilities(audio)
     padded = spans_of(probabilities, len(audio), vad)
     bare = spans_of(probabilities, len(audio), vad.model_copy(update={"pad": 0.0}))
@@ -82,23 +82,23 @@ def find_speech(audio: Audio, vad: VadConfig) -> Speech:
 
 
 def _probabilities(audio: Audio) -> npt.NDArray[np.float32]:
-    """That of speech, for each chunk: bit for bit what faster-whisper's `SileroVADModel` gives for the whole audio.
+    """Probability of speech per chunk, bit for bit as faster-whisper's `SileroVADModel` gives for the whole audio.
 
-    That one holds four copies of the audio in floats; here it is a block at a time.
+    That one holds four float copies of the audio in memory; this one processes it in blocks.
     """
     from faster_whisper.vad import get_vad_model
 
     network = get_vad_model().session
     h = c = np.zeros((1, 1, 128), np.float32)
     before = np.zeros((1, CONTEXT), np.float32)
-    chunks = len(audio) // CHUNK + 1  # the last one is filled up with silence, or is nothing else
+    chunks = len(audio) // CHUNK + 1  # the last one is padded with silence, or is all silence
     found = []
     for first in range(0, chunks, CHUNKS_AT_ONCE):
         rows = np.zeros((min(CHUNKS_AT_ONCE, chunks - first), CHUNK), np.float32)
         samples = floats(audio[first * CHUNK : first * CHUNK + rows.size])
         rows.reshape(-1)[: len(samples)] = samples
         if first + len(rows) == chunks:
-            rows[-1, -CONTEXT:] = 0  # so does faster-whisper
+            rows[-1, -CONTEXT:] = 0  # as in faster-whisper
         context = np.concatenate([before, rows[:-1, -CONTEXT:]])
         out, h, c = network.run(None, {"input": np.concatenate([context, rows], axis=1), "h": h, "c": c})
         found.append(out)
@@ -107,7 +107,7 @@ def _probabilities(audio: Audio) -> npt.NDArray[np.float32]:
 
 
 def spans_of(probabilities: npt.NDArray[np.float32], samples: int, vad: VadConfig) -> list[Span]:
-    """The speech that Silero's own rule, as faster-whisper has it, finds in the probabilities of chunks.
+    """Speech spans from the probabilities of chunks, by Silero's rule as in faster-whisper.
 
     Speech begins at a chunk above the threshold and ends with a silence of `VadConfig.min_silence`. When it grows
     longer than `VadConfig.window` holds, it is split at its last brief silence, or in the middle where it has none.
@@ -118,8 +118,8 @@ def spans_of(probabilities: npt.NDArray[np.float32], samples: int, vad: VadConfi
     voiced = (probabilities.reshape(-1) >= vad.threshold).tolist()
     silent = (probabilities.reshape(-1) < max(vad.threshold - HYSTERESIS, LOWEST)).tolist()
     spans: list[Span] = []
-    start = -1  # of the running speech; below 0 outside
-    silence = split = resumed = 0  # the running silence; the last brief one, and the speech after it; 0 for none
+    start = -1  # of the current speech; below 0 outside
+    silence = split = resumed = 0  # the current silence; the last brief one, and the speech after it; 0 for none
     for at, is_voiced, is_silent in zip(range(0, len(voiced) * CHUNK, CHUNK), voiced, silent, strict=True):
         if is_voiced and silence:
             silence = 0
@@ -146,7 +146,7 @@ def spans_of(probabilities: npt.NDArray[np.float32], samples: int, vad: VadConfi
 
 
 def _padded(spans: list[Span], pad: int, samples: int) -> list[Span]:
-    """The spans grown by so many samples on either side; two that would meet share the silence between them."""
+    """The spans padded by `pad` samples on either side; neighbours that would overlap share the silence."""
     if not spans:
         return []
     before = [min(pad, spans[0][0])]
@@ -162,7 +162,7 @@ def _padded(spans: list[Span], pad: int, samples: int) -> list[Span]:
 
 
 def snapped(words: list[TimedWord], segments: list[SpeechSegment]) -> list[TimedWord]:
-    """The words with the silence around speech taken off, and a segment's first word begun where the speech does.
+    """The words without the silence around speech; a segment's first word starts with the speech.
 
     Whisper stretches words into pauses and starts the first one after a pause late; Silero is exact to 32 ms there. A
     word that touches no speech keeps its times.

