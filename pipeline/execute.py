@@ -18,7 +18,7 @@ from pipeline.attempts import Attempts, given_up, of_device, one_by_one
 from pipeline.config import RunConfig
 from pipeline.lineage import Lineage, Result, StageKey, with_fields_of
 from pipeline.lines import part_lines
-from pipeline.profile import UnitTimer
+from pipeline.profile import StageProfile, UnitTimer, stage_profiles
 from pipeline.store import Address, Mark, Store, row_at, rows_of
 from schemas.row import Row, RowError
 from schemas.rows import ManifestRow
@@ -84,6 +84,10 @@ class Job:
             )
         stage.setup()
         return stage
+
+    def profiles(self) -> list[StageProfile]:
+        """The measured times of the stages as they are configured now."""
+        return stage_profiles(self.store, {name: one.key for name, one in self.keys.items()})
 
     def media_seconds(self, unit: str, lines: Sequence[ManifestRow] | None = None) -> float:
         """Seconds of media in a part, counted by the stages that read no other; 0.0 before they ran, and for groups.

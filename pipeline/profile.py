@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.store import Store
 from storyloom.fs.atomic import write_atomically
-
-if TYPE_CHECKING:
-    from pipeline.execute import Job
 
 Kind = Literal["read", "process", "write", "wait"]
 """Reading rows and the plan; the stage's work; writing rows, files and marks; waiting for the next unit."""
@@ -105,16 +103,16 @@ class StageProfile(BaseModel):
     setup: float
 
 
-def keep_profile(job: Job, stage: str, unit: str, profile: UnitProfile) -> None:
+def keep_profile(store: Store, stage: str, unit: str, profile: UnitProfile) -> None:
     """Write the profile of a unit."""
-    folder = job.store.profile / stage
+    folder = store.profile / stage
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / f"{unit}.json", profile.model_dump_json(indent=1).encode() + b"\n")
 
 
-def stage_profiles(job: Job) -> list[StageProfile]:
+def stage_profiles(store: Store, keys: Mapping[str, str]) -> list[StageProfile]:
     """The profiles of the stages under the current config, in the pipeline's order; empty without measurements."""
-    found = ((stage, list(_units(job, stage))) for stage in job.keys)
+    found = ((stage, list(_units(store, stage, key))) for stage, key in keys.items())
     return [_sums(stage, units) for stage, units in found if units]
 
 
@@ -133,13 +131,13 @@ def print_profiles(profiles: list[StageProfile], console: Console) -> None:
     console.print(table)
 
 
-def _units(job: Job, stage: str) -> Iterator[UnitProfile]:
-    for file in sorted((job.store.profile / stage).glob("*.json")):
+def _units(store: Store, stage: str, key: str) -> Iterator[UnitProfile]:
+    for file in sorted((store.profile / stage).glob("*.json")):
         try:
             unit = UnitProfile.model_validate_json(file.read_bytes())
         except ValidationError:  # of another version
             continue
-        if unit.key == job.keys[stage].key:
+        if unit.key == key:
             yield unit
 
 

@@ -155,4 +155,4 @@ class Worker:
             within=within,
             setup=setup,
         )
-        keep_profile(self.job, self.name, unit, profile)
+        keep_profile(self.job.store, self.name, unit, profile)

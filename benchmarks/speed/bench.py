@@ -21,7 +21,7 @@ from benchmarks.speed.weights import write_weights
 from pipeline.config import RunConfig, load_config
 from schemas.rows import MediaRow
 from stages.score.stage import ScoreConfig
-from stages.transcribe.stage import TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
 from storyloom.errors import UsageError
 
 DEMO_VIDEO = Path("demo/narrated.mp4")

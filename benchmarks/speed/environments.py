@@ -23,7 +23,7 @@ from pipeline.config import RunConfig
 from schemas.rows import AlignedRow, MediaRow
 from stages.media import ffmpeg
 from stages.sample.stage import SampleConfig
-from stages.transcribe.stage import TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
 from storyloom.errors import UsageError
 
 

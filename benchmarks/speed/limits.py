@@ -21,7 +21,7 @@ from stages.models.demo import DEMO, photo_sentence_folder, whisper_folder
 from stages.score.image_text import without_bars
 from stages.score.stage import ScoreConfig
 from stages.transcribe.recognizer import whisper_language
-from stages.transcribe.stage import TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
 from storyloom.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pipeline.config import RunConfig
 from stages.media import ffmpeg
 from stages.sample.stage import SampleConfig
 from stages.score.stage import ScoreConfig
-from stages.transcribe.stage import TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
 
 PACKAGES = ("storyloom", "faster-whisper", "ctranslate2", "torch", "open-clip-torch", "transformers", "numpy")
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stages.models.demo import DEMO, photo_sentence_folder, whisper_folder
 from stages.score.stage import ScoreConfig
-from stages.transcribe.stage import TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
 from storyloom.errors import UsageError
 
 Array = npt.NDArray[Any]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pipeline.config import RunConfig
-from pipeline.profile import stage_profiles
 from pipeline.run import Selection, run
 from pipeline.workspace import survey
 from schemas.row import Row
@@ -31,7 +30,7 @@ class FinishedRun:
 
     def setup_seconds(self) -> float:
         """Seconds of the stages' set-up in a profiled run."""
-        return sum(one.setup for one in stage_profiles(self._workspace.job))
+        return sum(one.setup for one in self._workspace.job.profiles())
 
     def videos(self, *stages: str) -> list[Video]:
         """All videos in the plan's order, with their rows of these stages."""

@@ -97,13 +97,12 @@ def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     import json
 
     from pipeline.config import load_config
-    from pipeline.profile import stage_profiles
     from pipeline.report import alignment_report, print_report
     from pipeline.workspace import survey
 
     workspace = survey(load_config(config, overrides or []))
     if as_json:
-        profile = {"profile": [one.model_dump() for one in stage_profiles(workspace.job)]}
+        profile = {"profile": [one.model_dump() for one in workspace.job.profiles()]}
         typer.echo(json.dumps(alignment_report(workspace).model_dump() | profile, indent=1))
         return
     try:
@@ -134,9 +133,9 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
 
 
 def _print_profiles(workspace: Workspace, otherwise: str) -> None:
-    from pipeline.profile import print_profiles, stage_profiles
+    from pipeline.profile import print_profiles
 
-    profiles = stage_profiles(workspace.job)
+    profiles = workspace.job.profiles()
     if profiles:
         print_profiles(profiles, terminal())
     else:

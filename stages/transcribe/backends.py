@@ -14,7 +14,7 @@ from stages.timing import Timings
 from stages.transcribe.recognizer import Recognizer
 
 if TYPE_CHECKING:
-    from stages.transcribe.stage import TranscribeConfig
+    from stages.transcribe.settings import TranscribeConfig
 
 VAD_LIBRARIES = ("faster-whisper", "onnxruntime", "numpy")
 """Silero's network and its runtime."""

@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from pipeline.profile import KINDS, StageProfile, UnitProfile, UnitTimer, stage_profiles
+from pipeline.profile import KINDS, StageProfile, UnitProfile, UnitTimer
 from pipeline.run import Selection
 from pipeline.worker import Worker
 from pipeline.workspace import survey
@@ -46,7 +46,7 @@ def test_every_unit_of_every_stage_is_measured(profiled: Finished) -> None:
 
 
 def test_a_stage_reads_its_rows_works_and_writes_its_own(profiled: Finished) -> None:
-    for one in stage_profiles(profiled.workspace.job):
+    for one in profiled.workspace.job.profiles():
         assert one.wall == pytest.approx(sum(one.seconds.values()), abs=1e-5)
         assert min(one.seconds.values()) >= 0.0
         assert one.seconds["process"] > 0, one.stage
@@ -56,12 +56,12 @@ def test_a_stage_reads_its_rows_works_and_writes_its_own(profiled: Finished) -> 
 
 
 def test_loading_a_model_is_setup_and_counts_in_no_unit(profiled: Finished) -> None:
-    setup = {one.stage: one.setup for one in stage_profiles(profiled.workspace.job)}
+    setup = {one.stage: one.setup for one in profiled.workspace.job.profiles()}
     assert setup["score"] > setup["write"]
 
 
 def test_what_a_stage_measures_itself_stands_beside(profiled: Finished) -> None:
-    within = {one.stage: one.within for one in stage_profiles(profiled.workspace.job)}
+    within = {one.stage: one.within for one in profiled.workspace.job.profiles()}
     assert within["score"]["model"] > 0
 
 
@@ -77,7 +77,7 @@ def test_a_profile_changes_no_byte_of_work_and_output(profiled: Finished, demo_r
 
 def test_a_run_without_profile_measures_nothing(demo_run: Finished) -> None:
     assert not (Path(demo_run.config.work) / "profile").exists()
-    assert stage_profiles(demo_run.workspace.job) == []
+    assert demo_run.workspace.job.profiles() == []
 
 
 def test_a_unit_that_is_done_keeps_its_profile(profiled: Finished) -> None:
@@ -88,7 +88,7 @@ def test_a_unit_that_is_done_keeps_its_profile(profiled: Finished) -> None:
 
 def test_a_stage_that_is_configured_anew_has_no_profile_yet(profiled: Finished) -> None:
     config = demo_config(Path(profiled.config.work).parent, "filter.mode=time")
-    measured = [one.stage for one in stage_profiles(survey(config).job)]
+    measured = [one.stage for one in survey(config).job.profiles()]
     assert measured == ["download", "transcribe", "sample", "align", "score", "calibrate", "write"]
 
 
@@ -210,7 +210,7 @@ def test_the_report_shows_it_to_people_and_as_json(profiled: Finished) -> None:
     assert "frame with its sentence" in shown.stdout
     assert shown.stdout.index("where the time went") > shown.stdout.index("frame with its sentence")
     printed = json.loads(storyloom("report", DEMO, *folders(profiled), "--json").stdout)
-    assert [StageProfile.model_validate(one) for one in printed["profile"]] == stage_profiles(profiled.workspace.job)
+    assert [StageProfile.model_validate(one) for one in printed["profile"]] == profiled.workspace.job.profiles()
 
 
 def test_a_report_without_profile_says_how_to_get_one(demo_run: Finished) -> None:

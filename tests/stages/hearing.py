@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from schemas.rows import TranscriptRow, Word
-from stages.transcribe.stage import Transcribe, TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
+from stages.transcribe.stage import Transcribe
 from tests.stages.real_media import NARRATED, context, made, run
 
 TINY: dict[str, Any] = {"device": "cpu", "cpu_threads": 2}

@@ -14,7 +14,7 @@ from benchmarks.speed.environments import PeerEnvironment
 from benchmarks.speed.peer_table import PEERS, select_peers
 from benchmarks.speed.weights import read_ctranslate2, write_weights
 from stages.score.stage import ScoreConfig
-from stages.transcribe.stage import TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
 from storyloom.errors import UsageError
 
 

@@ -9,7 +9,8 @@ from schemas.rows import TranscriptRow
 from stages.media import ffmpeg
 from stages.media.sandbox import Limits
 from stages.sample.candidates import CandidateSettings, candidates
-from stages.transcribe.stage import Transcribe, TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
+from stages.transcribe.stage import Transcribe
 from tests.runs import NARRATED
 from tests.stages.real_media import context, run
 

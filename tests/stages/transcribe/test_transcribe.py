@@ -18,7 +18,8 @@ from stages.base import StageSetupError, Video
 from stages.media.source import MediaMissing
 from stages.models.demo import whisper_folder
 from stages.transcribe.backends import REPOSITORIES, recognizer_revision, resolved
-from stages.transcribe.stage import Transcribe, TranscribeConfig
+from stages.transcribe.settings import TranscribeConfig
+from stages.transcribe.stage import Transcribe
 from tests.stages.hearing import TINY, first_sentences, heard, loaded, plain, words
 from tests.stages.models.test_hub import COMMIT, put
 from tests.stages.real_media import NARRATED, TRUTH, context, cut_off, linked, made, run, shared
