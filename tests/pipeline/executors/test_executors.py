@@ -73,11 +73,11 @@ def test_ray_gives_the_same_bytes_as_inline(clips: Path, tmp_path: Path, inline_
 
 @pytest.mark.ray
 def test_a_stage_that_cannot_start_ends_a_ray_run_with_its_reason(clips: Path, tmp_path: Path) -> None:
-    config = demo_config(tmp_path, f"manifest={clips}", "runner.kind=ray", "transcribe.model=nothing")
+    config = demo_config(tmp_path, f"manifest={clips}", "runner.kind=ray", "sample.hwaccel=cuda")
     inline = config.model_copy(update={"runner": RunnerConfig(kind="inline")})
     run_quietly(inline, Selection(("download",)))
-    with pytest.raises(RunFailed, match=r"^transcribe\.model 'nothing' cannot be loaded by faster-whisper"):
-        run(config, Selection(("transcribe",)), Recorder())
+    with pytest.raises(RunFailed, match=r"^sample\.hwaccel cuda cannot be used here .*; set it to none"):
+        run(config, Selection(("sample",)), Recorder())
 
 
 @pytest.mark.ray
