@@ -42,8 +42,8 @@ demo-python: $(filter .bootstrap/bin/uv,$(UV)) ## the demo on Python PYTHON=3.12
 	$(UV) run --no-sync storyloom show out/demo-$(PYTHON)/shards | grep --color=never -F "$(SENTENCE)"
 
 .PHONY: test
-test: install ## set up and run the tests, but for the slow ones and the consumers
-	$(UV) run --no-sync pytest -m "not slow and not consumers"
+test: install ## set up and run the tests in two processes, but for the slow ones and the consumers
+	$(UV) run --no-sync pytest -n 2 --dist loadfile -m "not slow and not consumers"
 
 .PHONY: test-consumers
 test-consumers: install ## load shards with every trainer's library, two of them in environments of their own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.attempts import remove_empty_traces
@@ -71,7 +71,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
     elif selection.retry:
-        for name, units in retryable(workspace).items():
+        for name, units in retryable(workspace, selected).items():
             workspace.invalidate(name, units)
     workspace = workspace.refreshed()
     before = status(workspace)
@@ -99,7 +99,7 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     workspace = survey(config)
     before = status(workspace)
     again = {name: list(workspace.done(name)) for name in selected} if selection.force else {}
-    again = retryable(workspace) if selection.retry else again
+    again = retryable(workspace, selected) if selection.retry else again
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
     listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.duplicates, kind)
@@ -111,11 +111,11 @@ def _undone(one: StageStatus, units: int, selection: Selection) -> dict[str, obj
     return {"done": max(0, one.done - units), "why": one.why or ("--force" if selection.force else "--retry")}
 
 
-def retryable(workspace: Workspace) -> dict[str, list[str]]:
-    """The parts of each stage with a retryable failure in that stage."""
+def retryable(workspace: Workspace, stages: Collection[str]) -> dict[str, list[str]]:
+    """The parts of each of the stages with a retryable failure in that stage."""
     found = {}
     for name in workspace.config.graph.names:
-        if name not in workspace.config.graph.group_stages:
+        if name in stages and name not in workspace.config.graph.group_stages:
             done = workspace.done(name)
             found[name] = [unit for unit, address in done.items() if workspace.summaries.retryable(address)]
     return found

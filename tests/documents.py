@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +70,21 @@ def document(
 
 def video(name: str, *documents: DocumentDraft, jpegs: list[bytes] | None = None) -> VideoDocuments:
     """A video with these documents, as `write_group` reads it."""
-    frames = 1 + max((frame.frame for document in documents for frame in document.frames), default=0)
-    pictures = [jpeg(hash_of(name) + n) for n in range(frames)] if jpegs is None else jpegs
     manifest = ManifestRow(video=video_key(name), url=f"https://example.org/{name}.mp4", source_id=name, title=name)
-    rows = DocumentsRow(video=manifest.video, documents=list(documents))
+    rows = DocumentsRow(video=manifest.video, documents=list(documents) if jpegs else numbered(documents))
+    pictures = jpegs or [jpeg(hash_of(name) + n) for n in range(sum(len(d.frames) for d in documents))]
     return manifest, rows, lambda: sampled(rows, pictures)
+
+
+def numbered(documents: Sequence[DocumentDraft]) -> list[DocumentDraft]:
+    """Documents of one video whose frames are counted through all of them, so that none stands for two times."""
+    place = count()
+    return [
+        document.model_copy(
+            update={"frames": [frame.model_copy(update={"frame": next(place)}) for frame in document.frames]}
+        )
+        for document in documents
+    ]
 
 
 def sampled(row: DocumentsRow, pictures: list[bytes]) -> FramesRow:

@@ -93,6 +93,7 @@ def test_a_stage_that_is_configured_anew_has_no_profile_yet(profiled: Finished) 
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_workers_on_ray_with_two_parts_in_hand_measure_each_part(tmp_path: Path) -> None:
     for number, name in enumerate("abc"):
         clip(tmp_path / f"{name}.mp4", 6 * number, 6)

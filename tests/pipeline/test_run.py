@@ -16,6 +16,7 @@ from schemas.rows import DocumentsRow, TranscriptRow
 from stages.base import Stage
 from stages.registry import registered
 from storyloom.errors import RunFailed, UsageError
+from tests import machine
 from tests.http_server import serving
 from tests.runs import EVERYTHING, ROOT, TRUTH, Finished, Recorder, clip, content_of, demo_config, run_quietly
 
@@ -274,3 +275,12 @@ def test_retry_does_again_what_may_pass_and_leaves_the_rest_alone(tmp_path: Path
         recorder = run_quietly(config, Selection(tuple(stages), retry=True))
         assert [stage for stage, _ in recorder.done] == stages
         assert {url for url, row in Finished(config).rows("sample").items() if row.error} == {"not_there.mp4"}
+
+
+def test_retry_of_one_stage_leaves_alone_what_failed_in_others(tmp_path: Path) -> None:
+    machine.files(tmp_path, [1, 2])
+    (tmp_path / "1.bin").unlink()
+    config = machine.config(tmp_path, parts={"videos": 1, "group": 2})
+    machine.ran(config)
+    assert machine.worked(config, Selection(("echo",), retry=True)) == []
+    assert [stage for stage, _ in machine.worked(config, Selection(("measure",), retry=True))] == ["measure"]

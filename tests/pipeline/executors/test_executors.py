@@ -57,6 +57,7 @@ def test_parts_in_reverse_order_give_the_same_bytes(clips: Path, tmp_path: Path,
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_ray_gives_the_same_bytes_as_inline(clips: Path, tmp_path: Path, inline_run: Finished) -> None:
     # Two parts at once in the workers with a model, as on a GPU.
     ahead = [f"{stage}.resources.parts_at_once=2" for stage in ("transcribe", "sample", "score")]

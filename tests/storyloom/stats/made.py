@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
 from stages.write.stage import VideoDocuments, WriteConfig
-from tests.documents import dataset, jpeg, sampled, video_key
+from tests.documents import dataset, jpeg, numbered, sampled, video_key
 
 HOSTILE = '<script>document.title = "owned"</script><img src=x onerror=alert(1)>'
 
@@ -40,8 +40,8 @@ def video(name: str, *documents: DocumentDraft, title: str, license_name: str = 
         title=title,
         license=license_name,
     )
-    count = 1 + max(frame.frame for document in documents for frame in document.frames)
-    told_of = DocumentsRow(video=row.video, documents=list(documents))
+    count = sum(len(document.frames) for document in documents)
+    told_of = DocumentsRow(video=row.video, documents=numbered(documents))
     return row, told_of, lambda: sampled(told_of, [jpeg(n) for n in range(count)])
 
 

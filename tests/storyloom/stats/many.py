@@ -13,7 +13,7 @@ from pathlib import Path
 
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
 from stages.write.stage import VideoDocuments, WriteConfig
-from tests.documents import dataset, jpeg, sampled, video_key
+from tests.documents import dataset, jpeg, numbered, sampled, video_key
 
 WORDS = (
     "so",
@@ -41,11 +41,11 @@ DOCUMENTS = 10
 def many(count: int) -> Iterator[VideoDocuments]:
     """Videos with so many documents in all: 2 to 10 pictures of 16 pixels, 6 to 20 sentences, about 160 words."""
     draw = random.Random(0)
-    pictures = [jpeg(number, 16, 16) for number in range(10)]
+    pictures = [jpeg(number, 16, 16) for number in range(100)]
     for number in range(count // DOCUMENTS):
         name = f"video-{number}"
         row = ManifestRow(video=video_key(name), url=f"https://example.org/{name}.mp4", source_id=name, title=name)
-        documents = [_document(n, draw) for n in range(DOCUMENTS)]
+        documents = numbered([_document(n, draw) for n in range(DOCUMENTS)])
         told_of = DocumentsRow(video=row.video, documents=documents)
         yield row, told_of, partial(sampled, told_of, pictures)
 
