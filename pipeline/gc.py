@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from pipeline.config import RunConfig
+from pipeline.plan import unused_files
 from pipeline.store import Store
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import UsageError
@@ -32,7 +32,7 @@ class Item:
 def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
     """Files and folders that none of the configs reads, by kind. Nothing is removed.
 
-    The configs read: their units with the current inputs and keys, the plan's files with parts of theirs, the current
+    The configs read: their units with the current inputs and keys, the plan's files with slots of theirs, the current
     manifest, and the media of the videos in it.
 
     Raises:
@@ -85,12 +85,7 @@ def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 
 
 def _lists(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
-    numbers = {int(part[:7]) for workspace in workspaces for part in workspace.plan.parts}
-    files = sorted(store.plan.glob("*.parquet"))
-    bounds = [*(int(file.stem) for file in files), max(numbers, default=0) + 1]
-    for file, (start, end) in zip(files, pairwise(bounds), strict=True):
-        if not any(start <= number < end for number in numbers):
-            yield _item(file)
+    yield from map(_item, unused_files(store.plan, [workspace.plan for workspace in workspaces]))
     now = {workspace.lines.name for workspace in workspaces}
     yield from (_item(file) for file in sorted(store.manifests.glob("*.parquet")) if file.name not in now)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,6 +144,12 @@ def save_plan(plan: Plan, folder: Path) -> bool:
     target = folder / f"{first}.parquet"
     commit_bytes(target, content)
     return bool(target.read_bytes() == content)
+
+
+def unused_files(folder: Path, plans: Iterable[Plan]) -> list[Path]:
+    """The files without a slot of the given plans. A slot's first part counts in samples even when it is dissolved."""
+    slots = {slot for plan in plans for slot in plan.slots}
+    return [file for file in _files(folder) if slots.isdisjoint(slot for _, slot, _ in _parts_of(file))]
 
 
 def _new_parts(

@@ -100,6 +100,20 @@ def test_a_plan_that_lost_its_first_file_goes_on(done: Path) -> None:
     assert ran(config(done)).done == []
 
 
+def test_a_file_of_the_plan_whose_slots_are_in_use_stays_so_that_samples_stay(tmp_path: Path) -> None:
+    files(tmp_path, [1, 2, 3, 4])
+    manifest(tmp_path, {"0.bin": "T0", "1.bin": "T1"})
+    ran(config(tmp_path))
+    manifest(tmp_path, {f"{number}.bin": f"T{number}" for number in range(4)})
+    ran(config(tmp_path))
+    manifest(tmp_path, {f"{number}.bin": f"T{number}" for number in range(1, 4)})
+    ran(config(tmp_path))
+    before = survey(config(tmp_path)).plan
+    assert before.first_in_slot == (False, True)
+    collected(config(tmp_path))
+    assert survey(config(tmp_path)).plan.sample(2) == before.sample(2) == before.parts[1:]
+
+
 def test_media_of_videos_that_left_goes_and_that_of_others_stays(done: Path) -> None:
     media = done / "work" / "media"
     (video, *_), *_ = survey(config(done)).plan.videos
