@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,21 @@ from pipeline.plan import unused_files
 from pipeline.store import Store
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import UsageError
-from storyloom.fs.atomic import TEMPORARY_SUFFIX
 
 RESTS = "rests"
 """Folder of shards that were merged from groups' rests."""
 
-NOT_STAGES = frozenset({"plan", "manifests", "media", "summaries", "attempts", "profile"})
-"""Folders of a work folder that do not belong to a stage."""
+KEY = re.compile(r"[0-9a-f]{16}")
+"""A key, which names folders of units, of attempts and of summaries."""
+
+UNIT = re.compile(r"(?P<stem>(?P<name>(part|group)-[0-9a-f-]+)\.[0-9a-f]{16})(\.[\w-]+\.parquet|\.json)?$")
+"""The name of a unit's file or folder."""
+
+MEDIA = re.compile(r"[0-9a-f]{20}\b")
+"""The beginning of the name of a media file: the video's key."""
+
+Folder = tuple[str, str]
+"""A stage's name and key: its folder of units."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
     """Files and folders that none of the configs reads, by kind. Nothing is removed.
 
     The configs read: their units with the current inputs and keys, the plan's files with slots of theirs, the current
-    manifest, and the media of the videos in it.
+    manifest, and the media of the videos in it. Units of stages with another key go; of the others only those that
+    were superseded: where a unit is not done, its earlier files stay. What the program did not make stays.
 
     Raises:
         UsageError: The configs use different work folders, or one cannot be used.
@@ -62,38 +72,46 @@ def remove(found: Mapping[str, Sequence[Item]]) -> None:
 
 
 def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
-    wanted: dict[tuple[str, str], set[str]] = {}
+    wanted: dict[Folder, set[str]] = {}
+    waiting: dict[Folder, set[str]] = {}
     for workspace in workspaces:
         for name, key in workspace.job.keys.items():
-            stems = {address.stem for address in workspace.done(name).values()}
-            wanted.setdefault((name, key.key), set()).update(stems)
-    if not store.work.is_dir():
-        return
-    for stage in sorted(folder for folder in store.work.iterdir() if folder.is_dir() and folder.name not in NOT_STAGES):
-        for folder in sorted(stage.iterdir()):
-            if (stage.name, folder.name) not in wanted:
-                yield _item(folder)
-                continue
-            for path in sorted(folder.iterdir()):
-                unit, _, rest = path.name.partition(".")
-                stem = f"{unit}.{rest.partition('.')[0]}"
-                if path.name == RESTS:  # merged again on publishing
-                    yield _item(path)
-                ours = unit.startswith(("part-", "group-")) and not path.name.endswith(TEMPORARY_SUFFIX)
-                if ours and stem not in wanted[stage.name, folder.name]:
-                    yield _item(path)
+            kind = "group" if name in workspace.config.graph.group_stages else "part"
+            done = workspace.done(name)
+            wanted.setdefault((name, key.key), set()).update(address.stem for address in done.values())
+            not_done = {f"{kind}-{unit}" for unit in workspace.units(name) if unit not in done}
+            waiting.setdefault((name, key.key), set()).update(not_done)
+    for description in sorted(store.work.glob("*/*/stage.json")):
+        folder = description.parent
+        place = folder.parent.name, folder.name
+        if place in wanted:
+            yield from _unread(folder, wanted[place], waiting[place])
+        elif KEY.fullmatch(folder.name):
+            yield _item(folder)
+
+
+def _unread(folder: Path, wanted: set[str], waiting: set[str]) -> Iterator[Item]:
+    """Files of units that were superseded; of a unit that waits, e.g. for a disk, all files may still be right."""
+    for path in sorted(folder.iterdir()):
+        if path.name == RESTS:  # merged again on publishing
+            yield _item(path)
+        unit = UNIT.match(path.name)
+        if unit and unit["stem"] not in wanted and unit["name"] not in waiting:
+            yield _item(path)
 
 
 def _lists(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     yield from map(_item, unused_files(store.plan, [workspace.plan for workspace in workspaces]))
     now = {workspace.lines.name for workspace in workspaces}
-    yield from (_item(file) for file in sorted(store.manifests.glob("*.parquet")) if file.name not in now)
+    for file in sorted(store.manifests.glob("*.parquet")):
+        if KEY.fullmatch(file.stem) and file.name not in now:
+            yield _item(file)
 
 
 def _media(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     videos = {video for workspace in workspaces for members in workspace.plan.videos for video in members}
     for path in sorted(store.media.glob("??/*")):
-        if path.name[:20] not in videos:
+        if MEDIA.match(path.name) and path.name[:20] not in videos:
             yield _item(path)
 
 
@@ -101,7 +119,8 @@ def _notes(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     keys = {(name, key.key) for workspace in workspaces for name, key in workspace.job.keys.items()}
     for root in (store.attempts, store.summaries):
         for path in sorted(root.glob("*/*")):
-            if path.parent.name != "processes" and (path.parent.name, path.name.partition(".")[0]) not in keys:
+            key = path.name.partition(".")[0]
+            if KEY.fullmatch(key) and (path.parent.name, key) not in keys:
                 yield _item(path)
 
 

@@ -71,7 +71,7 @@ def test_clips_go_through_all_stages_with_the_loop_and_inline(tmp_path: Path) ->
     fresh = Fresh(DEMO, [], tmp_path)
     for how in ("loop", "inline"):
         timing = on_clips(fresh, how, clips, rounds=1)
-        assert (timing.parts, timing.stages) == (2, 7)
+        assert (timing.parts, timing.stages) == (2, 6)
         assert timing.all_seconds > 0
 
 

@@ -114,6 +114,41 @@ def test_a_file_of_the_plan_whose_slots_are_in_use_stays_so_that_samples_stay(tm
     assert survey(config(tmp_path)).plan.sample(2) == before.sample(2) == before.parts[1:]
 
 
+def test_units_stay_while_the_files_of_the_manifest_are_out_of_reach(done: Path) -> None:
+    before = content_of(done / "work")
+    for number in range(5):
+        (done / f"{number}.bin").rename(done / f"{number}.away")
+    assert collected(config(done))["units"] == []
+    for number in range(5):
+        (done / f"{number}.away").rename(done / f"{number}.bin")
+    assert content_of(done / "work") == before
+    assert ran(config(done)).done == []
+
+
+def test_units_behind_a_damaged_mark_stay(done: Path) -> None:
+    mark = min((done / "work" / "measure").glob("*/part-*.json"))
+    mark.write_bytes(b"")
+    assert collected(config(done))["units"] == []
+    assert {stage for stage, _ in machine.worked(config(done))} == {"measure"}
+
+
+def test_files_that_the_program_did_not_make_stay(done: Path) -> None:
+    work = done / "work"
+    foreign = [
+        work / "thesis" / "chapters" / "1.tex",
+        work / "photos" / "a.jpg",
+        work / "media" / "ab" / "holiday.mp4",
+        work / "manifests" / "mine.parquet",
+        work / "attempts" / "first" / "notes.txt",
+        work / "measure" / "old" / "part-1.txt",
+    ]
+    for file in foreign:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("precious")
+    collected(config(done))
+    assert [file for file in foreign if not file.exists()] == []
+
+
 def test_media_of_videos_that_left_goes_and_that_of_others_stays(done: Path) -> None:
     media = done / "work" / "media"
     (video, *_), *_ = survey(config(done)).plan.videos
