@@ -366,11 +366,14 @@ def rows_in_order(
             else:
                 order.put(ended)
 
-    for row in _handed(stage, live()):
+    remaining = live()
+    for row in _handed(stage, remaining):
         order.put(row)
         if type(row) is stage.row:
             seam.at("row", stage.name, row.video)
         yield from order.whole(before=row.video)
+    if (left := next(remaining, None)) is not None:
+        raise ContractBroken(f"{stage.name} ended before it took {left.key} and the videos after it")
     yield from order.whole()
     order.check_empty()
 

@@ -59,6 +59,14 @@ class Graph:
         """The stages that a stage reads directly."""
         return tuple(dict.fromkeys(one.stage for one in self.inputs[name]))
 
+    def read_by(self, names: Iterable[str]) -> frozenset[str]:
+        """The stages that the named stages read, directly or not."""
+        found: set[str] = set()
+        for name in reversed(self.names):
+            if name in names or name in found:
+                found.update(self.upstream(name))
+        return frozenset(found)
+
     def downstream(self, names: Iterable[str]) -> frozenset[str]:
         """The named stages and every stage that reads one of them, directly or not."""
         reached = set(names)

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.attempts import remove_empty_traces
 from pipeline.config import RunConfig
@@ -13,6 +14,7 @@ from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
 from pipeline.plan import Plan
 from pipeline.progress import Listener
+from pipeline.publish.publish import check_output
 from pipeline.publish.run import PUBLISHED, publish_run
 from pipeline.scheduler import Scheduler, check_failures
 from pipeline.status import StageStatus, status
@@ -67,6 +69,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     """
     selected = selection.stages(config)
     workspace = survey(config, write=True)
+    _check_output(config, selected)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
@@ -93,16 +96,19 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     """Report what a run would do, and why; nothing is written.
 
     Raises:
-        UsageError: Config or manifest cannot be used.
+        UsageError: Config, manifest or output folder cannot be used.
+        RunFailed: The run would be refused, since what the selected stages read is missing.
     """
     selected = selection.stages(config)
     workspace = survey(config)
+    _check_output(config, selected)
     before = status(workspace)
-    again = {name: list(workspace.done(name)) for name in selected} if selection.force else {}
-    again = retryable(workspace, selected) if selection.retry else again
+    again = retryable(workspace, selected) if selection.retry else {}
+    again = {name: list(workspace.done(name)) for name in selected} if selection.force else again
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
     listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.duplicates, kind)
+    _check_upstream(workspace, before, selected)
 
 
 def _undone(one: StageStatus, units: int, selection: Selection) -> dict[str, object]:
@@ -163,18 +169,9 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) ->
             problem = str(reason)
         workspace = workspace.refreshed()
         lost = [one.stage for one in status(workspace) if one.to_do and one.stage not in scheduler.selected]
-        if lost and set(lost) & set(_read_by(workspace, scheduler.selected)):
+        if lost and set(lost) & workspace.config.graph.read_by(scheduler.selected):
             raise RunFailed(f"{problem}. {lost[0]} has parts to do again: run without --only, or --from {lost[0]}")
     raise RunFailed(f"{problem}. That came again and again: is the disk of {workspace.job.store.work} sound?")
-
-
-def _read_by(workspace: Workspace, stages: frozenset[str]) -> set[str]:
-    """The stages that the given stages read, directly or not."""
-    found: set[str] = set()
-    for name in reversed(workspace.config.graph.names):
-        if name in stages or name in found:
-            found.update(workspace.config.graph.upstream(name))
-    return found
 
 
 @contextlib.contextmanager
@@ -188,6 +185,12 @@ def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[
 
     with ray_session(config.runner.address) as logs:
         yield RayExecutor([name for name in config.graph.names if name in stages]), logs
+
+
+def _check_output(config: RunConfig, selected: frozenset[str]) -> None:
+    """Refuse an output folder that cannot be published to, before anything is done."""
+    if PUBLISHED in selected:
+        check_output(Path(config.output).expanduser().absolute())
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:

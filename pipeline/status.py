@@ -90,11 +90,12 @@ def _group_status(workspace: Workspace, name: str) -> StageStatus:
 
 def _why(workspace: Workspace, name: str) -> str:
     """The reason why units of a stage have to be redone; empty where there is no earlier output."""
-    waiting = [one for one in workspace.config.graph.corpus_steps if one not in workspace.job.results]
+    needed = workspace.config.graph.waits_for(name)
+    waiting = sorted(one for one in needed if one not in workspace.job.results)
     if own := _changed_key(workspace.job.store, name, workspace.job.keys[name]):
         return own
-    if any(one in workspace.config.graph.waits_for(name) for one in waiting):
-        return f"waits for {waiting[0]}"
+    if waiting:
+        return f"waits for {', '.join(waiting)}"
     return _changed_inputs(workspace, name)
 
 

@@ -67,7 +67,7 @@ class TerminalListener:
             say(f"  left out of the manifest, since they repeat an earlier id: {_count(duplicates, 'line')}")
         to_do = [one for one in before if one.to_do]
         if not to_do:
-            say("everything is up to date")
+            say("every stage is up to date")
             return
         say(f"to do (runner: {executor}):")
         for one in to_do:

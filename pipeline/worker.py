@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, Literal
 
 from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, worker_name
-from pipeline.execute import Job, NotReady, run_group, run_part
+from pipeline.execute import ContractBroken, Job, NotReady, run_group, run_part
 from pipeline.profile import UnitProfile, UnitTimer, keep_profile
 from pipeline.store import Damaged, Mark
 from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError
@@ -83,6 +83,12 @@ class Worker:
                 self._stage = self.job.ready_stage(self.name)
             except StageSetupError as reason:
                 return Problem(str(reason), "final")
+            except (OSError, MemoryError):
+                raise
+            except Exception as reason:
+                if of_device(reason):
+                    raise
+                return Problem(f"{self.name} cannot start: {type(reason).__name__}: {reason}", "final")
             self._setups += 1
             self._setup_seconds = time.perf_counter() - began
             self._free_since = time.perf_counter()
@@ -109,7 +115,7 @@ class Worker:
             attempts.withdraw()
             self._invalidate(reason, unit)
             return Problem(f"{self.name}, {unit}: {reason}", "upstream")
-        except FormatError as reason:
+        except (ContractBroken, FormatError) as reason:
             attempts.withdraw()
             return Problem(str(reason), "final")
         except Exception as reason:  # noqa: BLE001 - every failure is recorded, reported and retried

@@ -19,6 +19,7 @@ from pipeline.summaries import Summaries
 from schemas.row import Row
 from stages.base import Context, CorpusStep, GroupStage, Stage, StageSetupError
 from storyloom.errors import RunFailed, UsageError
+from storyloom.format.model import Model
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -178,20 +179,32 @@ def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:
     address = workspace.lineage.of_corpus(name, summaries)
     mark = store.mark(address) or (None if stage.whole else _of_a_larger_sample(store, address, summaries))
     if mark is None and write:
-        made = stage(workspace.config.stage(name), workspace.job.context)
-        rows = _live_rows(workspace, made, done)
-        result = made.reduce(rows).model_dump(mode="json")
-        draft = Mark(
-            stage=name,
-            unit=CORPUS,
-            key=address.key,
-            inputs=summaries,
-            result=result,
-        )
+        result = _reduced(workspace, stage, done).model_dump(mode="json")
+        draft = Mark(stage=name, unit=CORPUS, key=address.key, inputs=summaries, result=result)
         mark = store.commit_mark(address, draft)
     if mark is None:
         return None
     return Result(canonical_digest(mark.result), stage.result.model_validate(mark.result))
+
+
+def _reduced(workspace: Workspace, step: type[CorpusStep[Any, Any, Any]], done: Mapping[str, Address]) -> Model:
+    """The result of a corpus step over the rows of its parts.
+
+    Raises:
+        Damaged: A part does not match its mark.
+        RunFailed: The step raises or returns something else than its result.
+    """
+    made = step(workspace.config.stage(step.name), workspace.job.context)
+    try:
+        made.setup()
+        result = made.reduce(_live_rows(workspace, made, done))
+    except (Damaged, OSError, MemoryError):
+        raise
+    except Exception as reason:
+        raise RunFailed(f"{step.name}.reduce failed: {type(reason).__name__}: {reason}") from reason
+    if not isinstance(result, step.result):
+        raise RunFailed(f"{step.name}.reduce returned {type(result).__name__}, not a {step.result.__name__}")
+    return result
 
 
 def _of_a_larger_sample(store: Store, address: Address, summaries: Mapping[str, str]) -> Mark | None:

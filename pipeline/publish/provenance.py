@@ -12,8 +12,8 @@ from storyloom.format.manifest import Provenance
 
 
 def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance:
-    """The provenance of a run that is complete."""
-    keys = workspace.job.keys
+    """The provenance of a complete run, from the status of the stages that the shards depend on."""
+    keys = {one.stage: workspace.job.keys[one.stage] for one in after}
     ran = {name: " | ".join(workspace.summaries.ran(workspace.done(name).values())) for name in keys}
     return Provenance(
         config={name: _without_folders(one.ingredients["config"]) for name, one in keys.items()}

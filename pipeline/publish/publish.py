@@ -135,6 +135,21 @@ def _numbered(written: Sequence[ShardSource], rests: Path, target: int) -> list[
     return sources
 
 
+def check_output(output: Path) -> None:
+    """Check that a dataset can be published in a folder; nothing is written.
+
+    Raises:
+        UsageError: It cannot be created or written.
+        OutputNotOurs: It contains other files.
+    """
+    there = next(folder for folder in (output, *output.parents) if folder.exists())
+    if not there.is_dir():
+        raise UsageError(f"{there} is no folder, so {output} cannot hold a dataset: choose another `output`")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{there} cannot be written, so {output} cannot hold a dataset: choose another `output`")
+    _refuse_foreign(output)
+
+
 def _refuse_foreign(output: Path) -> None:
     if output.exists() and not _ours(output) and (not output.is_dir() or any(output.iterdir())):
         damaged = f"its {MANIFEST} is damaged or another program's"

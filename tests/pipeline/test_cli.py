@@ -27,7 +27,7 @@ def folders(run: Finished) -> list[str]:
 def test_a_finished_run_says_that_everything_is_up_to_date(demo_run: Finished) -> None:
     result = storyloom("run", DEMO, *folders(demo_run))
     assert result.returncode == 0
-    assert "everything is up to date" in result.stdout
+    assert "every stage is up to date" in result.stdout
 
 
 def test_show_prints_frames_and_sentences_in_order(demo_run: Finished) -> None:

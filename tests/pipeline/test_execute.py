@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ class Inventive(Troubled):
         yield EchoRow(video="f" * 20)
 
 
+class Hasty(Troubled):
+    """Ends before its last videos."""
+
+    def process(self, videos: Iterable[Video]) -> Iterator[Row]:
+        yield from (self.guarded(video) for video in islice(videos, COUNT - 2))
+
+
+class Idle(Troubled):
+    """Takes no video."""
+
+    def process(self, videos: Iterable[Video]) -> Iterator[Row]:
+        del videos
+        return iter(())
+
+
 class PartOfFive:
     """A work folder with one part whose `measure` is done, its files of 0 to 4 bytes."""
 
@@ -135,6 +151,14 @@ def test_a_further_table_holds_any_number_of_rows_a_video_beside_the_rows(tmp_pa
     with part.job.store.table(address, mark, "letters") as file:
         letters = [(row.video, row.letter) for row in rows_of(file, LetterRow)]
     assert letters == [(line.video, letter) for line in part.lines for letter in part.rows()[line.title].said]
+
+
+@pytest.mark.parametrize("stage", [Hasty, Idle])
+def test_a_stage_that_ends_before_its_last_video_commits_nothing(tmp_path: Path, stage: type[Echo]) -> None:
+    part = PartOfFive(tmp_path)
+    with pytest.raises(ContractBroken, match=r"echo ended before it took .* and the videos after it"):
+        part.run(stage)
+    assert part.workspace.refreshed().done("echo") == {}
 
 
 @pytest.mark.parametrize("stage", [Forgetful, Twice, Inventive])

@@ -106,6 +106,13 @@ def test_a_changed_setting_makes_stale_the_stage_and_what_reads_it(tmp_path: Pat
     }
 
 
+def test_a_stage_that_the_shards_do_not_read_neither_stops_nor_changes_them(tmp_path: Path, demo_run: Finished) -> None:
+    config = demo_config(tmp_path, f"work={demo_run.config.work}", OWN)
+    run_quietly(config, Selection(("write",)))
+    assert [one.to_do for one in status(survey(config)) if one.stage == "size"] == [1]
+    assert content_of(config.output) == content_of(demo_run.config.output)
+
+
 def test_only_runs_the_stage_alone(tmp_path: Path, short: Path) -> None:
     config = own_config(tmp_path, short)
     run_quietly(config, Selection(("download",)))

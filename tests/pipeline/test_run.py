@@ -4,12 +4,13 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from pipeline.funnel import funnel
-from pipeline.run import Selection, run
+from pipeline.run import Selection, preview, run
 from pipeline.status import status
 from pipeline.workspace import survey
 from schemas.rows import DocumentsRow, TranscriptRow
@@ -128,6 +129,53 @@ def test_an_output_folder_with_other_things_in_it_is_left_alone(tmp_path: Path, 
     with pytest.raises(UsageError, match="out"):
         run(demo_config(tmp_path, f"work={demo_run.config.work}"), EVERYTHING, Recorder())
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("place", ["file.txt", "file.txt/out", "full"])
+def test_an_output_that_cannot_be_is_refused_before_anything_is_done(tmp_path: Path, place: str) -> None:
+    (tmp_path / "full").mkdir()
+    for file in ("file.txt", "full/thesis.txt"):
+        (tmp_path / file).write_text("do not lose me")
+    recorder = Recorder()
+    with pytest.raises(UsageError, match=place.partition("/")[0]):
+        run(demo_config(tmp_path, f"output={tmp_path / place}"), EVERYTHING, recorder)
+    assert recorder.done == []
+
+
+def test_a_preview_of_force_and_retry_counts_what_force_does_again(tmp_path: Path) -> None:
+    machine.files(tmp_path, [1, 2])
+    config = machine.config(tmp_path)
+    machine.ran(config)
+    recorder = Recorder()
+    preview(config, Selection(force=True, retry=True), recorder)
+    assert sum(recorder.to_do.values()) == sum(one.units for one in status(survey(config)) if one.stage != "total") + 1
+
+
+def test_a_preview_refuses_what_the_run_would_refuse(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="align reads transcribe, which has 1 of 1 parts to do"):
+        preview(demo_config(tmp_path), Selection(("align",)), Recorder())
+
+
+def test_a_step_over_the_corpus_that_raises_ends_the_run_with_its_name_and_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.files(tmp_path, [1, 2])
+
+    def reduce(_: machine.Total, rows: Iterable[machine.MeasureRow]) -> machine.TotalSize:
+        raise ZeroDivisionError(f"{len(list(rows))} rows")
+
+    monkeypatch.setattr(machine.Total, "reduce", reduce)
+    with pytest.raises(RunFailed, match=r"^total\.reduce failed: ZeroDivisionError: 2 rows$"):
+        machine.ran(machine.config(tmp_path))
+    monkeypatch.setattr(machine.Total, "reduce", lambda *_: None)
+    with pytest.raises(RunFailed, match=r"^total\.reduce returned NoneType, not a TotalSize$"):
+        machine.ran(machine.config(tmp_path))
+
+
+def test_the_reason_names_the_step_that_is_waited_for(tmp_path: Path) -> None:
+    machine.files(tmp_path, [1, 2])
+    why = {one.stage: one.why for one in status(survey(machine.config(tmp_path)))}
+    assert (why["echo"], why["share"], why["pack"]) == ("", "waits for total", "waits for total")
 
 
 def test_a_work_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:

@@ -211,6 +211,23 @@ def test_a_stage_that_cannot_start_is_a_final_problem_with_its_reason(
     assert one.set_up() == Problem("echo.model 'small' is nowhere; install it", "final")
 
 
+def test_a_bug_in_setup_is_a_final_problem_with_its_message(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def setup(_: Echo) -> None:
+        raise KeyError("weights")
+
+    monkeypatch.setattr(Echo, "setup", setup)
+    assert worker(workspace).set_up() == Problem("echo cannot start: KeyError: 'weights'", "final")
+
+
+def test_a_broken_contract_is_a_final_problem(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Echo, "process", lambda *_: iter(()))
+    problem = failed(worker(workspace).do(workspace.plan.parts[0]))
+    assert problem.severity == "final"
+    assert "echo ended before it took" in problem.text
+
+
 def test_a_document_that_breaks_the_format_is_a_final_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def write(*_: object) -> None:
         raise FormatError("key-0000", "frame_time", "it is another frame's")
