@@ -80,7 +80,7 @@ def test_a_plot_takes_its_colours_from_the_page_and_names_its_bars(page: str) ->
     drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(drawings) == 6
     assert not [drawing for drawing in drawings if re.search(r'(?:fill|stroke)="', drawing)]
-    assert "<title>0.2 to 0.25: 1 images</title>" in page
+    assert "<title>0.2 to 0.25: 1 image</title>" in page
     assert "<title>0 to 10: 3 documents</title>" in page
 
 
