@@ -14,6 +14,7 @@ from pipeline.workspace import Workspace
 from schemas.row import Row
 from schemas.rows import DocumentsRow, MediaRow, ScoresRow
 from storyloom.errors import RunFailed
+from storyloom.view.counts import count_of
 
 EDGES = [-10.0, -8.0, -6.0, -4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0]
 """Seconds, bounds of the histograms: narrow around 0, where most values are."""
@@ -64,7 +65,7 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
     """
     waiting = next((one for one in status(workspace) if one.stage == "filter" and one.to_do), None)
     if waiting:
-        raise RunFailed(f"filter has {waiting.to_do} of {waiting.units} parts to do; run it first")
+        raise RunFailed(f"filter has {waiting.to_do} of {count_of(waiting.units, 'parts')} to do; run it first")
     seconds, lags, thresholds = 0.0, list[float](), set[float]()
     frames, shifts, kept, null = 0, list[float](), list[float](), list[float]()
     for media, scores, row in _rows(workspace):
@@ -101,8 +102,8 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
 def print_report(report: AlignmentReport, console: Console) -> None:
     """Print a report as tables and bars."""
     console.print(
-        f"{report.videos} videos, {report.minutes} min: {report.frames} frames in documents, {report.pairs} with a"
-        f" sentence, {report.pairs_per_minute} a minute",
+        f"{count_of(report.videos, 'videos')}, {report.minutes} min: {count_of(report.frames, 'frames')} in documents,"
+        f" {report.pairs:,} with a sentence; frames with a sentence per minute of video: {report.pairs_per_minute}",
         highlight=False,
     )
     scores = Table("similarity", *(f"{p} %" for p in PERCENTILES))

@@ -18,6 +18,7 @@ from pipeline.progress import Advance
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
 from storyloom.format.model import Model
+from storyloom.view.counts import count_of
 
 LINE_SECONDS = 60.0
 """Seconds between two lines of progress off a terminal."""
@@ -41,7 +42,7 @@ class _StageProgress:
 
     def rest(self, seconds: float) -> str:
         """Videos, speed and failures as text, after this many seconds of the run."""
-        parts = [_count(self.videos, "video")] if self.videos else []
+        parts = [count_of(self.videos, "videos")] if self.videos else []
         parts += [f"{self.seconds / seconds:.1f} media h/h"] if self.seconds and seconds >= 1.0 else []
         return ", ".join([*parts, f"{self.failed} failed"] if self.failed else parts)
 
@@ -62,9 +63,9 @@ class TerminalListener:
         """Print the size of the plan, the work to do, and why earlier output is stale."""
         say = self._console.print
         new = f", {plan.new_parts} new" if plan.new_parts else ""
-        say(f"{_count(sum(map(len, plan.videos)), 'video')} in {_count(len(plan.parts), 'part')}{new}")
+        say(f"{count_of(sum(map(len, plan.videos)), 'videos')} in {count_of(len(plan.parts), 'parts')}{new}")
         if duplicates:
-            say(f"  left out of the manifest, since they repeat an earlier id: {_count(duplicates, 'line')}")
+            say(f"  left out of the manifest, since they repeat an earlier id: {count_of(duplicates, 'lines')}")
         to_do = [one for one in before if one.to_do]
         if not to_do:
             say("every stage is up to date")
@@ -72,7 +73,11 @@ class TerminalListener:
         say(f"to do (runner: {executor}):")
         for one in to_do:
             why = f"  ({one.why})" if one.why else ""
-            say(f"  {one.stage:<10} {one.to_do} of {_count(one.units, one.unit)}{why}", highlight=False, markup=False)
+            say(
+                f"  {one.stage:<10} {one.to_do} of {count_of(one.units, one.unit + 's')}{why}",
+                highlight=False,
+                markup=False,
+            )
             self._stages[one.stage] = _StageProgress(one.to_do)
 
     def started(self, logs: str) -> None:
@@ -170,7 +175,3 @@ def status_table(stages: Sequence[StageStatus]) -> Table:
         dropped = ", ".join(f"{k.removeprefix(here)} {n}" for k, n in one.dropped.items() if k.startswith(here))
         table.add_row(one.stage, str(one.done), str(one.to_do), failed, dropped, one.why)
     return table
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

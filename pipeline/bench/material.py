@@ -73,8 +73,11 @@ def demo_material(folder: Path) -> Material:
         UsageError: The folder does not hold the video and its ground truth.
     """
     video, truth = folder / "narrated.mp4", folder / "narrated.gt.json"
-    if not video.is_file() or not truth.is_file():
-        raise UsageError(f"{folder.absolute()} has no narrated.mp4 with narrated.gt.json; give photos with --photos")
+    if missing := [file.name for file in (video, truth) if not file.is_file()]:
+        raise UsageError(
+            f"no {' and no '.join(missing)} in {folder.absolute()}: run it in a checkout of the repository, or give"
+            " photos with --photos"
+        )
     described: list[Spoken] = []
     off_topic: list[Spoken] = []
     unmentioned: list[Clip] = []

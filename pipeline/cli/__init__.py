@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -24,8 +25,26 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # else every start imports rich and a Markdown parser, a third of its time
-    help="Turn a list of videos into interleaved video-text documents.",
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        from storyloom import __version__
+
+        typer.echo(f"storyloom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a list of videos into interleaved video-text documents."""
+
+
 app.command("run")(run_command)
 app.command("status")(status_command)
 app.command("report")(report_command)

@@ -12,11 +12,14 @@ import typer
 from pipeline.cli.options import Overrides
 from storyloom.errors import UsageError
 
+DEMO_CONFIG = Path("configs/demo.yaml")
+"""Of a checkout; the installed package has no config."""
+
 
 def bench_align_command(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Whose models and settings are measured.")] = Path(
-        "configs/demo.yaml"
-    ),
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="Whose models and settings are measured.")
+    ] = DEMO_CONFIG,
     photos: Annotated[
         Path | None, typer.Option(help="Photos with spoken captions, laid out as Flickr8k; else the demo's video.")
     ] = None,
@@ -37,8 +40,13 @@ def bench_align_command(
     from pipeline.config import load_config
 
     lags = select_lags(only_lag or [])
-    loaded = load_config(config, overrides or [])
+    if config == DEMO_CONFIG and not config.is_file():
+        raise UsageError(
+            f"no config at {config.absolute()}: name a config of yours, or run it in a checkout of the repository,"
+            " which has that one"
+        )
     material = photo_material(photos) if photos else demo_material(Path("demo"))
+    loaded = load_config(config, overrides or [])
     with TemporaryDirectory() as scratch:
         report = bench_align(material, loaded, lags, Path(scratch))
     typer.echo("\n".join(markdown(report)))

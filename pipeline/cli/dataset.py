@@ -77,13 +77,17 @@ def export_command(
     """Write the dataset again in another trainer's format. docs/export.md says how to load it."""
     from storyloom.export.registry import FORMATS
     from storyloom.export.run import export, tracked
+    from storyloom.view.counts import count_of
 
     done = export(output, to, dest, file_bytes, tracked(terminal()))
     for warning in done.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if done.replaced:
         typer.echo(f"replaced the export that was at {dest}")
-    counts = (f"{split}: {n} documents, {done.images[split]} images" for split, n in done.documents.items())
+    counts = (
+        f"{split}: {count_of(n, 'documents')}, {count_of(done.images[split], 'images')}"
+        for split, n in done.documents.items()
+    )
     typer.echo(f"{to.value} in {dest}  ({'; '.join(counts)})")
     typer.echo(f"load it: {FORMATS[to].load.replace('DEST', str(dest))}")
 

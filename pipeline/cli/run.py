@@ -39,7 +39,10 @@ def run_command(
         bool, typer.Option("--dry-run", help="Say what would run, and why, and change nothing.")
     ] = False,
 ) -> None:
-    """Bring everything, or the named stages, up to date. The end says where every video went."""
+    """Bring everything, or the named stages, up to date.
+
+    A run of all stages ends with how many videos, frames and sentences were kept, and why others were left out.
+    """
     from pipeline.cli.extras import check_run_extra
     from pipeline.config import load_config
     from pipeline.run import Selection, preview, run

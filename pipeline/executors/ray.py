@@ -19,6 +19,7 @@ from pipeline.executors.pools import Pool, pools
 from pipeline.worker import Problem, Severity, Worker
 from pipeline.workspace import Work, Workspace
 from storyloom.errors import RunFailed
+from storyloom.view.counts import count_of
 
 Missing = dict[str, set[str]]
 """Ids of the units that are not done, by stage."""
@@ -198,7 +199,7 @@ def _until_done(
         went_on = sum(map(len, to_do.values())) < sum(map(len, before.values())) or problem.severity == "narrowed"
         barren = 0 if went_on else barren + 1
         if any(to_do.values()) and barren >= ATTEMPTS:
-            waiting = ", ".join(f"{name}: {len(units)} parts" for name, units in to_do.items() if units)
+            waiting = ", ".join(f"{name}: {count_of(len(units), 'parts')}" for name, units in to_do.items() if units)
             message = f"{waiting} are missing after {ATTEMPTS} attempts that brought nothing. Last: {problem.text}"
             raise UnitsMissing(message, upstream=problem.severity == "upstream")
 

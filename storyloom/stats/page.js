@@ -32,7 +32,7 @@
     }
     list.classList.toggle("searching", wanted.length > 0);
     byId("none").hidden = found > 0;
-    byId("found").textContent = wanted.length ? `${found} of ${stories.length} documents` : `${found} documents`;
+    byId("found").textContent = wanted.length ? `${found} of ${stories.length} documents` : `${found} document${found === 1 ? "" : "s"}`;
     highlight(wanted);
   }
 

@@ -18,6 +18,7 @@ from storyloom.stats.figures import Stats
 from storyloom.stats.gallery import DroppedFrames, Story, gallery
 from storyloom.stats.plots import HEIGHT, MINUS, WIDTH, plot
 from storyloom.stats.show import byte_size, shard_line
+from storyloom.view.counts import count_of
 
 MOST_NAMES = 8
 """Languages or licences that the page lists."""
@@ -32,7 +33,7 @@ def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
         with_dropped: Whether the stories hold dropped frames; otherwise the page explains how to include them.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"clock": clock, "signed": signed, "bytes": byte_size}
+    environment.filters |= {"clock": clock, "signed": signed, "bytes": byte_size, "count_of": count_of}
     style, script = _resource("page.css"), _resource("page.js")
     return environment.from_string(_resource("page.html")).render(
         stats=stats,
@@ -71,7 +72,7 @@ def write_page(stats: Stats, output: Path, file: Path, gallery_size: int, droppe
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, page.encode())
     except OSError as reason:
-        raise UsageError(f"{file} cannot be written: {reason}") from reason
+        raise UsageError(f"{file} cannot be written: {reason.strerror or reason}") from reason
 
 
 def clock(seconds: float) -> str:
@@ -102,7 +103,7 @@ def _plots(stats: Stats) -> list[dict[str, Any]]:
             "name": f"plot-{name}",
             "title": title,
             "summary": f"median {one.p50:,.{digits}f} · 90 % from {one.p5:,.{digits}f} to {one.p95:,.{digits}f}"
-            f" · {one.count:,} {unit}",
+            f" · {count_of(one.count, unit)}",
             "shapes": plot(one, unit),
         }
         for name, title, one, unit, digits in wanted

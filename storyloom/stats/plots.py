@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from storyloom.stats.distributions import Distribution
+from storyloom.view.counts import count_of
 
 WIDTH, HEIGHT = 346, 182
 """Size of a plot in CSS pixels: about a phone's width, so that letters keep their size there."""
@@ -92,7 +93,7 @@ def plot(distribution: Distribution, unit: str) -> Plot:
             y=y(count),
             width=round(BAR_SHARE * (x(end) - x(begin)), 1),
             height=round(base - y(count), 1),
-            label=f"{begin:g} to {end:g}: {count:,} {unit}",
+            label=f"{begin:g} to {end:g}: {count_of(count, unit)}",
         )
         for (begin, end), count in zip(pairwise(edges), counts, strict=True)
         if count

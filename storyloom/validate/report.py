@@ -14,6 +14,7 @@ from rich.text import Text
 
 from storyloom.validate.rules import RULES
 from storyloom.validate.violation import Violation, Violations, printable
+from storyloom.view.counts import count_of
 
 OnShard = Callable[[int, int], None]
 """Called after each shard with the number of shards done and their total."""
@@ -61,9 +62,11 @@ class ValidationReport:
 
     def summary(self) -> str:
         """The last line for a person."""
-        amount = f"{_count(self.shards, 'shard')}, {_count(self.documents, 'document')}, {_count(self.images, 'image')}"
+        counted = {"shards": self.shards, "documents": self.documents, "images": self.images}
+        amount = ", ".join(count_of(number, noun) for noun, number in counted.items())
         how = "every image decoded" if self.deep else "images not decoded (--deep does)"
-        return f"{amount}; {how}: {_count(self.violations.total, 'violation') if self.violations.total else 'all fine'}"
+        found = count_of(self.violations.total, "violations") if self.violations.total else "all fine"
+        return f"{amount}; {how}: {found}"
 
 
 def print_report(report: ValidationReport, console: Console) -> None:
@@ -125,7 +128,7 @@ def as_junit(report: ValidationReport) -> bytes:
 
 def _failure(case: ET.Element, violations: list[Violation], omitted: dict[str, int]) -> None:
     rules = dict.fromkeys(one.rule for one in violations)
-    message = f"{_count(len(violations) + sum(omitted.values()), 'violation')}: {', '.join(rules)}"
+    message = f"{count_of(len(violations) + sum(omitted.values()), 'violations')}: {', '.join(rules)}"
     failure = ET.SubElement(case, "failure", {"type": next(iter(rules)), "message": message})
     failure.text = "\n".join(_lines(violations, omitted))
 
@@ -137,7 +140,3 @@ def _lines(violations: list[Violation], omitted: dict[str, int]) -> Iterator[str
         yield f"-  {rule}: and {more} more"
     for rule in dict.fromkeys(one.rule for one in violations):
         yield f"{rule}: {RULES[rule]}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ def test_a_finished_run_says_that_everything_is_up_to_date(demo_run: Finished) -
     result = storyloom("run", DEMO, *folders(demo_run))
     assert result.returncode == 0
     assert "every stage is up to date" in result.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = storyloom("--version")
+    assert (result.returncode, result.stdout) == (0, f"storyloom {version('storyloom')}\n")
 
 
 def test_show_prints_frames_and_sentences_in_order(demo_run: Finished) -> None:

@@ -220,15 +220,16 @@ def test_a_stage_of_ours_costs_its_class_a_line_of_the_registry_and_a_section(tm
     assert "tiny" in {one.stage for one in status(survey(config))}
 
 
-def test_the_example_of_the_documentation_runs_as_it_is_printed(
+def test_the_examples_of_the_documentation_run_as_they_are_printed(
     tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = ROOT / "docs" / "stages.md"
-    (code,), (section,) = blocks(page, "python"), blocks(page, "yaml")
-    (tmp_path / "brightness.py").write_text(code)
-    (tmp_path / "my.yaml").write_text(
-        f"manifest: {short}\nwork: {tmp_path / 'work'}\noutput: {tmp_path / 'out'}\n{section}"
-    )
+    modules, (one, corpus) = blocks(page, "python"), blocks(page, "yaml")
+    for code in modules:
+        (tmp_path / code.split("\n", 1)[0].removeprefix("# ")).write_text(code)
+    for name, section in (("my.yaml", one), ("corpus.yaml", corpus)):
+        places = f"manifest: {short}\nwork: {tmp_path / 'work'}\noutput: {tmp_path / 'out'}\n"
+        (tmp_path / name).write_text(places + section)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     only = [part for name in ("download", "sample", "brightness") for part in ("--only", name)]
@@ -236,6 +237,7 @@ def test_the_example_of_the_documentation_runs_as_it_is_printed(
         ["run", "my.yaml", *only],
         ["status", "my.yaml"],
         ["schema", "export", "json", "--config", "my.yaml"],
+        ["run", "corpus.yaml", *only, "--only", "usual", "--only", "unusual"],
     ):
         monkeypatch.setattr("sys.argv", ["storyloom", *arguments])
         with pytest.raises(SystemExit) as end:
@@ -247,4 +249,14 @@ def test_the_example_of_the_documentation_runs_as_it_is_printed(
         assert len(values["luma"]) == finished.rows("sample")[url].counts()["frames"] > 0
         assert values["dark"] == sum(value < 60.0 for value in values["luma"])
     assert (tmp_path / "json" / "brightness-row.schema.json").exists()
-    sys.modules.pop("brightness")
+    rows = Finished(load_config(tmp_path / "corpus.yaml")).rows("unusual").values()
+    assert len(rows) == 3
+    assert sum(row.model_dump()["brighter_by"] for row in rows) == pytest.approx(0.0, abs=0.01)
+    with pytest.raises(UsageError, match=r"no stage 'usual' \(it is off, or nothing reads it"):
+        run(
+            load_config(tmp_path / "corpus.yaml", ["stages=['brightness:Brightness', 'usual:UsualStep']"]),
+            Selection(("usual",)),
+            Recorder(),
+        )
+    for name in ("brightness", "usual"):
+        sys.modules.pop(name)

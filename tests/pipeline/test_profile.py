@@ -203,7 +203,7 @@ def test_the_option_prints_a_line_per_stage_that_was_done(tmp_path: Path) -> Non
     assert "transcribe" not in first.stdout.split(head)[1]
     unfinished = storyloom("report", DEMO, *sets)
     assert (unfinished.returncode, row in unfinished.stdout) == (1, True)
-    assert "filter has 1 of 1 parts to do" in unfinished.stderr
+    assert "filter has 1 of 1 part to do" in unfinished.stderr
 
 
 def test_the_report_shows_it_to_people_and_as_json(profiled: Finished) -> None:

@@ -41,7 +41,7 @@ def test_histograms_count_every_video_and_pair_once(demo_run: Finished) -> None:
 
 
 def test_a_run_that_is_not_finished_has_no_report(tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match="filter has 1 of 1 parts to do"):
+    with pytest.raises(RunFailed, match="filter has 1 of 1 part to do"):
         alignment_report(survey(demo_config(tmp_path)))
 
 
@@ -49,5 +49,7 @@ def test_the_command_prints_it_for_people_and_as_json(demo_run: Finished) -> Non
     shown = storyloom("report", DEMO, *folders(demo_run))
     assert shown.returncode == 0
     assert "frame with its sentence" in shown.stdout
+    assert shown.stdout.startswith("1 video, ")
+    assert "frames with a sentence per minute of video: " in shown.stdout
     printed = json.loads(storyloom("report", DEMO, *folders(demo_run), "--json").stdout)
     assert printed["videos"] == 1

@@ -149,6 +149,16 @@ def test_an_unknown_lag_is_refused_with_the_known_ones() -> None:
     assert "no lag '3'; the lags are 0, +1, -1, +2, -2, +4, -4, +8, -8, drift" in str(result.exception)
 
 
+def test_outside_a_checkout_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = CliRunner().invoke(app, ["bench", "align"])
+    assert f"no config at {tmp_path / 'configs' / 'demo.yaml'}: name a config of yours" in str(config.exception)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "narrated.mp4").touch()
+    video = CliRunner().invoke(app, ["bench", "align", str(ROOT / "configs" / "demo.yaml")])
+    assert str(video.exception).startswith(f"no narrated.gt.json in {tmp_path / 'demo'}: ")
+
+
 def test_no_lag_named_means_all() -> None:
     assert select_lags([]) == list(LAGS.values())
     assert [lag.name for lag in select_lags(["-4", "0"])] == ["0", "-4"]

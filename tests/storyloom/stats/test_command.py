@@ -63,3 +63,8 @@ def test_a_config_without_a_page_is_wrong_usage(output: str) -> None:
 
 def test_a_folder_without_a_dataset_is_wrong_usage(tmp_path: Path) -> None:
     assert storyloom("stats", str(tmp_path)).returncode == 2
+
+
+def test_a_folder_in_the_place_of_the_page_is_named_and_nothing_else(output: str, tmp_path: Path) -> None:
+    result = storyloom("stats", output, "--html", str(tmp_path))
+    assert (result.returncode, result.stderr) == (2, f"storyloom: {tmp_path} cannot be written: Is a directory\n")

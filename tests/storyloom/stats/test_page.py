@@ -80,7 +80,7 @@ def test_a_plot_takes_its_colours_from_the_page_and_names_its_bars(page: str) ->
     drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(drawings) == 6
     assert not [drawing for drawing in drawings if re.search(r'(?:fill|stroke)="', drawing)]
-    assert "<title>0.2 to 0.25: 1 images</title>" in page
+    assert "<title>0.2 to 0.25: 1 image</title>" in page
     assert "<title>0 to 10: 3 documents</title>" in page
 
 
@@ -89,7 +89,7 @@ def test_bars_stand_on_the_axis_in_proportion_to_their_counts() -> None:
     grid.add([0.1, 0.2, 0.2, 0.2, 0.2])
     shapes = plot(grid.distribution(), "images")
     one, four = shapes.bars
-    assert (one.label, four.label) == ("0.1 to 0.12: 1 images", "0.2 to 0.22: 4 images")
+    assert (one.label, four.label) == ("0.1 to 0.12: 1 image", "0.2 to 0.22: 4 images")
     assert four.height == pytest.approx(4 * one.height, abs=0.2)
     assert one.y + one.height == pytest.approx(four.y + four.height)
     assert [tick.label for tick in shapes.y_ticks] == ["0", "1", "2", "3", "4"]
