@@ -18,9 +18,9 @@ CONTENT = NARRATED.read_bytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def video(url: str, source_id: str = "") -> Video:
+def video(url: str, source_id: str = "", subtitles: str = "") -> Video:
     key = hashlib.sha256((source_id or url).encode()).hexdigest()[:20]
-    return Video(ManifestRow(video=key, url=url, source_id=source_id or url), [])
+    return Video(ManifestRow(video=key, url=url, source_id=source_id or url, subtitles=subtitles), [])
 
 
 def stage(media: Path, **config: Any) -> Download:
@@ -29,9 +29,9 @@ def stage(media: Path, **config: Any) -> Download:
     return made
 
 
-def downloaded(media: Path, url: str, *, source_id: str = "", **config: Any) -> MediaRow:
+def downloaded(media: Path, url: str, *, source_id: str = "", subtitles: str = "", **config: Any) -> MediaRow:
     """The row of one video, from a stage that may talk to the server on this machine."""
-    (row,) = stage(media, **{"allow_private_addresses": True, **config}).process([video(url, source_id)])
+    (row,) = stage(media, **{"allow_private_addresses": True, **config}).process([video(url, source_id, subtitles)])
     assert isinstance(row, MediaRow)
     return row
 
@@ -45,7 +45,8 @@ def files(media: Path) -> list[str]:
 
 
 def left_by(*rows: MediaRow) -> list[str]:
-    """What the media folder holds of live videos: their files, each with its record, and their subtitle tracks."""
+    """What the media folder holds of live videos: their files and subtitle tracks, each with its record."""
     media = {row.media for row in rows}
-    records = {record_of(Path(file)).as_posix() for file in media}
-    return sorted(media | records | {row.subtitles for row in rows if row.subtitles})
+    tracks = {row.subtitles for row in rows if row.subtitles}
+    records = {record_of(Path(file)).as_posix() for file in media | tracks}
+    return sorted(media | records | tracks)

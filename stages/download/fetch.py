@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from stages.base import VideoDropped, VideoFailed
-from stages.media.source import MediaSource, Validators, local_path, scheme_of
+from stages.media.source import MediaSource, Validators, local_path, redacted, scheme_of
 
 T = TypeVar("T")
 
@@ -76,15 +76,6 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError as reason:
         raise VideoFailed("bad_url", f"{redacted(url)} is not a URL: {reason}") from reason
-
-
-def redacted(url: str) -> str:
-    """The URL for messages: without password and query, which contain the keys of signed URLs."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.partition("?")[0]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def status_failure(status: int, url: str, after: float | None = None) -> VideoFailed:
@@ -190,7 +181,7 @@ def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None
     def copy() -> Validators | None:
         with _failures_typed(url):
             found = Validators(etag=filesystem.ukey(url))
-            if known and known.url == redacted(url) and known.etag == found.etag:
+            if known and known.etag == found.etag:
                 return None
         with file.open("wb") as copied:
             save(_stored(filesystem, url), copied, 0, bounds)

@@ -17,11 +17,21 @@ from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
-from stages.download.fetch import Bounds, from_storage, host_of, local_file, redacted
-from stages.download.files import fetched_before, link, newest, publish, record, unfinished
+from stages.download.fetch import Bounds, from_storage, host_of, local_file
+from stages.download.files import fetched_before, link, publish, record, unfinished
 from stages.download.probing import check, probe
 from stages.media.sandbox import Limits
-from stages.media.source import MediaSource, Validators, content_name, digest, scheme_of, source_state, steady
+from stages.media.source import (
+    MediaSource,
+    Validators,
+    address_of,
+    content_name,
+    digest,
+    redacted,
+    scheme_of,
+    source_state,
+    steady,
+)
 from stages.media.subtitles import MAX_BYTES
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
@@ -121,23 +131,26 @@ class Download(Stage[DownloadConfig, MediaRow]):
         if scheme == "file":
             return *self._linked(local_file(url, self.config.local_root), folder, key), []
         before = fetched_before(folder, key)
+        known = before[1].at(url) if before else None
         warnings = []
         try:
             with unfinished(folder, key) as place:
-                if found := self._fetched(url, scheme, place, before[1] if before else None):
+                if found := self._fetched(url, scheme, place, known):
                     return *self._published(*found, folder, key, url), []
         except VideoFailed:
-            if before is None:
+            if known is None or known.address != address_of(url):
                 raise
             warnings = ["source_unchecked"]
         assert before is not None, "only what is there already is not fetched"
+        if before[1].address != address_of(url):  # the same content by its tag, under a renewed URL
+            record(before[0], before[1].model_copy(update={"address": address_of(url)}))
         return *before, self._checked(before[0]), warnings
 
     def _linked(self, file: Path, folder: Path, key: str) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
             probed = self._checked(file)
-            source = MediaSource.of(stated, digest(file), str(file), Validators())
+            source = MediaSource.of(stated, digest(file), str(file))
         final = folder / content_name(key, source.sha256, _extension_of(probed))
         link(file, final)
         record(final, source)
@@ -150,7 +163,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         probed, sha256 = self._checked(file), digest(file)
         final = folder / content_name(key, sha256, _extension_of(probed))
         publish(file, final, sha256)
-        source = MediaSource.of(final.stat(), sha256, redacted(url), validators)
+        source = MediaSource.of(final.stat(), sha256, url, validators)
         record(final, source)
         return final, source, probed
 
@@ -213,8 +226,10 @@ class Download(Stage[DownloadConfig, MediaRow]):
         except VideoDropped:
             return None, ["subtitles_too_large"]
         except VideoFailed:
-            before = newest(folder, name)
-            return before, ["source_unchecked" if before else "subtitles_unavailable"]
+            before = fetched_before(folder, name)
+            if before is None or before[1].address != address_of(url):
+                return None, ["subtitles_unavailable"]
+            return before[0], ["source_unchecked"]
 
     def _track(self, url: str, file: Path, folder: Path, name: str) -> Path:
         """The subtitle track at a URL, copied to `file` and from there into the folder."""
@@ -230,6 +245,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         extension = suffix if re.fullmatch("[a-z0-9]{1,5}", suffix) else "vtt"
         final = folder / content_name(name, sha256, extension)
         publish(file, final, sha256)
+        record(final, MediaSource.of(final.stat(), sha256, url))
         return final
 
     def _checked(self, file: Path) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 
 from stages.base import VideoFailed
-from stages.download.fetch import Bounds, host_of, redacted, save, status_failure, with_retries
+from stages.download.fetch import Bounds, host_of, save, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
-from stages.media.source import MediaSource, Validators, scheme_of
+from stages.media.source import MediaSource, Validators, redacted, scheme_of
 
 MAX_REDIRECTS = 10
 """Our choice; browsers follow about twenty."""
@@ -42,8 +42,7 @@ def from_http(
         url: Of the file.
         file: File for its content.
         bounds: Limits of the fetch.
-        known: The content from an earlier run. Its validators are valid for the URL that they came from; without
-            validators, its size is compared.
+        known: The content from an earlier run as it was at this URL; without validators, its size is compared.
         allow_private: Whether private addresses are allowed.
 
     Returns:
@@ -55,8 +54,6 @@ def from_http(
             ``too_slow``, or as `status_failure` says.
         VideoDropped: ``too_large``.
     """
-    if known and known.url != redacted(url):
-        known = known.model_copy(update={"etag": "", "last_modified": ""})
     transport = CheckedTransport(allow_private=allow_private)
     with httpx.Client(transport=transport, headers=HEADERS, timeout=bounds.timeout, trust_env=False) as client:
         return with_retries(lambda: _attempt(client, url, file, bounds, known), bounds)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import ValidationError
 
@@ -20,6 +20,9 @@ from storyloom.format.model import Model
 
 RECORD_SUFFIX = ".source.json"
 """Suffix of the record beside a media file, instead of the file's own extension."""
+
+UNKNOWN_SIZE = -1
+"""Size of a record that no response can have."""
 
 NAME_DIGITS = 12
 """Hexadecimal digits of a content's SHA-256 in file names: 48 bits distinguish the contents of a video."""
@@ -46,6 +49,7 @@ class MediaSource(Model):
         size: Bytes.
         modified_ns: Modification time of the hashed file, symbolic links followed; nanoseconds since 1970.
         url: Source of the content: a path, or a URL without userinfo and query.
+        address: SHA-256 of the whole URL, which may hold secrets.
         etag: As `Validators` has it.
         last_modified: As `Validators` has it.
     """
@@ -54,13 +58,33 @@ class MediaSource(Model):
     size: int
     modified_ns: int
     url: str
+    address: str
     etag: str = ""
     last_modified: str = ""
 
     @classmethod
-    def of(cls, stated: os.stat_result, sha256: str, url: str, validators: Validators) -> Self:
-        """The record of a content and the file status when it was hashed."""
-        return cls(sha256=sha256, size=stated.st_size, modified_ns=stated.st_mtime_ns, url=url, **asdict(validators))
+    def of(cls, stated: os.stat_result, sha256: str, url: str, validators: Validators | None = None) -> Self:
+        """The record of a content from a path or URL, and the file status when it was hashed."""
+        return cls(
+            sha256=sha256,
+            size=stated.st_size,
+            modified_ns=stated.st_mtime_ns,
+            url=redacted(url),
+            address=address_of(url),
+            **asdict(validators or Validators()),
+        )
+
+    def at(self, url: str) -> Self | None:
+        """What the record says of the content at a URL, which may have been corrected since under the same id.
+
+        For the same URL all of it. For one that differs in its query or password, such as a renewed signature, the ETag
+        alone, which tells whether the content is the same; a date or a size does not. For another URL nothing.
+        """
+        if self.address == address_of(url):
+            return self
+        if self.etag and self.url == redacted(url):
+            return self.model_copy(update={"last_modified": "", "size": UNKNOWN_SIZE})
+        return None
 
     def matches(self, file: Path) -> bool:
         """Whether a file still has this content, by size and time, or else (a copy has a new time) by hash."""
@@ -148,6 +172,22 @@ def source_state(url: str) -> str:
     return f"{stated.st_size}:{stated.st_mtime_ns}"
 
 
+def address_of(url: str) -> str:
+    """SHA-256 of a path or URL, in hexadecimal: tells URLs apart and gives no signature away."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def redacted(url: str) -> str:
+    """The URL for messages: without password and query, which contain the keys of signed URLs; a path as it is."""
+    if scheme_of(url) == "file":
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
 def scheme_of(url: str) -> str:
     """The URL's scheme in lower case; ``file`` for a path."""
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
@@ -192,7 +232,10 @@ def read_record(path: Path) -> MediaSource | None:
 
 
 def _changed(file: Path) -> VideoFailed:
-    message = f"{file.resolve()} was replaced since it was downloaded, or is being written; run again: download notices"
+    message = (
+        f"{file.resolve()} was replaced since it was downloaded, or is being written; run again: download notices"
+        " (with --retry if the old file is back)"
+    )
     return VideoFailed("media_changed", message, retryable=True)
 
 

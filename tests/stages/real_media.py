@@ -15,7 +15,7 @@ from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Stage, Video
 from stages.download.files import link, record
 from stages.media import ffmpeg
-from stages.media.source import MediaSource, Validators, content_name, digest
+from stages.media.source import MediaSource, content_name, digest
 
 ROOT = Path(__file__).resolve().parents[2]
 NARRATED = ROOT / "demo" / "narrated.mp4"
@@ -56,7 +56,7 @@ def cut_off(media: Path, out: Path, share: float) -> Path:
 
 def linked(file: Path, key: str = KEY, **fields: Any) -> MediaRow:
     """The row of a file that the media folder links to, whatever it is; `fields` are what `download` would find."""
-    source = MediaSource.of(file.stat(), digest(file), str(file), Validators())
+    source = MediaSource.of(file.stat(), digest(file), str(file))
     final = Path(MEDIA.name) / content_name(key, source.sha256, file.suffix[1:])
     link(file.absolute(), final)
     record(final, source)

@@ -67,6 +67,54 @@ def test_the_tag_of_one_url_is_not_shown_to_another(media: Path, server: Server,
     assert row.sha256 == sha256(other)
 
 
+@pytest.mark.parametrize("path", ["tagged", "dated", "plain"])
+def test_a_url_that_was_corrected_under_the_same_id_gives_its_own_video(
+    media: Path, server: Server, other: bytes, path: str
+) -> None:
+    """By the query alone, and though the other content has the same size and date."""
+    downloaded(media, server.url(f"{path}?id=A"), source_id=TALK)
+    server.content = other + bytes(len(CONTENT) - len(other)) if path != "tagged" else other
+    row = downloaded(media, server.url(f"{path}?id=B"), source_id=TALK)
+    assert (row.error, row.warnings, row.sha256) == (None, [], sha256(server.content))
+
+
+def test_a_renewed_signature_fetches_nothing_anew(media: Path, server: Server) -> None:
+    first = downloaded(media, server.url("tagged?key=1"), source_id=TALK)
+    sent = server.sent
+    assert downloaded(media, server.url("tagged?key=2"), source_id=TALK) == first
+    assert server.sent == sent
+
+
+def test_a_corrected_url_that_fails_never_gives_the_old_video(media: Path, server: Server) -> None:
+    downloaded(media, server.url("good.mp4"), source_id=TALK)
+    row = downloaded(media, server.url("missing.mp4"), source_id=TALK)
+    assert row.error is not None
+    assert row.error.code == "not_found"
+
+
+def test_a_page_of_a_site_that_was_corrected_under_the_same_id_is_fetched(
+    media: Path, server: Server, other: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def from_site(url: str, place: Path, *_: object, **__: object) -> Path:
+        place.mkdir()
+        (place / "video.mp4").write_bytes(other if url.endswith("B") else CONTENT)
+        return place / "video.mp4"
+
+    monkeypatch.setattr("stages.download.sites.from_site", from_site)
+    rows = [downloaded(media, f"https://youtube.com/watch?v={page}", source_id=TALK) for page in "AAB"]
+    assert [row.sha256 for row in rows] == [SHA256, SHA256, sha256(other)]
+
+
+def test_subtitles_that_were_corrected_are_never_those_of_the_old_track(media: Path, tmp_path: Path) -> None:
+    talk, old = tmp_path / "talk.mp4", tmp_path / "old.vtt"
+    talk.write_bytes(CONTENT)
+    old.write_text("WEBVTT\n\n00:00.000 --> 00:05.000\nold words\n")
+    first = downloaded(media, str(talk), subtitles=str(old))
+    assert first.subtitles
+    row = downloaded(media, str(talk), subtitles=str(tmp_path / "new.vtt"))
+    assert (row.subtitles, row.warnings) == ("", ["subtitles_unavailable"])
+
+
 @pytest.mark.parametrize("path", ["expires", "error_later", "cut_later", "page_later"])
 def test_the_file_stays_with_a_warning_when_its_source_says_nothing_of_it(
     media: Path, server: Server, other: bytes, path: str

@@ -224,8 +224,8 @@ def test_a_track_is_never_taken_for_the_media(media: Path) -> None:
 
 def test_a_track_from_an_earlier_run_stays_when_it_cannot_be_fetched_again(media: Path) -> None:
     with serving(TRACK.encode()) as tracks:
-        before = subtitled(media, tracks.url("good.vtt"))
-        after = subtitled(media, tracks.url("gone.vtt"))
+        before = subtitled(media, tracks.url("expires.vtt"))
+        after = subtitled(media, tracks.url("expires.vtt"))
     assert (after.subtitles, after.warnings) == (before.subtitles, ["source_unchecked"])
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.rows import MediaRow
 from stages.base import VideoFailed
-from stages.media.source import MediaMissing, MediaSource, read_record, reading, record_of, source_state
+from stages.media.source import MediaMissing, MediaSource, address_of, read_record, reading, record_of, source_state
 from tests.downloads import CONTENT, SHA256, downloaded
 from tests.http_server import Server
 
@@ -33,7 +33,11 @@ def linked(media: Path, talk: Path) -> MediaRow:
 def test_a_record_says_where_a_content_came_from(media: Path, linked: MediaRow, talk: Path, server: Server) -> None:
     record = read_record(record_of(media / linked.media))
     assert record == MediaSource(
-        sha256=SHA256, size=len(CONTENT), modified_ns=talk.stat().st_mtime_ns, url=str(talk.resolve())
+        sha256=SHA256,
+        size=len(CONTENT),
+        modified_ns=talk.stat().st_mtime_ns,
+        url=str(talk.resolve()),
+        address=address_of(str(talk.resolve())),
     )
     fetched = downloaded(media, server.url("good.mp4?key=secret").replace("http://", "http://user:word@"))
     record = read_record(record_of(media / fetched.media))
