@@ -119,6 +119,16 @@ class Job:
         if found is not None:
             self.store.invalidate(found[0])
 
+    def invalidate_damaged(self, stage: str, unit: str) -> None:
+        """Invalidate what a unit reads, directly or not, where its mark is damaged."""
+        lineage = self.lineage()
+        for part in self.groups.get(unit, (unit,)):
+            for name in self.config.graph.read_by({stage}):
+                if not issubclass(self.config.graph.stages[name], CorpusStep):
+                    found = lineage.of_part(name, part, part_lines(self.lines, part))
+                    if found is not None and found[1] is None and self.store.mark_file(found[0]).exists():
+                        self.store.invalidate(found[0])
+
     def attempts(self, stage: str, unit: str) -> Attempts:
         """The attempts at a unit."""
         return Attempts(self.store.attempts / stage / self.keys[stage].key / unit, self.store.attempts / "processes")

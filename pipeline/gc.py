@@ -14,9 +14,6 @@ from pipeline.store import Store
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import UsageError
 
-RESTS = "rests"
-"""Folder of shards that were merged from groups' rests."""
-
 KEY = re.compile(r"[0-9a-f]{16}")
 """A key, which names folders of units, of attempts and of summaries."""
 
@@ -93,8 +90,6 @@ def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 def _unread(folder: Path, wanted: set[str], waiting: set[str]) -> Iterator[Item]:
     """Files of units that were superseded; of a unit that waits, e.g. for a disk, all files may still be right."""
     for path in sorted(folder.iterdir()):
-        if path.name == RESTS:  # merged again on publishing
-            yield _item(path)
         unit = UNIT.match(path.name)
         if unit and unit["stem"] not in wanted and unit["name"] not in waiting:
             yield _item(path)

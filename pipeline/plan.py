@@ -190,6 +190,8 @@ def _parts_of(file: Path) -> list[tuple[str, int, tuple[str, ...]]]:
         table = pq.read_table(file, page_checksum_verification=True)
         if not table.schema.equals(COLUMNS) or (table.schema.metadata or {}).get(DIGEST) != _rows_digest(table):
             raise pa.ArrowInvalid("its rows are not those that were written")
+    except PermissionError:
+        raise
     except (pa.ArrowException, OSError) as reason:
         raise UsageError(
             f"{file}, a file of the plan, is damaged ({str(reason).strip()}); remove it: its videos are planned again,"

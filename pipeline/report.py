@@ -63,6 +63,8 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
     Raises:
         RunFailed: `filter` is not up to date, or no video gave a document.
     """
+    if not {"filter", "download", "score"} <= set(workspace.config.graph.names):
+        raise RunFailed("there is no alignment to report on: download, score or filter is off in this config")
     waiting = next((one for one in status(workspace) if one.stage == "filter" and one.to_do), None)
     if waiting:
         raise RunFailed(f"filter has {waiting.to_do} of {count_of(waiting.units, 'parts')} to do; run it first")

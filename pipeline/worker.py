@@ -146,6 +146,8 @@ class Worker:
             self.job.store.invalidate(reason.address)
         elif isinstance(reason, InputMissing):
             self.job.invalidate_part(reason.stage, unit)
+        else:
+            self.job.invalidate_damaged(self.name, unit)
 
     def _measured(self, unit: str, stage: AnyStage[Any], timer: UnitTimer) -> None:
         within = stage.timings.take()

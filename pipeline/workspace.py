@@ -106,7 +106,8 @@ class Workspace:
             with self.job.store.table(found[0], mark) as file:
                 yield from rows_of(file, row, without)
         except Damaged as reason:
-            raise RunFailed(f"{reason}: run again") from reason
+            again = f"do it again with --only {name} --force"
+            raise RunFailed(f"{name}, part {part}: {reason.flaw}; {again}") from reason
 
     def invalidate(self, name: str, units: Iterable[str]) -> None:
         """Invalidate finished units, so that they are done again."""

@@ -78,7 +78,7 @@ def main() -> None:
     except OSError as problem:
         from pipeline.attempts import of_the_machine
 
-        if not of_the_machine(problem):
+        if not (of_the_machine(problem) or isinstance(problem, PermissionError)):
             raise
         typer.echo(f"storyloom: {problem}. Nothing is lost: mend that and run again", err=True)
         sys.exit(FAILED)

@@ -142,7 +142,10 @@ def check_output(output: Path) -> None:
         UsageError: It cannot be created or written.
         OutputNotOurs: It contains other files.
     """
-    there = next(folder for folder in (output, *output.parents) if folder.exists())
+    try:
+        there = next(folder for folder in (output, *output.parents) if folder.exists())
+    except OSError as reason:
+        raise UsageError(f"{output} cannot hold a dataset: {reason}; choose another `output`") from reason
     if not there.is_dir():
         raise UsageError(f"{there} is no folder, so {output} cannot hold a dataset: choose another `output`")
     if not os.access(there, os.W_OK | os.X_OK):

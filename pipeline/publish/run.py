@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.gc import RESTS
+from pipeline.executors.executor import UnitsMissing
 from pipeline.plan import digest
 from pipeline.publish.provenance import provenance
 from pipeline.publish.publish import publish
@@ -18,6 +18,9 @@ from storyloom.errors import RunFailed
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 
+RESTS = "rests"
+"""Folder, beside the groups' own, of shards that were merged from groups' rests, by output."""
+
 PUBLISHED = Write.name
 """The stage whose groups make the dataset."""
 
@@ -27,6 +30,7 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
 
     Raises:
         RunFailed: A group is missing, or there is no document.
+        UnitsMissing: A group came undone since its stage was looked at.
         Damaged: A group's shards do not match its mark.
         UsageError: The output folder contains other files.
     """
@@ -37,6 +41,10 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
         raise RunFailed(f"not published, since parts are missing in: {', '.join(missing)}")
     config, store = workspace.config, workspace.job.store
     marks = group_marks(workspace, PUBLISHED)
+    if lost := workspace.job.groups.keys() - marks.keys():
+        raise UnitsMissing(
+            f"not published, since group {min(lost)} came undone; another run may do it again", upstream=True
+        )
     groups = {group: GroupShards.model_validate(mark.result) for group, mark in sorted(marks.items())}
     if not any(one.shards for one in groups.values()):
         last = [one for one in after if one.videos][-1]

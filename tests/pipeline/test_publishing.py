@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.executors.executor import UnitsMissing
+from pipeline.publish.run import publish_run
+from pipeline.status import status
 from pipeline.store import Mark
 from storyloom.format.manifest import read_manifest
 from storyloom.validate.dataset import validate_dataset
@@ -114,6 +117,17 @@ def test_the_card_says_what_the_marks_say_ran(clips_run: Finished, tmp_path: Pat
     said = after.provenance.revisions["sample"].split(" | ")
     assert sorted(said) == sorted(["storyloom 0; ffmpeg from elsewhere", before.provenance.revisions["sample"]])
     assert "ffmpeg from elsewhere" in Path(copy.config.output, "README.md").read_text(encoding="utf-8")
+
+
+def test_a_group_that_another_run_does_again_meanwhile_is_not_left_out(clips_run: Finished, tmp_path: Path) -> None:
+    copy = copy_of(clips_run, tmp_path)
+    after = status(copy.workspace)
+    mark = min(Path(copy.config.work, "write").glob("*/group-*.json"))
+    mark.unlink()
+    with pytest.raises(UnitsMissing, match=f"group {mark.name[6:11]} came undone"):
+        publish_run(copy.workspace, after)
+    run_quietly(copy.config)
+    assert len(members(copy.config.output)) == len(members(clips_run.config.output)) > 0
 
 
 def test_a_group_listed_twice_ends_with_a_message(clips_run: Finished, tmp_path: Path) -> None:

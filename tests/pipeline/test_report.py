@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import load_config
 from pipeline.report import EDGES, alignment_report
 from pipeline.workspace import survey
 from stages.filter.stage import FilterConfig
 from storyloom.errors import RunFailed
 from tests.pipeline.test_cli import DEMO, folders, storyloom
-from tests.runs import Finished, demo_config
+from tests.runs import ROOT, Finished, copy_of, demo_config
 
 
 def test_pairs_and_frames_are_those_of_the_shards(demo_run: Finished) -> None:
@@ -43,6 +44,22 @@ def test_histograms_count_every_video_and_pair_once(demo_run: Finished) -> None:
 def test_a_run_that_is_not_finished_has_no_report(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="filter has 1 of 1 part to do"):
         alignment_report(survey(demo_config(tmp_path)))
+
+
+def test_a_config_without_the_alignments_stages_has_no_report() -> None:
+    config = load_config(
+        ROOT / "configs" / "demo.yaml", [f"manifest={ROOT / 'demo'}", "filter.enabled=false", "write.enabled=false"]
+    )
+    with pytest.raises(RunFailed, match="download, score or filter is off"):
+        alignment_report(survey(config))
+
+
+def test_a_damaged_table_is_named_with_what_mends_it(clips_run: Finished, tmp_path: Path) -> None:
+    copy = copy_of(clips_run, tmp_path)
+    table = min(Path(copy.config.work, "filter").glob("*/part-*.rows.parquet"))
+    table.write_bytes(table.read_bytes()[:-1] + b"x")
+    with pytest.raises(RunFailed, match=r"filter, part .* was changed since it was written; .*--only filter --force"):
+        alignment_report(copy.workspace)
 
 
 def test_the_command_prints_it_for_people_and_as_json(demo_run: Finished) -> None:

@@ -1,5 +1,6 @@
 """A run from end to end on real media with the demo's models: what comes out, and what runs again when."""
 
+import os
 import re
 import signal
 import subprocess
@@ -170,6 +171,23 @@ def test_a_step_over_the_corpus_that_raises_ends_the_run_with_its_name_and_reaso
     monkeypatch.setattr(machine.Total, "reduce", lambda *_: None)
     with pytest.raises(RunFailed, match=r"^total\.reduce returned NoneType, not a TotalSize$"):
         machine.ran(machine.config(tmp_path))
+
+
+def test_a_mark_that_is_damaged_unseen_is_named_with_its_stage_and_a_whole_run_heals_it(tmp_path: Path) -> None:
+    machine.files(tmp_path, [1, 2])
+    config = machine.config(tmp_path)
+    machine.ran(config)
+    before = content_of(config.work)
+    (mark,) = Path(config.work, "echo").glob("*/part-*.json")
+    os.utime(mark.parent, (1, 1))  # long ago, so that what was read of the folder stands
+    machine.ran(config)
+    whole = mark.read_bytes()
+    mark.write_bytes(whole.replace(b'"videos": 2', b'"videos": 3'))
+    os.utime(mark.parent, (1, 1))
+    with pytest.raises(RunFailed, match="echo has parts to do again: run without --only, or --from echo"):
+        machine.ran(config, Selection(("pack",), force=True))
+    machine.ran(config)
+    assert content_of(config.work) == before
 
 
 def test_the_reason_names_the_step_that_is_waited_for(tmp_path: Path) -> None:
