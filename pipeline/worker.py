@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, worker_name
 from pipeline.execute import Job, NotReady, run_group, run_part
+from pipeline.extras import setup_problem
 from pipeline.profile import UnitProfile, UnitTimer, keep_profile
 from pipeline.store import Damaged, Mark
 from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError
@@ -82,7 +83,7 @@ class Worker:
             try:
                 self._stage = self.job.ready_stage(self.name)
             except StageSetupError as reason:
-                return Problem(str(reason), "final")
+                return Problem(setup_problem(reason), "final")
             self._setups += 1
             self._setup_seconds = time.perf_counter() - began
             self._free_since = time.perf_counter()

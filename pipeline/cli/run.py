@@ -40,8 +40,8 @@ def run_command(
     ] = False,
 ) -> None:
     """Bring everything, or the named stages, up to date. The end says where every video went."""
-    from pipeline.cli.extras import check_run_extra
     from pipeline.config import load_config
+    from pipeline.extras import check_run_extra
     from pipeline.run import Selection, preview, run
     from pipeline.terminal import TerminalListener
 

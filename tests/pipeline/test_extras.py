@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pipeline.cli.extras import EXTRA_OF, RUN, check_run_extra, how_to_install
+from pipeline.extras import EXTRA_OF, RUN, check_run_extra, how_to_install
 from storyloom.errors import UsageError
 from tests.runs import ROOT
 
@@ -70,7 +70,7 @@ def test_a_distribution_that_is_not_there_is_named_with_its_extra(monkeypatch: p
 
 
 def test_a_run_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.cli.extras.find_spec", lambda name: None if name in ("av", "skimage") else name)
+    monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name in ("av", "skimage") else name)
     with pytest.raises(UsageError) as refused:
         check_run_extra()
     expected = "a run needs packages that are not installed (av, skimage): pip install 'storyloom[run]'"
