@@ -28,6 +28,7 @@ from stages.score.stage import Score
 from stages.transcribe.stage import Transcribe
 from stages.write.stage import Write
 from storyloom.errors import UsageError
+from storyloom.format.arrow import arrow_schema
 from storyloom.format.model import Model
 
 AnyStageClass = type[AnyStage[Any]]
@@ -143,6 +144,11 @@ def _check_model(found: Any, base: type[BaseModel], label: str) -> None:
         needed := [name for name, field in found.model_fields.items() if field.is_required() and name != "video"]
     ):
         raise StageNotUsable(f"{label}: {found.__name__}.{needed[0]} needs a default: a failed video has an empty row")
+    if issubclass(found, Row):
+        try:
+            arrow_schema(found)
+        except (NameError, TypeError, ValueError) as reason:
+            raise StageNotUsable(f"{label}: {found.__name__} cannot be a Parquet table: {reason}") from reason
 
 
 def _check_tables(stage: type[Stage[Any, Any]], label: str) -> None:
@@ -152,6 +158,8 @@ def _check_tables(stage: type[Stage[Any, Any]], label: str) -> None:
         if name == ROWS or not (isinstance(name, str) and NAME.fullmatch(name)):
             raise StageNotUsable(f"{label}: a table may not have the name {name!r}")
         _check_model(row, Row, f"{label}: tables[{name!r}]")
+    if len({stage.row, *stage.tables.values()}) <= len(stage.tables):
+        raise StageNotUsable(f"{label}: row and tables must be different models, which tell their rows apart")
 
 
 def _check_inputs(found: Any, label: str) -> None:

@@ -261,6 +261,12 @@ def test_a_module_that_fails_when_it_is_imported_is_named_with_the_reason(
         ("version = 1", 'version = 1; manifest_fields = "title"', "manifest_fields 'title' must be a tuple"),
         ("version = 1", 'version = 1; tables = {"rows": MineRow}', "a table may not have the name 'rows'"),
         ("version = 1", 'version = 1; tables = {"more": dict}', "tables['more'] <class 'dict'> must be a subclass of"),
+        ("version = 1", 'version = 1; tables = {"more": MineRow}', "row and tables must be different models"),
+        (
+            "depth: int = 0",
+            "depth: dict[str, int] = {}",
+            "MineRow cannot be a Parquet table: field 'depth' has type dict",
+        ),
         ("version = 1", "version = 1; tables = (MineRow,)", "tables must map names to row models"),
         (
             "    def one",
