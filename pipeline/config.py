@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
 from pipeline.graph import Graph
+from pipeline.store import Store
 from schemas.config import PartsConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
+from storyloom.fs.place import local_place
 
 SectionT = TypeVar("SectionT", bound=StageConfig)
 
@@ -43,10 +46,7 @@ class RunConfig(Section):
     @field_validator("manifest", "work", "output")
     @classmethod
     def _is_local(cls, place: str) -> str:
-        scheme, found, _ = place.partition("://")
-        if found:
-            raise ValueError(f"only folders and files of this machine's file systems serve here, not {scheme}://")
-        return place
+        return local_place(place)
 
     @model_validator(mode="after")
     def _sections_go_together(self) -> Self:
@@ -91,7 +91,12 @@ def config_class(stages: tuple[str, ...] = ()) -> type[RunConfig]:
     Raises:
         StageNotUsable: A stage cannot be used.
     """
-    sections: dict[str, Any] = {stage.name: (stage.Config, stage.Config()) for stage in registered(stages)}
+    found = registered(stages)
+    folders = {folder.name for folder in vars(Store(Path())).values()}
+    for stage in found:
+        if stage.name in {*RunConfig.model_fields, *dir(RunConfig), *folders}:
+            raise StageNotUsable(f"stages: the name {stage.name!r} of {stage.__qualname__} is taken; choose another")
+    sections: dict[str, Any] = {stage.name: (stage.Config, stage.Config()) for stage in found}
     return create_model(
         "RunConfig", __base__=RunConfig, __doc__=RunConfig.__doc__, stages=(tuple[str, ...], stages), **sections
     )
@@ -104,9 +109,34 @@ def config_from(content: dict[str, Any]) -> RunConfig:
         StageNotUsable: A stage that it names cannot be used.
         ValidationError: A key or value is wrong.
     """
-    named = content.get("stages") or ()
-    names = tuple(map(str, named)) if isinstance(named, list | tuple) else ()
-    return config_class(names).model_validate(content)
+    names = _named(content)
+    return config_class(names).model_validate({**content, "stages": names})
+
+
+def _named(content: dict[str, Any]) -> tuple[str, ...]:
+    """The stages that a config names."""
+    named = content.get("stages")
+    if named is None:
+        return ()
+    if not isinstance(named, list | tuple) or not all(isinstance(name, str) for name in named):
+        raise StageNotUsable(
+            f"stages must be a list of module:Class, e.g. stages: ['my_module:MyStage']; got {named!r}"
+        )
+    return tuple(named)
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that refuses a key that is there twice; YAML's own takes the last one."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem=f"{key.value!r} is there twice", problem_mark=key.start_mark)
+                seen.add(key.value)
+        return node
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -116,10 +146,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         UsageError: The file cannot be read, or a key or value is wrong; the message names it and the nearest right one.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe one
     except FileNotFoundError:
         raise UsageError(f"no config at {path.absolute()}; configs/demo.yaml is one to start from") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
+    except (OSError, ValueError, yaml.YAMLError) as reason:
         raise UsageError(f"{path} cannot be read as YAML: {reason}") from reason
     if not isinstance(content, dict):
         raise UsageError(f"{path} must hold keys and values such as `manifest: videos.txt`")
@@ -130,8 +160,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except StageNotUsable as reason:
         raise UsageError(f"{path}: {reason}") from reason
     except ValidationError as invalid:
-        names = tuple(content.get("stages") or ())
-        problems = "\n".join(f"  {_explain(error, config_class(names))}" for error in invalid.errors())
+        found = _explained(invalid.errors(), config_class(_named(content)))
+        problems = "\n".join(f"  {problem}" for problem in found)
         raise UsageError(f"{path} is not a valid config:\n{problems}") from None
 
 
@@ -141,7 +171,9 @@ def _set(content: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set takes key=value, e.g. --set filter.false_accept_rate=0.01; got {override!r}")
     *sections, last = key.split(".")
     for section in sections:
-        content = content.setdefault(section, {})
+        if content.get(section) is None:
+            content[section] = {}
+        content = content[section]
         if not isinstance(content, dict):
             raise UsageError(f"--set {override}: {section!r} is a value, not a section")
     try:
@@ -150,25 +182,38 @@ def _set(content: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set {override}: the value is not YAML: {reason}") from reason
 
 
-def _explain(error: Any, model: type[BaseModel]) -> str:
-    where = ".".join(str(step) for step in error["loc"])
-    if error["type"] == "extra_forbidden":
-        *sections, unknown = error["loc"]
-        known = _keys(model, sections)
-        nearest = difflib.get_close_matches(str(unknown), known, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(known)}"
-        return f"{where}: unknown key; {hint}"
-    if error["type"] == "missing":
-        return f"{where}: missing; add it to the file or pass --set {where}=…"
-    if not where:
-        return str(error["msg"].removeprefix("Value error, "))
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
+    """One line for each place that is wrong; a value that fits no member of a union has an error for each."""
+    by_place: dict[str, list[Any]] = {}
+    for error in errors:
+        steps, section = _place(model, error["loc"])
+        by_place.setdefault(".".join(steps), []).append((error, section))
+    for where, found in by_place.items():
+        error, section = found[0]
+        if error["type"] == "extra_forbidden":
+            known = list(section.model_fields)
+            nearest = difflib.get_close_matches(where.rpartition(".")[2], known, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(known)}"
+            yield f"{where}: unknown key; {hint}"
+        elif error["type"] == "missing":
+            yield f"{where}: missing; add it to the file or pass --set {where}=…"
+        else:
+            message = " or ".join(dict.fromkeys(error["msg"].removeprefix("Value error, ") for error, _ in found))
+            yield f"{where}: {message}, got {error['input']!r}" if where else message
 
 
-def _keys(model: type[BaseModel], sections: Sequence[int | str]) -> list[str]:
-    for section in sections:
-        annotation = model.model_fields[str(section)].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
-    return list(model.model_fields)
+def _place(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[str], type[BaseModel]]:
+    """The keys of the file in a location of pydantic's, which also names members of unions; and the last section."""
+    steps: list[str] = []
+    inside: Any = model
+    for number, step in enumerate(location):
+        members = [one for one in get_args(inside) if one is not NoneType]
+        if get_origin(inside) in (Union, UnionType) and len(members) > 1:
+            return steps, model  # what follows describes a member
+        inside = members[0] if get_origin(inside) in (Union, UnionType) else inside
+        if not (isinstance(inside, type) and issubclass(inside, BaseModel)):
+            return steps + [str(one) for one in location[number:]], model
+        model, field = inside, inside.model_fields.get(str(step))
+        steps.append(str(step))
+        inside = field.annotation if field else None
+    return steps, model

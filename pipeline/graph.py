@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from schemas.config import StageConfig
 from stages.base import CorpusStep, GroupStage, Input
-from stages.registry import AnyStageClass
+from stages.registry import AnyStageClass, inputs_of
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,13 @@ class Graph:
 
         Raises:
             ValueError: A stage that is on reads one that is off.
+            StageNotUsable: A stage reads what is not there.
         """
-        on = {stage.name: stage for stage in registered if sections[stage.name].enabled}
+        known = {stage.name: stage for stage in registered}
+        on = {name: stage for name, stage in known.items() if sections[name].enabled}
         inputs = {}
         for name, stage in on.items():
-            asked = stage.inputs(sections[name])
+            asked = inputs_of(stage, sections[name], known)
             if missing := [one.stage for one in asked if one.stage not in on and not one.optional]:
                 raise ValueError(f"{name} reads {missing[0]}, which is off; set {missing[0]}.enabled to true")
             inputs[name] = tuple(one for one in asked if one.stage in on)

@@ -39,6 +39,8 @@ def read_manifest(path: str) -> tuple[pa.Table, int]:
     source = Path(path).expanduser()
     if not source.exists():
         raise UsageError(f"no manifest at {source.absolute()}; give a list of paths or URLs, or a folder of media")
+    if not (source.is_file() or source.is_dir()):  # a pipe or a device may never end
+        raise UsageError(f"the manifest {source.absolute()} is no regular file; write its lines into one")
     lines = _from_folder(source) if source.is_dir() else _from_file(source)
     if not lines.num_rows:
         what = "media files" if source.is_dir() else "paths or URLs"

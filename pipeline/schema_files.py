@@ -11,6 +11,7 @@ from pipeline.config import config_class
 from schemas.rows import ManifestRow
 from stages.base import CorpusStep, Stage
 from stages.registry import registered
+from storyloom.errors import UsageError
 from storyloom.format.sample import Sample
 from storyloom.fs.atomic import write_atomically
 
@@ -35,8 +36,15 @@ def schemas(stages: tuple[str, ...] = ()) -> dict[str, bytes]:
 
 
 def write_schemas(folder: Path, stages: tuple[str, ...] = ()) -> list[str]:
-    """Write every schema into a folder and return the files' names."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write every schema into a folder and return the files' names.
+
+    Raises:
+        UsageError: The folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as reason:
+        raise UsageError(f"no folder can be made at {folder}: {reason.strerror}; name another") from reason
     found = schemas(stages)
     for name, content in found.items():
         write_atomically(folder / name, content)

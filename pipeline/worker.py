@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, worker_name
 from pipeline.execute import ContractBroken, Job, NotReady, run_group, run_part
+from pipeline.extras import setup_problem
 from pipeline.profile import UnitProfile, UnitTimer, keep_profile
 from pipeline.store import Damaged, Mark
 from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError
@@ -82,7 +83,7 @@ class Worker:
             try:
                 self._stage = self.job.ready_stage(self.name)
             except StageSetupError as reason:
-                return Problem(str(reason), "final")
+                return Problem(setup_problem(reason), "final")
             except (OSError, MemoryError):
                 raise
             except Exception as reason:

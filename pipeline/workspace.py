@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pipeline.config import RunConfig
 from pipeline.execute import Job
+from pipeline.extras import setup_problem
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.manifest import read_manifest
@@ -157,7 +158,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
     try:
         keys = stage_keys(config, Context(config.seed, store.media))
     except StageSetupError as reason:
-        raise UsageError(str(reason)) from reason
+        raise UsageError(setup_problem(reason)) from reason
     job = Job(
         config,
         keys,

@@ -20,6 +20,19 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, content: Any) -> Any:
+        """Take a section whose lines are all commented out, null in YAML, as an empty one."""
+        if not isinstance(content, dict):
+            return content
+        sections = {
+            name
+            for name, field in cls.model_fields.items()
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        }
+        return {key: {} if value is None and key in sections else value for key, value in content.items()}
+
 
 Auto = Literal["auto"]
 

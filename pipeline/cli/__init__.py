@@ -15,9 +15,9 @@ from pipeline.cli.bench import (
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
-from pipeline.cli.extras import how_to_install
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
+from pipeline.extras import how_to_install
 from storyloom.errors import FAILED, USAGE, StoryloomError
 
 app = typer.Typer(

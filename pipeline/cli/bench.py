@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Overrides
+from pipeline.cli.options import Overrides, local_path
 from storyloom.errors import UsageError
 
 DEMO_CONFIG = Path("configs/demo.yaml")
@@ -25,7 +25,7 @@ def bench_align_command(
     ] = None,
     only_lag: Annotated[list[str] | None, typer.Option(help="Seconds, e.g. +4, or drift; repeatable.")] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the report there too.")
+        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the report there too.")
     ] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -102,7 +102,7 @@ def bench_orchestration_command(
     rounds: Annotated[int, typer.Option(min=1, help="How often the clips are worked on; the fastest counts.")] = 3,
     by: Annotated[list[str] | None, typer.Option(help="loop, inline or ray; repeatable. [all]")] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the report there too.")
+        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the report there too.")
     ] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -137,7 +137,7 @@ def bench_speed_command(
     run_seconds: Annotated[float, typer.Option(min=1, help="Limit of a peer's turn.")] = 3600.0,
     memory_hours: Annotated[float, typer.Option(min=0, help="Length of a generated 1080p video; 0: none.")] = 0.0,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the report there too.")
+        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the report there too.")
     ] = None,
     overrides: Overrides = None,
 ) -> None:

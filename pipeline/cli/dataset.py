@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Output, Overrides, terminal
+from pipeline.cli.options import AsJson, Output, Overrides, local_path, terminal
 from storyloom.errors import FAILED, INTERRUPTED, UsageError
 from storyloom.export.names import FormatName
 
@@ -31,7 +31,10 @@ def stats_command(
     output: Output,
     as_json: AsJson = False,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots and a gallery of documents.")
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", parser=local_path, help="Write a page with plots and a gallery of documents."
+        ),
     ] = None,
     gallery_size: Annotated[
         int, typer.Option("--gallery", min=0, metavar="N", help="Documents on the page, at most.")
@@ -65,7 +68,9 @@ def stats_command(
 
 def export_command(
     output: Output,
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to make; an earlier export is replaced.")],
+    dest: Annotated[
+        Path, typer.Argument(metavar="DEST", parser=local_path, help="Folder to make; an earlier export is replaced.")
+    ],
     to: Annotated[FormatName, typer.Option("--to", help="Form to write.")],
     file_bytes: Annotated[
         int | None,
@@ -96,7 +101,9 @@ def validate_command(
     output: Output,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
     as_json: AsJson = False,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML there, too.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", parser=local_path, help="Write JUnit's XML there, too.")
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Shards read at a time; 1 starts no process, and left out means the number of CPUs."),

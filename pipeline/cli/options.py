@@ -7,14 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storyloom.fs.place import local_place
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def local_path(place: str) -> Path:
+    """The path of an argument or option; ``Path`` itself would turn a URL into a folder of this machine.
+
+    Raises:
+        typer.BadParameter: It is a URL.
+    """
+    try:
+        return Path(local_place(place))
+    except ValueError as reason:
+        raise typer.BadParameter(str(reason)) from reason
+
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, e.g. configs/demo.yaml.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the config; repeatable.")
 ]
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of finished shards.")]
+Output = Annotated[Path, typer.Argument(metavar="OUT", parser=local_path, help="Folder of finished shards.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

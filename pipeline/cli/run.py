@@ -43,8 +43,8 @@ def run_command(
 
     A run of all stages ends with how many videos, frames and sentences were kept, and why others were left out.
     """
-    from pipeline.cli.extras import check_run_extra
     from pipeline.config import load_config
+    from pipeline.extras import check_run_extra
     from pipeline.run import Selection, preview, run
     from pipeline.terminal import TerminalListener
 

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.options import local_path
 from storyloom.errors import FAILED
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", parser=local_path)]
 OfConfig = Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="Whose own stages have schemas too.")]
 
 

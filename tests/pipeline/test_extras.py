@@ -7,15 +7,16 @@ import importlib
 import re
 import sys
 import tomllib
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli import main
-from pipeline.cli.extras import EXTRA_OF, RUN, check_run_extra, how_to_install
+from pipeline.extras import EXTRA_OF, RUN, check_run_extra, how_to_install
+from pipeline.workspace import survey
 from storyloom.errors import UsageError
-from tests.runs import ROOT
+from tests.runs import ROOT, demo_config
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"storyloom", "schemas", "stages", "pipeline"}
@@ -70,7 +71,7 @@ def test_a_distribution_that_is_not_there_is_named_with_its_extra(monkeypatch: p
 
 
 def test_a_run_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.cli.extras.find_spec", lambda name: None if name in ("av", "skimage") else name)
+    monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name in ("av", "skimage") else name)
     with pytest.raises(UsageError) as refused:
         check_run_extra()
     expected = "a run needs packages that are not installed (av, skimage): pip install 'storyloom[run]'"
@@ -92,3 +93,22 @@ def test_the_command_line_hides_no_missing_package_of_somebody_else(monkeypatch:
     monkeypatch.setattr("pipeline.cli.app", lambda: importlib.import_module("a_stage_of_mine"))
     with pytest.raises(ModuleNotFoundError, match="a_stage_of_mine"):
         main()
+
+
+@pytest.mark.parametrize(
+    ("package", "backend", "extra"),
+    [("ctranslate2", "faster-whisper", "run"), ("openai-whisper", "openai-whisper", "openai-whisper")],
+)
+def test_status_names_the_extra_of_a_package_that_a_stage_misses(
+    package: str, backend: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version_of(name: str) -> str:
+        if name == package:
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("stages.models.revision.version", version_of)
+    config = demo_config(tmp_path, f"transcribe.backend={backend}")
+    with pytest.raises(UsageError) as refused:
+        survey(config)
+    assert str(refused.value) == f"the package {package} is not installed: pip install 'storyloom[{extra}]'"

@@ -1,5 +1,6 @@
 """Reading manifests of every form, and saying what is wrong with one."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -101,3 +102,12 @@ def test_a_manifest_that_cannot_be_used_says_why(tmp_path: Path, name: str, text
 def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no manifest at .*nothing\.txt"):
         read_manifest(str(tmp_path / "nothing.txt"))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("place", ["pipe.txt", "/dev/zero", "/dev/null"])
+def test_a_manifest_that_may_never_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.txt")
+    with pytest.raises(UsageError, match=rf"the manifest .*{place} is no regular file"):
+        read_manifest(place)

@@ -11,7 +11,7 @@ from pipeline.workspace import survey
 from stages.filter.stage import FilterConfig
 from storyloom.errors import RunFailed
 from tests.pipeline.test_cli import DEMO, folders, storyloom
-from tests.runs import ROOT, Finished, copy_of, demo_config
+from tests.runs import ROOT, Finished, copy_of, demo_config, run_quietly
 
 
 def test_pairs_and_frames_are_those_of_the_shards(demo_run: Finished) -> None:
@@ -56,6 +56,7 @@ def test_a_config_without_the_alignments_stages_has_no_report() -> None:
 
 def test_a_damaged_table_is_named_with_what_mends_it(clips_run: Finished, tmp_path: Path) -> None:
     copy = copy_of(clips_run, tmp_path)
+    run_quietly(copy.config)
     table = min(Path(copy.config.work, "filter").glob("*/part-*.rows.parquet"))
     table.write_bytes(table.read_bytes()[:-1] + b"x")
     with pytest.raises(RunFailed, match=r"filter, part .* was changed since it was written; .*--only filter --force"):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from storyloom.errors import UsageError
+
+if TYPE_CHECKING:
+    from stages.base import StageSetupError
 
 RUN = (
     "av",
@@ -58,3 +62,10 @@ def how_to_install(missing: ModuleNotFoundError) -> str | None:
     package = name.replace("-", "_")
     extra = EXTRA_OF.get(IMPORTED_AS.get(package, package))
     return f"the package {name} is not installed: {INSTALL.format(extra)}" if extra else None
+
+
+def setup_problem(failed: StageSetupError) -> str:
+    """Why a stage cannot start; where a package is missing, with the extra that a run needs for it."""
+    missing = failed.__cause__
+    hint = how_to_install(missing) if isinstance(missing, ModuleNotFoundError) else None
+    return hint or str(failed)
