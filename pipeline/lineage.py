@@ -17,7 +17,7 @@ from pipeline.config import RunConfig
 from pipeline.graph import Graph
 from pipeline.store import Address, Mark, canonical_digest
 from schemas.rows import ManifestRow
-from stages.base import ROWS, AnyStage, Context, CorpusStep
+from stages.base import ROWS, AnyStage, Context, CorpusStep, StageSetupError
 from stages.registry import AnyStageClass
 from storyloom.format.model import Model
 
@@ -53,11 +53,17 @@ def stage_keys(config: RunConfig, context: Context) -> dict[str, StageKey]:
     found = {}
     for name, stage in config.graph.stages.items():
         section = config.stage(name)
+        try:
+            revision = stage(section, context).revision()
+        except (StageSetupError, OSError):
+            raise
+        except Exception as reason:
+            raise StageSetupError(f"{name}.revision() failed: {type(reason).__name__}: {reason}") from reason
         ingredients = {
             "stage": name,
             "version": stage.version,
             "config": section.identity(),
-            "revision": stage(section, context).revision(),
+            "revision": revision,
             "seed": config.seed if stage.seeded else None,
         }
         found[name] = StageKey(canonical_digest(ingredients)[:KEY_DIGITS], ingredients)

@@ -55,6 +55,11 @@ def read_manifest(path: str) -> tuple[pa.Table, int]:
 
 def _from_folder(folder: Path) -> pa.Table:
     found = sorted(_media_below(folder, ""))
+    for name in (url for url, _ in found if not url.isprintable()):
+        try:
+            name.encode()
+        except UnicodeEncodeError as reason:
+            raise UsageError(f"{folder} has a file whose name is not UTF-8: {name!r}; rename it") from reason
     return pa.table({"url": [url for url, _ in found], "subtitles": [subtitles for _, subtitles in found]})
 
 
@@ -97,7 +102,8 @@ def _table(file: Path, suffix: str) -> pa.Table:
     if suffix == ".csv":
         from pyarrow import csv
 
-        as_text = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=True)
+        # No word stands for nothing: an id may be NA.
+        as_text = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), null_values=[])
         return csv.read_csv(file, convert_options=as_text)
     from pyarrow import json
 
@@ -106,6 +112,8 @@ def _table(file: Path, suffix: str) -> pa.Table:
 
 def _texts(lines: pa.Table, path: str) -> dict[str, pa.ChunkedArray]:
     """Each known column as trimmed text, empty where the manifest has no value."""
+    if len(set(lines.column_names)) < len(lines.column_names):
+        raise UsageError(f"the manifest {path} has a column twice; it has: {', '.join(lines.column_names)}")
     if "url" not in lines.column_names:
         raise UsageError(f"the manifest {path} has no column `url`; it has: {', '.join(lines.column_names)}")
     texts = dict.fromkeys(COLUMNS, _repeated("", len(lines)))

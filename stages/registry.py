@@ -193,7 +193,28 @@ def inputs_of(stage: AnyStageClass, section: StageConfig, known: Mapping[str, An
             _check_source(one, known[one.stage], label)
         elif not one.optional:
             raise StageNotUsable(f"stages: {stage.name} reads {one.stage!r}, which is no stage")
+    _check_told_apart(stage, [one for one in found if one.stage in known], known, label)
     return tuple(found)
+
+
+def _check_told_apart(
+    stage: AnyStageClass, found: Sequence[Input], known: Mapping[str, AnyStageClass], label: str
+) -> None:
+    """Check that a stage can tell its inputs apart, which it takes by their row models."""
+    read: dict[type[Row], str] = {}
+    for one in found:
+        source = known[one.stage]
+        if issubclass(source, CorpusStep) or not issubclass(source, Stage):
+            continue
+        if issubclass(stage, GroupStage) and one.table != ROWS:
+            raise StageNotUsable(f"{label}: a stage of groups reads rows only, not the table {one.table!r}")
+        row = {ROWS: source.row, **source.tables}[one.table]
+        if row in read:
+            raise StageNotUsable(
+                f"{label} reads {row.__name__} from {read[row]} and from {one.stage}, and could not tell them apart:"
+                " give one of them a row model of its own"
+            )
+        read[row] = one.stage
 
 
 def _check_source(one: Input, source: AnyStageClass, label: str) -> None:

@@ -43,6 +43,17 @@ def test_csv_columns_are_read_as_text(tmp_path: Path) -> None:
     assert (row.source_id, row.title, row.language, row.license) == ("0017", "1984", "en", "CC0")
 
 
+def test_no_word_of_a_csv_file_stands_for_nothing(tmp_path: Path) -> None:
+    rows = read(written(tmp_path, "list.csv", "url,id,license\na.mp4,NA,N/A\nb.mp4,null,nan\nc.mp4,,\n"))
+    assert [(row.source_id, row.license) for row in rows] == [("NA", "N/A"), ("null", "nan"), ("c.mp4", "")]
+
+
+def test_a_file_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
+    Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.mp4")).write_bytes(b"video")
+    with pytest.raises(UsageError, match="a file whose name is not UTF-8: 'caf"):
+        read_manifest(str(tmp_path))
+
+
 def test_jsonl_and_parquet_say_the_same_as_csv(tmp_path: Path) -> None:
     csv = read(written(tmp_path, "l.csv", "url,id\nv.mp4,x\nw.mp4,\n"))
     jsonl = read(written(tmp_path, "l.jsonl", '{"url": "v.mp4", "id": "x"}\n{"url": "w.mp4", "id": null}\n'))
@@ -89,6 +100,7 @@ def test_a_column_of_lists_is_named(tmp_path: Path) -> None:
     [
         ("empty.txt", "\n# nothing\n", "holds no paths or URLs"),
         ("list.csv", "path\nv.mp4\n", "no column `url`; it has: path"),
+        ("list.csv", "url,id,id\nv.mp4,1,2\n", "has a column twice; it has: url, id, id"),
         ("list.csv", "url,title\n,x\n", "row 1: no url"),
         ("list.csv", "url,title\nv.mp4,x\n  ,y\n,z\n", "list.csv, row 2: no url"),
         ("list.jsonl", '{"url": \n', "cannot be read"),

@@ -20,7 +20,9 @@ from schemas.config import StageConfig
 from schemas.row import Row
 from schemas.rows import MediaRow
 from stages.base import Input, Stage, Video
+from stages.registry import inputs_of
 from storyloom.errors import UsageError
+from tests import machine
 from tests.pipeline.own_stages import ShareRow, SizeRow, Total
 from tests.runs import CLIP_SETTINGS, ROOT, Finished, Recorder, clip, content_of, demo_config, made_by_run, run_quietly
 from tests.test_docs import blocks
@@ -254,6 +256,7 @@ def test_a_module_that_fails_when_it_is_imported_is_named_with_the_reason(
         ('(Input("download"),)', 'Input("download")', "a comma is missing: (Input('download'),)"),
         ('(Input("download"),)', '"download"', "reads must be a tuple of stages.base.Input, not 'download'"),
         ('"download"', "Row", "must have a stage's name"),
+        ('Input("download"),', 'Input("download"), Input("download")', "from download, and could not tell them apart"),
         ('"download")', '"download", table="nope")', "download has no table 'nope'; it has: rows"),
         (
             '"download")',
@@ -300,6 +303,21 @@ def test_an_input_that_only_a_setting_asks_for_is_checked_too(tmp_path: Path, my
     )
     demo_config(tmp_path, "stages=['my_own:Mine']")
     assert "the stage mine reads write, which writes files" in refusal(tmp_path, "mine.depth=1")
+
+
+def test_a_stage_of_groups_that_reads_a_further_table_is_refused() -> None:
+    class Letters(machine.Pack):
+        reads = (Input("share"), Input("echo", table="letters"))
+
+    with pytest.raises(UsageError, match="the stage pack: a stage of groups reads rows only, not the table 'letters'"):
+        inputs_of(Letters, StageConfig(), {"share": machine.Share, "echo": machine.Echo})
+
+
+def test_a_revision_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.files(tmp_path, [1])
+    monkeypatch.setattr(machine.Echo, "revision", lambda self: self.config.nothing)
+    with pytest.raises(UsageError, match=r"echo\.revision\(\) failed: AttributeError"):
+        survey(machine.config(tmp_path))
 
 
 @pytest.mark.parametrize(
