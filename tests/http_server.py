@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import ssl
@@ -268,6 +269,16 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"\0" * 65536)
         except OSError:
             pass  # the client had enough
+
+    def answer_trickles(self, before: int) -> None:
+        """A hundred bytes at a time, and never all of them."""
+        self.send_response(200)
+        self.send_header("ETag", '"v1"')
+        self.send_header("Content-Length", str(10**9))
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the client had enough
+            while not self.server.released.wait(0.05):
+                self.wfile.write(b"\0" * 100)
 
     def answer_slow(self, before: int) -> None:
         time.sleep(0.1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -47,6 +48,7 @@ class Bounds:
         timeout: Seconds without data after which a connection is closed.
         attempts: Most attempts, the first included.
         pause: Seconds before the second attempt; doubles with each further one.
+        stopped: Set when the run was interrupted.
     """
 
     max_bytes: int
@@ -54,6 +56,7 @@ class Bounds:
     timeout: float
     attempts: int
     pause: float
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def check_size(self, size: int) -> None:
         """Raise VideoDropped ``too_large`` for a file of more than `max_bytes`."""
@@ -61,7 +64,9 @@ class Bounds:
             raise VideoDropped("too_large", f"{size} bytes or more, over download.max_bytes = {self.max_bytes}")
 
     def check_time(self) -> None:
-        """Raise VideoFailed ``too_slow`` after the deadline."""
+        """Raise VideoFailed ``too_slow`` after the deadline, KeyboardInterrupt when the run was interrupted."""
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
         if time.monotonic() > self.deadline:
             raise VideoFailed("too_slow", "not fetched within download.max_seconds", retryable=True)
 
@@ -94,7 +99,7 @@ def status_failure(status: int, url: str, after: float | None = None) -> VideoFa
 
 def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
     """Call until success or a permanent failure, with growing pauses or those of the server's Retry-After."""
-    from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+    from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, wait_exponential_jitter
 
     growing = wait_exponential_jitter(initial=bounds.pause, max=LONGEST_PAUSE, jitter=bounds.pause)
 
@@ -106,7 +111,8 @@ def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
         return state.attempt_number >= bounds.attempts or time.monotonic() + state.upcoming_sleep > bounds.deadline
 
     worth_it = retry_if_exception(lambda error: isinstance(error, VideoFailed) and error.retryable)
-    return Retrying(retry=worth_it, wait=pause, stop=enough, reraise=True)(attempt)
+    sleep = sleep_using_event(bounds.stopped)
+    return Retrying(retry=worth_it, wait=pause, stop=enough, sleep=sleep, reraise=True)(attempt)
 
 
 def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> int:

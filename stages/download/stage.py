@@ -104,12 +104,18 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     def setup(self) -> None:
         self._hosts: dict[str, threading.BoundedSemaphore] = {}
+        self._stopped = threading.Event()
         check(self._probe_limits)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Process several videos at once: nearly all the time is spent waiting for servers."""
         with ThreadPoolExecutor(self.config.concurrency) as pool:
-            yield from pool.map(self.guarded, videos)
+            try:
+                yield from pool.map(self.guarded, videos)
+            except BaseException:  # Ctrl-C, SIGTERM: a slow server must not hold up the end
+                self._stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def one(self, video: Video) -> MediaRow:
         folder = self.context.media / video.key[:2]
@@ -214,7 +220,14 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _bounds(self, max_bytes: int) -> Bounds:
         config = self.config
         deadline = time.monotonic() + config.max_seconds
-        return Bounds(max_bytes, deadline, timeout=config.timeout, attempts=config.attempts, pause=config.retry_pause)
+        return Bounds(
+            max_bytes,
+            deadline,
+            timeout=config.timeout,
+            attempts=config.attempts,
+            pause=config.retry_pause,
+            stopped=self._stopped,
+        )
 
     def _subtitles(self, url: str, folder: Path, name: str) -> tuple[Path | None, list[str]]:
         """The manifest's subtitle track, or the one from an earlier run, and warnings; it is optional."""

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -15,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.download.web import is_public
-from tests.downloads import CONTENT, ROOT, SHA256, downloaded, files, left_by, outcome, video
+from tests.downloads import CONTENT, ROOT, SHA256, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
 
 
@@ -110,6 +113,23 @@ def test_a_killed_worker_leaves_a_download_to_go_on_from(media: Path, server: Se
     assert row.sha256 == SHA256
     assert server.ranges("stalls_once.mp4")[1] is not None
     assert files(media) == left_by(row)
+
+
+def test_an_interruption_ends_a_slow_download_and_leaves_it_to_go_on_from(media: Path, server: Server) -> None:
+    url = server.url("trickles.mp4")
+    rows = stage(media, allow_private_addresses=True).process([video(url)])
+    partial = media / video(url).key[:2] / f"{video(url).key}.partial" / "media"
+
+    def interrupt() -> None:
+        while not (partial.exists() and partial.stat().st_size):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(rows))
+    assert partial.stat().st_size > 0
+    assert not server.released.is_set()
 
 
 @pytest.mark.parametrize(
