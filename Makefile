@@ -51,8 +51,8 @@ test-consumers: install ## load shards with every trainer's library, two of them
 	$(UV) run --no-sync pytest -m consumers
 
 .PHONY: test-slow
-test-slow: install ## the tests that take half a minute or more each, in two processes
-	$(UV) run --no-sync pytest -n 2 --dist loadfile -m slow
+test-slow: install ## the tests that take half a minute or more each
+	$(UV) run --no-sync pytest -m slow
 
 .PHONY: lint
 lint: install ## formatting, lint, types, committed schemas

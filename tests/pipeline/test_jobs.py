@@ -78,6 +78,18 @@ def inline_run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Finishe
     return Finished(config)
 
 
+def submitted(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """The end of a job; a node that has just started refuses jobs until its agent is there, too."""
+    for _ in range(60):
+        done = subprocess.run(
+            command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600
+        )
+        if "No available agent" not in done.stderr:
+            return done
+        time.sleep(2)
+    pytest.fail("no agent takes the job")
+
+
 SETTINGS = ["parts.videos=1", "filter.threshold=0.0", "filter.min_words=1"]
 
 
@@ -94,7 +106,7 @@ def test_a_submitted_job_brings_its_code_and_gives_the_same_bytes(
     command = [RAY, "job", "submit", "--address", f"http://127.0.0.1:{DASHBOARD_PORT}"]
     command += ["--working-dir", str(ROOT), "--runtime-env", str(CLUSTER / "runtime-env.yaml"), "--"]
     command += [sys.executable, *run_arguments(tmp_path, clips, "auto")]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600)
+    done = submitted(command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout
     assert content_of(tmp_path / "out") == content_of(inline_run.config.output)
