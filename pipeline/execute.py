@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pipeline import seam
 from pipeline.attempts import Attempts, given_up, of_device, one_by_one
 from pipeline.config import RunConfig
+from pipeline.graph import Graph
 from pipeline.lineage import Lineage, Result, StageKey, with_fields_of
 from pipeline.lines import part_lines
 from pipeline.profile import StageProfile, UnitTimer, stage_profiles
@@ -52,6 +53,15 @@ class Job:
     lines: Path = Path()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the graph: pickle could not find classes of the user's own stages before the config names them."""
+        return {name: value for name, value in self.__dict__.items() if name != "graph"}
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The stages that are on."""
+        return self.config.graph
+
     @cached_property
     def store(self) -> Store:
         """The config's work folder."""
@@ -66,7 +76,7 @@ class Job:
     def lineage(self) -> Lineage:
         """The lineage by the current state of the work folder."""
         keys = {name: one.key for name, one in self.keys.items()}
-        return Lineage(self.config.graph, keys, self.results, self.store)
+        return Lineage(self.graph, keys, self.results, self.store)
 
     def ready_stage(self, name: str) -> AnyStage[Any]:
         """A stage by name, set up.
@@ -75,7 +85,7 @@ class Job:
             StageSetupError: It cannot start, or this machine's model or program differs from the planned one, so that
                 its output would not match the key.
         """
-        stage = self.config.graph.stages[name](self.config.stage(name), self.context)
+        stage = self.graph.stages[name](self.config.stage(name), self.context)
         planned, here = str(self.keys[name].ingredients["revision"]), stage.revision()
         if here != planned:
             raise StageSetupError(
@@ -98,7 +108,7 @@ class Job:
         """
         if unit in self.groups:
             return 0.0
-        graph, lines, lineage = self.config.graph, lines or part_lines(self.lines, unit), self.lineage()
+        graph, lines, lineage = self.graph, lines or part_lines(self.lines, unit), self.lineage()
         found = (lineage.of_part(name, unit, lines) for name in graph.names if not graph.upstream(name))
         marks = (one[1] for one in found if one is not None)
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
@@ -123,8 +133,8 @@ class Job:
         """Invalidate what a unit reads, directly or not, where its mark is damaged."""
         lineage = self.lineage()
         for part in self.groups.get(unit, (unit,)):
-            for name in self.config.graph.read_by({stage}):
-                if not issubclass(self.config.graph.stages[name], CorpusStep):
+            for name in self.graph.read_by({stage}):
+                if not issubclass(self.graph.stages[name], CorpusStep):
                     found = lineage.of_part(name, part, part_lines(self.lines, part))
                     if found is not None and found[1] is None and self.store.mark_file(found[0]).exists():
                         self.store.invalidate(found[0])
@@ -168,8 +178,8 @@ class PartVideos:
     def tables(self) -> list[tuple[Input, Address, Mark]]:
         """The inputs from other stages, with their addresses and marks."""
         found = []
-        for one in self._job.config.graph.inputs[self._stage.name]:
-            if not issubclass(self._job.config.graph.stages[one.stage], CorpusStep):
+        for one in self._job.graph.inputs[self._stage.name]:
+            if not issubclass(self._job.graph.stages[one.stage], CorpusStep):
                 source = self._lineage.of_part(one.stage, self._part, self.lines)
                 assert source is not None
                 assert source[1] is not None, "its hash is among the inputs"
@@ -178,7 +188,7 @@ class PartVideos:
 
     def row_model(self, one: Input) -> type[Row]:
         """The row model of an input."""
-        stage = self._job.config.graph.stages[one.stage]
+        stage = self._job.graph.stages[one.stage]
         assert issubclass(stage, Stage)
         return stage.row if one.table == ROWS else stage.tables[one.table]
 

@@ -73,7 +73,7 @@ def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     waiting: dict[Folder, set[str]] = {}
     for workspace in workspaces:
         for name, key in workspace.job.keys.items():
-            kind = "group" if name in workspace.config.graph.group_stages else "part"
+            kind = "group" if name in workspace.graph.group_stages else "part"
             done = workspace.done(name)
             wanted.setdefault((name, key.key), set()).update(address.stem for address in done.values())
             not_done = {f"{kind}-{unit}" for unit in workspace.units(name) if unit not in done}

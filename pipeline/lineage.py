@@ -123,6 +123,18 @@ class Lineage:
             self.found[name, part] = None if inputs is None else self._looked_up(name, f"part-{part}", inputs)
         return self.found[name, part]
 
+    def waits(self, name: str, part: str) -> bool:
+        """Whether an input of a part is known not to be done, without a look at the manifest's lines."""
+        for one in self.graph.inputs[name]:
+            if issubclass(self.graph.stages[one.stage], CorpusStep):
+                if one.stage not in self.results:
+                    return True
+            elif (one.stage, part) in self.found:
+                source = self.found[one.stage, part]
+                if source is None or source[1] is None:
+                    return True
+        return False
+
     def inputs_of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> dict[str, str] | None:
         """The hash of each input of a part in a stage; None while one is not done."""
         stage = self.graph.stages[name]

@@ -120,8 +120,8 @@ def _undone(one: StageStatus, units: int, selection: Selection) -> dict[str, obj
 def retryable(workspace: Workspace, stages: Collection[str]) -> dict[str, list[str]]:
     """The parts of each of the stages with a retryable failure in that stage."""
     found = {}
-    for name in workspace.config.graph.names:
-        if name in stages and name not in workspace.config.graph.group_stages:
+    for name in workspace.graph.names:
+        if name in stages and name not in workspace.graph.group_stages:
             done = workspace.done(name)
             found[name] = [unit for unit, address in done.items() if workspace.summaries.retryable(address)]
     return found
@@ -169,7 +169,7 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) ->
             problem = str(reason)
         workspace = workspace.refreshed()
         lost = [one.stage for one in status(workspace) if one.to_do and one.stage not in scheduler.selected]
-        if lost and set(lost) & workspace.config.graph.read_by(scheduler.selected):
+        if lost and set(lost) & workspace.graph.read_by(scheduler.selected):
             raise RunFailed(f"{problem}. {lost[0]} has parts to do again: run without --only, or --from {lost[0]}")
     raise RunFailed(f"{problem}. That came again and again: is the disk of {workspace.job.store.work} sound?")
 
@@ -196,8 +196,8 @@ def _check_output(config: RunConfig, selected: frozenset[str]) -> None:
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:
     """Refuse a selection whose inputs are missing and not selected."""
     waiting = {one.stage: one for one in before if one.to_do and one.stage not in selected}
-    for name in workspace.config.graph.names:
-        for source in workspace.config.graph.upstream(name):
+    for name in workspace.graph.names:
+        for source in workspace.graph.upstream(name):
             if name in selected and source in waiting:
                 there = waiting[source]
                 raise RunFailed(

@@ -76,18 +76,18 @@ class Scheduler:
 
     def _segments(self, workspace: Workspace) -> list[list[str]]:
         """The selected stages by the number of corpus results that they need, fewest first."""
-        graph = workspace.config.graph
+        graph = workspace.graph
         names = sorted(
             (name for name in graph.names if name in self.selected), key=lambda name: len(graph.waits_for(name))
         )
         return [list(some) for _, some in groupby(names, key=graph.waits_for)]
 
     def _sources(self, workspace: Workspace) -> list[str]:
-        graph = workspace.config.graph
+        graph = workspace.graph
         return [name for name in graph.names if name in self.selected and not graph.upstream(name)]
 
     def _ready(self, workspace: Workspace, segment: Sequence[str]) -> bool:
-        return all(workspace.config.graph.waits_for(name) <= workspace.job.results.keys() for name in segment)
+        return all(workspace.graph.waits_for(name) <= workspace.job.results.keys() for name in segment)
 
     def _resolved(self, workspace: Workspace) -> Workspace:
         before = dict(workspace.job.results)
@@ -104,7 +104,7 @@ class Scheduler:
                 self._reached[number] = at + 1
 
     def _run(self, workspace: Workspace, names: Sequence[str], wave: Wave) -> None:
-        graph = workspace.config.graph
+        graph = workspace.graph
         parts = longest_first(workspace, [part for some in wave.values() for part in some])
         work: dict[str, Sequence[str]] = {}
         for name in names:
@@ -123,9 +123,7 @@ class Scheduler:
     def _check_failures(self, workspace: Workspace, segments: Sequence[Sequence[str]], wave: Wave) -> None:
         fresh = workspace.refreshed()
         parts = [part for some in wave.values() for part in some]
-        for name in (
-            name for segment in segments for name in segment if name not in workspace.config.graph.group_stages
-        ):
+        for name in (name for segment in segments for name in segment if name not in workspace.graph.group_stages):
             asked = set(fresh.units(name))
             units = [part for part in parts if part in asked]
             so_far = fresh.summaries.summary(fresh.done(name, units).values())
@@ -146,7 +144,7 @@ def waves(groups: Mapping[str, tuple[str, ...]]) -> Iterator[Wave]:
 
 def longest_first(workspace: Workspace, parts: Sequence[str]) -> list[str]:
     """Parts by the length of their media if known, longest first: a long part that starts last delays the end."""
-    graph = workspace.config.graph
+    graph = workspace.graph
     sources = [name for name in graph.names if not graph.upstream(name)]
 
     def seconds_of(part: str) -> float:

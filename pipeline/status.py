@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel
@@ -53,7 +55,7 @@ class StageStatus(BaseModel):
 def status(workspace: Workspace) -> list[StageStatus]:
     """The status of every stage, in the pipeline's order."""
     found = []
-    for name, stage in workspace.config.graph.stages.items():
+    for name, stage in workspace.graph.stages.items():
         one = _group_status(workspace, name) if issubclass(stage, GroupStage) else _part_status(workspace, name)
         if one.to_do:
             one = one.model_copy(update={"why": _why(workspace, name)})
@@ -71,7 +73,7 @@ def group_marks(workspace: Workspace, name: str) -> dict[str, Mark]:
 def _part_status(workspace: Workspace, name: str) -> StageStatus:
     done = workspace.done(name)
     summary = asdict(workspace.summaries.summary(done.values()))
-    result = issubclass(workspace.config.graph.stages[name], CorpusStep)
+    result = issubclass(workspace.graph.stages[name], CorpusStep)
     summary["done"] += result and name in workspace.job.results
     return StageStatus(stage=name, units=len(workspace.units(name)) + result, **summary)
 
@@ -90,7 +92,7 @@ def _group_status(workspace: Workspace, name: str) -> StageStatus:
 
 def _why(workspace: Workspace, name: str) -> str:
     """The reason why units of a stage have to be redone; empty where there is no earlier output."""
-    needed = workspace.config.graph.waits_for(name)
+    needed = workspace.graph.waits_for(name)
     waiting = sorted(one for one in needed if one not in workspace.job.results)
     if own := _changed_key(workspace.job.store, name, workspace.job.keys[name]):
         return own
@@ -109,20 +111,22 @@ def _changed_key(store: Store, name: str, wanted: StageKey) -> str:
 
 def _changed_inputs(workspace: Workspace, name: str) -> str:
     """The changed input of the first missing unit that was done before."""
-    stage, store = workspace.config.graph.stages[name], workspace.job.store
+    stage, store = workspace.graph.stages[name], workspace.job.store
     prefix = "group" if issubclass(stage, GroupStage) else "part"
     folder = store.folder(name, workspace.job.keys[name].key)
-    done = workspace.done(name)
+    earlier: dict[str, list[Path]] = defaultdict(list)
+    for file in sorted(folder.glob(f"{prefix}-*.json")):
+        earlier[file.name.partition(".")[0].removeprefix(f"{prefix}-")].append(file)
+    done = workspace.done(name, earlier.keys() & set(workspace.units(name)))
     for unit in workspace.units(name):
-        if unit in done:
+        if unit in done or unit not in earlier:
             continue
-        earlier = sorted(folder.glob(f"{prefix}-{unit}.*.json"))
-        marks = [mark for mark in (Mark.of(file.read_bytes()) for file in earlier) if mark is not None]
+        marks = [mark for mark in (Mark.of(file.read_bytes()) for file in earlier[unit]) if mark is not None]
         if not marks:
             continue
         now = _inputs_now(workspace, name, unit)
         if now is None:
-            upstream = workspace.config.graph.upstream(name)
+            upstream = workspace.graph.upstream(name)
             first = [one for one in upstream if len(workspace.done(one)) < len(workspace.units(one))]
             return f"{', '.join(first)} to be done again"
         changed = {_source(key) for key in now if marks[-1].inputs.get(key) != now[key]}
@@ -132,7 +136,7 @@ def _changed_inputs(workspace: Workspace, name: str) -> str:
 
 
 def _inputs_now(workspace: Workspace, name: str, unit: str) -> dict[str, str] | None:
-    if not issubclass(workspace.config.graph.stages[name], GroupStage):
+    if not issubclass(workspace.graph.stages[name], GroupStage):
         return workspace.lineage.inputs_of_part(name, unit, workspace.lines[unit])
     found: dict[str, str] = {}
     for part in workspace.job.groups[unit]:

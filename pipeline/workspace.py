@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pipeline.config import RunConfig
 from pipeline.execute import Job
 from pipeline.extras import setup_problem
+from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.manifest import read_manifest
@@ -57,11 +58,16 @@ class Workspace:
         """The config, its work folder as an absolute path."""
         return self.job.config
 
+    @property
+    def graph(self) -> Graph:
+        """The stages that are on."""
+        return self.job.graph
+
     @cached_property
     def lineage(self) -> Lineage:
         """Addresses of units by the marks when they were last read."""
         keys = {name: one.key for name, one in self.job.keys.items()}
-        return Lineage(self.config.graph, keys, self.job.results, self.summaries)
+        return Lineage(self.graph, keys, self.job.results, self.summaries)
 
     def refreshed(self) -> Workspace:
         """The workspace with the current marks and results."""
@@ -70,7 +76,7 @@ class Workspace:
 
     def units(self, name: str) -> tuple[str, ...]:
         """Ids of the parts or groups of a stage."""
-        stage = self.config.graph.stages[name]
+        stage = self.graph.stages[name]
         if issubclass(stage, GroupStage):
             return tuple(self.job.groups)
         if issubclass(stage, CorpusStep) and not stage.whole:
@@ -79,8 +85,12 @@ class Workspace:
 
     def found(self, name: str, unit: str) -> tuple[Address, Mark | None] | None:
         """The address of a unit and, when it is done, its mark; None while an input is not done."""
-        if issubclass(self.config.graph.stages[name], GroupStage):
+        if issubclass(self.graph.stages[name], GroupStage):
             return self.lineage.of_group(name, unit, {part: self.lines[part] for part in self.job.groups[unit]})
+        if (name, unit) in self.lineage.found:
+            return self.lineage.found[name, unit]
+        if self.lineage.waits(name, unit):
+            return None
         return self.lineage.of_part(name, unit, self.lines[unit])
 
     def done(self, name: str, units: Iterable[str] | None = None) -> dict[str, Address]:
@@ -125,7 +135,7 @@ class Workspace:
             Damaged: A part of the step does not match its mark.
         """
         found = self
-        for name in self.config.graph.corpus_steps:
+        for name in self.graph.corpus_steps:
             if name not in found.job.results and (result := _result(found, name, write=write)):
                 results = {**found.job.results, name: result}
                 found = replace(found, job=replace(found.job, results=results))
@@ -170,7 +180,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
 
 def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:
     """The result of a corpus step; None while its parts are not done, or if it is missing and must not be made."""
-    stage = workspace.config.graph.stages[name]
+    stage = workspace.graph.stages[name]
     assert issubclass(stage, CorpusStep)
     parts = workspace.units(name)
     done = workspace.done(name, parts)
