@@ -9,8 +9,9 @@ from threading import Lock
 from typing import Any, Literal
 
 from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, worker_name
-from pipeline.execute import ContractBroken, Job, NotReady, run_group, run_part
+from pipeline.execute import Job, NotReady, run_group, run_part
 from pipeline.extras import setup_problem
+from pipeline.order import ContractBroken
 from pipeline.profile import UnitProfile, UnitTimer, keep_profile
 from pipeline.store import Damaged, Mark
 from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError

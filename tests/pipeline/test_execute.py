@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.attempts import RAISED, Attempt
-from pipeline.execute import ContractBroken, Job, NotReady, PartVideos, run_group, run_part
+from pipeline.execute import Job, NotReady, PartVideos, run_group, run_part
+from pipeline.order import ContractBroken
 from pipeline.profile import UnitTimer
 from pipeline.store import Damaged, Mark, rows_of
 from pipeline.workspace import Workspace
