@@ -6,12 +6,14 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import IO
 
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
@@ -59,6 +61,16 @@ class Limits:
     memory: int
 
 
+def _import_path() -> str:
+    """Where this process finds modules; ``PYTHONPATH`` still comes first."""
+    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), *sys.path]))
+
+
+def program(module: ModuleType, *arguments: str) -> list[str]:
+    """The command that runs a module of ours in a child, which finds modules where this process does."""
+    return [sys.executable, "-P", str(module.__file__), *arguments]
+
+
 @contextmanager
 def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = ()) -> Iterator[IO[bytes]]:
     """Run a command and yield its standard output; the process is always ended with the block.
@@ -74,7 +86,7 @@ def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = (
             stdout=subprocess.PIPE,
             stderr=stderr,
             pass_fds=tuple(pass_fds),
-            env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1"},
+            env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1", "PYTHONPATH": _import_path()},
         )
         resource.prlimit(process.pid, resource.RLIMIT_AS, (limits.memory, limits.memory))
         timed_out = threading.Event()

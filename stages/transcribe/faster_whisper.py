@@ -24,7 +24,8 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.vad import SpeechTimestampsMap
 from threadpoolctl import ThreadpoolController
 
-from stages.media.audio import SAMPLE_RATE, floats
+from stages.media.audio import floats
+from stages.media.sound import SAMPLE_RATE
 from stages.media.words import TimedWord
 from stages.timing import Timings
 from stages.transcribe.batches import Batches, Progress

@@ -9,7 +9,8 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
-from stages.media.audio import SAMPLE_RATE, floats
+from stages.media.audio import floats
+from stages.media.sound import SAMPLE_RATE
 from stages.media.words import TimedWord
 from stages.timing import Timings
 from stages.transcribe.recognizer import DECIMALS, Recognition, RecognizedSegment, Request, torch_threads

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import Section
-from stages.media.audio import SAMPLE_RATE, Audio, floats
+from stages.media.audio import Audio, floats
+from stages.media.sound import SAMPLE_RATE
 from stages.media.words import TimedWord
 
 CHUNK = 512

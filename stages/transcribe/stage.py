@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from schemas.row import Row
-from schemas.rows import MediaRow, Segment, TextSource, TranscriptRow
+from schemas.rows import TAIL_SECONDS, AudioTrack, MediaRow, Segment, TextSource, TranscriptRow
 from stages.align.sentences import TERMINAL
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
-from stages.media.audio import SAMPLE_RATE, decode
+from stages.media.audio import Decoded, decode
+from stages.media.decoder import track_of
 from stages.media.sandbox import Limits
+from stages.media.sound import SAMPLE_RATE
 from stages.media.source import reading
 from stages.media.subtitles import tracks
 from stages.transcribe.agreement import Fitted, fitted
@@ -29,11 +31,14 @@ from stages.transcribe.recognizer import (
     whisper_language,
 )
 from stages.transcribe.settings import TranscribeConfig
-from stages.transcribe.speech_segments import SpeechSegment, find_speech
+from stages.transcribe.speech_segments import Speech, SpeechSegment, find_speech
 from storyloom.format.model import to_milliseconds
 
 MIN_SENTENCE_ENDS = 0.25
 """Least share of the recognizer's sentence ends that a subtitle track must mark (our choice)."""
+
+MAX_FILLED = 1.0
+"""Seconds of silence put into a track without a warning (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +47,19 @@ class _Decoded:
 
     Attributes:
         duration: Seconds.
+        sound: The row's fields about its sound.
         speech: Its speech segments.
         warnings: So far.
     """
 
     duration: float
+    sound: dict[str, Any]
     speech: list[SpeechSegment]
     warnings: list[str]
 
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
-    """Decodes a video's first audio track and transcribes it with a Whisper model.
+    """Decodes a video's first audio track with speech and transcribes it with a Whisper model.
 
     The text comes from a subtitle track that agrees with the recognizer; times always come from the recognizer.
     """
@@ -117,20 +124,50 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
-        with self.timings.on("decode"), reading(self.context.media, media) as path:
-            audio = decode(path, self._limits)
-        duration = len(audio) / SAMPLE_RATE
-        warnings = []
+        language, warnings = self._language(video)
+        track, decoded, speech = self._heard(media)
+        duration = len(decoded.audio) / SAMPLE_RATE
+        if media.cut_off:
+            warnings.append("audio_ends_early")
+        if decoded.crashed or duration + decoded.cut - decoded.filled < track.end - TAIL_SECONDS:
+            warnings.append("audio_damaged")
+        if decoded.filled > MAX_FILLED:
+            warnings.append("audio_gaps")
+        sound = {
+            "audio_stream": track.stream,
+            "gain": round(decoded.gain, 1),
+            "silence_filled": decoded.filled,
+            "overlap_cut": decoded.cut,
+        }
+        return _Decoded(duration, sound, speech.bare, warnings), Request(video.key, decoded.audio, speech, language)
+
+    def _heard(self, media: MediaRow) -> tuple[AudioTrack, Decoded, Speech]:
+        """The first audio track with speech, otherwise the first that can be decoded; its sound, and its speech."""
+        first: tuple[AudioTrack, Decoded, Speech] | None = None
+        failed: VideoFailed | None = None
+        for track in media.audio_tracks:
+            try:
+                with self.timings.on("decode"), reading(self.context.media, media) as path:
+                    decoded = decode(track_of(media, track.stream, path), self._limits)
+            except VideoFailed as reason:
+                failed = failed or reason
+                continue
+            with self.timings.on("model"):
+                speech = find_speech(decoded.audio, self.config.vad)
+            if speech.bare:
+                return track, decoded, speech
+            first = first or (track, decoded, speech)
+        if first is None:
+            raise failed or VideoFailed("audio_undecodable", "the file has no audio track")
+        return first
+
+    def _language(self, video: Video) -> tuple[str, list[str]]:
+        """Whisper's code of the given language, empty to detect it, and warnings."""
+        assert self._recognizer is not None
         language = whisper_language(video.manifest.language or self.config.language)
         if language and language not in self._recognizer.languages:
-            warnings.append("language_not_supported")
-            language = ""
-        with self.timings.on("decode"), reading(self.context.media, media) as path:
-            if ffmpeg.ends_early(path, duration, media.duration, self._limits):
-                warnings.append("audio_ends_early")
-        with self.timings.on("model"):
-            speech = find_speech(audio, self.config.vad)
-        return _Decoded(duration, speech.bare, warnings), Request(video.key, audio, speech, language)
+            return "", ["language_not_supported"]
+        return language, []
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
         """The row of the recognized words, or of a subtitle track that agrees with them."""
@@ -154,6 +191,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             language=bcp47_language(recognition.language),
             language_probability=recognition.language_probability,
             duration=to_milliseconds(duration),
+            **decoded.sound,
             source=source,
             agreement=nearest.agreement if nearest else -1.0,
             segments=segments,
