@@ -49,6 +49,7 @@ class _Stream:
         last: Decoding time of the last packet.
         end: Latest end of a packet.
         packets: Number of packets so far.
+        timed: Whether one of them stated a time.
         seen: Number of the file's packets up to the last one.
         corrections: First packet and offset of each.
     """
@@ -58,6 +59,7 @@ class _Stream:
     last: float = 0.0
     end: float = 0.0
     packets: int = 0
+    timed: bool = False
     seen: int = 0
     corrections: list[tuple[int, float]] = field(default_factory=list)
 
@@ -81,12 +83,12 @@ class Clock:
         self._streams: dict[int, _Stream] = {}
         self._packets = 0
 
-    def add(self, stream: int, time: float, duration: float) -> float:
+    def add(self, stream: int, time: float | None, duration: float) -> float:
         """Add the next packet of the file.
 
         Args:
             stream: Index of its stream.
-            time: Its stated decoding time in seconds.
+            time: Its stated decoding time in seconds; None if it states none.
             duration: Its stated duration in seconds; 0.0 if unknown.
 
         Returns:
@@ -94,13 +96,18 @@ class Clock:
         """
         own = self._streams.setdefault(stream, _Stream())
         self._packets += 1
-        if not own.packets or not own.last - BACK <= time + own.offset <= own.end + GAP:
+        if time is None:
+            own.packets += 1
+            return own.offset
+        if not own.timed or not own.last - BACK <= time + own.offset <= own.end + GAP:
             offset = self._offset(own, time)
             if offset != own.offset:
                 own.correct(offset)
         own.last = time + own.offset
-        own.end = max(own.last + duration, own.end) if own.packets else own.last + duration
+        duration = min(duration, GAP)  # MP4 states a gap as the duration of the packet before it
+        own.end = max(own.last + duration, own.end) if own.timed else own.last + duration
         own.packets += 1
+        own.timed = True
         own.seen = self._packets
         return own.offset
 
@@ -114,9 +121,9 @@ class Clock:
 
     def _offset(self, own: _Stream, time: float) -> float:
         """The offset of a stream's next packet, which is its first or leaves the order of its times."""
-        other = self._other(own)
         stated = time + own.offset
-        if not own.packets:
+        other = self._beside(own, stated)
+        if not own.timed:
             return other.offset if other else 0.0
         if other is None:
             if abs(time + own.previous - own.end) <= JOINED:  # back from a single wrong time
@@ -133,8 +140,11 @@ class Clock:
             other.delay(-late)
         return other.offset
 
-    def _other(self, own: _Stream) -> _Stream | None:
-        """The other stream with the latest packet in the file; None if that is long ago."""
-        others = [one for one in self._streams.values() if one is not own and one.packets]
+    def _beside(self, own: _Stream, stated: float) -> _Stream | None:
+        """The other stream with the latest packet in the file; None if that is long ago, or tells of another time."""
+        others = [one for one in self._streams.values() if one is not own and one.timed]
         latest = max(others, key=lambda one: one.seen, default=None)
-        return latest if latest and self._packets - latest.seen <= RECENT else None
+        if latest is None or self._packets - latest.seen > RECENT:
+            return None
+        near = not own.timed or min(abs(time - latest.last) for time in (own.end, stated)) <= GAP
+        return latest if near else None

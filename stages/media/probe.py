@@ -272,15 +272,13 @@ class _Scan:
 
     def _add(self, packet: Packet[Any]) -> None:
         track, unit = self.tracks[packet.stream_index], float(packet.time_base or 0)
-        decoded = packet.dts if packet.dts is not None else packet.pts
-        if decoded is None:
-            return
-        shown = packet.pts if packet.pts is not None else decoded
         duration = (packet.duration or 0) * unit
-        offset = self.clock.add(packet.stream_index, decoded * unit, duration)
-        if not packet.is_discard and not packet.is_corrupt:
-            far = abs(shown - decoded) * unit > LONE_GAP  # a presentation time that cannot be
-            track.add((decoded if far else shown) * unit + offset, duration)
+        decoded = packet.dts if packet.dts is not None or packet.stream.type == "video" else packet.pts
+        offset = self.clock.add(packet.stream_index, None if decoded is None else decoded * unit, duration)
+        shown = packet.pts if packet.pts is not None else packet.dts
+        if shown is not None and not packet.is_discard and not packet.is_corrupt:
+            far = decoded is not None and abs(shown - decoded) * unit > LONE_GAP  # a presentation time that cannot be
+            track.add((decoded if far and decoded is not None else shown) * unit + offset, duration)
         if packet.stream.type == "video" and track.rotation is None and track.packets <= FIRST_PICTURE_PACKETS:
             track.rotation = _rotation(packet)
 

@@ -165,7 +165,7 @@ def test_times_are_those_of_the_frames_when_the_rate_varies(tmp_path: Path) -> N
 
 
 def test_a_late_hour_keeps_its_milliseconds(tmp_path: Path) -> None:
-    options = ("-vf", "setpts=PTS+9000.527/TB", "-fps_mode", "passthrough", "-enc_time_base", "1:1000")
+    options = ("-vf", "settb=1/1000,setpts=PTS+9000.527/TB", "-fps_mode", "passthrough", "-enc_time_base", "1:1000")
     slides = made(tmp_path / "s.mkv", "-f", "lavfi", "-i", "testsrc=s=64x64:d=900:r=1/100", *options)
     sound = ("-f", "lavfi", "-i", "anullsrc=r=8000:d=9100")
     both = made(tmp_path / "both.mkv", "-copyts", "-i", slides, *sound, "-c:v", "copy", "-c:a", "pcm_u8")
