@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from stages.base import StageSetupError, VideoFailed
 from stages.media import probe as program
-from stages.media import sandbox
-from stages.media.sandbox import ChildFailed, Limits, child
-from stages.media.track import BROKEN
+from stages.media.forkserver import BROKEN
+from stages.media.sandbox import ChildFailed, Limits, Program, child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +68,7 @@ def tags(language: str) -> list[str]:
 
 
 def _run(limits: Limits, *arguments: str) -> dict[str, Any]:
-    with child(sandbox.program(program, *arguments), limits) as output:
+    with child(Program(program.__name__, arguments), limits) as output:
         found: dict[str, Any] = json.loads(output.read() or b"{}")
     return found
 

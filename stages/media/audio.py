@@ -15,7 +15,7 @@ import numpy.typing as npt
 from stages.base import VideoFailed
 from stages.media import sound
 from stages.media.decoder import video_failed
-from stages.media.sandbox import ChildFailed, Limits, child, program
+from stages.media.sandbox import ChildFailed, Limits, Program, child
 from stages.media.sound import QUIETEST, SAMPLE, Account
 from stages.media.track import Track
 
@@ -102,10 +102,10 @@ def _decoded(track: Track, limits: Limits, gain: float) -> tuple[Decoded, float]
     """The decoded track, raised by `gain` decibels, and its own level."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - `AudioFile` closes it
     audio = AudioFile(file)
-    arguments = [json.dumps(asdict(track)), str(file.fileno()), repr(10 ** (gain / 20))]
+    program = Program(sound.__name__, (json.dumps(asdict(track)), repr(10 ** (gain / 20))), file.fileno())
     account, crashed = Account(), False
     try:
-        with child(program(sound, *arguments), limits, pass_fds=[file.fileno()]) as printed:
+        with child(program, limits) as printed:
             account = Account(**json.loads(printed.read() or b"{}"))
     except ChildFailed as failed:
         crashed = failed.status < 0 and not failed.timed_out

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from schemas.rows import MediaRow
 from stages.base import VideoFailed
+from stages.media.forkserver import BROKEN, DISK
 from stages.media.sandbox import ChildFailed, Limits
-from stages.media.track import BROKEN, DISK, Track
+from stages.media.track import Track
 
 
 def track_of(media: MediaRow, stream: int, path: Path) -> Track:

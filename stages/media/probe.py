@@ -1,7 +1,4 @@
-"""Probing a media file in a process of its own: ``python -m stages.media.probe FILE [LANGUAGE ...]`` prints JSON.
-
-With ``--check`` instead of a file it probes a tiny video that it makes itself. It exits with status `BROKEN` when its
-library cannot be imported or called, which is not a fault of the file.
+"""Looking at a media file in a child process: see `run`.
 
 It reads all packets, for the clock and the true duration, and decodes one picture of a stream (only that has the
 rotation).
@@ -15,7 +12,6 @@ import json
 import math
 import sys
 import tempfile
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.media.clock import LONE_GAP, Clock
-from stages.media.track import BROKEN, opened, packets
+from stages.media.track import opened, packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -31,7 +27,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 CHECK = "--check"
-"""Argument that requests a self-check."""
+"""Argument that requests a self-check: a tiny video that it makes itself is looked at."""
 
 TINY_VIDEO = b"YUV4MPEG2 W2 H2 F25:1 C420jpeg\nFRAME\n" + bytes(6)
 """A video of one black picture, uncompressed."""
@@ -364,17 +360,14 @@ def check() -> dict[str, Any]:
         return inspect(Path(file.name))
 
 
-def main() -> None:
-    """Print the streams of the file `sys.argv[1]`, or the code and message of its failure."""
+def run(*arguments: str) -> None:
+    """Print the streams of a file as JSON, or the code and message of its failure.
+
+    Args:
+        arguments: The file, then the tags of the preferred language; or `CHECK`.
+    """
     try:
-        found = check() if sys.argv[1] == CHECK else inspect(Path(sys.argv[1]), sys.argv[2:])
+        found = check() if arguments[0] == CHECK else inspect(Path(arguments[0]), arguments[1:])
     except NotUsable as reason:
         found = {"code": reason.code, "message": str(reason)}
-    except (ImportError, AttributeError, TypeError):
-        traceback.print_exc()
-        sys.exit(BROKEN)
     json.dump(found, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

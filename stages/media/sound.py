@@ -1,7 +1,4 @@
-"""Decoding an audio track in a process of its own: ``python -m stages.media.sound TRACK FD GAIN``.
-
-It writes mono samples to the file descriptor FD, and prints an account of them as JSON. TRACK is a `Track` as JSON.
-"""
+"""Decoding an audio track in a child process: see `run`."""
 
 from __future__ import annotations
 
@@ -16,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.media.track import Decoder, Track, main, opened
+from stages.media.forkserver import EXTRA
+from stages.media.track import Decoder, Track, opened
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -30,6 +28,14 @@ SAMPLE = np.dtype("<i2")
 SLACK = 0.04
 """Seconds by which samples may be off their stated times before silence is put in or samples are left out (our choice:
 stated times jitter by up to a frame of 0.02 s)."""
+
+UNSURE = 0.6
+"""The same for frames that last longer or shorter than stated: their times are extrapolated with a sample rate of
+before, from the last time that the file states (our choice: MPEG transport streams state one in 0.4 s or less)."""
+
+MISSTATED = 0.05
+"""Relative error of a frame's stated duration from which its time counts as extrapolated (our choice: containers round
+21.3 ms to 21)."""
 
 BLOCK = SAMPLE_RATE
 """Samples of which the channels are mixed alike (our choice)."""
@@ -85,7 +91,7 @@ def decode(track: Track, out: int, gain: float) -> Account:
         decoder = Decoder(container, track)
         line = _Timeline(out, track.end, gain)
         for frame in decoder.frames():
-            line.add(frame, decoder.time(frame))
+            line.add(frame, decoder.time(frame), decoder.stated)
         return line.finished(decoder.errors)
 
 
@@ -108,14 +114,22 @@ class _Timeline:
         self._counts = dict.fromkeys(("decoded", "filled", "cut"), 0)
         self._levels = np.zeros(LEVELS + 1, np.int64)
 
-    def add(self, frame: AudioFrame, time: float | None) -> None:
-        """Add a frame at its time in seconds; None puts it after the one before."""
-        if self._mixer is None or not self._mixer.takes(frame) or (time is not None and abs(time - self._due) > SLACK):
+    def add(self, frame: AudioFrame, time: float | None, stated: float) -> None:
+        """Add a frame.
+
+        Args:
+            frame: Samples of one format.
+            time: Its time in seconds; None puts it after the one before.
+            stated: Seconds that it lasts, as the file states them; 0.0 if unknown.
+        """
+        seconds = frame.samples / frame.sample_rate
+        slack = UNSURE if stated and abs(stated - seconds) > MISSTATED * seconds else SLACK
+        if self._mixer is None or not self._mixer.takes(frame) or (time is not None and abs(time - self._due) > slack):
             self._flush()
             self._mixer = _Mixer(frame)
             self._due = self._due if time is None else time
             self._seek(round(self._due * SAMPLE_RATE))
-        self._due += frame.samples / frame.sample_rate
+        self._due += seconds
         for block in self._mixer.add(frame):
             self._write(block)
 
@@ -249,11 +263,11 @@ def _format(frame: AudioFrame) -> tuple[Any, ...]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
-def run(track: str, out: str, gain: str) -> None:
-    """Decode the track of the arguments."""
-    account = decode(Track(**json.loads(track)), int(out), float(gain))
-    json.dump(asdict(account), sys.stdout)
+def run(track: str, gain: str) -> None:
+    """Decode a track into the descriptor `EXTRA`, and print the account as JSON.
 
-
-if __name__ == "__main__":
-    main(run)
+    Args:
+        track: A `Track` as JSON.
+        gain: Factor of the samples.
+    """
+    json.dump(asdict(decode(Track(**json.loads(track)), EXTRA, float(gain))), sys.stdout)

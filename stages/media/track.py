@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
@@ -19,14 +16,12 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-BROKEN = os.EX_SOFTWARE
-"""Exit status of a decoder that met a fault of ours or of its library, not of the file."""
-
-DISK = os.EX_IOERR
-"""Exit status of a decoder that could not write its output to a disk."""
-
 MAX_ERRORS = 100
 """Consecutive failures to read a packet after which a file is taken for ended (our choice)."""
+
+
+SWITCH = 8
+"""Consecutive packets that cannot be decoded after which another codec is looked for (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +85,7 @@ class Decoder:
 
     Attributes:
         errors: Number of packets that could not be decoded.
+        stated: Seconds that the last packet lasts, as stated; 0.0 if unknown.
     """
 
     def __init__(self, container: InputContainer, track: Track) -> None:
@@ -97,13 +93,28 @@ class Decoder:
         # One thread gives the same damaged pictures in every run, and a machine has many workers.
         self.stream.codec_context.thread_count = 1
         self.errors = 0
+        self.stated = 0.0
+        self._context: Any = self.stream.codec_context
         self._container = container
         self._track = track
 
     def frames(self) -> Iterator[Any]:
         """The frames in the order of the decoder."""
-        import av
+        undecoded: list[Packet[Any]] = []
+        for packet in self._packets():
+            self.stated = float((packet.duration or 0) * self.stream.time_base)
+            found, failed = self._decoded(packet)
+            yield from found
+            undecoded = [*undecoded, packet] if failed else []
+            if len(undecoded) == SWITCH and (context := self._later_context(undecoded[0])):
+                yield from self._decoded(None)[0]
+                self._context = context
+                for again in undecoded:
+                    yield from self._decoded(again)[0]
+        yield from self._decoded(None)[0]
 
+    def _packets(self) -> Iterator[Packet[Any]]:
+        """The packets on the one clock."""
         unit: Fraction = self.stream.time_base
         due = self._track.corrections[::-1]
         offset = 0
@@ -113,14 +124,33 @@ class Decoder:
             if offset:
                 packet.dts = None if packet.dts is None else packet.dts + offset
                 packet.pts = None if packet.pts is None else packet.pts + offset
-            try:
-                yield from packet.decode()
-            except av.FFmpegError:
-                self.errors += 1
+            yield packet
+
+    def _decoded(self, packet: Packet[Any] | None) -> tuple[list[Any], bool]:
+        """The frames that a packet completes, or all that are left; and whether it could not be decoded."""
+        import av
+
         try:
-            yield from self.stream.codec_context.decode(None)
+            return self._context.decode(packet), False
         except av.FFmpegError:
             self.errors += 1
+            return [], True
+
+    def _later_context(self, packet: Packet[Any]) -> Any:
+        """The decoder from a packet on, where a transport stream has changed its codec; None elsewhere."""
+        import av
+
+        if self._container.format.name != "mpegts" or packet.pos is None:
+            return None
+        with suppress(av.FFmpegError), _From(Path(self._track.path), packet.pos) as tail:
+            container = av.open(tail, format="mpegts")
+            for stream in container.streams:
+                if stream.id == self.stream.id and stream.codec_context is not None:
+                    if stream.codec_context.name == self._context.name:
+                        return None
+                    stream.codec_context.thread_count = 1
+                    return stream.codec_context
+        return None
 
     def time(self, frame: Frame) -> float | None:
         """Seconds at which a frame is shown or heard, on the one clock; None where nothing states it."""
@@ -128,19 +158,19 @@ class Decoder:
         return None if pts is None else float(pts * (frame.time_base or self.stream.time_base)) - self._track.origin
 
 
-def main(decode: Callable[..., None]) -> None:
-    """Run a decoder with the program's arguments, and end with the status of its failure."""
-    import av
+class _From:
+    """A file from an offset on, read in one pass."""
 
-    try:
-        decode(*sys.argv[1:])
-    except (av.FFmpegError, MemoryError) as reason:
-        sys.exit(f"{type(reason).__name__}: {reason}")
-    except OSError as reason:
-        if reason.errno == errno.EPIPE:  # nobody reads any more
-            sys.exit(1)
-        traceback.print_exc()
-        sys.exit(DISK if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else BROKEN)
-    except Exception:  # noqa: BLE001 - a status of its own, with the whole trace
-        traceback.print_exc()
-        sys.exit(BROKEN)
+    def __init__(self, path: Path, offset: int) -> None:
+        self._file = path.open("rb")
+        self._file.seek(offset)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        return self._file.read(size)

@@ -1,8 +1,4 @@
-"""Selecting a video's frames in a process of its own: ``python -m stages.sample.pictures TRACK SETTINGS``.
-
-It decodes the picture once, from start to end, and writes the selected frames to its standard output, each as a line of
-JSON and a JPEG, and at the end an account. TRACK is a `Track`, SETTINGS a `PictureSettings`, both as JSON.
-"""
+"""Selecting the frames of a video in a child process: see `run`."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from queue import Queue
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
-from stages.media.track import Decoder, Track, main, opened
+from stages.media.track import Decoder, Track, opened
 from stages.sample.develop import Developer, Shape, ShapeReader, filters
 from stages.sample.selector import Candidate, FrameSelector, SelectedFrame
 
@@ -209,10 +205,13 @@ def _accelerator(name: str) -> HWAccel | None:
 
 
 def run(track: str, settings: str) -> None:
-    """Select the frames of the arguments' track."""
+    """Decode a picture once, from start to end, and write the selected frames to the standard output.
+
+    Each is a line of JSON and a JPEG; at the end comes an account.
+
+    Args:
+        track: A `Track` as JSON.
+        settings: A `PictureSettings` as JSON.
+    """
     account = select(Track(**json.loads(track)), PictureSettings(**json.loads(settings)), sys.stdout.buffer)
     sys.stdout.buffer.write(json.dumps(asdict(account)).encode() + b"\n")
-
-
-if __name__ == "__main__":
-    main(run)

@@ -52,16 +52,22 @@ class FrameSelector(Generic[PictureT]):
         self._scene = 0
         self._start = 0.0
         self._window = 0
+        self._cut = False
         self._held: list[Candidate[PictureT]] = []
 
     def add(self, candidate: Candidate[PictureT]) -> list[SelectedFrame[PictureT]]:
-        """Add a candidate and return the frames that are now selected; one not later than the last is ignored."""
+        """Add a candidate and return the frames that are now selected.
+
+        One that is not later than the last is left out; the scene that began with it begins with the next.
+        """
         if not self._held:
             self._begin(candidate)
             return []
         if candidate.time <= self._held[-1].time:
+            self._cut = self._cut or candidate.cut
             return []
-        if candidate.cut and candidate.time - self._start >= self._min_scene - ROUNDING:
+        cut, self._cut = candidate.cut or self._cut, False
+        if cut and candidate.time - self._start >= self._min_scene - ROUNDING:
             selected = self.finish(candidate.time)
             self._scene += 1
             self._begin(candidate)

@@ -16,7 +16,7 @@ from schemas.config import OPERATIONAL, StageConfig
 from schemas.rows import FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media.decoder import track_of, video_failed
-from stages.media.sandbox import ChildFailed, Limits, child, program
+from stages.media.sandbox import ChildFailed, Limits, Program, child
 from stages.media.source import reading
 from stages.media.track import Track
 from stages.models.revision import library_versions
@@ -136,10 +136,10 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
     def _select(self, track: Track, media: MediaRow, kept: _Kept) -> tuple[float, bool]:
         """Collect the selected frames; returns the last decoded time in seconds, and whether pictures are missing."""
         limits = Limits(self.config.seconds, self.config.memory)
-        arguments = [json.dumps(asdict(one)) for one in (track, self._settings(media))]
+        arguments = json.dumps(asdict(track)), json.dumps(asdict(self._settings(media)))
         covered, errors = -1.0, 0
         try:
-            with child(program(pictures, *arguments), limits) as output:
+            with child(Program(pictures.__name__, arguments), limits) as output:
                 for line in output:
                     found = json.loads(line)
                     if "errors" in found:

@@ -64,6 +64,11 @@ def test_a_frame_that_is_not_later_than_the_one_before_is_passed_over() -> None:
     assert times([candidate(1), candidate(0.5), candidate(1)], end=1) == [1]
 
 
+def test_a_scene_that_begins_with_a_late_frame_is_not_lost() -> None:
+    late = [candidate(0), candidate(2.9), candidate(2.8, cut=True), candidate(3.4)]
+    assert [(pick.candidate.time, pick.scene) for pick in picks(late, end=6)] == [(2.9, 0), (3.4, 1)]
+
+
 def test_a_video_without_frames_gives_none() -> None:
     assert times([], end=0) == []
 
