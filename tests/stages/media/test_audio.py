@@ -105,7 +105,7 @@ def test_speech_in_the_centre_is_above_the_music_at_its_sides(plain: AudioFile, 
     media = made(tmp_path / "v.mkv", *SPEECH, *music, "-filter_complex", mixed, "-c:a", "flac")
     found = decoded(media).audio
     length = min(len(found), 6 * SAMPLE_RATE)
-    assert abs(np.corrcoef(found[:length], plain[:length])[0, 1]) > 0.6
+    assert abs(np.corrcoef(found[:length], plain[:length])[0, 1]) > 0.5
 
 
 def test_a_track_that_is_far_too_low_is_raised(plain: AudioFile, tmp_path: Path) -> None:
