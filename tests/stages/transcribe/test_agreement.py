@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.rows import Segment, Word
-from stages.media.subtitles import Cue, cues
+from stages.media.subtitles.cues import Cue, cues
 from stages.media.words import TimedWord
 from stages.transcribe.agreement import Fitted, fitted
 from tests.stages.real_media import TRUTH, shared

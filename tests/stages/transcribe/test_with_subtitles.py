@@ -9,7 +9,7 @@ import pytest
 from schemas.rows import TranscriptRow
 from stages.align.stage import Align, AlignConfig
 from stages.base import Video
-from stages.media.subtitles import cues as read_cues
+from stages.media.subtitles.cues import cues as read_cues
 from stages.transcribe.agreement import fitted
 from stages.transcribe.stage import Transcribe
 from tests.stages.hearing import first_sentences, heard, loaded, said, words

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from stages.base import VideoFailed
 from stages.media.sandbox import Limits
 from stages.media.source import MediaMissing
-from stages.media.subtitles import Cue, cues, embedded, split_words, tracks
+from stages.media.subtitles.cues import Cue, cues, split_words
+from stages.media.subtitles.tracks import embedded, tracks
 from tests.stages.real_media import NARRATED, context, linked, made, shared, track_of
 
 LIMITS = Limits(60, 4 * 2**30)
