@@ -34,9 +34,9 @@ LEAST_SHARE = 0.3
 SLACK = 1.5
 """Most seconds between a phrase and where the lag puts it: a word's place in its cue is a guess (our choice)."""
 
-SMALLEST = 1.0
-"""Seconds of a lag below which there is none: cues come a little before or after the words, and words have guessed
-places in them (our choice)."""
+SMALLEST = 1.5
+"""Seconds of a lag below which there is none: cues come a little before or after the words, whose places in them are
+guessed (our choice)."""
 
 CLEARLY = 1.25
 """A drift must bring this many times as many phrases into agreement as none does (our choice)."""

@@ -19,6 +19,7 @@ from stages.media.subtitles.cues import Cue, CueWord
 from stages.media.words import TimedWord
 from stages.transcribe.agreement import TOLERANCE, HeardWord, Match, heard_words, matched, plain, with_other_spellings
 from stages.transcribe.clock import Clock, estimated
+from stages.transcribe.recognizer import DECIMALS
 from stages.transcribe.speech_segments import SpeechSegment
 from storyloom.format.model import to_milliseconds
 
@@ -61,6 +62,7 @@ class Merged:
         agreement: Twice the words that both have in places that agree, over the words of both, 0 to 1 (Dice's
             coefficient; difflib's ratio). Words in brackets that were not heard do not count.
         clock: What turned the track's times into the video's.
+        shared: Words that both have, over the fewer of both, 0 to 1.
         words: Of the track, but for those in brackets that were not heard.
         left_out: Of these, the words that nobody heard.
         ends_heard: Sentence ends that the recognizer marked in what was replaced.
@@ -70,15 +72,11 @@ class Merged:
     segments: list[Segment]
     agreement: float
     clock: Clock
+    shared: float
     words: int
     left_out: int
     ends_heard: int
     ends_shown: int
-
-    @property
-    def taken(self) -> int:
-        """Words that came from the track."""
-        return self.words - self.left_out
 
 
 @dataclass
@@ -200,8 +198,9 @@ def merged(
     shown = [word.text for segment, word in out.words if segment < 0]
     return Merged(
         segments=_segments(out.words, segments) if taken else list(segments),
-        agreement=round(2 * len(places.matches) / max(1, words + len(heard)), 4),
+        agreement=round(2 * len(places.matches) / max(1, words + len(heard)), DECIMALS),
         clock=clock,
+        shared=len(places.matches) / max(1, min(words, len(heard))),
         words=words,
         left_out=words - taken,
         ends_heard=sum(bool(TERMINAL.search(word.text.strip())) for word in out.replaced),
@@ -255,11 +254,11 @@ class _Merger:
         head = [word for word in run if word.place == before]
         tail = [word for word in run if word.place == after != before]
         middle = run[len(head) : len(run) - len(tail)]
-        if not middle:
-            self._within(head, tail, gap)
-            return
         first = min(len(head), len(gap.heard)) if gap.begins_near() else 0
         last = min(len(tail), len(gap.heard) - first) if gap.ends_near() else 0
+        if not middle or (first + last and _alike_in_number([*head, *tail], gap.heard)):
+            self._within(head, tail, gap)
+            return
         split = len(gap.heard) - last
         left, rest, right = gap.heard[:first], gap.heard[first:split], gap.heard[split:]
         # Each part lies between the recognized words that surround it.
@@ -278,8 +277,8 @@ class _Merger:
         elif _alike_in_number(run, heard) and gap.near(run):
             self._out.shown(run, heard, _over(heard, len(run)))
         elif len(heard) > len(run) and gap.near(run):
-            first = len(head) if gap.begins_near() else 0
-            last = len(heard) - (len(tail) if gap.ends_near() else 0)
+            first = len(head) if gap.begins_near() and self._slips(head) else 0
+            last = len(heard) - (len(tail) if gap.ends_near() and self._slips(tail) else 0)
             self._replace(head, heard[:first])
             self._out.heard(heard[first:last])
             self._replace(tail, heard[last:])

@@ -34,9 +34,9 @@ from storyloom.format.model import to_milliseconds
 MIN_SENTENCE_ENDS = 0.25
 """Least share of the recognizer's sentence ends that a subtitle track must mark (our choice)."""
 
-LEAST_TAKEN = 0.1
-"""Share of the words that track and recognizer must have in common for a track to be used at all: in a track of other
-speech, a few short lines may agree by chance (our choice)."""
+LEAST_SHARED = 0.2
+"""Least share of words in common, of the fewer words of track and recognizer, for a track to be used at all: in a track
+of other speech or free wording, a few short lines may agree (our choice)."""
 
 MANY_LEFT_OUT = 0.2
 """Share of a used track's words that nobody heard from which there is a warning (our choice)."""
@@ -195,6 +195,6 @@ def _problem(track: Merged) -> str:
 
     It agrees in too few places, or marks far fewer sentence ends than the recognizer, as machine-made captions do.
     """
-    if track.taken < LEAST_TAKEN * track.words and track.agreement < LEAST_TAKEN:
+    if track.shared < LEAST_SHARED:
         return "subtitles_disagree"
     return "subtitles_unpunctuated" if track.ends_shown < MIN_SENTENCE_ENDS * track.ends_heard else ""
