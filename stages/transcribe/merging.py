@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, zip_longest
 
 from schemas.rows import Segment, Word
 from stages.align.sentences import TERMINAL
@@ -35,6 +35,9 @@ FEW = 2
 
 MANY = 4
 """Times as many words of that sentence both must have, for the track to have more (our choice)."""
+
+NUMBER_WORDS = 6
+"""Most words that are written as one number: ``$2,500``, two thousand five hundred dollars (our choice)."""
 
 UNSURE = 0.5
 """Probability below which a recognized word is a guess (our choice)."""
@@ -60,10 +63,10 @@ class Merged:
     Attributes:
         segments: In time order, not overlapping; the recognizer's own where nothing came from the track.
         agreement: Twice the words that both have in places that agree, over the words of both, 0 to 1 (Dice's
-            coefficient; difflib's ratio). Words in brackets that were not heard do not count.
+            coefficient; difflib's ratio).
         clock: What turned the track's times into the video's.
         shared: Words that both have, over the fewer of both, 0 to 1.
-        words: Of the track, but for those in brackets that were not heard.
+        words: Of the track, but for those in brackets and speakers' names that were not heard.
         left_out: Of these, the words that nobody heard.
         ends_heard: Sentence ends that the recognizer marked in what was replaced.
         ends_shown: Sentence ends in what replaced it.
@@ -135,7 +138,7 @@ class _Places:
     def __init__(self, track: Sequence[_Shown], heard: Sequence[HeardWord], least: float) -> None:
         self.track = track
         self.lengths = Counter(word.place for word in track)
-        self.bracketed = {word.place for word in track if word.text.strip().startswith(("(", "（"))}
+        self.asides = {word.place for word in track if _is_aside(word.text.strip())}
         self.agree = set(self.lengths)
         self.matches: list[Match] = []
         for _ in range(2):  # again without places that do not agree, which may have had a word of one that does
@@ -166,8 +169,8 @@ class _Places:
         return run if share >= least else []
 
     def spoken(self, word: _Shown) -> bool:
-        """Whether a word counts: it is not in brackets, or it was heard."""
-        return word.place not in self.bracketed or word.place in self.agree
+        """Whether a word counts: it is not in brackets and no speaker's name, or it was heard."""
+        return word.place not in self.asides or word.place in self.agree
 
     def reliable(self, duration: float) -> bool:
         """Whether most of the track's words during the sound are in places that agree."""
@@ -254,63 +257,37 @@ class _Merger:
         head = [word for word in run if word.place == before]
         tail = [word for word in run if word.place == after != before]
         middle = run[len(head) : len(run) - len(tail)]
-        first = min(len(head), len(gap.heard)) if gap.begins_near() else 0
-        last = min(len(tail), len(gap.heard) - first) if gap.ends_near() else 0
-        if not middle or (first + last and _alike_in_number([*head, *tail], gap.heard)):
-            self._within(head, tail, gap)
+        ends, heard = [*head, *tail], gap.heard
+        if not run and gap.inside and len(heard) <= FEW and _unsure(heard):
             return
-        split = len(gap.heard) - last
-        left, rest, right = gap.heard[:first], gap.heard[first:split], gap.heard[split:]
-        # Each part lies between the recognized words that surround it.
-        starts = left[-1].end if left else gap.earliest
-        ends = right[0].start if right else gap.latest
-        self._within(head, [], replace(gap, heard=left, latest=rest[0].start if rest else ends))
-        self._lines(middle, replace(gap, heard=rest, earliest=starts, latest=max(starts, ends)))
-        self._within([], tail, replace(gap, heard=right, earliest=rest[-1].end if rest else starts))
-
-    def _within(self, head: list[_Shown], tail: list[_Shown], gap: _Gap) -> None:
-        """Merge words of places that agree with what was heard beside or amid them."""
-        run, heard = [*head, *tail], gap.heard
-        if not run:
-            if not (gap.inside and len(heard) <= FEW and _unsure(heard)):
-                self._out.heard(heard)
-        elif _alike_in_number(run, heard) and gap.near(run):
-            self._out.shown(run, heard, _over(heard, len(run)))
-        elif len(heard) > len(run) and gap.near(run):
-            first = len(head) if gap.begins_near() and self._slips(head) else 0
-            last = len(heard) - (len(tail) if gap.ends_near() and self._slips(tail) else 0)
-            self._replace(head, heard[:first])
-            self._out.heard(heard[first:last])
-            self._replace(tail, heard[last:])
-        elif not heard and self._slips(head) and self._slips(tail):
-            length = WORD_SPEECH
-            self._out.shown(
-                head, [], _spread(len(head), gap.earliest, min(gap.latest, gap.earliest + len(head) * length))
-            )
-            self._out.shown(
-                tail, [], _spread(len(tail), max(gap.earliest, gap.latest - len(tail) * length), gap.latest)
-            )
+        if ends and _alike_in_number(ends, heard) and gap.near(ends) and gap.joins(head, tail):
+            self._out.shown(ends, heard, _over(heard, len(ends)))
+        elif ends and not middle and not heard and not (self._slips(head) and self._slips(tail)):
+            self._unheard(ends, gap)
         else:
-            self._unheard(run, gap)
+            slips = not heard
+            if slips and self._slips(head):
+                self._out.shown(head, [], gap.after_start(len(head)))
+            self._lines(middle, gap)
+            if slips and self._slips(tail):
+                self._out.shown(tail, [], gap.before_end(len(tail)))
 
     def _slips(self, run: list[_Shown]) -> bool:
         """Whether words that nobody heard belong to a sentence that else was heard: recognizers slip over some."""
         return len(run) <= FEW and (not run or len(run) * MANY <= self._places.common[run[0].place])
 
-    def _replace(self, run: list[_Shown], heard: Sequence[HeardWord]) -> None:
-        if run and heard:
-            self._out.shown(run, heard, _over(heard, len(run)))
-
     def _lines(self, middle: Sequence[_Shown], gap: _Gap) -> None:
         """Merge places none of whose words match, each with what was heard under it."""
         heard = list(gap.heard)
         places = [list(group) for _, group in groupby(middle, key=lambda word: word.place)]
-        ends = [*(place[0].start for place in places[1:]), float("inf")]
         earliest = gap.earliest
-        for place, following in zip(places, ends, strict=True):
+        for place, following in zip_longest(places, places[1:]):
             before = _while(heard, place[0].start - NEAR)
             self._out.heard(heard[:before])
-            under = before + _while(heard[before:], min(place[-1].end + NEAR, max(following, place[-1].end)))
+            until = place[-1].end + NEAR
+            if following:
+                until = min(until, max(following[0].start, place[-1].end))
+            under = before + _while(heard[before:], until)
             earliest = heard[before - 1].end if before else earliest
             latest = heard[under].start if under < len(heard) else gap.latest
             self._unheard(
@@ -323,7 +300,7 @@ class _Merger:
     def _unheard(self, run: Sequence[_Shown], gap: _Gap) -> None:
         """Words of the track with little to match: taken only where the recognizer was unsure."""
         heard = gap.heard
-        believed = self._reliable and run[0].place not in self._places.bracketed and _unsure(heard)
+        believed = self._reliable and run[0].place not in self._places.asides and _unsure(heard)
         if believed and heard and _alike_in_number(run, heard) and gap.near(run):
             self._out.shown(run, heard, _over(heard, len(run)))
             return
@@ -360,18 +337,32 @@ class _Gap:
             abs(self.heard[0].start - run[0].start) <= TOLERANCE and abs(self.heard[-1].end - run[-1].end) <= TOLERANCE
         )
 
-    def begins_near(self) -> bool:
-        """Whether the words follow the match before them without a pause."""
-        return bool(self.heard) and self.heard[0].start - self.earliest <= NEAR
+    def joins(self, head: Sequence[TimedWord], tail: Sequence[TimedWord]) -> bool:
+        """Whether these words follow those before them without a pause, if `head` is to, and lead on to `tail`."""
+        begins = self.heard[0].start - self.earliest <= NEAR
+        ends = self.latest - self.heard[-1].end <= NEAR
+        return (begins or not head) and (ends or not tail)
 
-    def ends_near(self) -> bool:
-        """Whether the match after the words follows them without a pause."""
-        return bool(self.heard) and self.latest - self.heard[-1].end <= NEAR
+    def after_start(self, count: int) -> Iterator[tuple[float, float]]:
+        """Times of `count` short words at the beginning."""
+        return _spread(count, self.earliest, min(self.latest, self.earliest + count * WORD_SPEECH))
+
+    def before_end(self, count: int) -> Iterator[tuple[float, float]]:
+        """Times of `count` short words at the end."""
+        return _spread(count, max(self.earliest, self.latest - count * WORD_SPEECH), self.latest)
+
+
+def _is_aside(word: str) -> bool:
+    """Whether a word begins or ends a place that may be a sound or the speaker's name."""
+    return word.startswith(("(", "（")) or word.endswith((":", "："))
 
 
 def _alike_in_number(run: Sequence[TimedWord], heard: Sequence[TimedWord]) -> bool:
-    """Whether words may be the same in another spelling: ``1984``, ``nineteen eighty four``."""
-    return bool(heard) and len(run) <= 2 * len(heard) + 1 and len(heard) <= 2 * len(run) + 1
+    """Whether words may be the same in another writing: ``spacesuit``, ``1984``, ``nineteen eighty four``."""
+    if any(character.isdigit() for word in run for character in word.text):
+        return 0 < len(heard) <= NUMBER_WORDS * len(run)
+    fewer, more = sorted((len(run), len(heard)))
+    return fewer > 0 and more <= max(fewer + FEW, fewer * 3 / 2)
 
 
 def _unsure(heard: Sequence[TimedWord]) -> bool:

@@ -40,7 +40,9 @@ PIECE = re.compile(rf" ?(?:[{UNSPACED}]|[^\s{UNSPACED}]+)")
 
 BRACKETS = re.compile(rf"(?<![^\s{UNSPACED}\x03])[(（][^()（）]*[)）][^\w\s\x02]*")
 NAME = re.compile(r"^[ \t]*(?:[A-Z][\w.'’-]*[ ]?){1,3}:(?=\s)", re.MULTILINE)
-SENTENCE_END = re.compile(rf"[.!?…][\"'”’»)\]]*(?=(?:{MARK.pattern})?\s)|[。！？｡][”’」』）]*")
+SENTENCE_END = re.compile(
+    rf"(?<!\b[A-Z])(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)[.!?…][\"'”’»)\]]*(?=(?:{MARK.pattern})?\s)|[。！？｡][”’」』）]*"
+)
 SEPARATOR = re.compile(r"(?<=\s)[/|](?=\s)|\t")
 SPACE_BEFORE_MARK = re.compile(rf"(\s+)({MARK.pattern})")
 MARK_INSIDE = re.compile(rf"(?<=[^\s{UNSPACED}\x03]){MARK.pattern}(?=[^\s{UNSPACED}\x02])")
@@ -147,8 +149,11 @@ def _lines(text: str) -> Iterator[str]:
     """The lines of a text, as `CueWord.line` counts them."""
     text = BRACKETS.sub(lambda found: f"\n{' '.join(found[0].split())}\n", text)
     text = NAME.sub(r"\g<0>" + "\n", text)
-    text = SEPARATOR.sub("\n", SENTENCE_END.sub(lambda found: f"{found[0]}\n", text))
-    yield from text.split("\n")
+    for line in SEPARATOR.sub("\n", text).split("\n"):
+        if line.rstrip().endswith(":"):
+            yield line
+        else:
+            yield from SENTENCE_END.sub(lambda found: f"{found[0]}\n", line).split("\n")
 
 
 def _single(found: Iterable[_Parted]) -> list[_Parted]:

@@ -54,7 +54,7 @@ def _unicode(content: bytes) -> str | None:
     if (even + odd) > NUL_SHARE * len(content):
         return content.decode("utf-16-le" if odd > even else "utf-16-be", errors="replace")
     text = content.decode(errors="replace")
-    invalid = text.count("\ufffd")
+    invalid = text.count("\ufffd") - content.count("\ufffd".encode())
     valid = sum(1 for character in text if character > "\x7f") - invalid
     return text if invalid <= valid else None
 
