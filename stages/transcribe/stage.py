@@ -15,7 +15,7 @@ from stages.media.audio import SAMPLE_RATE, decode
 from stages.media.sandbox import Limits
 from stages.media.source import reading
 from stages.media.subtitles.tracks import tracks
-from stages.transcribe.agreement import plain
+from stages.transcribe.agreement import heard_words, plain
 from stages.transcribe.backends import load_recognizer, recognizer_revision
 from stages.transcribe.merging import Merged, merged
 from stages.transcribe.prefetch import prefetched
@@ -173,7 +173,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         problems: list[str] = []
         if self.config.subtitles == "ignore":
             return nearest, problems
-        heard = {plain(word.text) for segment in recognized for word in segment.words}
+        heard = {plain(word.text) for word in heard_words(recognized)}
         for cues in tracks(media, self.context.media, self._limits, heard):
             if not cues:
                 problems = problems or ["subtitles_unreadable"]

@@ -30,12 +30,12 @@ def decoded(content: bytes, heard: AbstractSet[str] = frozenset()) -> str:
     """The text of a subtitle file.
 
     UTF-8 unless its invalid bytes outnumber its valid characters beyond ASCII; an invalid byte is replaced by U+FFFD.
-    Other encodings are detected by charset-normalizer. Short texts have several likely ones; the one with the most
-    words in common with what was heard is taken. UTF-8 that was once read as something else is repaired by ftfy.
+    Other encodings are detected by charset-normalizer, which short texts mislead: the one with the most words in common
+    with what was heard is taken. UTF-8 that was once read as something else is repaired by ftfy.
 
     Args:
         content: The file's bytes.
-        heard: Recognized words in lower case.
+        heard: Recognized words in lower case; characters in scripts without spaces.
     """
     import ftfy
 
@@ -64,6 +64,12 @@ def _detected(content: bytes, heard: AbstractSet[str]) -> str:
 
     beyond_ascii = b"\n".join(line for line in content.splitlines() if not line.isascii())
     likely = [match.encoding for match in charset_normalizer.from_bytes(beyond_ascii, cp_isolation=list(LEGACY))]
-    texts = [content.decode(encoding, errors="replace") for encoding in likely or LEGACY[:1]]
-    # Words in ASCII are the same in all of them. `max` takes the first of equals, the detector's own order.
-    return max(texts, key=lambda text: len(heard & set(re.findall(r"\w+", text.casefold()))))
+    encodings = dict.fromkeys([*likely, *LEGACY])
+    texts = (content.decode(encoding, errors="replace") for encoding in encodings)
+    # What is ASCII is the same in all of them. `max` takes the first of equals: the detector's own order.
+    return max(texts, key=lambda text: len(heard & _words(text.casefold())))
+
+
+def _words(text: str) -> set[str]:
+    """The words of a text, and its characters, which are the words in scripts without spaces."""
+    return {*re.findall(r"\w+", text), *text}

@@ -183,7 +183,8 @@ def _json3(text: str) -> Cues:
             start = float(event["tStartMs"]) / 1000
             end = start + float(event.get("dDurationMs", 0)) / 1000
             said = [
-                (at(start + float(piece["tOffsetMs"]) / 1000) if "tOffsetMs" in piece else "") + str(piece["utf8"])
+                (at(start + float(piece["tOffsetMs"]) / 1000) if "tOffsetMs" in piece else "")
+                + CONTROL.sub("", str(piece["utf8"]))
                 for piece in event["segs"]
             ]
         except (AttributeError, KeyError, TypeError, ValueError):
