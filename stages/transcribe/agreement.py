@@ -28,6 +28,9 @@ ALIKE = 0.7
 MAX_GAP_WORDS = 40
 """Words between two matches beyond which no other spellings are looked for (our choice)."""
 
+LONGEST_WORD = 64
+"""Characters of a word beyond which no other spelling of it is looked for (our choice)."""
+
 FloatArray = npt.NDArray[np.float64]
 
 Match = tuple[int, int]
@@ -137,6 +140,8 @@ def _similarities(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> Flo
 
 
 def _ratio(one: str, other: str) -> float:
+    if max(len(one), len(other)) > LONGEST_WORD:
+        return 0.0
     matcher = SequenceMatcher(None, one, other, autojunk=False)
     return matcher.ratio() if matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE else 0.0
 

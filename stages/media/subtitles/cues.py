@@ -39,12 +39,12 @@ UNSPACED = (
 PIECE = re.compile(rf" ?(?:[{UNSPACED}]|[^\s{UNSPACED}]+)")
 
 BRACKETS = re.compile(rf"(?<![^\s{UNSPACED}\x03])[(（][^()（）]*[)）][^\w\s\x02]*")
-NAME = re.compile(r"^[ \t]*(?:[A-Z][\w.'’-]*[ ]?){1,3}:(?=\s)", re.MULTILINE)
+NAME = re.compile(r"^[ \t]*[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,2}:(?=\s)", re.MULTILINE)
 SENTENCE_END = re.compile(
     rf"(?<!\b[A-Z])(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)[.!?…][\"'”’»)\]]*(?=(?:{MARK.pattern})?\s)|[。！？｡][”’」』）]*"
 )
 SEPARATOR = re.compile(r"(?<=\s)[/|](?=\s)|\t")
-SPACE_BEFORE_MARK = re.compile(rf"(\s+)({MARK.pattern})")
+SPACE_BEFORE_MARK = re.compile(rf"(?<!\s)(\s+)({MARK.pattern})")
 MARK_INSIDE = re.compile(rf"(?<=[^\s{UNSPACED}\x03]){MARK.pattern}(?=[^\s{UNSPACED}\x02])")
 
 

@@ -22,6 +22,12 @@ LEGACY = (
 """Encodings that subtitles were written in before Unicode; the detector knows many more, which it confuses with them
 on short texts (our choice)."""
 
+SAMPLE = 100_000
+"""Bytes of the lines beyond ASCII by which an encoding is told (our choice)."""
+
+LONGEST_LINE = 10_000
+"""Characters of a line beyond which it is not repaired: no line of a cue is longer (our choice)."""
+
 NUL_SHARE = 0.2
 """Share of zero bytes from which a text is UTF-16 without a mark: its digits, spaces and line ends have one each."""
 
@@ -42,7 +48,9 @@ def decoded(content: bytes, heard: AbstractSet[str] = frozenset()) -> str:
     text = _unicode(content)
     if text is None:
         return _detected(content, heard)
-    return "\n".join(line if line.isascii() else ftfy.fix_encoding(line) for line in text.splitlines())
+    return "\n".join(
+        line if line.isascii() or len(line) > LONGEST_LINE else ftfy.fix_encoding(line) for line in text.splitlines()
+    )
 
 
 def _unicode(content: bytes) -> str | None:
@@ -62,12 +70,14 @@ def _unicode(content: bytes) -> str | None:
 def _detected(content: bytes, heard: AbstractSet[str]) -> str:
     import charset_normalizer
 
-    beyond_ascii = b"\n".join(line for line in content.splitlines() if not line.isascii())
-    likely = [match.encoding for match in charset_normalizer.from_bytes(beyond_ascii, cp_isolation=list(LEGACY))]
-    encodings = dict.fromkeys([*likely, *LEGACY])
-    texts = (content.decode(encoding, errors="replace") for encoding in encodings)
-    # What is ASCII is the same in all of them. `max` takes the first of equals: the detector's own order.
-    return max(texts, key=lambda text: len(heard & _words(text.casefold())))
+    telling = b"\n".join(line for line in content.splitlines() if not line.isascii())[:SAMPLE]
+    likely = [match.encoding for match in charset_normalizer.from_bytes(telling, cp_isolation=list(LEGACY))]
+
+    def heard_in(encoding: str) -> int:
+        return len(heard & _words(telling.decode(encoding, errors="replace").casefold()))
+
+    # `max` takes the first of equals: the detector's own order.
+    return content.decode(max(dict.fromkeys([*likely, *LEGACY]), key=heard_in), errors="replace")
 
 
 def _words(text: str) -> set[str]:

@@ -35,8 +35,8 @@ MARKUP = re.compile(r"<rt>[^<]*</rt>|</?[A-Za-z][^<>]*>|\{\\[^{}]*\}")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control characters but tabs and line ends: they are never said, and XML must not contain them."""
 
-DRAWING = re.compile(r"\{[^{}]*\\p[1-9][^{}]*\}.*?(?=\{[^{}]*\\p0|$)", re.DOTALL)
 OVERRIDE = re.compile(r"\{([^{}]*)\}")
+DRAWING = re.compile(r"\\p(\d)")
 KARAOKE = re.compile(r"\\[kK][fo]?\s*(\d{1,5})")
 ASS_FIELDS = ("layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text")
 
@@ -159,17 +159,23 @@ def _substation(text: str) -> Cues:
 
 
 def _without_overrides(text: str, start: float) -> str:
-    r"""The text of an event; a ``\k`` states how long the syllable after it lasts, in hundredths of a second."""
+    r"""The text of an event, without drawings (from a ``\p1`` to a ``\p0``).
+
+    A ``\k`` states how long the syllable after it lasts, in hundredths of a second.
+    """
     clock = start
-
-    def times(override: re.Match[str]) -> str:
-        nonlocal clock
-        lengths = KARAOKE.findall(override[1])
-        began, clock = clock, clock + sum(map(int, lengths)) / 100
-        return at(began) if lengths else ""
-
-    text = OVERRIDE.sub(times, DRAWING.sub("", text))
-    return text.replace(r"\N", "\n").replace(r"\n", "\n").replace(r"\h", " ")
+    drawing = False
+    said = []
+    first, *rest = OVERRIDE.split(text)
+    for override, piece in zip(["", *rest[::2]], [first, *rest[1::2]], strict=True):
+        if scale := DRAWING.findall(override):
+            drawing = scale[-1] != "0"
+        if lengths := KARAOKE.findall(override):
+            said.append(at(clock))
+            clock += sum(map(int, lengths)) / 100
+        if not drawing:
+            said.append(piece)
+    return "".join(said).replace(r"\N", "\n").replace(r"\n", "\n").replace(r"\h", " ")
 
 
 def _json3(text: str) -> Cues:
