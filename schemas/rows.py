@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from schemas.row import Row, Similarity, VideoKey
 from storyloom.format.model import Model, Seconds
 
-
 TAIL_SECONDS = 2.0
 """A file whose packets end at most this many seconds before its stated end is complete: containers round, and the last
 packet's duration is often unknown (our choice)."""
@@ -145,7 +144,7 @@ class MediaRow(Row):
 
 
 TextSource = Literal["asr", "subtitles"]
-"""Source of spoken text: a speech recognizer, or a subtitle track that agrees with one."""
+"""Source of spoken text: a speech recognizer, or a subtitle track that agrees with one there."""
 
 
 class Word(Model):
@@ -180,6 +179,7 @@ class Segment(Model):
         no_speech_prob: Probability of no speech, 0 to 1.
         compression_ratio: Length of the text over its gzipped length; loops score high.
         words: In time order.
+        source: Source of the words' text.
     """
 
     start: Seconds
@@ -188,6 +188,7 @@ class Segment(Model):
     no_speech_prob: float
     compression_ratio: float
     words: list[Word]
+    source: TextSource = "asr"
 
 
 class TranscriptRow(Row):
@@ -201,8 +202,10 @@ class TranscriptRow(Row):
         gain: Decibels by which the audio was raised, because it was too low.
         silence_filled: Seconds of silence put in where the track has no sound, after its first sample.
         overlap_cut: Seconds of sound left out because its time was taken.
-        source: Source of the words of all segments.
         agreement: Of the used or the nearest subtitle track with the recognized words, 0 to 1; -1.0 without a track.
+        lag: Seconds by which that track is late against the speech, negative when it is early; 0.0 where unclear.
+        stretch: Factor by which its times are multiplied, before the lag is taken off; 1.0 for a track without drift.
+        left_out: Words of the used track that nobody heard.
         segments: In time order.
     """
 
@@ -213,12 +216,17 @@ class TranscriptRow(Row):
     gain: float = 0.0
     silence_filled: Seconds = 0.0
     overlap_cut: Seconds = 0.0
-    source: TextSource = "asr"
     agreement: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
+    lag: float = 0.0
+    stretch: float = 1.0
+    left_out: int = 0
     segments: list[Segment] = []
 
     def counts(self) -> dict[str, int]:
-        return {"words": sum(len(segment.words) for segment in self.segments)}
+        return {
+            "words": sum(len(segment.words) for segment in self.segments),
+            "subtitle_words_left_out": self.left_out,
+        }
 
 
 class SampledFrame(Model):

@@ -8,6 +8,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from schemas.languages import container_codes
 from stages.base import StageSetupError, VideoFailed
 from stages.media import probe as program
 from stages.media.forkserver import BROKEN
@@ -33,7 +34,7 @@ def probe(file: Path, limits: Limits, language: str = "") -> dict[str, Any]:
         RuntimeError: The library behind it cannot be imported or called.
     """
     try:
-        found = _run(limits, str(file), *tags(language))
+        found = _run(limits, str(file), *container_codes(language))
     except ChildFailed as failed:
         if failed.timed_out:
             message = f"looking at the file took over {limits.seconds:g} s (download.probe_seconds)"
@@ -60,11 +61,6 @@ def check(limits: Limits) -> None:
         raise StageSetupError(_unusable(failed)) from failed
     if not found.get("has_video"):
         raise StageSetupError(f"{_library()} does not know a video when it sees one: {found}; reinstall it")
-
-
-def tags(language: str) -> list[str]:
-    """The codes by which files tag a BCP 47 language: of two letters, and of three (ISO 639-2)."""
-    return [language.lower()] if language else []
 
 
 def _run(limits: Limits, *arguments: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from stages.media.source import (
     source_state,
     steady,
 )
-from stages.media.subtitles import MAX_BYTES
+from stages.media.subtitles.tracks import MAX_BYTES
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """File extension by demuxer, where it is not the demuxer's name."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from schemas.languages import primary_language
 from schemas.rows import Segment, Word
 from stages.media.audio import Audio
 from stages.media.words import TimedWord
@@ -18,7 +19,7 @@ from storyloom.format.model import to_milliseconds
 DECIMALS = 4
 """Decimals of probabilities: beyond these, batch sizes and devices disagree."""
 
-WHISPER_CODES = {"cmn": "zh", "fil": "tl", "iw": "he", "jv": "jw", "nb": "no"}
+WHISPER_CODES = {"fil": "tl", "jv": "jw", "nb": "no"}
 """Primary subtags of BCP 47 with another code in Whisper."""
 
 
@@ -73,8 +74,8 @@ class Recognizer(Protocol):
 
 
 def whisper_language(bcp47: str) -> str:
-    """Whisper's code of a BCP 47 language, e.g. ``pt`` for ``pt-BR``."""
-    primary = bcp47.replace("_", "-").split("-")[0].lower()
+    """Whisper's code of a language, in BCP 47 or ISO 639, e.g. ``pt`` for ``pt-BR`` and ``por``."""
+    primary = primary_language(bcp47)
     return WHISPER_CODES.get(primary, primary)
 
 

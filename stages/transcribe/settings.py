@@ -22,10 +22,11 @@ class TranscribeConfig(StageConfig):
         compute_type: CTranslate2's; ``int8`` runs everywhere, ``float16`` on GPUs (LiveCC). openai-whisper supports
             ``float16`` and ``float32``. ``default`` is resolved by the library and the device.
         vad: Voice activity detection.
-        subtitles: ``prefer`` takes the text of a subtitle track that agrees with what was recognized; ``ignore`` never
-            does.
-        min_agreement: Share of words that track and recognizer must have in common, 0 to 1 (our choice: tracks of the
-            same speech measure over 0.8, of other speech under 0.2; tests/stages/transcribe/test_agreement.py).
+        subtitles: ``prefer`` takes the text of a subtitle track where it agrees with what was recognized; ``ignore``
+            never does.
+        min_agreement: Share of words that track and recognizer must have in common in a line or sentence of the track
+            for its text to be taken, above 0, to 1 (our choice: tracks of the same speech measure over 0.8, of other
+            speech under 0.2; tests/stages/transcribe/test_merging.py).
         batch_size: Windows of 30 s that are recognized at once (faster-whisper only; LiveCC's 16). Like the device, it
             changes probabilities by less than the kept decimals.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -41,7 +42,7 @@ class TranscribeConfig(StageConfig):
     compute_type: str = "int8"
     vad: VadConfig = VadConfig()
     subtitles: Literal["prefer", "ignore"] = "prefer"
-    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.6
+    min_agreement: Annotated[float, Field(gt=0, le=1)] = 0.6
     batch_size: Annotated[int, Field(ge=1), OPERATIONAL] = 16
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
     cpu_threads: Annotated[int, Field(ge=1), OPERATIONAL] = 2

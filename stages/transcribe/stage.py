@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from schemas.row import Row
-from schemas.rows import TAIL_SECONDS, AudioTrack, MediaRow, Segment, TextSource, TranscriptRow
-from stages.align.sentences import TERMINAL
+from schemas.rows import TAIL_SECONDS, AudioTrack, MediaRow, Segment, TranscriptRow
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.audio import Decoded, decode
@@ -17,13 +16,13 @@ from stages.media.decoder import track_of
 from stages.media.sandbox import Limits
 from stages.media.sound import SAMPLE_RATE
 from stages.media.source import reading
-from stages.media.subtitles import tracks
-from stages.transcribe.agreement import Fitted, fitted
+from stages.media.subtitles.tracks import tracks
+from stages.transcribe.agreement import heard_words, plain
 from stages.transcribe.backends import load_recognizer, recognizer_revision
+from stages.transcribe.merging import Merged, merged
 from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
     Recognition,
-    RecognizedSegment,
     Recognizer,
     Request,
     bcp47_language,
@@ -39,6 +38,13 @@ MIN_SENTENCE_ENDS = 0.25
 
 MAX_FILLED = 1.0
 """Seconds of silence put into a track without a warning (our choice)."""
+
+LEAST_SHARED = 0.2
+"""Least share of words in common, of the fewer words of track and recognizer, for a track to be used at all: in a track
+of other speech or free wording, a few short lines may agree (our choice)."""
+
+MANY_LEFT_OUT = 0.2
+"""Share of a used track's words that nobody heard from which there is a warning (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,11 @@ class _Decoded:
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """Decodes a video's first audio track with speech and transcribes it with a Whisper model.
 
-    The text comes from a subtitle track that agrees with the recognizer; times always come from the recognizer.
+    Where a subtitle track agrees with the recognizer, the text is the track's; times always come from the recognizer.
     """
 
     name = "transcribe"
-    version = 2
+    version = 3
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow
@@ -170,21 +176,15 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         return language, []
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
-        """The row of the recognized words, or of a subtitle track that agrees with them."""
+        """The row of the recognized words, merged with a subtitle track that agrees with them."""
         duration = decoded.duration
         segments = segments_of(recognition.segments, decoded.speech, duration)
         if not segments:
             raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of audio")
-        source: TextSource = "asr"
-        nearest, problems = self._nearest_track(video[MediaRow], segments, duration)
-        if nearest and nearest.agreement < self.config.min_agreement:
-            problems.append("subtitles_disagree")
-        elif nearest and _loses_sentences(nearest, segments):
-            problems.append("subtitles_unpunctuated")
-        elif nearest:
-            source = "subtitles"
-            cues = [RecognizedSegment(cue, 0.0, 0.0, 0.0) for cue in nearest.cues]
-            segments = segments_of(cues, decoded.speech, duration)
+        track, problems = self._nearest_track(video[MediaRow], segments, decoded)
+        used = track if track and not problems else None
+        if used and used.left_out > MANY_LEFT_OUT * used.words:
+            problems = ["subtitles_left_out"]
         return TranscriptRow(
             video=video.key,
             warnings=decoded.warnings + problems,
@@ -192,37 +192,47 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             language_probability=recognition.language_probability,
             duration=to_milliseconds(duration),
             **decoded.sound,
-            source=source,
-            agreement=nearest.agreement if nearest else -1.0,
-            segments=segments,
+            agreement=track.agreement if track else -1.0,
+            lag=track.clock.lag if track else 0.0,
+            stretch=track.clock.stretch if track else 1.0,
+            left_out=used.left_out if used else 0,
+            segments=used.segments if used else segments,
         )
 
     def _nearest_track(
-        self, media: MediaRow, recognized: list[Segment], duration: float
-    ) -> tuple[Fitted | None, list[str]]:
-        """The first subtitle track that agrees enough, otherwise the one that agrees most; and warnings of others."""
-        nearest: Fitted | None = None
+        self, media: MediaRow, recognized: list[Segment], decoded: _Decoded
+    ) -> tuple[Merged | None, list[str]]:
+        """The first subtitle track that may be used and agrees enough, otherwise the one that agrees most.
+
+        Returns:
+            The track, and why it is not used: a warning, or none.
+        """
+        nearest: Merged | None = None
         problems: list[str] = []
         if self.config.subtitles == "ignore":
             return nearest, problems
-        for cues in tracks(media, self.context.media, self._limits):
+        heard = {plain(word.text) for word in heard_words(recognized)}
+        for cues in tracks(media, self.context.media, self._limits, heard):
             if not cues:
-                problems = ["subtitles_unreadable"]
+                problems = problems or ["subtitles_unreadable"]
                 continue
-            track = fitted(cues, recognized, duration)
-            if nearest is None or track.agreement > nearest.agreement:
+            track = merged(cues, recognized, decoded.speech, decoded.duration, self.config.min_agreement)
+            if nearest is None or (not _problem(track), track.agreement) > (not _problem(nearest), nearest.agreement):
                 nearest = track
-            if nearest.agreement >= self.config.min_agreement:
+            if not _problem(nearest) and nearest.agreement >= self.config.min_agreement:
                 break
-        return nearest, problems
+        return nearest, [_problem(nearest)] if nearest and _problem(nearest) else problems
 
 
 def _raise(reason: Exception, _video: Video) -> NoReturn:
     raise reason
 
 
-def _loses_sentences(track: Fitted, recognized: list[Segment]) -> bool:
-    """Whether a track marks far fewer sentence ends than the recognizer, as machine-made captions do."""
-    marked = sum(bool(TERMINAL.search(word.text.strip())) for cue in track.cues for word in cue)
-    expected = sum(bool(TERMINAL.search(word.text.strip())) for segment in recognized for word in segment.words)
-    return marked < MIN_SENTENCE_ENDS * expected
+def _problem(track: Merged) -> str:
+    """Why a track is not used; empty when it can be.
+
+    It agrees in too few places, or marks far fewer sentence ends than the recognizer, as machine-made captions do.
+    """
+    if track.shared < LEAST_SHARED:
+        return "subtitles_disagree"
+    return "subtitles_unpunctuated" if track.ends_shown < MIN_SENTENCE_ENDS * track.ends_heard else ""
