@@ -124,6 +124,7 @@ class Segment(Model):
         avg_logprob: Mean log-probability of the tokens.
         no_speech_prob: Probability of no speech, 0 to 1.
         compression_ratio: Length of the text over its gzipped length; loops score high.
+        language: BCP 47 code of the language it was recognized in; empty for a subtitle's cue.
         words: In time order.
     """
 
@@ -132,6 +133,7 @@ class Segment(Model):
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    language: str = ""
     words: list[Word]
 
 
@@ -139,9 +141,14 @@ class TranscriptRow(Row):
     """The output of `transcribe`: the words of a video.
 
     Attributes:
-        language: BCP 47 code.
-        language_probability: 0 to 1; 1.0 when the language was given.
+        language: BCP 47 code of the language of most speech.
+        language_probability: 0 to 1, mean over the speech in it; 1.0 when the language was given.
+        heard_language: BCP 47 code of the language that is clearly heard where another one was given; empty for none.
+        heard_seconds: Seconds of speech in which it is.
         duration: Seconds of decoded audio.
+        singing: Seconds of singing and music that voice activity detection took for speech, which are left out.
+        looped_words: Words of loops that are left out.
+        doubted_words: Words that are left out since Whisper itself doubts that anybody speaks.
         source: Source of the words of all segments.
         agreement: Of the used or the nearest subtitle track with the recognized words, 0 to 1; -1.0 without a track.
         segments: In time order.
@@ -149,13 +156,23 @@ class TranscriptRow(Row):
 
     language: str = ""
     language_probability: float = 0.0
+    heard_language: str = ""
+    heard_seconds: Seconds = 0.0
     duration: Seconds = 0.0
+    singing: Seconds = 0.0
+    looped_words: int = 0
+    doubted_words: int = 0
     source: TextSource = "asr"
     agreement: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
     segments: list[Segment] = []
 
     def counts(self) -> dict[str, int]:
-        return {"words": sum(len(segment.words) for segment in self.segments)}
+        return {
+            "words": sum(len(segment.words) for segment in self.segments),
+            "words_dropped.repetition": self.looped_words,
+            "words_dropped.not_speech": self.doubted_words,
+            "singing_ms": round(self.singing * 1000),
+        }
 
 
 class SampledFrame(Model):

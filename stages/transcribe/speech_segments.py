@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from pydantic import Field
 from schemas.config import Section
 from stages.media.audio import SAMPLE_RATE, Audio, floats
 from stages.media.words import TimedWord
+from stages.transcribe.singing import is_sung
 
 CHUNK = 512
 """Samples per probability of Silero; its input also has the `CONTEXT` samples before them."""
@@ -52,12 +53,15 @@ class VadConfig(Section):
         min_silence: Seconds of silence that end a speech segment (our choice: pauses inside a sentence stay).
         pad: Seconds kept on either side of a segment (our choice, from errors measured on read captions).
         window: Most seconds of speech in a window; Whisper's own window is 30.
+        singing: ``drop`` leaves out segments that a second network hears as singing or music without speech, see
+            `stages.transcribe.singing`; ``keep`` does not look.
     """
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     min_silence: Annotated[float, Field(gt=0)] = 0.5
     pad: Annotated[float, Field(ge=0)] = 0.2
     window: Annotated[int, Field(ge=5, le=30)] = 30
+    singing: Literal["drop", "keep"] = "drop"
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,12 @@ class Speech:
     Attributes:
         padded: With the silence that `VadConfig.pad` leaves around them.
         bare: Without it.
+        singing: Seconds of segments that are singing or music, and left out.
     """
 
     padded: list[Span]
     bare: list[SpeechSegment]
+    singing: float = 0.0
 
 
 def find_speech(audio: Audio, vad: VadConfig) -> Speech:
@@ -78,7 +84,16 @@ def find_speech(audio: Audio, vad: VadConfig) -> Speech:
     probabilities = _probabilities(audio)
     padded = spans_of(probabilities, len(audio), vad)
     bare = spans_of(probabilities, len(audio), vad.model_copy(update={"pad": 0.0}))
-    return Speech(padded, [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in bare])
+    sung = [span for span in bare if vad.singing == "drop" and is_sung(audio, *span, _mean(probabilities, span))]
+    if sung:
+        bare = [span for span in bare if span not in sung]
+        padded = [span for span in padded if any(start < span[1] and span[0] < end for start, end in bare)]
+    seconds = [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in bare]
+    return Speech(padded, seconds, sum(end - start for start, end in sung) / SAMPLE_RATE)
+
+
+def _mean(probabilities: npt.NDArray[np.float32], span: Span) -> float:
+    return float(probabilities.reshape(-1)[span[0] // CHUNK : -(-span[1] // CHUNK)].mean())
 
 
 def _probabilities(audio: Audio) -> npt.NDArray[np.float32]:

@@ -20,6 +20,7 @@ from stages.transcribe.agreement import Fitted, fitted
 from stages.transcribe.backends import load_recognizer, recognizer_revision
 from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
+    DECIMALS,
     Recognition,
     RecognizedSegment,
     Recognizer,
@@ -43,11 +44,13 @@ class _Decoded:
     Attributes:
         duration: Seconds.
         speech: Its speech segments.
+        singing: Seconds of singing and music that are left out.
         warnings: So far.
     """
 
     duration: float
     speech: list[SpeechSegment]
+    singing: float
     warnings: list[str]
 
 
@@ -58,7 +61,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """
 
     name = "transcribe"
-    version = 2
+    version = 3
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow
@@ -130,14 +133,14 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
                 warnings.append("audio_ends_early")
         with self.timings.on("model"):
             speech = find_speech(audio, self.config.vad)
-        return _Decoded(duration, speech.bare, warnings), Request(video.key, audio, speech, language)
+        return _Decoded(duration, speech.bare, speech.singing, warnings), Request(video.key, audio, speech, language)
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
         """The row of the recognized words, or of a subtitle track that agrees with them."""
         duration = decoded.duration
         segments = segments_of(recognition.segments, decoded.speech, duration)
         if not segments:
-            raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of audio")
+            raise VideoDropped("no_speech", _nothing_heard(decoded, recognition))
         source: TextSource = "asr"
         nearest, problems = self._nearest_track(video[MediaRow], segments, duration)
         if nearest and nearest.agreement < self.config.min_agreement:
@@ -150,10 +153,15 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             segments = segments_of(cues, decoded.speech, duration)
         return TranscriptRow(
             video=video.key,
-            warnings=decoded.warnings + problems,
-            language=bcp47_language(recognition.language),
-            language_probability=recognition.language_probability,
+            warnings=decoded.warnings + _doubts(decoded, recognition) + problems,
+            language=bcp47_language(recognition.spoken.language),
+            language_probability=round(recognition.spoken.probability, DECIMALS),
+            heard_language=bcp47_language(recognition.doubted.language),
+            heard_seconds=to_milliseconds(recognition.doubted.seconds),
             duration=to_milliseconds(duration),
+            singing=to_milliseconds(decoded.singing),
+            looped_words=recognition.left_out.get("repetition", 0),
+            doubted_words=recognition.left_out.get("not_speech", 0),
             source=source,
             agreement=nearest.agreement if nearest else -1.0,
             segments=segments,
@@ -177,6 +185,23 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             if nearest.agreement >= self.config.min_agreement:
                 break
         return nearest, problems
+
+
+def _doubts(decoded: _Decoded, recognition: Recognition) -> list[str]:
+    """Warnings of what was left out, and of a language that seems to be another one than the given."""
+    found = {
+        "singing_left_out": decoded.singing > 0,
+        "words_left_out": any(recognition.left_out.values()),
+        "other_language_heard": recognition.doubted.language,
+    }
+    return [code for code, applies in found.items() if applies]
+
+
+def _nothing_heard(decoded: _Decoded, recognition: Recognition) -> str:
+    left_out = sum(recognition.left_out.values())
+    singing = f", {decoded.singing:.1f} s of it singing or music" if decoded.singing else ""
+    doubted = f"; {left_out} words are not believed" if left_out else ""
+    return f"not a word in {decoded.duration:.1f} s of audio{singing}{doubted}"
 
 
 def _raise(reason: Exception, _video: Video) -> NoReturn:
