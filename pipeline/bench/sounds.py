@@ -94,7 +94,7 @@ def mixed(speech: Wave, other: Wave, decibels: float) -> Wave:
 
 
 def _level(wave: Wave) -> float:
-    return float(np.linalg.norm(wave) / len(wave) ** 0.5)
+    return float(np.linalg.norm(wave) / np.sqrt(len(wave)))
 
 
 def _pitch(step: int) -> float:

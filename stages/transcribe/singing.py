@@ -15,7 +15,7 @@ measure 0.89 or more, singing up to 0.84; docs/hearing.md)."""
 
 SPOKEN, SUNG = 0.2, 0.5
 """Mean probabilities of speech below, and of singing or music above, which nobody speaks (our choice: speech under
-music of its own level measures 0.58 or more, singing up to 0.15; docs/hearing.md)."""
+music of its own level measures 0.58 or more; docs/hearing.md)."""
 
 AROUND = SAMPLE_RATE
 """Samples before and after that the network hears too (our choice; it looks back and ahead)."""
@@ -41,7 +41,7 @@ def is_sung(audio: Audio, start: int, end: int, voiced: float) -> bool:
     if not len(found):
         return False
     speech, singing, music = found.mean(axis=0)
-    return bool(speech < SPOKEN and max(singing, music) >= SUNG)
+    return bool(speech < max(SPOKEN, singing / 2) and max(singing, music) >= SUNG)
 
 
 @functools.cache

@@ -12,12 +12,13 @@ from schemas.rows import MediaRow, Segment, TextSource, TranscriptRow
 from stages.align.sentences import TERMINAL
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
-from stages.media.audio import SAMPLE_RATE, decode
+from stages.media.audio import SAMPLE_RATE, Audio, decode
 from stages.media.sandbox import Limits
 from stages.media.source import reading
 from stages.media.subtitles import tracks
 from stages.transcribe.agreement import Fitted, fitted
-from stages.transcribe.backends import load_recognizer, recognizer_revision
+from stages.transcribe.backends import load_aligner, load_recognizer, recognizer_revision
+from stages.transcribe.forced import LANGUAGES, ForcedAligner
 from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
     DECIMALS,
@@ -46,12 +47,14 @@ class _Decoded:
         speech: Its speech segments.
         singing: Seconds of singing and music that are left out.
         warnings: So far.
+        audio: Where its words are aligned afterwards.
     """
 
     duration: float
     speech: list[SpeechSegment]
     singing: float
     warnings: list[str]
+    audio: Audio | None
 
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
@@ -70,6 +73,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def __init__(self, config: TranscribeConfig, context: Context) -> None:
         super().__init__(config, context)
         self._recognizer: Recognizer | None = None
+        self._aligner: ForcedAligner | None = None
         self._limits = Limits(config.seconds, config.memory)
 
     def revision(self) -> str:
@@ -78,6 +82,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def setup(self) -> None:
         ffmpeg.program()
         self._recognizer = load_recognizer(self.config, self.timings)
+        self._aligner = load_aligner(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Fill the recognizer's batches across videos, and decode the next video meanwhile."""
@@ -133,12 +138,17 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
                 warnings.append("audio_ends_early")
         with self.timings.on("model"):
             speech = find_speech(audio, self.config.vad)
-        return _Decoded(duration, speech.bare, speech.singing, warnings), Request(video.key, audio, speech, language)
+        kept = audio if self._aligner else None
+        decoded = _Decoded(duration, speech.bare, speech.singing, warnings, kept)
+        return decoded, Request(video.key, audio, speech, language)
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
         """The row of the recognized words, or of a subtitle track that agrees with them."""
         duration = decoded.duration
-        segments = segments_of(recognition.segments, decoded.speech, duration)
+        recognized = recognition.segments
+        if self._aligner and decoded.audio is not None:
+            recognized = self._aligner.timed(decoded.audio, recognized, decoded.speech)
+        segments = segments_of(recognized, decoded.speech, duration)
         if not segments:
             raise VideoDropped("no_speech", _nothing_heard(decoded, recognition))
         source: TextSource = "asr"
@@ -193,6 +203,8 @@ def _doubts(decoded: _Decoded, recognition: Recognition) -> list[str]:
         "singing_left_out": decoded.singing > 0,
         "words_left_out": any(recognition.left_out.values()),
         "other_language_heard": recognition.doubted.language,
+        "words_not_aligned": decoded.audio is not None
+        and any(segment.language not in LANGUAGES for segment in recognition.segments),
     }
     return [code for code, applies in found.items() if applies]
 
