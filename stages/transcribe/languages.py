@@ -10,7 +10,7 @@ CLEAR = 0.8
 """Probability from which Whisper hears a language clearly (our choice: speech of its first language with a foreign
 accent reaches 0.76 for the right one; clips in one language reach 0.93)."""
 
-ENOUGH = 10.0
+ENOUGH = 5.0
 """Seconds of speech that tell a language (our choice); the first so many decide on a video's first language."""
 
 Probabilities = Mapping[str, float]

@@ -43,6 +43,11 @@ LEAD_SECONDS = 0.5
 word."""
 
 
+LONGEST_WORD = 2.0
+"""Seconds; a longer word is cut, since it reaches over speech that was not recognized (openai-whisper counts what
+exceeds it as an anomaly)."""
+
+
 class VadConfig(Section):
     """Settings of voice activity detection by Silero, before recognition.
 
@@ -177,10 +182,10 @@ def _padded(spans: list[Span], pad: int, samples: int) -> list[Span]:
 
 
 def snapped(words: list[TimedWord], segments: list[SpeechSegment]) -> list[TimedWord]:
-    """The words without the silence around speech; a segment's first word starts with the speech.
+    """The words without the silence around speech, at most `LONGEST_WORD` long; a segment's first word starts with it.
 
     Whisper stretches words into pauses and starts the first one after a pause late; Silero is exact to 32 ms there. A
-    word that touches no speech keeps its times.
+    word that touches no speech keeps its start.
     """
     ends = [end for _, end in segments]
     out = []
@@ -189,11 +194,12 @@ def snapped(words: list[TimedWord], segments: list[SpeechSegment]) -> list[Timed
         first = int(np.searchsorted(ends, word.start, side="right"))
         touched = [index for index in range(first, len(segments)) if segments[index][0] < word.end]
         if not touched:
-            out.append(word)
+            out.append(replace(word, end=min(word.end, word.start + LONGEST_WORD)))
             continue
         index = max(touched, key=lambda i: min(word.end, segments[i][1]) - max(word.start, segments[i][0]))
         start, end = segments[index]
         late = index != last and word.start - start <= LEAD_SECONDS
-        out.append(replace(word, start=start if late else max(word.start, start), end=min(word.end, end)))
+        begin = start if late else max(word.start, start)
+        out.append(replace(word, start=begin, end=min(word.end, end, begin + LONGEST_WORD)))
         last = index
     return out
