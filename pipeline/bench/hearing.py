@@ -117,7 +117,7 @@ def bench_hearing(material: Material, config: RunConfig, sentences: int, scratch
     config = config.model_copy(update=places)
     run_silently(config, STAGES)
     rows = {video.manifest.source_id: video[TranscriptRow] for video in FinishedRun(config).videos("transcribe")}
-    return [_heard(sound, rows[sound.name]) for sound in made]
+    return [heard(sound, rows[sound.name]) for sound in made]
 
 
 def _sounds(sentences: Sequence[Spoken], rng: np.random.Generator) -> Iterator[Sound]:
@@ -189,7 +189,8 @@ def _write(sound: Wave, file: Path) -> None:
         out.writeframes((sound * min(1.0, PEAK / np.abs(sound).max())).astype("<i2").tobytes())
 
 
-def _heard(sound: Sound, row: TranscriptRow) -> Heard:
+def heard(sound: Sound, row: TranscriptRow) -> Heard:
+    """Compare the words of a row with what is said in its sound."""
     words = [word for segment in row.segments for word in segment.words]
     during = [word for word in words if any(_within(word, one) for one in sound.said)]
     said = _plain(" ".join(one.text for one in sound.said))

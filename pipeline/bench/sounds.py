@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ RATE = 16_000
 
 Wave = NDArray[np.float64]
 """Shape (samples,), of any level."""
+
+Maker = Callable[[float, np.random.Generator], Wave]
+"""Makes a sound of so many seconds."""
 
 CHORDS = ((0, 4, 7), (-3, 0, 4), (-7, -3, 0), (-5, -1, 2))
 """Of the progression I, vi, IV, V: semitones above the key."""
@@ -98,7 +101,7 @@ def _level(wave: Wave) -> float:
 
 
 def _pitch(step: int) -> float:
-    return 261.6 * 2.0 ** (step / 12)
+    return float(261.6 * np.exp2(step / 12))
 
 
 def _add(wave: Wave, at: int, sound: Wave) -> None:
