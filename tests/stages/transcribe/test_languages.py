@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from faster_whisper.vad import SpeechTimestampsMap
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.transcribe.batches import Progress
+from stages.transcribe.faster_whisper import FasterWhisper, _Window
 from stages.transcribe.languages import CLEAR, ENOUGH, Languages, Spoken, first_language
 
 ENGLISH = {"en": 0.99, "fr": 0.01}
@@ -59,3 +66,19 @@ def test_every_second_of_speech_is_in_one_language(windows: list[tuple[dict[str,
     seconds = sum(length for language, (_, length) in zip(spoken, windows, strict=True) if language == most.language)
     assert abs(most.seconds - seconds) < 1e-6
     assert 0 <= most.probability <= 1 + 1e-9
+
+
+lengths = st.lists(st.floats(0.1, 30), max_size=6)
+
+
+@given(lengths)
+def test_windows_come_out_once_and_in_order_whenever_the_first_language_is_known(durations: list[float]) -> None:
+    recognizer = object.__new__(FasterWhisper)
+    progress = Progress("a", Languages(""))
+    clock = SpeechTimestampsMap([], 16_000)
+    windows = [_Window(np.zeros((80, 1), np.float32), at, length, clock) for at, length in enumerate(durations)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recognizer, "_heard", lambda window: replace(window, heard=FRENCH), raising=False)
+        found = list(recognizer._with_languages(progress, iter(windows)))
+    assert [window.offset for window in found] == list(range(len(durations)))
+    assert progress.languages.current == ("fr" if durations else "")
