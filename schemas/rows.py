@@ -178,6 +178,7 @@ class Segment(Model):
         avg_logprob: Mean log-probability of the tokens.
         no_speech_prob: Probability of no speech, 0 to 1.
         compression_ratio: Length of the text over its gzipped length; loops score high.
+        language: BCP 47 code of the language it was recognized in; empty for a subtitle's cue.
         words: In time order.
         source: Source of the words' text.
     """
@@ -187,6 +188,7 @@ class Segment(Model):
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    language: str = ""
     words: list[Word]
     source: TextSource = "asr"
 
@@ -195,13 +197,18 @@ class TranscriptRow(Row):
     """The output of `transcribe`: the words of a video.
 
     Attributes:
-        language: BCP 47 code.
-        language_probability: 0 to 1; 1.0 when the language was given.
+        language: BCP 47 code of the language of most speech.
+        language_probability: 0 to 1, mean over the speech in it; 1.0 when the language was given.
+        heard_language: BCP 47 code of the language that is clearly heard where another one was given; empty for none.
+        heard_seconds: Seconds of speech in which it is.
         duration: Seconds of decoded audio.
         audio_stream: Index of the audio track's stream in the file.
         gain: Decibels by which the audio was raised, because it was too low.
         silence_filled: Seconds of silence put in where the track has no sound, after its first sample.
         overlap_cut: Seconds of sound left out because its time was taken.
+        singing: Seconds of singing and music that voice activity detection took for speech, which are left out.
+        looped_words: Words of loops that are left out.
+        doubted_words: Words that are left out since Whisper itself doubts that anybody speaks.
         agreement: Of the used or the nearest subtitle track with the recognized words, 0 to 1; -1.0 without a track.
         lag: Seconds by which that track is late against the speech, negative when it is early; 0.0 where unclear.
         stretch: Factor by which its times are multiplied, before the lag is taken off; 1.0 for a track without drift.
@@ -211,11 +218,16 @@ class TranscriptRow(Row):
 
     language: str = ""
     language_probability: float = 0.0
+    heard_language: str = ""
+    heard_seconds: Seconds = 0.0
     duration: Seconds = 0.0
     audio_stream: int = -1
     gain: float = 0.0
     silence_filled: Seconds = 0.0
     overlap_cut: Seconds = 0.0
+    singing: Seconds = 0.0
+    looped_words: int = 0
+    doubted_words: int = 0
     agreement: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
     lag: float = 0.0
     stretch: float = 1.0
@@ -226,6 +238,9 @@ class TranscriptRow(Row):
         return {
             "words": sum(len(segment.words) for segment in self.segments),
             "subtitle_words_left_out": self.left_out,
+            "words_dropped.repetition": self.looped_words,
+            "words_dropped.not_speech": self.doubted_words,
+            "singing_ms": round(self.singing * 1000),
         }
 
 

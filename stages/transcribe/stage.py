@@ -11,17 +11,19 @@ from schemas.row import Row
 from schemas.rows import TAIL_SECONDS, AudioTrack, MediaRow, Segment, TranscriptRow
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
-from stages.media.audio import Decoded, decode
+from stages.media.audio import Audio, Decoded, decode
 from stages.media.decoder import track_of
 from stages.media.sandbox import Limits
 from stages.media.sound import SAMPLE_RATE
 from stages.media.source import reading
 from stages.media.subtitles.tracks import tracks
 from stages.transcribe.agreement import heard_words, plain
-from stages.transcribe.backends import load_recognizer, recognizer_revision
+from stages.transcribe.backends import load_aligner, load_recognizer, recognizer_revision
+from stages.transcribe.forced import LANGUAGES, ForcedAligner
 from stages.transcribe.merging import Merged, merged
 from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
+    DECIMALS,
     Recognition,
     Recognizer,
     Request,
@@ -55,13 +57,17 @@ class _Decoded:
         duration: Seconds.
         sound: The row's fields about its sound.
         speech: Its speech segments.
+        singing: Seconds of singing and music that are left out.
         warnings: So far.
+        audio: Where its words are aligned afterwards.
     """
 
     duration: float
     sound: dict[str, Any]
     speech: list[SpeechSegment]
+    singing: float
     warnings: list[str]
+    audio: Audio | None
 
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
@@ -80,6 +86,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def __init__(self, config: TranscribeConfig, context: Context) -> None:
         super().__init__(config, context)
         self._recognizer: Recognizer | None = None
+        self._aligner: ForcedAligner | None = None
         self._limits = Limits(config.seconds, config.memory)
 
     def revision(self) -> str:
@@ -88,6 +95,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def setup(self) -> None:
         ffmpeg.program()
         self._recognizer = load_recognizer(self.config, self.timings)
+        self._aligner = load_aligner(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Fill the recognizer's batches across videos, and decode the next video meanwhile."""
@@ -145,7 +153,9 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             "silence_filled": decoded.filled,
             "overlap_cut": decoded.cut,
         }
-        return _Decoded(duration, sound, speech.bare, warnings), Request(video.key, decoded.audio, speech, language)
+        kept = decoded.audio if self._aligner else None
+        found = _Decoded(duration, sound, speech.bare, speech.singing, warnings, kept)
+        return found, Request(video.key, decoded.audio, speech, language)
 
     def _heard(self, media: MediaRow) -> tuple[AudioTrack, Decoded, Speech]:
         """The first audio track with speech, otherwise the first that can be decoded; its sound, and its speech."""
@@ -178,20 +188,28 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
         """The row of the recognized words, merged with a subtitle track that agrees with them."""
         duration = decoded.duration
-        segments = segments_of(recognition.segments, decoded.speech, duration)
+        recognized = recognition.segments
+        if self._aligner and decoded.audio is not None:
+            recognized = self._aligner.timed(decoded.audio, recognized, decoded.speech)
+        segments = segments_of(recognized, decoded.speech, duration)
         if not segments:
-            raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of audio")
+            raise VideoDropped("no_speech", _nothing_heard(decoded, recognition))
         track, problems = self._nearest_track(video[MediaRow], segments, decoded)
         used = track if track and not problems else None
         if used and used.left_out > MANY_LEFT_OUT * used.words:
             problems = ["subtitles_left_out"]
         return TranscriptRow(
             video=video.key,
-            warnings=decoded.warnings + problems,
-            language=bcp47_language(recognition.language),
-            language_probability=recognition.language_probability,
+            warnings=decoded.warnings + _doubts(decoded, recognition) + problems,
+            language=bcp47_language(recognition.spoken.language),
+            language_probability=round(recognition.spoken.probability, DECIMALS),
+            heard_language=bcp47_language(recognition.doubted.language),
+            heard_seconds=to_milliseconds(recognition.doubted.seconds),
             duration=to_milliseconds(duration),
             **decoded.sound,
+            singing=to_milliseconds(decoded.singing),
+            looped_words=recognition.left_out.get("repetition", 0),
+            doubted_words=recognition.left_out.get("not_speech", 0),
             agreement=track.agreement if track else -1.0,
             lag=track.clock.lag if track else 0.0,
             stretch=track.clock.stretch if track else 1.0,
@@ -222,6 +240,25 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             if not _problem(nearest) and nearest.agreement >= self.config.min_agreement:
                 break
         return nearest, [_problem(nearest)] if nearest and _problem(nearest) else problems
+
+
+def _doubts(decoded: _Decoded, recognition: Recognition) -> list[str]:
+    """Warnings of what was left out, and of a language that seems to be another one than the given."""
+    found = {
+        "singing_left_out": decoded.singing > 0,
+        "words_left_out": any(recognition.left_out.values()),
+        "other_language_heard": recognition.doubted.language,
+        "words_not_aligned": decoded.audio is not None
+        and any(segment.language not in LANGUAGES for segment in recognition.segments),
+    }
+    return [code for code, applies in found.items() if applies]
+
+
+def _nothing_heard(decoded: _Decoded, recognition: Recognition) -> str:
+    left_out = sum(recognition.left_out.values())
+    singing = f", {decoded.singing:.1f} s of it singing or music" if decoded.singing else ""
+    doubted = f"; {left_out} words are not believed" if left_out else ""
+    return f"not a word in {decoded.duration:.1f} s of audio{singing}{doubted}"
 
 
 def _raise(reason: Exception, _video: Video) -> NoReturn:

@@ -81,3 +81,7 @@ def test_the_first_word_of_a_segment_starts_where_the_speech_does() -> None:
 
 def test_a_word_that_touches_no_speech_keeps_its_times() -> None:
     assert snapped([a_word(3.0, 3.5)], [(1.0, 2.0)]) == [a_word(3.0, 3.5)]
+
+
+def test_a_word_that_reaches_over_unrecognized_speech_is_cut() -> None:
+    assert snapped([a_word(1.0, 9.0)], [(0.0, 20.0)]) == [a_word(1.0, 3.0)]
