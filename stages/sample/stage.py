@@ -19,6 +19,7 @@ from stages.media.decoder import track_of, video_failed
 from stages.media.sandbox import ChildFailed, Limits, Program, child
 from stages.media.source import reading
 from stages.media.track import Track
+from stages.models.device import resolved_device
 from stages.models.revision import library_versions
 from stages.sample import pictures
 from stages.sample.pictures import PictureSettings
@@ -106,7 +107,7 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
         return library_versions(*LIBRARIES)
 
     def setup(self) -> None:
-        if self.config.hwaccel == "cuda" and not Path("/dev/nvidia0").exists():
+        if self.config.hwaccel == "cuda" and resolved_device("auto") != "cuda":
             raise StageSetupError("sample.hwaccel cuda cannot be used here (there is no GPU); set it to none")
 
     def one(self, video: Video) -> FramesRow:

@@ -17,6 +17,7 @@ from stages.media.sandbox import Limits
 from stages.media.sound import SAMPLE_RATE
 from stages.media.source import reading
 from stages.media.subtitles.tracks import tracks
+from stages.models.revision import library_versions
 from stages.transcribe.agreement import heard_words, plain
 from stages.transcribe.backends import load_aligner, load_recognizer, recognizer_revision
 from stages.transcribe.forced import LANGUAGES, ForcedAligner
@@ -90,7 +91,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         self._limits = Limits(config.seconds, config.memory)
 
     def revision(self) -> str:
-        return f"{recognizer_revision(self.config)}; ffmpeg {ffmpeg.version()}"
+        return f"{recognizer_revision(self.config)}; {library_versions('av')}, ffmpeg {ffmpeg.version()}"
 
     def setup(self) -> None:
         ffmpeg.program()
