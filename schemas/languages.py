@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 
 NONE = frozenset({"und", "mul", "mis", "zxx", ""})
 """ISO 639's codes for no language, several, or an unknown one."""
@@ -39,3 +40,15 @@ def is_language(code: str) -> bool:
 def primary_language(code: str) -> str:
     """The language alone of a code, e.g. ``pt`` for ``por-BR``; empty or in lower case as `language_tag`."""
     return language_tag(code).partition("-")[0]
+
+
+def container_codes(code: str) -> list[str]:
+    """The codes by which media files tag a language: its own, and those of three letters (ISO 639-2), in lower case."""
+    import langcodes
+
+    if not (primary := primary_language(code)):
+        return []
+    codes = {primary, language_tag(code).lower()}
+    with suppress(LookupError):
+        codes |= {langcodes.get(primary).to_alpha3(variant=kind) for kind in ("T", "B")}
+    return sorted(codes)

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from schemas.row import Row
-from schemas.rows import MediaRow, Segment, TranscriptRow
+from schemas.rows import TAIL_SECONDS, AudioTrack, MediaRow, Segment, TranscriptRow
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
-from stages.media.audio import SAMPLE_RATE, decode
+from stages.media.audio import Audio, Decoded, decode
+from stages.media.decoder import track_of
 from stages.media.sandbox import Limits
+from stages.media.sound import SAMPLE_RATE
 from stages.media.source import reading
 from stages.media.subtitles.tracks import tracks
 from stages.transcribe.agreement import heard_words, plain
-from stages.transcribe.backends import load_recognizer, recognizer_revision
+from stages.transcribe.backends import load_aligner, load_recognizer, recognizer_revision
+from stages.transcribe.forced import LANGUAGES, ForcedAligner
 from stages.transcribe.merging import Merged, merged
 from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
+    DECIMALS,
     Recognition,
     Recognizer,
     Request,
@@ -28,11 +32,14 @@ from stages.transcribe.recognizer import (
     whisper_language,
 )
 from stages.transcribe.settings import TranscribeConfig
-from stages.transcribe.speech_segments import SpeechSegment, find_speech
+from stages.transcribe.speech_segments import Speech, SpeechSegment, find_speech
 from storyloom.format.model import to_milliseconds
 
 MIN_SENTENCE_ENDS = 0.25
 """Least share of the recognizer's sentence ends that a subtitle track must mark (our choice)."""
+
+MAX_FILLED = 1.0
+"""Seconds of silence put into a track without a warning (our choice)."""
 
 LEAST_SHARED = 0.2
 """Least share of words in common, of the fewer words of track and recognizer, for a track to be used at all: in a track
@@ -48,17 +55,23 @@ class _Decoded:
 
     Attributes:
         duration: Seconds.
+        sound: The row's fields about its sound.
         speech: Its speech segments.
+        singing: Seconds of singing and music that are left out.
         warnings: So far.
+        audio: Where its words are aligned afterwards.
     """
 
     duration: float
+    sound: dict[str, Any]
     speech: list[SpeechSegment]
+    singing: float
     warnings: list[str]
+    audio: Audio | None
 
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
-    """Decodes a video's first audio track and transcribes it with a Whisper model.
+    """Decodes a video's first audio track with speech and transcribes it with a Whisper model.
 
     Where a subtitle track agrees with the recognizer, the text is the track's; times always come from the recognizer.
     """
@@ -73,6 +86,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def __init__(self, config: TranscribeConfig, context: Context) -> None:
         super().__init__(config, context)
         self._recognizer: Recognizer | None = None
+        self._aligner: ForcedAligner | None = None
         self._limits = Limits(config.seconds, config.memory)
 
     def revision(self) -> str:
@@ -81,6 +95,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def setup(self) -> None:
         ffmpeg.program()
         self._recognizer = load_recognizer(self.config, self.timings)
+        self._aligner = load_aligner(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Fill the recognizer's batches across videos, and decode the next video meanwhile."""
@@ -123,37 +138,78 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
-        with self.timings.on("decode"), reading(self.context.media, media) as path:
-            audio = decode(path, self._limits)
-        duration = len(audio) / SAMPLE_RATE
-        warnings = []
+        language, warnings = self._language(video)
+        track, decoded, speech = self._heard(media)
+        duration = len(decoded.audio) / SAMPLE_RATE
+        if media.cut_off:
+            warnings.append("audio_ends_early")
+        if decoded.crashed or duration + decoded.cut - decoded.filled < track.end - TAIL_SECONDS:
+            warnings.append("audio_damaged")
+        if decoded.filled > MAX_FILLED:
+            warnings.append("audio_gaps")
+        sound = {
+            "audio_stream": track.stream,
+            "gain": round(decoded.gain, 1),
+            "silence_filled": decoded.filled,
+            "overlap_cut": decoded.cut,
+        }
+        kept = decoded.audio if self._aligner else None
+        found = _Decoded(duration, sound, speech.bare, speech.singing, warnings, kept)
+        return found, Request(video.key, decoded.audio, speech, language)
+
+    def _heard(self, media: MediaRow) -> tuple[AudioTrack, Decoded, Speech]:
+        """The first audio track with speech, otherwise the first that can be decoded; its sound, and its speech."""
+        first: tuple[AudioTrack, Decoded, Speech] | None = None
+        failed: VideoFailed | None = None
+        for track in media.audio_tracks:
+            try:
+                with self.timings.on("decode"), reading(self.context.media, media) as path:
+                    decoded = decode(track_of(media, track.stream, path), self._limits)
+            except VideoFailed as reason:
+                failed = failed or reason
+                continue
+            with self.timings.on("model"):
+                speech = find_speech(decoded.audio, self.config.vad)
+            if speech.bare:
+                return track, decoded, speech
+            first = first or (track, decoded, speech)
+        if first is None:
+            raise failed or VideoFailed("audio_undecodable", "the file has no audio track")
+        return first
+
+    def _language(self, video: Video) -> tuple[str, list[str]]:
+        """Whisper's code of the given language, empty to detect it, and warnings."""
+        assert self._recognizer is not None
         language = whisper_language(video.manifest.language or self.config.language)
         if language and language not in self._recognizer.languages:
-            warnings.append("language_not_supported")
-            language = ""
-        with self.timings.on("decode"), reading(self.context.media, media) as path:
-            if ffmpeg.ends_early(path, duration, media.duration, self._limits):
-                warnings.append("audio_ends_early")
-        with self.timings.on("model"):
-            speech = find_speech(audio, self.config.vad)
-        return _Decoded(duration, speech.bare, warnings), Request(video.key, audio, speech, language)
+            return "", ["language_not_supported"]
+        return language, []
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
         """The row of the recognized words, merged with a subtitle track that agrees with them."""
         duration = decoded.duration
-        segments = segments_of(recognition.segments, decoded.speech, duration)
+        recognized = recognition.segments
+        if self._aligner and decoded.audio is not None:
+            recognized = self._aligner.timed(decoded.audio, recognized, decoded.speech)
+        segments = segments_of(recognized, decoded.speech, duration)
         if not segments:
-            raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of audio")
+            raise VideoDropped("no_speech", _nothing_heard(decoded, recognition))
         track, problems = self._nearest_track(video[MediaRow], segments, decoded)
         used = track if track and not problems else None
         if used and used.left_out > MANY_LEFT_OUT * used.words:
             problems = ["subtitles_left_out"]
         return TranscriptRow(
             video=video.key,
-            warnings=decoded.warnings + problems,
-            language=bcp47_language(recognition.language),
-            language_probability=recognition.language_probability,
+            warnings=decoded.warnings + _doubts(decoded, recognition) + problems,
+            language=bcp47_language(recognition.spoken.language),
+            language_probability=round(recognition.spoken.probability, DECIMALS),
+            heard_language=bcp47_language(recognition.doubted.language),
+            heard_seconds=to_milliseconds(recognition.doubted.seconds),
             duration=to_milliseconds(duration),
+            **decoded.sound,
+            singing=to_milliseconds(decoded.singing),
+            looped_words=recognition.left_out.get("repetition", 0),
+            doubted_words=recognition.left_out.get("not_speech", 0),
             agreement=track.agreement if track else -1.0,
             lag=track.clock.lag if track else 0.0,
             stretch=track.clock.stretch if track else 1.0,
@@ -184,6 +240,25 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             if not _problem(nearest) and nearest.agreement >= self.config.min_agreement:
                 break
         return nearest, [_problem(nearest)] if nearest and _problem(nearest) else problems
+
+
+def _doubts(decoded: _Decoded, recognition: Recognition) -> list[str]:
+    """Warnings of what was left out, and of a language that seems to be another one than the given."""
+    found = {
+        "singing_left_out": decoded.singing > 0,
+        "words_left_out": any(recognition.left_out.values()),
+        "other_language_heard": recognition.doubted.language,
+        "words_not_aligned": decoded.audio is not None
+        and any(segment.language not in LANGUAGES for segment in recognition.segments),
+    }
+    return [code for code, applies in found.items() if applies]
+
+
+def _nothing_heard(decoded: _Decoded, recognition: Recognition) -> str:
+    left_out = sum(recognition.left_out.values())
+    singing = f", {decoded.singing:.1f} s of it singing or music" if decoded.singing else ""
+    doubted = f"; {left_out} words are not believed" if left_out else ""
+    return f"not a word in {decoded.duration:.1f} s of audio{singing}{doubted}"
 
 
 def _raise(reason: Exception, _video: Video) -> NoReturn:
