@@ -22,6 +22,9 @@ FREE = (0.5, 2.0)
 LENGTHS = (3, 2, 1)
 """Words of a phrase: the longest of which enough are common to both are taken."""
 
+MOST_TIMES = 20
+"""Times that such a phrase occurs at most (our choice)."""
+
 ENOUGH = 8
 """Common phrases from which no shorter ones are looked at (our choice)."""
 
@@ -66,7 +69,7 @@ class Clock:
 def estimated(track: Sequence[tuple[str, float]], heard: Sequence[tuple[str, float]]) -> Clock:
     """The clock of a track.
 
-    Phrases that occur once in the track and once in what was heard are points of a line. Lags come from votes: the most
+    Phrases that occur as often in the track as in what was heard are points of a line. Lags come from votes: the most
     phrases within `SLACK` of each other. A drift is believed when clearly more phrases agree with it, the rates of
     films and television before any other.
 
@@ -93,31 +96,28 @@ def estimated(track: Sequence[tuple[str, float]], heard: Sequence[tuple[str, flo
 
 
 def _common(track: Sequence[tuple[str, float]], heard: Sequence[tuple[str, float]]) -> tuple[FloatArray, FloatArray]:
-    """Starts of the phrases that occur once in each, in the track and as heard."""
+    """Starts of the phrases that occur as often in each, in the track and as heard."""
     shown: list[float] = []
     spoken: list[float] = []
     for length in LENGTHS:
-        once, other = _once(track, length), _once(heard, length)
-        common = [phrase for phrase in once if phrase in other]
+        one, other = _starts(track, length), _starts(heard, length)
+        common = [phrase for phrase, times in one.items() if len(times) == len(other.get(phrase, ())) <= MOST_TIMES]
         if len(common) > len(shown):
-            shown, spoken = [once[phrase] for phrase in common], [other[phrase] for phrase in common]
-        if len(shown) >= ENOUGH:
+            shown = [time for phrase in common for time in one[phrase]]
+            spoken = [time for phrase in common for time in other[phrase]]
+        if len(common) >= ENOUGH:
             break
-    return np.array(shown), np.array(spoken)
+    order = np.argsort(shown, kind="stable")
+    return np.array(shown)[order], np.array(spoken)[order]
 
 
-def _once(words: Sequence[tuple[str, float]], length: int) -> dict[tuple[str, ...], float]:
-    """Phrases of this many words that occur once, with their starts."""
-    found: dict[tuple[str, ...], float] = {}
-    again = set()
+def _starts(words: Sequence[tuple[str, float]], length: int) -> dict[tuple[str, ...], list[float]]:
+    """Starts of each phrase of this many words."""
+    found: dict[tuple[str, ...], list[float]] = {}
     texts = [text for text, _ in words]
     for number in range(len(words) - length + 1):
-        phrase = tuple(texts[number : number + length])
-        if phrase in found:
-            again.add(phrase)
-        else:
-            found[phrase] = words[number][1]
-    return {phrase: start for phrase, start in found.items() if phrase not in again}
+        found.setdefault(tuple(texts[number : number + length]), []).append(words[number][1])
+    return found
 
 
 def _clearest(shown: FloatArray, spoken: FloatArray, stretches: FloatArray, default: float) -> float:

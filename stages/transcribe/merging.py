@@ -262,19 +262,20 @@ class _Merger:
             return
         if ends and _alike_in_number(ends, heard) and gap.near(ends) and gap.joins(head, tail):
             self._out.shown(ends, heard, _over(heard, len(ends)))
-        elif ends and not middle and not heard and not (self._slips(head) and self._slips(tail)):
+        elif head and not heard and self._slips(head):
+            self._out.shown(head, [], gap.after_start(len(head)))
+            self._lines(middle, gap)
+        elif ends and not middle and (heard or len(ends) > FEW):
             self._unheard(ends, gap)
         else:
-            slips = not heard
-            if slips and self._slips(head):
-                self._out.shown(head, [], gap.after_start(len(head)))
             self._lines(middle, gap)
-            if slips and self._slips(tail):
-                self._out.shown(tail, [], gap.before_end(len(tail)))
 
     def _slips(self, run: list[_Shown]) -> bool:
-        """Whether words that nobody heard belong to a sentence that else was heard: recognizers slip over some."""
-        return len(run) <= FEW and (not run or len(run) * MANY <= self._places.common[run[0].place])
+        """Whether words that nobody heard belong to a sentence that else was heard: recognizers slip over some.
+
+        At the beginning of a sentence, sounds and names are no such words.
+        """
+        return len(run) <= FEW and len(run) * MANY <= self._places.common[run[0].place]
 
     def _lines(self, middle: Sequence[_Shown], gap: _Gap) -> None:
         """Merge places none of whose words match, each with what was heard under it."""
@@ -346,10 +347,6 @@ class _Gap:
     def after_start(self, count: int) -> Iterator[tuple[float, float]]:
         """Times of `count` short words at the beginning."""
         return _spread(count, self.earliest, min(self.latest, self.earliest + count * WORD_SPEECH))
-
-    def before_end(self, count: int) -> Iterator[tuple[float, float]]:
-        """Times of `count` short words at the end."""
-        return _spread(count, max(self.earliest, self.latest - count * WORD_SPEECH), self.latest)
 
 
 def _is_aside(word: str) -> bool:

@@ -196,9 +196,11 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         if not segments:
             raise VideoDropped("no_speech", _nothing_heard(decoded, recognition))
         track, problems = self._nearest_track(video[MediaRow], segments, decoded)
-        used = track if track and not problems else None
+        problem = _problem(track) if track else ""
+        used = None if problem else track
         if used and used.left_out > MANY_LEFT_OUT * used.words:
-            problems = ["subtitles_left_out"]
+            problem = "subtitles_left_out"
+        problems += [problem] if problem else []
         return TranscriptRow(
             video=video.key,
             warnings=decoded.warnings + _doubts(decoded, recognition) + problems,
@@ -224,7 +226,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         """The first subtitle track that may be used and agrees enough, otherwise the one that agrees most.
 
         Returns:
-            The track, and why it is not used: a warning, or none.
+            The track, and the warning that one could not be read.
         """
         nearest: Merged | None = None
         problems: list[str] = []
@@ -233,14 +235,14 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         heard = {plain(word.text) for word in heard_words(recognized)}
         for cues in tracks(media, self.context.media, self._limits, heard):
             if not cues:
-                problems = problems or ["subtitles_unreadable"]
+                problems = ["subtitles_unreadable"]
                 continue
             track = merged(cues, recognized, decoded.speech, decoded.duration, self.config.min_agreement)
             if nearest is None or (not _problem(track), track.agreement) > (not _problem(nearest), nearest.agreement):
                 nearest = track
             if not _problem(nearest) and nearest.agreement >= self.config.min_agreement:
                 break
-        return nearest, [_problem(nearest)] if nearest and _problem(nearest) else problems
+        return nearest, problems
 
 
 def _doubts(decoded: _Decoded, recognition: Recognition) -> list[str]:

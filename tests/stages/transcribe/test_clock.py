@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.transcribe.clock import Clock, estimated
+from stages.transcribe.clock import SLACK, Clock, estimated
 
 Talk = list[tuple[str, float]]
 
@@ -64,7 +64,13 @@ def test_the_rates_of_films_are_given_exactly() -> None:
 @given(st.floats(-600, 600), st.floats(0.8, 1.25))
 def test_a_track_that_was_moved_and_stretched_is_moved_back(lag: float, stretch: float) -> None:
     said = talk(900)
-    assert worst(estimated(written(said, lag, stretch), said), said, lag, stretch) < 2.0
+    assert worst(estimated(written(said, lag, stretch), said), said, lag, stretch) < 2 * SLACK
+
+
+def test_a_drift_is_found_where_everything_is_said_again_and_again() -> None:
+    once = talk(27)
+    said = [(word, time + 27 * turn) for turn in range(12) for word, time in once]
+    assert worst(estimated(written(said, 3.0, 25 / 24, wrong=0.0), said), said, 3.0, 25 / 24) < 2.0
 
 
 @pytest.mark.parametrize("lag", [0.5, -1.0])

@@ -123,6 +123,8 @@ def test_free_wording_does_not_replace_what_was_said() -> None:
         "♪ {} ♪",
         "# {} #",
         "*sighs* {}",
+        "Narrator #2: {}",
+        "Applause {}",
         "（拍手）{}",
     ],
 )

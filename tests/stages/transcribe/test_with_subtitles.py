@@ -133,6 +133,17 @@ def test_words_that_nobody_heard_are_counted_and_warned_of(stage: Transcribe, be
     assert "computer" not in said(row)
 
 
+def test_a_track_that_cannot_be_read_does_not_hide_one_that_can(
+    stage: Transcribe, beginning: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "good.vtt").write_text(SPELT_OTHERWISE)
+    (tmp_path / "bad.vtt").write_text("<html>404</html>")
+    inputs: list[str | Path] = ["-i", beginning, "-i", tmp_path / "good.vtt"]
+    video = made(tmp_path / "v.mp4", *inputs, "-map", "0", "-map", "1", "-c", "copy", "-c:s", "mov_text")
+    row = heard(stage, video, subtitles=track_of(tmp_path / "bad.vtt"), subtitle_tracks=[0])
+    assert (sources(row), row.warnings) == ({"subtitles"}, ["subtitles_unreadable"])
+
+
 def test_a_better_track_is_preferred_to_one_without_sentence_ends(
     stage: Transcribe, beginning: Path, tmp_path: Path
 ) -> None:
