@@ -203,6 +203,7 @@ class TranscriptRow(Row):
         heard_seconds: Seconds of speech in which it is.
         duration: Seconds of decoded audio.
         audio_stream: Index of the audio track's stream in the file.
+        audio_end: Seconds at which the track's packets end.
         gain: Decibels by which the audio was raised, because it was too low.
         silence_filled: Seconds of silence put in where the track has no sound, after its first sample.
         overlap_cut: Seconds of sound left out because its time was taken.
@@ -222,6 +223,7 @@ class TranscriptRow(Row):
     heard_seconds: Seconds = 0.0
     duration: Seconds = 0.0
     audio_stream: int = -1
+    audio_end: Seconds = 0.0
     gain: float = 0.0
     silence_filled: Seconds = 0.0
     overlap_cut: Seconds = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import FramesRow, MediaRow, SampledFrame
+from schemas.rows import TAIL_SECONDS, FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media.decoder import track_of, video_failed
 from stages.media.sandbox import ChildFailed, Limits, Program, child
@@ -152,10 +153,8 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
         except ChildFailed as failed:
             if failed.timed_out or failed.status > 0 or not kept.frames:
                 raise video_failed(failed, "picture_undecodable", limits) from failed
-            covered, errors = kept.frames[-1].time, 1  # it crashed; what came before is kept
-        unseen = max(SPARSE, self.config.interval if self._skipped(media) == "NONKEY" else 0.0)
-        missing = errors and covered < media.video_end - media.longest_picture - unseen
-        return covered, bool(missing)
+            covered, errors = kept.frames[-1].time, sys.maxsize  # it crashed; what came before is kept
+        return covered, errors > TAIL_SECONDS * (media.fps or 1.0)
 
     def _settings(self, media: MediaRow) -> PictureSettings:
         config = self.config

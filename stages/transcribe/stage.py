@@ -144,12 +144,14 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         duration = len(decoded.audio) / SAMPLE_RATE
         if media.cut_off:
             warnings.append("audio_ends_early")
-        if decoded.crashed or duration + decoded.cut - decoded.filled < track.end - TAIL_SECONDS:
+        missing = track.end - duration + (decoded.filled if decoded.errors else 0.0)
+        if decoded.crashed or missing > TAIL_SECONDS:
             warnings.append("audio_damaged")
         if decoded.filled > MAX_FILLED:
             warnings.append("audio_gaps")
         sound = {
             "audio_stream": track.stream,
+            "audio_end": track.end,
             "gain": round(decoded.gain, 1),
             "silence_filled": decoded.filled,
             "overlap_cut": decoded.cut,

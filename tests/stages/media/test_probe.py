@@ -239,7 +239,6 @@ def test_the_child_prints_one_line_of_json_and_loads_no_model_of_rows() -> None:
     code = "import sys, stages.media.probe as p; p.inspect(p.Path(sys.argv[1])); print('pydantic' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code, str(NARRATED)], check=True, capture_output=True, cwd=ROOT)
     assert loaded.stdout.decode().strip() == "False"
-    said = subprocess.run(
-        [sys.executable, "-m", "stages.media.probe", NARRATED], check=True, capture_output=True, cwd=ROOT
-    )
+    code = "import sys, stages.media.probe as p; p.run(sys.argv[1])"
+    said = subprocess.run([sys.executable, "-c", code, str(NARRATED)], check=True, capture_output=True, cwd=ROOT)
     assert json.loads(said.stdout)["has_video"] is True
