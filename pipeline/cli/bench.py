@@ -23,6 +23,9 @@ def bench_align_command(
     photos: Annotated[
         Path | None, typer.Option(help="Photos with spoken captions, laid out as Flickr8k; else the demo's video.")
     ] = None,
+    kind: Annotated[
+        str, typer.Option(help="plain; similar: photos of one kind a video; sections: with lags of their own.")
+    ] = "plain",
     only_lag: Annotated[list[str] | None, typer.Option(help="Seconds, e.g. +4, or drift; repeatable.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the report there too.")
@@ -35,17 +38,18 @@ def bench_align_command(
     from tempfile import TemporaryDirectory
 
     from pipeline.bench.align import bench_align, select_lags
-    from pipeline.bench.material import demo_material, photo_material
+    from pipeline.bench.material import bench_kind, demo_material, photo_material
     from pipeline.bench.report import markdown
     from pipeline.config import load_config
 
-    lags = select_lags(only_lag or [])
+    of_kind = bench_kind(kind)
+    lags = select_lags(only_lag or [], of_kind)
     if config == DEMO_CONFIG and not config.is_file():
         raise UsageError(
             f"no config at {config.absolute()}: name a config of yours, or run it in a checkout of the repository,"
             " which has that one"
         )
-    material = photo_material(photos) if photos else demo_material(Path("demo"))
+    material = photo_material(photos, of_kind) if photos else demo_material(Path("demo"), of_kind)
     loaded = load_config(config, overrides or [])
     with TemporaryDirectory() as scratch:
         report = bench_align(material, loaded, lags, Path(scratch))

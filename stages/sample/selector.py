@@ -25,10 +25,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class SelectedFrame:
-    """A selected candidate, and the number of its scene, from 0."""
+    """A selected candidate, the number of its scene, from 0, and where its scene or its interval of one begins."""
 
     candidate: Candidate
     scene: int
+    start: float
 
 
 class FrameSelector:
@@ -83,5 +84,6 @@ class FrameSelector:
 
     def _middle(self, length: float) -> SelectedFrame:
         """The held candidate nearest to the middle of the current window, which is `length` seconds long."""
-        middle = self._start + self._window * self._interval + length / 2
-        return SelectedFrame(min(self._held, key=lambda held: abs(held.time - middle)), self._scene)
+        start = self._start + self._window * self._interval
+        middle = start + length / 2
+        return SelectedFrame(min(self._held, key=lambda held: abs(held.time - middle)), self._scene, start)

@@ -20,6 +20,7 @@ from stages.media.source import reading
 from stages.models.revision import library_versions
 from stages.sample.candidates import CandidateSettings, candidates
 from stages.sample.selector import FrameSelector, SelectedFrame
+from storyloom.format.model import to_milliseconds
 
 CANDIDATES_PER_INTERVAL = 8
 """Finds the middle of a scene to 1/16 of an interval at a low cost (our choice)."""
@@ -90,7 +91,7 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
     """Decodes a video's picture once, from start to end, and keeps the frames that `FrameSelector` selects."""
 
     name = "sample"
-    version = 3
+    version = 4
     reads = (Input("download"),)
     row = FramesRow
     Config = SampleConfig
@@ -179,6 +180,7 @@ class _Kept:
             self.frames.append(
                 SampledFrame(
                     time=one.candidate.time,
+                    start=to_milliseconds(min(one.start, one.candidate.time)),
                     scene=one.scene,
                     width=luma.shape[1],
                     height=luma.shape[0],
