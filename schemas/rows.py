@@ -346,13 +346,17 @@ class DroppedItem(Model):
     reason: str
 
 
+LEAST_LAG_CONFIDENCE = 0.5
+"""Confidence below which a video is taken as having no lag: any other is more likely wrong than right."""
+
+
 class DocumentsRow(Row):
     """The output of `filter`: documents and dropped items.
 
     Attributes:
         threshold: Similarity below which a frame was dropped; in `clip` mode more was asked for.
-        lag: Seconds by which speech follows the picture, as estimated in `clip` mode, the median over the frames; negative
-            when it comes first, 0.0 when unclear and in `time` mode.
+        lag: Seconds by which speech follows the picture, as estimated in `clip` mode, the median over the frames;
+            negative when it comes first, 0.0 when unclear and in `time` mode.
         lag_confidence: Probability that speech is about the picture, with a lag within a second of `frame_lags`, mean
             over the frames; 0.0 in `time` mode.
         frame_lags: The lag at each of the video's frames, as `lag`.

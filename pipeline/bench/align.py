@@ -17,12 +17,11 @@ from pipeline.bench.scores import Scorer
 from pipeline.config import RunConfig
 from schemas.calibration import Calibration
 from schemas.row import Row
-from schemas.rows import AlignedRow, DocumentsRow
+from schemas.rows import LEAST_LAG_CONFIDENCE, AlignedRow, DocumentsRow
 from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Stage, Video
 from stages.filter.assign import assign_by_clip
 from stages.filter.candidates import candidates
-from stages.filter.lag import LEAST_CONFIDENCE
 from stages.filter.stage import Filter, FilterConfig
 from stages.score.stage import ScoreConfig
 from storyloom.errors import UsageError
@@ -39,8 +38,8 @@ LAGS: dict[BenchKind, dict[str, Lag]] = {
     "similar": {lag.name: lag for lag in WHOLE},
     "sections": {lag.name: lag for lag in BY_SECTION},
 }
-"""Seconds by which the sound is late; `drift` goes from 0 s at the start of a video to 4 s at its end, and those of sections
-are named section by section."""
+"""Seconds by which the sound is late; `drift` goes from 0 s at the start of a video to 4 s at its end, and lags of
+sections are named in their order."""
 
 MODES = ("time", "clip")
 FREE = {"min_words": 1, "max_words": 10**6, "max_images": 1000, "max_silence": 1e6}
@@ -113,7 +112,7 @@ class _Scored:
         """Align and score all videos under a lag, as one part."""
         late = [with_lag(one.transcript, lag, one.narrated) for one in self._videos]
         given = [Video(one.manifest, [row, one.frames]) for one, row in zip(self._videos, late, strict=True)]
-        aligned = _rows(self._align, given, AlignedRow)
+        aligned = rows_of(self._align, given, AlignedRow)
         return [
             Case(one.narrated, lag, row, self._scorer.scores(one, row), one.frames, one.manifest)
             for one, row in zip(self._videos, aligned, strict=True)
@@ -128,10 +127,10 @@ def evaluate(cases: Sequence[Case], config: FilterConfig, context: Context) -> L
         config: Settings of `filter`, e.g. mode and threshold.
         context: The run's; its results are not used.
     """
-    null = np.array([score for case in cases for score in case.scores.null_similarity])
+    null = np.array([score for case in cases for score in case.null_scores()])
     context = Context(context.seed, context.media, {"calibrate": Calibration.pool(null)})
     stage = Filter(FilterConfig.model_validate(config.model_dump() | FREE), context)
-    filtered = _rows(
+    filtered = rows_of(
         stage, [Video(case.manifest, [case.aligned, case.scores, case.frames]) for case in cases], DocumentsRow
     )
     judged, known, lags = Judged(0, 0, 0, 0, 0), 0, []
@@ -159,7 +158,7 @@ def evaluate(cases: Sequence[Case], config: FilterConfig, context: Context) -> L
         if in_clip
         else None,
         lag_confidence=_rounded(np.mean([lag.confidence for lag in lags])) if in_clip else None,
-        lags_unknown=sum(lag.confidence < LEAST_CONFIDENCE for lag in lags) if in_clip else None,
+        lags_unknown=sum(lag.confidence < LEAST_LAG_CONFIDENCE for lag in lags) if in_clip else None,
         threshold=stage.threshold,
     )
 
@@ -172,7 +171,7 @@ def right_with_known_lag(case: Case, stage: Filter) -> int:
     return right
 
 
-def _rows(stage: Stage[Any, Any], videos: Sequence[Video], row: type[RowT]) -> list[RowT]:
+def rows_of(stage: Stage[Any, Any], videos: Sequence[Video], row: type[RowT]) -> list[RowT]:
     """The rows of a stage over one part, in the order of the videos."""
     found = {one.video: one for one in stage.process(videos)}
     rows = [live(found[video.key]) for video in videos]

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -21,8 +21,8 @@ OFF_TOPIC_PER_VIDEO = 2
 SILENT_PER_VIDEO = 2
 """Pictures of a video (our choice: with twelve sentences, a minute of narration)."""
 
-DESCRIBED_SHARE = 0.8
-"""Of the photos; the others are off topic or unmentioned, in several videos each (our choice)."""
+SPOKEN_SHARE = 0.92
+"""Of the photos; the others are unmentioned, in several videos each (our choice)."""
 
 LEAST_DESCRIBED = 160
 """Pictures with a sentence over all videos; photos are used again, with another caption, until there are as many."""
@@ -181,16 +181,21 @@ def photo_material(folder: Path, kind: BenchKind = "plain") -> Material:
 
 
 def _scripts(photos: Sequence[Spoken]) -> list[Script]:
-    """Spread photos over videos, each described in one; the rest of them are off topic and unmentioned in turn."""
-    videos = int(DESCRIBED_SHARE * len(photos)) // DESCRIBED_PER_VIDEO
-    described, rest = photos[: videos * DESCRIBED_PER_VIDEO], photos[videos * DESCRIBED_PER_VIDEO :]
-    needed = 2 * OFF_TOPIC_PER_VIDEO + SILENT_PER_VIDEO
+    """Spread photos over videos, each with a sentence in one; the rest of them are shown unmentioned in turn.
+
+    A video is read aloud as a whole or not at all.
+    """
+    spoken = DESCRIBED_PER_VIDEO + OFF_TOPIC_PER_VIDEO
+    unmentioned = OFF_TOPIC_PER_VIDEO + SILENT_PER_VIDEO
+    videos = int(SPOKEN_SHARE * len(photos)) // spoken
+    rest = [one.picture for one in photos[videos * spoken :]]
     scripts = []
     for number in range(videos):
-        others = [rest[(number * needed + i) % len(rest)] for i in range(needed)]
-        shown = [one.picture for one in others[OFF_TOPIC_PER_VIDEO:]]
-        own = described[number * DESCRIBED_PER_VIDEO : (number + 1) * DESCRIBED_PER_VIDEO]
-        scripts.append(Script(list(own), others[:OFF_TOPIC_PER_VIDEO], shown))
+        own = list(photos[number * spoken : (number + 1) * spoken])
+        if not all(one.speech for one in own):
+            own = [replace(one, speech=None) for one in own]
+        shown = [rest[(number * unmentioned + i) % len(rest)] for i in range(unmentioned)]
+        scripts.append(Script(own[:DESCRIBED_PER_VIDEO], own[DESCRIBED_PER_VIDEO:], shown))
     return scripts
 
 

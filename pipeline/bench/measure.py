@@ -114,6 +114,12 @@ class Case:
         seen = np.array([counted[pair.frame] for pair in pairs], dtype=bool)
         return similarity[matched & seen], similarity[~matched & seen]
 
+    def null_scores(self) -> list[float]:
+        """Similarities of the unrelated pairs, without the card, which is no picture of a video."""
+        counted = self.counted()
+        pairs = [*self.aligned.null_pairs, *self.aligned.null_text_pairs]
+        return [s for pair, s in zip(pairs, self.scores.null_similarity, strict=True) if counted[pair.frame]]
+
     def boundary_errors(self, estimates: FloatArray) -> FloatArray:
         """Seconds between the times of what was heard, less the lag, and the truth; start and end, (n, 2).
 

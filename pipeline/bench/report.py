@@ -128,8 +128,8 @@ HEADER = (
 def markdown(report: BenchReport) -> Iterator[str]:
     """The report as lines of Markdown."""
     yield (
-        f"Kind {report.kind}: {report.videos} videos, {report.seconds:.1f} s, of {report.material}; {report.recorded} of"
-        f" {report.sentences} sentences read aloud; score model: {report.model};"
+        f"{report.kind}: {report.videos} videos, {report.seconds:.1f} s, of {report.material};"
+        f" {report.recorded} of {report.sentences} sentences read aloud; score model: {report.model};"
     )
     yield f"stated false-accept rate {report.false_accept_rate:.0%}. Intervals are 95 % (Wilson)."
     yield ""

@@ -1,4 +1,4 @@
-"""Commands that measure: bench align, bench assign, bench htm-align, bench orchestration, bench speed."""
+"""Commands that measure: bench align, assign, narration, htm-align, orchestration and speed."""
 
 from __future__ import annotations
 
@@ -66,6 +66,30 @@ def bench_assign_command(
     from pipeline.bench.assign import bench_assign
 
     typer.echo(bench_assign(sentences, frames).model_dump_json(indent=1))
+
+
+def bench_narration_command(
+    videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Two or more narrated videos.")],
+    config: Annotated[Path, typer.Option(metavar="CONFIG", help="Whose models and settings are used.")] = DEMO_CONFIG,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the results there too.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Give videos their own narration and each other's, and show whether the scores tell them apart."""
+    import json
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    from pipeline.bench.narration import bench_narration, markdown
+    from pipeline.config import load_config
+
+    loaded = load_config(config, overrides or [])
+    with TemporaryDirectory() as scratch:
+        results = bench_narration(videos, loaded, Path(scratch))
+    typer.echo("\n".join(markdown(results)))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(one) for one in results], indent=1) + "\n", encoding="utf-8")
 
 
 def htm_align_command(

@@ -21,8 +21,12 @@ SIMILARITY_PER_NAT = 0.05
 standard deviation of 0.1 falls at 5 %, that is the demo model's (our choice; divide it for a narrower model)."""
 
 ON_THE_CLOCK = 0.8
-"""Share of the false-accept rate that the sentence of the lagged clock may use up. All other candidates of the frame
-have the rest together, so that a frame has the rate, however many sentences it can choose from (our choice)."""
+"""Share of the false-accept rate that the sentence of the lagged clock may use up (our choice)."""
+
+ELSEWHERE = 0.1
+"""Share of it that all other candidates of a frame may use up together, so that a frame stays under the rate however
+many sentences it can choose from. The rest makes up for pauses, whose frames are kept whenever they get a sentence
+(our choice)."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ def assign_by_clip(pairs: Candidates, worth: FloatArray, cost: float, lags: Floa
     """Give frames the sentences with the largest total worth, keeping both in order.
 
     A pair's worth counts against its share of the false-accept rate: `ON_THE_CLOCK` for the sentence that holds the
-    frame once it is moved by the lag; the rest for all others together, each with a weight that falls by `cost` nats for each
-    second by which it misses the frame. A pair must gain by that, except the one that the lagged clock gives: it
-    is taken where nothing else gains, and not accepted then. A frame may stay without a sentence.
+    frame once it is moved by the lag; `ELSEWHERE` for all others together, each with a weight that falls by `cost`
+    nats for each second by which it misses the frame. A pair must gain by that, except the one that the lagged clock
+    gives: it is taken where nothing else gains, and not accepted then. A frame may stay without a sentence.
 
     Args:
         pairs: Of trusted sentences; their window bounds the shift.
@@ -106,9 +110,7 @@ def _log_share(frame: IntArray, held: BoolArray, distance: FloatArray, cost: flo
         return np.zeros(0)
     weight = np.where(held, 0.0, np.exp(-cost * distance))
     together = np.maximum(np.bincount(frame, weight), 1.0)[frame]
-    share: FloatArray = np.where(
-        held, np.log(ON_THE_CLOCK), np.log(1.0 - ON_THE_CLOCK) - cost * distance - np.log(together)
-    )
+    share: FloatArray = np.where(held, np.log(ON_THE_CLOCK), np.log(ELSEWHERE) - cost * distance - np.log(together))
     return share
 
 

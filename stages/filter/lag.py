@@ -1,13 +1,15 @@
 """The lag of a video's speech behind its picture, as a hidden Markov model over time.
 
-Time is cut into stretches of `STRETCH` seconds. In each, speech either has nothing to do with the picture, or it follows it by
-a lag, which moves at a speed: it stays, or it drifts. From one stretch to the next the lag moves on by its speed; the speed rarely turns;
-and rarely the lag jumps: anything may follow. So a constant lag, a drift and sections with lags of their own are one model.
+Time is cut into stretches of `STRETCH` seconds. In each, speech either has nothing to do with the picture, or it
+follows it by a lag, which moves at a speed: it stays, or it drifts. From one stretch to the next the lag moves on by
+its speed; rarely the speed turns; and rarely the lag jumps, and anything may follow. So a constant lag, a drift, and
+sections with lags of their own are one model.
 
-What is seen are the pairs of frames and sentences. A frame stands for the time in which its picture is shown, not for its own
-instant only; under a lag it goes with the sentences that are then heard, each as much as they overlap. `evidence` is the
-logarithm of how much more likely the similarities are under a lag than for speech that has nothing to do with the picture. Forward and
-backward sums over the stretches (Rabiner 1989, section III) give the probability of every lag in each.
+What is seen are the pairs of frames and sentences. A frame stands for the time in which its picture is shown, not for
+an instant; under a lag it goes with the sentences that are heard in that time, each as much as they overlap.
+`evidence` is the logarithm of how much more likely the similarities are under a lag than for speech that has nothing to
+do with the picture. Forward and backward sums over the stretches (Rabiner 1989, section III) give the probability of
+every lag in each.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from schemas.rows import LEAST_LAG_CONFIDENCE
 from stages.align.stage import FloatArray, IntArray
 from stages.filter.candidates import Candidates
 
@@ -32,7 +35,7 @@ STRETCH = 4.0
 SPEEDS = np.array([-2, -1, 0, 1, 2])
 """Steps of `LAG_STEP` by which a lag may move per stretch, up to 0.05 s a second (our choice)."""
 
-STEADY = 0.5
+STEADY = 0.35
 """Probability at first that a lag stays; the other speeds share the rest. All probabilities here are our choice."""
 
 TURN = 0.01
@@ -56,9 +59,7 @@ TAIL = 0.7
 TOLERANCE = 1.0
 """Seconds from the true lag within which an estimate counts as right."""
 
-LEAST_CONFIDENCE = 0.5
-"""Confidence below which a video is taken as having no lag: it is more likely wrong than right."""
-
+HALF = 0.5
 ON, OFF = slice(0, -1), -1
 """Places of the lags and of "nothing to do with the picture" in an array of states."""
 
@@ -68,10 +69,10 @@ class NarrationLag:
     """The estimated lag of a video.
 
     Attributes:
-        seconds: By which speech follows the picture at each frame; negative when it precedes it. All 0.0 unless known
-            with `LEAST_CONFIDENCE`. Shape (frames,).
-        confidence: Probability that speech is about the picture and its lag is within `TOLERANCE` of these; mean over the
-            frames. For a lag of 0.0: that there is none, so a video about which nothing is known has 0.0 with a low one.
+        seconds: By which speech follows the picture at each frame; negative when it precedes it. All 0.0 unless it is
+            known with `LEAST_LAG_CONFIDENCE`. Shape (frames,).
+        confidence: Probability that speech is about the picture and its lag within `TOLERANCE` of these, mean over the
+            frames. A video about which nothing is known has a lag of 0.0 with a low confidence.
     """
 
     seconds: FloatArray
@@ -97,11 +98,11 @@ def narration_lag(pairs: Candidates, worth: FloatArray, times: FloatArray, shown
     stretch = (times // STRETCH).astype(np.int64)
     states = probabilities(evidence(pairs, worth, stretch, shown))[stretch]
     lags = _grid()
-    likely = np.cumsum(states[:, ON], axis=1) >= 0.5 * (1.0 - states[:, OFF:])
-    seconds = np.where(states[:, OFF] < 0.5, lags[likely.argmax(axis=1)], 0.0)
+    likely = np.cumsum(states[:, ON], axis=1) >= HALF * (1.0 - states[:, OFF:])
+    seconds = np.where(states[:, OFF] < HALF, lags[likely.argmax(axis=1)], 0.0)
     for found in (seconds, np.zeros(len(times))):
         confidence = (states[:, ON] * (np.abs(lags - found[:, None]) < TOLERANCE + LAG_STEP / 2)).sum(axis=1).mean()
-        if confidence >= LEAST_CONFIDENCE:
+        if confidence >= LEAST_LAG_CONFIDENCE:
             break
     return NarrationLag(found.round(3), round(float(confidence), 4))
 
@@ -110,8 +111,8 @@ def evidence(pairs: Candidates, worth: FloatArray, stretch: IntArray, shown: Flo
     """Log-likelihood ratio of each lag in each stretch, against speech that has nothing to do with the picture.
 
     A pair counts by its worth beyond that of the other pairs of its frame and of its sentence, so that a picture or
-    sentence that matches everything says nothing. That excess is taken as exponentially distributed with a mean of 0, as the worth of unrelated pairs
-    is for every model, or with a slower fall for related ones.
+    sentence that matches everything says nothing. That excess is taken to be exponentially distributed around 0, as
+    the worth of unrelated pairs is for every model; that of related pairs falls more slowly.
 
     Args:
         pairs: Of trusted sentences.
@@ -170,7 +171,7 @@ def probabilities(likelihoods: FloatArray) -> FloatArray:
     Returns:
         Shape (stretches, lags + 1); the last one is that speech has nothing to do with the picture.
     """
-    chain = _Chain(likelihoods.shape[1])
+    chain = Chain(likelihoods.shape[1])
     best = np.maximum(likelihoods.max(axis=1, keepdims=True), 0.0)
     seen = np.hstack([np.tile(np.exp(likelihoods - best), len(SPEEDS)), np.exp(-best)])
     forward, backward = np.empty_like(seen), np.empty_like(seen)
@@ -188,10 +189,11 @@ def probabilities(likelihoods: FloatArray) -> FloatArray:
     both = forward * backward
     both /= both.sum(axis=1, keepdims=True)
     lags = both[:, ON].reshape(len(both), len(SPEEDS), -1).sum(axis=1)
-    return np.hstack([lags, both[:, OFF:]])
+    found: FloatArray = np.hstack([lags, both[:, OFF:]])
+    return found
 
 
-class _Chain:
+class Chain:
     """How states follow each other: all lags at each speed in turn, then "nothing to do with the picture".
 
     Args:
@@ -210,18 +212,20 @@ class _Chain:
         """Probabilities of the next stretch from those of this one; what leaves the limits is lost."""
         moved = np.append(state[ON], 0.0)[self._ahead]
         turned = (1.0 - TURN) * moved + TURN * self._speeds * moved.sum(axis=0)
-        return (1.0 - JUMP) * np.append(turned, state[OFF]) + JUMP * state.sum() * self.first
+        following: FloatArray = (1.0 - JUMP) * np.append(turned, state[OFF]) + JUMP * state.sum() * self.first
+        return following
 
     def back(self, state: FloatArray) -> FloatArray:
         """Likelihoods of this stretch's states from those of the next one's: the transpose of `onward`."""
         related = state[ON].reshape(len(SPEEDS), -1)
         turned = (1.0 - TURN) * related + TURN * (self._speeds * related).sum(axis=0)
         moved = np.append(turned, 0.0)[self._behind]
-        return (1.0 - JUMP) * np.append(moved, state[OFF]) + JUMP * (self.first @ state)
+        earlier: FloatArray = (1.0 - JUMP) * np.append(moved, state[OFF]) + JUMP * (self.first @ state)
+        return earlier
 
 
 def _moved(lags: int, steps: npt.NDArray[np.int64]) -> IntArray:
-    """For each speed and lag the place in a raveled array from which it is reached; one beyond the end where none is."""
+    """For each speed and lag the place in a raveled array that it is reached from; one beyond the end for none."""
     source = np.arange(lags) - steps[:, None]
     inside = (source >= 0) & (source < lags)
     return np.where(inside, np.arange(len(steps))[:, None] * lags + source, len(steps) * lags)
@@ -230,7 +234,7 @@ def _moved(lags: int, steps: npt.NDArray[np.int64]) -> IntArray:
 def _grid() -> FloatArray:
     """All lags, in seconds."""
     steps = round(LAG_LIMIT / LAG_STEP)
-    return np.arange(-steps, steps + 1) * LAG_STEP
+    return np.arange(-steps, steps + 1, dtype=np.float64) * LAG_STEP
 
 
 def _others_mean(group: IntArray, values: FloatArray) -> FloatArray:

@@ -38,8 +38,8 @@ class FilterConfig(StageConfig):
         mode: ``time`` gives a frame the sentence whose interval contains it. ``clip`` estimates by how much the
             narration lags behind the picture at each time, and a frame may take the sentence that looks right near the
             lagged clock, inside align's window; frames and sentences keep their order. docs/alignment.md measures both.
-        shift_cost: Cost of a second between a frame and its sentence in ``clip`` mode, in nats: at 0.5, a sentence that is
-            2 s further away must be 2.7 times rarer among unrelated pairs (our choice).
+        shift_cost: Cost of a second between a frame and its sentence in ``clip`` mode, in nats: at 0.5, a sentence that
+            is 2 s further away must be 2.7 times rarer among unrelated pairs (our choice).
         threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution. In
             ``clip`` mode more is asked for, as a frame has several sentences to choose from.
         false_accept_rate: Share of unrelated pairs that pass a calibrated threshold; in ``clip`` mode, share of frames
