@@ -115,18 +115,18 @@ def print_report(report: AlignmentReport, console: Console) -> None:
         f" {report.pairs:,} with a sentence; frames with a sentence per minute of video: {report.pairs_per_minute}",
         highlight=False,
     )
-    scores = Table("", *(f"{p} %" for p in PERCENTILES))
-    scores.add_row("similarity of frame and sentence", *(f"{value:.3f}" for value in report.kept))
-    scores.add_row("similarity of unrelated", *(f"{value:.3f}" for value in report.null))
-    scores.add_row("confidence of lag, videos", *(f"{value:.3f}" for value in report.lag_confidence))
+    scores = Table("similarity", *(f"{p} %" for p in PERCENTILES))
+    scores.add_row("frame with its sentence", *(f"{value:.3f}" for value in report.kept))
+    scores.add_row("unrelated", *(f"{value:.3f}" for value in report.null))
     console.print(scores)
-    console.print(
-        f"{report.lags_unknown} of {count_of(report.videos, 'videos')} under a confidence of {LEAST_LAG_CONFIDENCE},"
-        " taken as without a lag",
-        highlight=False,
-    )
     share = 100 * report.null_above_threshold
     console.print(f"threshold {report.threshold:.3f}: {share:.1f} % of the unrelated reach it", highlight=False)
+    confidence = ", ".join(f"{p} % {value:.2f}" for p, value in zip(PERCENTILES, report.lag_confidence, strict=True))
+    console.print(
+        f"\nconfidence of the narration lag, percentiles over videos: {confidence};"
+        f" under {LEAST_LAG_CONFIDENCE} and taken as without a lag: {report.lags_unknown} of {report.videos}",
+        highlight=False,
+    )
     for title, counts in (("narration lag, videos", report.lags), ("shift of sentences, frames", report.shifts)):
         console.print(f"\n{title}, by seconds", highlight=False)
         for low, high, count in zip(EDGES, EDGES[1:], counts, strict=False):

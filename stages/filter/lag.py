@@ -96,15 +96,16 @@ def narration_lag(pairs: Candidates, worth: FloatArray, times: FloatArray, shown
     if not len(pairs):
         return NarrationLag(np.zeros(len(times)), 0.0)
     stretch = (times // STRETCH).astype(np.int64)
-    states = probabilities(evidence(pairs, worth, stretch, shown))[stretch]
+    states = probabilities(evidence(pairs, worth, stretch, shown))
     lags = _grid()
     likely = np.cumsum(states[:, ON], axis=1) >= HALF * (1.0 - states[:, OFF:])
-    seconds = np.where(states[:, OFF] < HALF, lags[likely.argmax(axis=1)], 0.0)
-    for found in (seconds, np.zeros(len(times))):
-        confidence = (states[:, ON] * (np.abs(lags - found[:, None]) < TOLERANCE + LAG_STEP / 2)).sum(axis=1).mean()
+    estimate = np.where(states[:, OFF] < HALF, lags[likely.argmax(axis=1)], 0.0)
+    for found in (estimate, np.zeros(len(states))):
+        near = np.abs(lags - found[:, None]) < TOLERANCE + LAG_STEP / 2
+        confidence = (states[:, ON] * near).sum(axis=1)[stretch].mean()
         if confidence >= LEAST_LAG_CONFIDENCE:
             break
-    return NarrationLag(found.round(3), round(float(confidence), 4))
+    return NarrationLag(found[stretch].round(3), round(float(confidence), 4))
 
 
 def evidence(pairs: Candidates, worth: FloatArray, stretch: IntArray, shown: FloatArray) -> FloatArray:
@@ -175,18 +176,17 @@ def probabilities(likelihoods: FloatArray) -> FloatArray:
     best = np.maximum(likelihoods.max(axis=1, keepdims=True), 0.0)
     seen = np.hstack([np.tile(np.exp(likelihoods - best), len(SPEEDS)), np.exp(-best)])
     forward, backward = np.empty_like(seen), np.empty_like(seen)
-    state = chain.first
+    state = chain.first.copy()
     for i, factor in enumerate(seen):
-        state = state * factor
-        state /= state.sum()
-        forward[i] = state
-        state = chain.onward(state)
+        state *= factor
+        forward[i] = state / state.sum()
+        state = chain.onward(forward[i])
     state = np.ones(len(chain.first))
     for i in reversed(range(len(seen))):
         backward[i] = state
         state = chain.back(state * seen[i])
         state /= state.max()
-    both = forward * backward
+    both = np.multiply(forward, backward, out=forward)
     both /= both.sum(axis=1, keepdims=True)
     lags = both[:, ON].reshape(len(both), len(SPEEDS), -1).sum(axis=1)
     found: FloatArray = np.hstack([lags, both[:, OFF:]])
@@ -205,30 +205,43 @@ class Chain:
         related = np.outer(speeds, np.full(lags, (1.0 - ON_TIME) / lags))
         related[SPEEDS == 0, lags // 2] += ON_TIME
         self.first = np.append((1.0 - UNRELATED) * related.ravel(), UNRELATED)
-        self._speeds = speeds[:, None]
-        self._ahead, self._behind = (_moved(lags, way * SPEEDS) for way in (1, -1))
+        stays = (1.0 - TURN) * np.eye(len(SPEEDS))
+        self._turns = (1.0 - JUMP) * (stays + TURN * np.outer(speeds, np.ones(len(SPEEDS))))
+        self._ahead, self._behind = (_Moves(lags, way * SPEEDS) for way in (1, -1))
 
     def onward(self, state: FloatArray) -> FloatArray:
         """Probabilities of the next stretch from those of this one; what leaves the limits is lost."""
-        moved = np.append(state[ON], 0.0)[self._ahead]
-        turned = (1.0 - TURN) * moved + TURN * self._speeds * moved.sum(axis=0)
-        following: FloatArray = (1.0 - JUMP) * np.append(turned, state[OFF]) + JUMP * state.sum() * self.first
+        following: FloatArray = (JUMP * state.sum()) * self.first
+        following[ON] += (self._turns @ self._ahead.applied(state[ON])).ravel()
+        following[OFF] += (1.0 - JUMP) * state[OFF]
         return following
 
     def back(self, state: FloatArray) -> FloatArray:
         """Likelihoods of this stretch's states from those of the next one's: the transpose of `onward`."""
-        related = state[ON].reshape(len(SPEEDS), -1)
-        turned = (1.0 - TURN) * related + TURN * (self._speeds * related).sum(axis=0)
-        moved = np.append(turned, 0.0)[self._behind]
-        earlier: FloatArray = (1.0 - JUMP) * np.append(moved, state[OFF]) + JUMP * (self.first @ state)
+        turned = self._turns.T @ state[ON].reshape(len(SPEEDS), -1)
+        earlier = np.append(self._behind.applied(turned.ravel()), (1.0 - JUMP) * state[OFF])
+        earlier += JUMP * (self.first @ state)
         return earlier
 
 
-def _moved(lags: int, steps: npt.NDArray[np.int64]) -> IntArray:
-    """For each speed and lag the place in a raveled array that it is reached from; one beyond the end for none."""
-    source = np.arange(lags) - steps[:, None]
-    inside = (source >= 0) & (source < lags)
-    return np.where(inside, np.arange(len(steps))[:, None] * lags + source, len(steps) * lags)
+class _Moves:
+    """Moves values along the lags, each speed's by its steps.
+
+    Args:
+        lags: Number of them.
+        steps: Of each speed.
+    """
+
+    def __init__(self, lags: int, steps: npt.NDArray[np.int64]) -> None:
+        source = np.arange(lags) - steps[:, None]
+        self._inside = ((source >= 0) & (source < lags)).astype(np.float64)
+        self._source = np.arange(len(steps))[:, None] * lags + np.clip(source, 0, lags - 1)
+
+    def applied(self, values: FloatArray) -> FloatArray:
+        """Values of all speeds in turn, raveled, after the move; 0.0 where none comes from; (speeds, lags)."""
+        moved: FloatArray = values.take(self._source)
+        moved *= self._inside
+        return moved
 
 
 def _grid() -> FloatArray:

@@ -19,7 +19,7 @@ MISMATCHED = SHARED / "narrated" / "flickr_narrated_12_mismatched.mp4"
 def measured(files: list[Path], folder: Path) -> dict[tuple[str, str], NarrationResult]:
     config = demo_config(folder)
     scratch = folder / "scratch"
-    scratch.mkdir()
+    scratch.mkdir(parents=True)
     return {(one.picture, one.narration): one for one in bench_narration(files, config, scratch)}
 
 
@@ -31,11 +31,11 @@ def comes_apart(right: NarrationResult, wrong: NarrationResult) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not LIVE.exists(), reason="needs ../shared/data/real")
+@pytest.mark.skipif(not LIVE.exists() or not NARRATED.exists(), reason="needs ../shared/data/real and narrated")
 def test_live_action_comes_apart_from_itself_with_a_wrong_narration(tmp_path: Path) -> None:
-    found = measured([LIVE, DEMO], tmp_path)
-    comes_apart(found[LIVE.name, LIVE.name], found[LIVE.name, DEMO.name])
-    comes_apart(found[DEMO.name, DEMO.name], found[DEMO.name, LIVE.name])
+    found = measured([LIVE, NARRATED], tmp_path)
+    comes_apart(found[LIVE.name, LIVE.name], found[LIVE.name, NARRATED.name])
+    comes_apart(found[NARRATED.name, NARRATED.name], found[NARRATED.name, LIVE.name])
     assert len(list(markdown(list(found.values())))) == 2 + 4
 
 
