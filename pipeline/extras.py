@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 RUN = (
     "av",
+    "charset_normalizer",
     "ctranslate2",
+    "defusedxml",
     "faster_whisper",
     "ffmpeg",
+    "ftfy",
     "httpx",
     "huggingface_hub",
     "imageio_ffmpeg",
+    "langcodes",
     "open_clip",
     "ray",
     "safetensors",
@@ -29,7 +33,6 @@ RUN = (
     "torch",
     "torchvision",
     "transformers",
-    "webvtt",
 )
 """Packages of the extra `run`, by import name."""
 

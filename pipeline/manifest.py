@@ -6,29 +6,33 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.beside import Beside
 from schemas.rows import ManifestRow
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
 
 SCHEMA = arrow_schema(ManifestRow)
 
+FILE_URL = "file://"
+
 COLUMNS = ("url", "id", "subtitles", "title", "language", "license")
 
 MEDIA_SUFFIXES = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
-SUBTITLE_SUFFIXES = (".vtt", ".srt")
 
 
 def read_manifest(path: str) -> tuple[pa.Table, int]:
     """The manifest's rows in their order, and the number of lines left out because they repeat an earlier id.
 
-    Relative paths are relative to the manifest's folder, so that a manifest can travel with its media.
+    Relative paths are relative to the manifest's folder, so that a manifest can travel with its media. A local video
+    without subtitles in the manifest has the subtitle file beside it, where there is one.
 
     Returns:
         A table with the columns of `ManifestRow`, one row per video, and the number of lines left out.
@@ -55,29 +59,24 @@ def read_manifest(path: str) -> tuple[pa.Table, int]:
 
 def _from_folder(folder: Path) -> pa.Table:
     found = sorted(_media_below(folder, ""))
-    for name in (url for url, _ in found if not url.isprintable()):
+    for name in (url for url in found if not url.isprintable()):
         try:
             name.encode()
         except UnicodeEncodeError as reason:
             raise UsageError(f"{folder} has a file whose name is not UTF-8: {name!r}; rename it") from reason
-    return pa.table({"url": [url for url, _ in found], "subtitles": [subtitles for _, subtitles in found]})
+    return pa.table({"url": found})
 
 
-def _media_below(folder: Path, below: str) -> Iterator[tuple[str, str]]:
-    """Relative paths of the media and of the subtitles beside them, empty where there are none."""
+def _media_below(folder: Path, below: str) -> Iterator[str]:
+    """Relative paths of the media."""
     with os.scandir(folder / below) as entries:
-        folders, files = [], set()
+        folders = []
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
-            elif entry.is_file():
-                files.add(entry.name)
-    for name in files:
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a Path for each of a million names takes a minute
-        if suffix.lower() in MEDIA_SUFFIXES:
-            beside = (stem + other for other in SUBTITLE_SUFFIXES)
-            subtitles = next((below + other for other in beside if other in files), "")
-            yield below + name, subtitles
+            # A Path for each of a million names takes a minute.
+            elif os.path.splitext(entry.name)[1].lower() in MEDIA_SUFFIXES and entry.is_file():  # noqa: PTH122
+                yield below + entry.name
     for name in folders:
         yield from _media_below(folder, f"{below}{name}/")
 
@@ -134,11 +133,29 @@ def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
     source_id = pc.if_else(pc.equal(texts["id"], ""), texts["url"], texts["id"])
     columns = {
         **texts,
+        "subtitles": _with_beside(texts, base),
         "video": pa.chunked_array([_keys(chunk) for chunk in source_id.chunks], pa.string()),
         "folder": _repeated(str(base), len(source_id)),
         "source_id": source_id,
     }
     return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _with_beside(texts: dict[str, pa.ChunkedArray], base: Path) -> pa.ChunkedArray:
+    """The column `subtitles`, where empty with the files beside local videos, in folders as the videos' own."""
+    local = pc.or_(pc.invert(pc.match_substring(texts["url"], "://")), pc.starts_with(texts["url"], FILE_URL))
+    rows = pc.indices_nonzero(pc.and_(local, pc.equal(texts["subtitles"], ""))).to_pylist()
+    if not rows:
+        return texts["subtitles"]
+    beside = Beside()
+    found, urls, languages = (texts[name].to_pylist() for name in ("subtitles", "url", "language"))
+    for row in rows:
+        url = urls[row]
+        path = unquote(url[len(FILE_URL) :].removeprefix("localhost")) if url.startswith(FILE_URL) else url
+        video = os.path.join(base, os.path.expanduser(path))  # noqa: PTH111, PTH118 - a million videos
+        if name := beside.of(video, languages[row]):
+            found[row] = os.path.join(os.path.dirname(path), name)  # noqa: PTH118, PTH120
+    return pa.chunked_array([pa.array(found, pa.string())])
 
 
 def _keys(source_ids: pa.Array) -> pa.Array:

@@ -12,6 +12,10 @@ from pydantic import Field, model_validator
 from schemas.row import Row, Similarity, VideoKey
 from storyloom.format.model import Model, Seconds
 
+TAIL_SECONDS = 2.0
+"""A file whose packets end at most this many seconds before its stated end is complete: containers round, and the last
+packet's duration is often unknown (our choice)."""
+
 
 class ManifestRow(Model):
     """One line of the manifest, with its derived key.
@@ -50,6 +54,37 @@ class ManifestRow(Model):
         return url if "://" in url else str(Path(self.folder, url).expanduser())
 
 
+class ClockCorrection(Model):
+    """A place where the clock of a stream jumps, and what brings it back to the one clock of the file.
+
+    Attributes:
+        stream: Index of the stream in the file.
+        packet: Number of its first corrected packet among those of the stream, from 0.
+        offset: Seconds to add to the times of the packets from there on, up to the next correction.
+    """
+
+    stream: int
+    packet: int
+    offset: float
+
+
+class AudioTrack(Model):
+    """A decodable audio track.
+
+    Attributes:
+        stream: Its index in the file.
+        language: As the file tags it, e.g. ``eng``; empty when it does not.
+        reason: Why it has its place: ``only`` one, in the manifest's ``language``, by the ``default`` flag, by its
+            ``order`` in the file, or last because it is an ``aside``: commentary, or a description for the blind.
+        end: Seconds at which its packets end.
+    """
+
+    stream: int
+    language: str = ""
+    reason: Literal["only", "language", "default", "order", "aside"]
+    end: Seconds
+
+
 class MediaRow(Row):
     """The output of `download`: the media file and its streams.
 
@@ -57,7 +92,8 @@ class MediaRow(Row):
         media: Path of the media file, relative to the work folder's `media/`.
         sha256: Of the file's content.
         size: Bytes.
-        duration: Seconds as the container states them; -1.0 where it does not.
+        duration: Seconds up to the end of the last packet of its picture or sound, on one clock.
+        stated_duration: Seconds as the container states them; -1.0 where it does not.
         container: The demuxer's name, e.g. ``mov,mp4,m4a,3gp,3g2,mj2``.
         has_audio: Whether there is a decodable audio stream.
         has_video: Whether there is a moving picture (a cover image does not count).
@@ -68,12 +104,19 @@ class MediaRow(Row):
         audio_codec: Codec's name; empty without sound.
         subtitles: Path of the manifest's subtitle track, relative to the work folder's `media/`; empty without one.
         subtitle_tracks: Indexes of the first text tracks among the file's own subtitle tracks.
+        video_stream: Index of the picture's stream; -1 without a picture.
+        video_end: Seconds at which the picture's packets end.
+        longest_picture: Most seconds for which one picture stays, the last one up to the end of the video.
+        audio_tracks: The audio tracks in order of preference; the first one with speech is used.
+        origin: Seconds of the file's own clock at which the video starts.
+        corrections: Where its streams leave that clock, by stream, then packet.
     """
 
     media: str = ""
     sha256: str = ""
     size: int = 0
     duration: float = -1.0
+    stated_duration: float = -1.0
     container: str = ""
     has_audio: bool = False
     has_video: bool = False
@@ -84,13 +127,24 @@ class MediaRow(Row):
     audio_codec: str = ""
     subtitles: str = ""
     subtitle_tracks: list[int] = []
+    video_stream: int = -1
+    video_end: Seconds = 0.0
+    longest_picture: Seconds = 0.0
+    audio_tracks: list[AudioTrack] = []
+    origin: float = 0.0
+    corrections: list[ClockCorrection] = []
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the file was cut off: it ends long before the end that its container states."""
+        return not self.corrections and self.stated_duration - self.duration > TAIL_SECONDS
 
     def counts(self) -> dict[str, int]:
         return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}
 
 
 TextSource = Literal["asr", "subtitles"]
-"""Source of spoken text: a speech recognizer, or a subtitle track that agrees with one."""
+"""Source of spoken text: a speech recognizer, or a subtitle track that agrees with one there."""
 
 
 class Word(Model):
@@ -124,7 +178,9 @@ class Segment(Model):
         avg_logprob: Mean log-probability of the tokens.
         no_speech_prob: Probability of no speech, 0 to 1.
         compression_ratio: Length of the text over its gzipped length; loops score high.
+        language: BCP 47 code of the language it was recognized in; empty for a subtitle's cue.
         words: In time order.
+        source: Source of the words' text.
     """
 
     start: Seconds
@@ -132,30 +188,60 @@ class Segment(Model):
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    language: str = ""
     words: list[Word]
+    source: TextSource = "asr"
 
 
 class TranscriptRow(Row):
     """The output of `transcribe`: the words of a video.
 
     Attributes:
-        language: BCP 47 code.
-        language_probability: 0 to 1; 1.0 when the language was given.
+        language: BCP 47 code of the language of most speech.
+        language_probability: 0 to 1, mean over the speech in it; 1.0 when the language was given.
+        heard_language: BCP 47 code of the language that is clearly heard where another one was given; empty for none.
+        heard_seconds: Seconds of speech in which it is.
         duration: Seconds of decoded audio.
-        source: Source of the words of all segments.
+        audio_stream: Index of the audio track's stream in the file.
+        gain: Decibels by which the audio was raised, because it was too low.
+        silence_filled: Seconds of silence put in where the track has no sound, after its first sample.
+        overlap_cut: Seconds of sound left out because its time was taken.
+        singing: Seconds of singing and music that voice activity detection took for speech, which are left out.
+        looped_words: Words of loops that are left out.
+        doubted_words: Words that are left out since Whisper itself doubts that anybody speaks.
         agreement: Of the used or the nearest subtitle track with the recognized words, 0 to 1; -1.0 without a track.
+        lag: Seconds by which that track is late against the speech, negative when it is early; 0.0 where unclear.
+        stretch: Factor by which its times are multiplied, before the lag is taken off; 1.0 for a track without drift.
+        left_out: Words of the used track that nobody heard.
         segments: In time order.
     """
 
     language: str = ""
     language_probability: float = 0.0
+    heard_language: str = ""
+    heard_seconds: Seconds = 0.0
     duration: Seconds = 0.0
-    source: TextSource = "asr"
+    audio_stream: int = -1
+    gain: float = 0.0
+    silence_filled: Seconds = 0.0
+    overlap_cut: Seconds = 0.0
+    singing: Seconds = 0.0
+    looped_words: int = 0
+    doubted_words: int = 0
     agreement: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
+    lag: float = 0.0
+    stretch: float = 1.0
+    left_out: int = 0
     segments: list[Segment] = []
 
     def counts(self) -> dict[str, int]:
-        return {"words": sum(len(segment.words) for segment in self.segments)}
+        return {
+            "words": sum(len(segment.words) for segment in self.segments),
+            "subtitle_words_left_out": self.left_out,
+            "words_dropped.repetition": self.looped_words,
+            "words_dropped.not_speech": self.doubted_words,
+            "singing_ms": round(self.singing * 1000),
+        }
 
 
 class SampledFrame(Model):

@@ -97,6 +97,12 @@ class Material:
     kind: BenchKind
     scripts: list[Script]
 
+    @property
+    def read_aloud(self) -> list[Spoken]:
+        """The sentences of which there are recordings."""
+        spoken = [one for script in self.scripts for one in [*script.described, *script.off_topic]]
+        return [one for one in spoken if one.speech]
+
 
 def bench_kind(name: str) -> BenchKind:
     """The kind of this name.

@@ -1,4 +1,4 @@
-"""Commands that measure: bench align, assign, narration, htm-align, orchestration and speed."""
+"""Commands that measure: bench align, assign, narration, hearing, htm-align, orchestration and speed."""
 
 from __future__ import annotations
 
@@ -90,6 +90,27 @@ def bench_narration_command(
     typer.echo("\n".join(markdown(results)))
     if json_file:
         json_file.write_text(json.dumps([asdict(one) for one in results], indent=1) + "\n", encoding="utf-8")
+
+
+def bench_hearing_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Whose recognizer is measured.")] = DEMO_CONFIG,
+    photos: Annotated[
+        Path | None, typer.Option(help="Photos with spoken captions, laid out as Flickr8k; else the demo's video.")
+    ] = None,
+    sentences: Annotated[int, typer.Option(min=12, help="How many of the captions are used, at most.")] = 24,
+    overrides: Overrides = None,
+) -> None:
+    """Mix speech with music, babble, applause and noise; count words that are invented and words that are missed."""
+    from tempfile import TemporaryDirectory
+
+    from pipeline.bench.hearing import bench_hearing, markdown
+    from pipeline.bench.material import demo_material, photo_material
+    from pipeline.config import load_config
+
+    material = photo_material(photos) if photos else demo_material(Path("demo"))
+    with TemporaryDirectory() as scratch:
+        report = bench_hearing(material, load_config(config, overrides or []), sentences, Path(scratch))
+    typer.echo("\n".join(markdown(report)))
 
 
 def htm_align_command(

@@ -79,14 +79,16 @@ class SentenceRules:
     min_words: int
 
 
-def sentences(segments: Sequence[Segment], rules: SentenceRules, source: TextSource = "asr") -> list[Sentence]:
-    """Cut a transcript, whose words come from `source`, into sentences, in time order and without overlaps.
+def sentences(segments: Sequence[Segment], rules: SentenceRules) -> list[Sentence]:
+    """Cut a transcript into sentences, in time order and without overlaps.
 
-    A sentence that should not be trusted keeps its place and carries its `flag`.
+    A sentence that should not be trusted keeps its place and carries its `flag`. Its source is that of most of its
+    words; speech recognition's if half of them are.
     """
     doubts = {id(word): doubt for segment in segments if (doubt := segment_flag(segment)) for word in segment.words}
     runs = _joined(_cut([word for segment in segments for word in segment.words], rules), rules)
-    found = [_sentence(run, doubts, source) for run in runs if clean("".join(word.text for word in run))]
+    shown = {id(word) for segment in segments if segment.source == "subtitles" for word in segment.words}
+    found = [_sentence(run, doubts, shown) for run in runs if clean("".join(word.text for word in run))]
     return list(_without_overlap(found))
 
 
@@ -123,11 +125,12 @@ def _joined(runs: Iterable[list[Word]], rules: SentenceRules) -> list[list[Word]
     return joined
 
 
-def _sentence(run: Sequence[Word], doubts: dict[int, str], source: TextSource) -> Sentence:
+def _sentence(run: Sequence[Word], doubts: dict[int, str], shown: set[int]) -> Sentence:
     text = clean("".join(word.text for word in run))
     start, end = to_milliseconds(run[0].start), to_milliseconds(max(word.end for word in run))
     doubt = next((doubts[id(word)] for word in run if id(word) in doubts), "")
     flag = text_flag(text, end - start) or doubt
+    source: TextSource = "subtitles" if sum(id(word) in shown for word in run) * 2 > len(run) else "asr"
     return Sentence(start=start, end=end, text=text, words=len(run), source=source, flag=flag)
 
 

@@ -46,7 +46,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
     """Makes sentences of words and pairs them with frames, by times only."""
 
     name = "align"
-    version = 1
+    version = 2
     reads = (Input("transcribe"), Input("sample", without=("jpegs",)))
     seeded = True
     row = AlignedRow
@@ -86,7 +86,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
         config = self.config
         transcript = video[TranscriptRow]
         rules = SentenceRules(config.max_gap, config.soft_words, config.max_words, config.min_words)
-        found = sentences(transcript.segments, rules, transcript.source)
+        found = sentences(transcript.segments, rules)
         times = np.array([frame.time for frame in video[FramesRow].frames], dtype=np.float64)
         first, last = window_bounds(times, found, config.window)
         return AlignedRow(

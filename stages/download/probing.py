@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from schemas.languages import container_codes
 from stages.base import StageSetupError, VideoFailed
 from stages.media import probe as program
-from stages.media.sandbox import ChildFailed, Limits, child
+from stages.media.forkserver import BROKEN
+from stages.media.sandbox import ChildFailed, Limits, Program, child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,20 +21,25 @@ TESTED = "av>=18.1,<20"
 """Releases of the library that the tests ran with, in pip's words."""
 
 
-def probe(file: Path, limits: Limits) -> dict[str, Any]:
+def probe(file: Path, limits: Limits, language: str = "") -> dict[str, Any]:
     """The output of `stages.media.probe` for a file.
+
+    Args:
+        file: The media file.
+        limits: Bounds of the child.
+        language: BCP 47 code of the speech, whose audio track is preferred; empty if unknown.
 
     Raises:
         VideoFailed: ``not_media``, ``unreadable_media``, ``no_streams``, ``probe_timeout`` or ``probe_crashed``.
         RuntimeError: The library behind it cannot be imported or called.
     """
     try:
-        found = _run(str(file), limits)
+        found = _run(limits, str(file), *container_codes(language))
     except ChildFailed as failed:
         if failed.timed_out:
             message = f"looking at the file took over {limits.seconds:g} s (download.probe_seconds)"
             raise VideoFailed("probe_timeout", message, retryable=True) from failed
-        if failed.status == program.BROKEN:
+        if failed.status == BROKEN:
             raise RuntimeError(_unusable(failed)) from failed
         message = f"looking at the file failed, perhaps for want of memory (download.probe_memory): {failed}"
         raise VideoFailed("probe_crashed", message) from failed
@@ -50,16 +56,15 @@ def check(limits: Limits) -> None:
         StageSetupError: It cannot, so every video would fail.
     """
     try:
-        found = _run(program.CHECK, limits)
+        found = _run(limits, program.CHECK)
     except ChildFailed as failed:
         raise StageSetupError(_unusable(failed)) from failed
     if not found.get("has_video"):
         raise StageSetupError(f"{_library()} does not know a video when it sees one: {found}; reinstall it")
 
 
-def _run(argument: str, limits: Limits) -> dict[str, Any]:
-    # By its path: a child may not find `stages` as this process does. -P keeps our modules from shadowing others.
-    with child([sys.executable, "-P", program.__file__, argument], limits) as output:
+def _run(limits: Limits, *arguments: str) -> dict[str, Any]:
+    with child(Program(program.__name__, arguments), limits) as output:
         found: dict[str, Any] = json.loads(output.read() or b"{}")
     return found
 

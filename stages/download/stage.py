@@ -32,7 +32,7 @@ from stages.media.source import (
     source_state,
     steady,
 )
-from stages.media.subtitles import MAX_BYTES
+from stages.media.subtitles.tracks import MAX_BYTES
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """File extension by demuxer, where it is not the demuxer's name."""
@@ -49,7 +49,7 @@ class DownloadConfig(StageConfig):
         site_format: yt-dlp's format selector.
         max_bytes: Most bytes of a file; a larger video is dropped.
         min_duration: Least seconds; a shorter video is dropped.
-        max_duration: Most seconds; a longer video is dropped. One without a stated duration is kept.
+        max_duration: Most seconds; a longer video is dropped.
         max_seconds: Wall-clock limit of fetching one video, with all attempts.
         timeout: Seconds without data after which a connection is closed.
         attempts: Most attempts at one fetch, the first included.
@@ -91,9 +91,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
     """
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[tuple[Input, ...]] = ()
-    manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles")
+    manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles", "language")
     row: ClassVar[type[Row]] = MediaRow
     Config: ClassVar[type[StageConfig]] = DownloadConfig
 
@@ -120,7 +120,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def one(self, video: Video) -> MediaRow:
         folder = self.context.media / video.key[:2]
         folder.mkdir(parents=True, exist_ok=True)
-        media, source, probed, warnings = self._media(video.manifest.location, folder, video.key)
+        media, source, probed, warnings = self._media(video.manifest, folder)
         track, problems = self._subtitles(video.manifest.subtitles_location, folder, f"{video.key}-subtitles")
         return MediaRow(
             video=video.key,
@@ -131,18 +131,19 @@ class Download(Stage[DownloadConfig, MediaRow]):
             **probed | {"warnings": list(dict.fromkeys([*probed["warnings"], *warnings, *problems]))},
         )
 
-    def _media(self, url: str, folder: Path, key: str) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
+    def _media(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """The video's file, its record, the output of `probe`, and warnings."""
+        url, key = line.location, line.video
         scheme = self._scheme(url)
         if scheme == "file":
-            return *self._linked(local_file(url, self.config.local_root), folder, key), []
+            return *self._linked(local_file(url, self.config.local_root), folder, line), []
         before = fetched_before(folder, key)
         known = before[1].at(url) if before else None
         warnings = []
         try:
             with unfinished(folder, key) as place:
                 if found := self._fetched(url, scheme, place, known):
-                    return *self._published(*found, folder, key, url), []
+                    return *self._published(*found, folder, line), []
         except VideoFailed:
             if known is None or known.address != address_of(url):
                 raise
@@ -150,26 +151,26 @@ class Download(Stage[DownloadConfig, MediaRow]):
         assert before is not None, "only what is there already is not fetched"
         if before[1].address != address_of(url):  # the same content by its tag, under a renewed URL
             record(before[0], before[1].model_copy(update={"address": address_of(url)}))
-        return *before, self._checked(before[0]), warnings
+        return *before, self._checked(before[0], line.language), warnings
 
-    def _linked(self, file: Path, folder: Path, key: str) -> tuple[Path, MediaSource, dict[str, Any]]:
+    def _linked(self, file: Path, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
-            probed = self._checked(file)
+            probed = self._checked(file, line.language)
             source = MediaSource.of(stated, digest(file), str(file))
-        final = folder / content_name(key, source.sha256, _extension_of(probed))
+        final = folder / content_name(line.video, source.sha256, _extension_of(probed))
         link(file, final)
         record(final, source)
         return final, source, probed
 
     def _published(
-        self, file: Path, validators: Validators, folder: Path, key: str, url: str
+        self, file: Path, validators: Validators, folder: Path, line: ManifestRow
     ) -> tuple[Path, MediaSource, dict[str, Any]]:
         """Probe a fetched file and publish it under its final name."""
-        probed, sha256 = self._checked(file), digest(file)
-        final = folder / content_name(key, sha256, _extension_of(probed))
+        probed, sha256 = self._checked(file, line.language), digest(file)
+        final = folder / content_name(line.video, sha256, _extension_of(probed))
         publish(file, final, sha256)
-        source = MediaSource.of(final.stat(), sha256, url, validators)
+        source = MediaSource.of(final.stat(), sha256, line.location, validators)
         record(final, source)
         return final, source, probed
 
@@ -261,18 +262,23 @@ class Download(Stage[DownloadConfig, MediaRow]):
         record(final, MediaSource.of(final.stat(), sha256, url))
         return final
 
-    def _checked(self, file: Path) -> dict[str, Any]:
-        """The output of `probe`, checked with the file's size against the configured bounds."""
+    def _checked(self, file: Path, language: str) -> dict[str, Any]:
+        """The output of `probe`, checked with the file's size against the configured bounds.
+
+        Args:
+            file: The media file.
+            language: BCP 47 code of the speech; empty if unknown.
+        """
         config = self.config
         size = file.stat().st_size
         if size > config.max_bytes:
             raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {config.max_bytes}")
         with self.timings.on("decode"):
-            probed = probe(file, self._probe_limits)
+            probed = probe(file, self._probe_limits, language)
         duration = probed["duration"]
         if duration > config.max_duration:
             raise VideoDropped("too_long", f"{duration:g} s, over download.max_duration = {config.max_duration:g}")
-        if 0 <= duration < config.min_duration:
+        if duration < config.min_duration:
             raise VideoDropped("too_short", f"{duration:g} s, under download.min_duration = {config.min_duration:g}")
         return probed
 

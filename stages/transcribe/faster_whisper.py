@@ -9,8 +9,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field, replace
 from math import ceil
 from threading import Lock
 from typing import Any
@@ -24,19 +23,23 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.vad import SpeechTimestampsMap
 from threadpoolctl import ThreadpoolController
 
-from stages.media.audio import SAMPLE_RATE, floats
+from stages.align.sentences import MAX_COMPRESSION_RATIO, MIN_LOGPROB
+from stages.media.audio import floats
+from stages.media.sound import SAMPLE_RATE
 from stages.media.words import TimedWord
 from stages.timing import Timings
 from stages.transcribe.batches import Batches, Progress
+from stages.transcribe.languages import ENOUGH, Probabilities, first_language
 from stages.transcribe.recognizer import Recognition, RecognizedSegment, Request
 from stages.transcribe.speech_segments import Span, VadConfig
 from stages.transcribe.word_times import FRAMES_PER_SECOND, timed_words
 
-PAST_THE_END = -1.5
-"""Value of the column that faster-whisper appends to the spectrogram for language detection."""
-
 MAX_LENGTH = 448
 """Most tokens of a window, prompt included; Whisper's own bound."""
+
+NO_REPEAT = 5
+"""So many tokens in a row may not come twice in a window that is decoded again, since it looped (our choice: 3 changed
+what is said, 5 did not; docs/hearing.md)."""
 
 _FEATURES_TURN = Lock()
 """Serializes feature extraction: the number of BLAS threads is global to the process."""
@@ -49,12 +52,19 @@ class _Window:
     Attributes:
         features: Shape (mels, frames), not yet padded.
         clock: Maps times without the pauses to times of the audio.
+        language: Whisper's code; empty until it is known.
+        encoded: The encoder's output of shape (positions, width), where it was needed to detect the language and can
+            be kept.
+        heard: The probability of each language; empty where it was not detected.
     """
 
     features: npt.NDArray[np.float32]
     offset: float
     duration: float
     clock: SpeechTimestampsMap
+    language: str = ""
+    encoded: npt.NDArray[np.float32] | None = None
+    heard: Probabilities = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class _Prompt:
     Attributes:
         tokenizer: For that language.
         tokens: The prompt.
-        suppressed: Tokens that must not be generated.
+        suppressed: Tokens that must not be generated; the same in all languages.
     """
 
     tokenizer: Tokenizer
@@ -72,11 +82,28 @@ class _Prompt:
     suppressed: list[int]
 
 
+@dataclass(frozen=True)
+class _Text:
+    """The text of a window, as tokens, and what Whisper thinks of it; see `schemas.rows.Segment`."""
+
+    tokens: list[int]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+
+    @property
+    def loops(self) -> bool:
+        return self.compression_ratio > MAX_COMPRESSION_RATIO
+
+
 class FasterWhisper:
     """A Whisper model on CTranslate2.
 
     The words of a window depend on its own video alone: the search runs over a whole batch, but its results do not
     depend on the batch. On a CPU, steps in which a batch is no faster or changes the result run window by window.
+
+    A window that loops is decoded again without repetitions. Without a given language every window has its own, see
+    `stages.transcribe.languages`.
 
     Args:
         model: A folder with a converted model and its ``tokenizer.json``, or a repository of the Hugging Face hub.
@@ -131,7 +158,9 @@ class FasterWhisper:
     def windows(self, request: Request, progress: Progress) -> Iterator[_Window]:
         """See `stages.transcribe.batches.WindowModel`."""
         windows = self._windows(request)
-        return windows if request.language else self._detect_language(progress, windows)
+        if not self._whisper.is_multilingual:
+            progress.languages.given = "en"
+        return windows if progress.languages.given else self._with_languages(progress, windows)
 
     def _windows(self, request: Request) -> Iterator[_Window]:
         """The audio's windows, cut between speech segments, in the order of time."""
@@ -146,61 +175,111 @@ class FasterWhisper:
             yield _Window(features, offset / SAMPLE_RATE, len(speech) / SAMPLE_RATE, clock)
             offset += len(speech)
 
-    def _detect_language(self, progress: Progress, windows: Iterator[_Window]) -> Iterator[_Window]:
-        """Yield the same windows, after detecting the language of the first 30 s of speech."""
-        if not self._whisper.is_multilingual:
-            progress.language = "en"
-            return windows
+    def _with_languages(self, progress: Progress, windows: Iterator[_Window]) -> Iterator[_Window]:
+        """The same windows, after hearing their languages; the first `ENOUGH` seconds have one."""
         first: list[_Window] = []
-        for window in windows:
+        for window in map(self._heard, windows):
+            if progress.languages.current:
+                yield window
+                continue
             first.append(window)
-            if sum(w.features.shape[1] for w in first) >= self._loaded.feature_extractor.nb_max_frames:
-                break
-        if first:
-            end = np.full((self._whisper.n_mels, 1), PAST_THE_END, np.float32)
-            features = np.concatenate([*(window.features for window in first), end], axis=1)
-            with self._turn, self._timings.on("model"):
-                progress.language, progress.probability, _ = self._loaded.detect_language(features=features)
-        return chain(first, windows)
+            if sum(one.duration for one in first) >= ENOUGH:
+                progress.languages.current = first_language([(one.heard, one.duration) for one in first])
+                yield from first
+        if not progress.languages.current:
+            progress.languages.current = first_language([(one.heard, one.duration) for one in first])
+            yield from first
+
+    def _heard(self, window: _Window) -> _Window:
+        """The window with the languages heard in it. The encoder's output is kept on a CPU; elsewhere it is fast."""
+        with self._turn, self._timings.on("model"):
+            encoded = self._encoded(pad_or_trim(window.features)[None])
+            (heard,) = self._languages(encoded)
+        return replace(window, heard=heard, encoded=np.asarray(encoded)[0] if self._one_by_one else None)
+
+    def _languages(self, encoded: StorageView) -> list[dict[str, float]]:
+        """The probability of each language in windows."""
+        if self._one_by_one:
+            each = [StorageView.from_array(window[None]) for window in np.asarray(encoded)]
+            found = [self._whisper.detect_language(window)[0] for window in each]
+        else:
+            found = self._whisper.detect_language(encoded)
+        return [{token[2:-2]: float(probability) for token, probability in window} for window in found]
 
     def recognize_batch(self, batch: Sequence[tuple[Progress, _Window]]) -> None:
         """See `stages.transcribe.batches.WindowModel`."""
-        prompt = self._prompt(batch[0][0].language)
-        tokenizer = prompt.tokenizer
-        features = np.stack([pad_or_trim(window.features) for _, window in batch])
         frames = [ceil(window.duration) * FRAMES_PER_SECOND for _, window in batch]
         with self._turn, self._timings.on("model"):
-            encoded = self._encoded(features)
-            results = self._whisper.generate(
-                encoded,
-                [prompt.tokens] * len(batch),
-                beam_size=self._beam_size,
-                max_length=MAX_LENGTH,
-                return_scores=True,
-                return_no_speech_prob=True,
-                suppress_tokens=prompt.suppressed,
-                sampling_temperature=0.0,  # any other value samples
-            )
-            texts = [[token for token in result.sequences_ids[0] if token < tokenizer.eot] for result in results]
-            alignments = self._aligned(encoded, tokenizer, texts, frames)
-        for (progress, window), result, text, aligned in zip(batch, results, texts, alignments, strict=True):
-            words, progress.last_speech = timed_words(
-                text,
+            encoded = self._encoding([window for _, window in batch])
+            prompts = [self._prompt(language) for language in self._languages_of(batch, encoded)]
+            texts = self._decoded(encoded, prompts)
+            self._mend_loops(texts, [window for _, window in batch], prompts)
+            alignments = self._aligned(encoded, prompts, [text.tokens for text in texts], frames)
+        for (progress, window), prompt, text, aligned in zip(batch, prompts, texts, alignments, strict=True):
+            words, last_speech = timed_words(
+                text.tokens,
                 aligned,
-                tokenizer,
+                prompt.tokenizer,
                 offset=window.offset,
                 duration=window.duration,
                 last_speech=progress.last_speech,
             )
-            length = len(result.sequences_ids[0])
-            progress.segments.append(
-                RecognizedSegment(
-                    words=[_in_audio(word, window.clock) for word in words],
-                    avg_logprob=result.scores[0] * length / (length + 1),  # the end-of-text token counts
-                    no_speech_prob=result.no_speech_prob,
-                    compression_ratio=_compression_ratio(tokenizer.decode(text)),
-                )
+            segment = RecognizedSegment(
+                words=[_in_audio(word, window.clock) for word in words],
+                avg_logprob=text.avg_logprob,
+                no_speech_prob=text.no_speech_prob,
+                compression_ratio=text.compression_ratio,
+                language=prompt.tokenizer.language_code,
             )
+            if segment.doubt:
+                progress.left_out[segment.doubt] += len(words)
+                continue
+            progress.last_speech = last_speech
+            progress.segments.append(segment)
+
+    def _languages_of(self, batch: Sequence[tuple[Progress, _Window]], encoded: StorageView) -> list[str]:
+        """The language of each window, in the order of time."""
+        heard: list[Probabilities] = [window.heard for _, window in batch]
+        if self._whisper.is_multilingual and not all(heard):
+            heard = [mine or found for mine, found in zip(heard, self._languages(encoded), strict=True)]
+        return [
+            progress.languages.add(found, window.duration)
+            for (progress, window), found in zip(batch, heard, strict=True)
+        ]
+
+    def _mend_loops(self, texts: list[_Text], windows: Sequence[_Window], prompts: Sequence[_Prompt]) -> None:
+        """Decode windows whose text loops again without repetitions, unless the model hardly believes the result."""
+        loops = [index for index, text in enumerate(texts) if text.loops]
+        if not loops:
+            return
+        encoded = self._encoding([windows[index] for index in loops])
+        again = self._decoded(encoded, [prompts[index] for index in loops], no_repeat_ngram_size=NO_REPEAT)
+        for index, text in zip(loops, again, strict=True):
+            if text.avg_logprob >= MIN_LOGPROB:
+                texts[index] = text
+
+    def _decoded(self, encoded: StorageView, prompts: Sequence[_Prompt], **options: Any) -> list[_Text]:
+        results = self._whisper.generate(
+            encoded,
+            [prompt.tokens for prompt in prompts],
+            beam_size=self._beam_size,
+            max_length=MAX_LENGTH,
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_tokens=prompts[0].suppressed,
+            sampling_temperature=0.0,  # any other value samples
+            **options,
+        )
+        return [_text(result, prompt.tokenizer) for result, prompt in zip(results, prompts, strict=True)]
+
+    def _encoding(self, windows: Sequence[_Window]) -> StorageView:
+        """The encoder's output for windows, where it was not kept."""
+        if all(window.encoded is None for window in windows):
+            return self._encoded(np.stack([pad_or_trim(window.features) for window in windows]))
+        alone = (
+            self._encoded(pad_or_trim(one.features)[None]) if one.encoded is None else [one.encoded] for one in windows
+        )
+        return StorageView.from_array(np.concatenate([np.asarray(encoded) for encoded in alone]))
 
     def _encoded(self, features: npt.NDArray[np.float32]) -> StorageView:
         """The encoder's output for windows; on a CPU a batch is slower than single windows, with the same result."""
@@ -210,16 +289,26 @@ class FasterWhisper:
         return StorageView.from_array(np.concatenate(encoded))
 
     def _aligned(
-        self, encoded: StorageView, tokenizer: Tokenizer, texts: list[list[int]], frames: list[int]
+        self, encoded: StorageView, prompts: Sequence[_Prompt], texts: list[list[int]], frames: list[int]
     ) -> list[Any]:
         """CTranslate2's alignments, one by one on a CPU: padding in a batch changes probabilities and times."""
+        starts = [prompt.tokenizer.sot_sequence for prompt in prompts]
         if not self._one_by_one:
-            found: list[Any] = self._whisper.align(encoded, tokenizer.sot_sequence, texts, frames)
-            return found
+            return self._aligned_together(encoded, starts, texts, frames)
         return [
-            self._whisper.align(StorageView.from_array(window[None]), tokenizer.sot_sequence, [text], [length])[0]
-            for window, text, length in zip(np.asarray(encoded), texts, frames, strict=True)
+            self._whisper.align(StorageView.from_array(window[None]), start, [text], [length])[0]
+            for window, start, text, length in zip(np.asarray(encoded), starts, texts, frames, strict=True)
         ]
+
+    def _aligned_together(
+        self, encoded: StorageView, starts: list[list[int]], texts: list[list[int]], frames: list[int]
+    ) -> list[Any]:
+        """CTranslate2's alignments of a batch, once per language: a call has one start sequence for all windows."""
+        found: dict[tuple[int, ...], list[Any]] = {
+            start: self._whisper.align(encoded, list(start), texts, frames)
+            for start in dict.fromkeys(map(tuple, starts))
+        }
+        return [found[tuple(start)][index] for index, start in enumerate(starts)]
 
     @property
     def _one_by_one(self) -> bool:
@@ -270,6 +359,18 @@ def _in_audio(word: TimedWord, clock: SpeechTimestampsMap) -> TimedWord:
     span = clock.get_chunk_index((word.start + word.end) / 2)
     start, end = (float(clock.get_original_time(time, span)) for time in (word.start, word.end))
     return TimedWord(start, end, word.text, word.probability)
+
+
+def _text(result: Any, tokenizer: Tokenizer) -> _Text:
+    """The likeliest text of CTranslate2's `WhisperGenerationResult`."""
+    tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
+    length = len(result.sequences_ids[0])
+    return _Text(
+        tokens,
+        avg_logprob=result.scores[0] * length / (length + 1),  # the end-of-text token counts
+        no_speech_prob=result.no_speech_prob,
+        compression_ratio=_compression_ratio(tokenizer.decode(tokens)),
+    )
 
 
 def _compression_ratio(text: str) -> float:

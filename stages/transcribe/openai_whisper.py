@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
@@ -9,14 +10,18 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
-from stages.media.audio import SAMPLE_RATE, floats
+from stages.media.audio import floats
+from stages.media.sound import SAMPLE_RATE
 from stages.media.words import TimedWord
 from stages.timing import Timings
-from stages.transcribe.recognizer import DECIMALS, Recognition, RecognizedSegment, Request, torch_threads
+from stages.transcribe.languages import Spoken
+from stages.transcribe.recognizer import Doubt, Recognition, RecognizedSegment, Request, torch_threads
 
 
 class OpenaiWhisper:
     """A Whisper model on torch. Checkpoints load as weights only; decoding never falls back to sampling.
+
+    A video has one language, that of its first 30 s of speech where none is given.
 
     Args:
         model: A name that openai-whisper knows, or a checkpoint file.
@@ -65,7 +70,7 @@ class OpenaiWhisper:
         spans = [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in request.speech.padded]
         language = request.language
         if not spans:
-            return Recognition([], language, 1.0 if language else 0.0)
+            return Recognition([], Spoken(language, 1.0 if language else 0.0))
         audio = floats(request.audio[:])
         with self._turn, self._timings.on("model"), torch_threads(self._cpu_threads):
             probability = 1.0
@@ -91,10 +96,16 @@ class OpenaiWhisper:
                 avg_logprob=segment["avg_logprob"],
                 no_speech_prob=segment["no_speech_prob"],
                 compression_ratio=segment["compression_ratio"],
+                language=language,
             )
             for segment in found["segments"]
         ]
-        return Recognition(segments, language, round(probability, DECIMALS))
+        left_out: Counter[Doubt] = Counter()
+        for segment in segments:
+            if segment.doubt:
+                left_out[segment.doubt] += len(segment.words)
+        believed = [segment for segment in segments if not segment.doubt]
+        return Recognition(believed, Spoken(language, probability), left_out)
 
     def _detect(self, audio: npt.NDArray[np.float32]) -> tuple[str, float]:
         """The most likely language of the first 30 s, and its probability."""

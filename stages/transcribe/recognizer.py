@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import numpy as np
 
+from schemas.languages import primary_language
 from schemas.rows import Segment, Word
+from stages.align.sentences import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH, MIN_LOGPROB
 from stages.media.audio import Audio
 from stages.media.words import TimedWord
+from stages.transcribe.languages import Spoken
 from stages.transcribe.speech_segments import Speech, SpeechSegment, snapped
 from storyloom.format.model import to_milliseconds
 
 DECIMALS = 4
 """Decimals of probabilities: beyond these, batch sizes and devices disagree."""
 
-WHISPER_CODES = {"cmn": "zh", "fil": "tl", "iw": "he", "jv": "jw", "nb": "no"}
+WHISPER_CODES = {"fil": "tl", "jv": "jw", "nb": "no"}
 """Primary subtags of BCP 47 with another code in Whisper."""
+
+
+Doubt = Literal["repetition", "not_speech"]
+"""Why a recognized segment is not believed: a loop, or text where Whisper itself doubts that anybody speaks."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +48,37 @@ class Request:
 
 @dataclass(frozen=True)
 class RecognizedSegment:
-    """A segment as the library returned it; `schemas.rows.Segment` documents the numbers."""
+    """A segment as the library returned it; `schemas.rows.Segment` documents the numbers. The language is Whisper's."""
 
     words: list[TimedWord]
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    language: str = ""
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """Why the segment is not believed, by Whisper's own rules (openai-whisper's `transcribe`)."""
+        if self.avg_logprob < MIN_LOGPROB and self.no_speech_prob > MAX_NO_SPEECH:
+            return "not_speech"
+        return "repetition" if self.compression_ratio > MAX_COMPRESSION_RATIO else None
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """The result for a video: segments in time order, Whisper's language code, and its probability (1.0: given)."""
+    """The result for a video.
+
+    Attributes:
+        segments: Those that are believed, in time order.
+        spoken: The language of most speech.
+        left_out: Words of segments that are not believed, by the reason.
+        doubted: The language that is clearly heard instead of the given one, in most windows where one is.
+    """
 
     segments: list[RecognizedSegment]
-    language: str
-    language_probability: float
+    spoken: Spoken
+    left_out: Mapping[Doubt, int] = field(default_factory=dict)
+    doubted: Spoken = field(default_factory=Spoken)
 
 
 class Recognizer(Protocol):
@@ -73,8 +96,8 @@ class Recognizer(Protocol):
 
 
 def whisper_language(bcp47: str) -> str:
-    """Whisper's code of a BCP 47 language, e.g. ``pt`` for ``pt-BR``."""
-    primary = bcp47.replace("_", "-").split("-")[0].lower()
+    """Whisper's code of a language, in BCP 47 or ISO 639, e.g. ``pt`` for ``pt-BR`` and ``por``."""
+    primary = primary_language(bcp47)
     return WHISPER_CODES.get(primary, primary)
 
 
@@ -122,6 +145,7 @@ def _segment(recognized: RecognizedSegment, words: list[Word]) -> Segment:
         avg_logprob=round(recognized.avg_logprob, DECIMALS),
         no_speech_prob=round(recognized.no_speech_prob, DECIMALS),
         compression_ratio=round(recognized.compression_ratio, DECIMALS),
+        language=bcp47_language(recognized.language),
         words=words,
     )
 

@@ -10,6 +10,9 @@ from schemas.config import OPERATIONAL, StageConfig
 from stages.models.demo import DEMO
 from stages.transcribe.speech_segments import VadConfig
 
+ALIGNER = "Qwen/Qwen3-ForcedAligner-0.6B-hf"
+"""The published model (Apache-2.0)."""
+
 
 class TranscribeConfig(StageConfig):
     """Settings of the speech recognizer.
@@ -18,14 +21,19 @@ class TranscribeConfig(StageConfig):
         backend: The library behind it (faster-whisper: LiveCC, Emu3.5).
         model: ``demo``, a model name of the library, e.g. ``large-v3`` (Emu3.5), or a local folder or file.
         language: BCP 47 code of the speech; empty to detect it. The manifest's `language` takes precedence.
+        word_times: ``recognizer`` takes the times of words from Whisper's attention; ``forced`` aligns the recognized
+            words with the audio again, by `aligner` (published: 43 ms from the truth on average, WhisperX 133 ms;
+            not measured here).
+        aligner: Qwen3-ForcedAligner for transformers: a repository of the Hugging Face hub, or a local folder.
         beam_size: Width of the beam search (both libraries' paper default).
         compute_type: CTranslate2's; ``int8`` runs everywhere, ``float16`` on GPUs (LiveCC). openai-whisper supports
             ``float16`` and ``float32``. ``default`` is resolved by the library and the device.
         vad: Voice activity detection.
-        subtitles: ``prefer`` takes the text of a subtitle track that agrees with what was recognized; ``ignore`` never
-            does.
-        min_agreement: Share of words that track and recognizer must have in common, 0 to 1 (our choice: tracks of the
-            same speech measure over 0.8, of other speech under 0.2; tests/stages/transcribe/test_agreement.py).
+        subtitles: ``prefer`` takes the text of a subtitle track where it agrees with what was recognized; ``ignore``
+            never does.
+        min_agreement: Share of words that track and recognizer must have in common in a line or sentence of the track
+            for its text to be taken, above 0, to 1 (our choice: tracks of the same speech measure over 0.8, of other
+            speech under 0.2; tests/stages/transcribe/test_merging.py).
         batch_size: Windows of 30 s that are recognized at once (faster-whisper only; LiveCC's 16). Like the device, it
             changes probabilities by less than the kept decimals.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -37,11 +45,13 @@ class TranscribeConfig(StageConfig):
     backend: Literal["faster-whisper", "openai-whisper"] = "faster-whisper"
     model: Annotated[str, Field(min_length=1)] = DEMO
     language: str = ""
+    word_times: Literal["recognizer", "forced"] = "recognizer"
+    aligner: Annotated[str, Field(min_length=1)] = ALIGNER
     beam_size: Annotated[int, Field(ge=1)] = 5
     compute_type: str = "int8"
     vad: VadConfig = VadConfig()
     subtitles: Literal["prefer", "ignore"] = "prefer"
-    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.6
+    min_agreement: Annotated[float, Field(gt=0, le=1)] = 0.6
     batch_size: Annotated[int, Field(ge=1), OPERATIONAL] = 16
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
     cpu_threads: Annotated[int, Field(ge=1), OPERATIONAL] = 2

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import Section
-from stages.media.audio import SAMPLE_RATE, Audio, floats
+from stages.media.audio import Audio, floats
+from stages.media.sound import SAMPLE_RATE
 from stages.media.words import TimedWord
+from stages.transcribe.singing import is_sung
 
 CHUNK = 512
 """Samples per probability of Silero; its input also has the `CONTEXT` samples before them."""
@@ -42,6 +44,11 @@ LEAD_SECONDS = 0.5
 word."""
 
 
+LONGEST_WORD = 2.0
+"""Seconds; a longer word is cut, since it reaches over speech that was not recognized (openai-whisper counts what
+exceeds it as an anomaly)."""
+
+
 class VadConfig(Section):
     """Settings of voice activity detection by Silero, before recognition.
 
@@ -52,12 +59,15 @@ class VadConfig(Section):
         min_silence: Seconds of silence that end a speech segment (our choice: pauses inside a sentence stay).
         pad: Seconds kept on either side of a segment (our choice, from errors measured on read captions).
         window: Most seconds of speech in a window; Whisper's own window is 30.
+        singing: ``drop`` leaves out segments that a second network hears as singing or music without speech, see
+            `stages.transcribe.singing`; ``keep`` does not look.
     """
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     min_silence: Annotated[float, Field(gt=0)] = 0.5
     pad: Annotated[float, Field(ge=0)] = 0.2
     window: Annotated[int, Field(ge=5, le=30)] = 30
+    singing: Literal["drop", "keep"] = "drop"
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,12 @@ class Speech:
     Attributes:
         padded: With the silence that `VadConfig.pad` leaves around them.
         bare: Without it.
+        singing: Seconds of segments that are singing or music, and left out.
     """
 
     padded: list[Span]
     bare: list[SpeechSegment]
+    singing: float = 0.0
 
 
 def find_speech(audio: Audio, vad: VadConfig) -> Speech:
@@ -78,7 +90,16 @@ def find_speech(audio: Audio, vad: VadConfig) -> Speech:
     probabilities = _probabilities(audio)
     padded = spans_of(probabilities, len(audio), vad)
     bare = spans_of(probabilities, len(audio), vad.model_copy(update={"pad": 0.0}))
-    return Speech(padded, [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in bare])
+    sung = [span for span in bare if vad.singing == "drop" and is_sung(audio, *span, _mean(probabilities, span))]
+    if sung:
+        bare = [span for span in bare if span not in sung]
+        padded = [span for span in padded if any(start < span[1] and span[0] < end for start, end in bare)]
+    seconds = [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in bare]
+    return Speech(padded, seconds, sum(end - start for start, end in sung) / SAMPLE_RATE)
+
+
+def _mean(probabilities: npt.NDArray[np.float32], span: Span) -> float:
+    return float(probabilities.reshape(-1)[span[0] // CHUNK : -(-span[1] // CHUNK)].mean())
 
 
 def _probabilities(audio: Audio) -> npt.NDArray[np.float32]:
@@ -162,10 +183,10 @@ def _padded(spans: list[Span], pad: int, samples: int) -> list[Span]:
 
 
 def snapped(words: list[TimedWord], segments: list[SpeechSegment]) -> list[TimedWord]:
-    """The words without the silence around speech; a segment's first word starts with the speech.
+    """The words without the silence around speech, at most `LONGEST_WORD` long; a segment's first word starts with it.
 
     Whisper stretches words into pauses and starts the first one after a pause late; Silero is exact to 32 ms there. A
-    word that touches no speech keeps its times.
+    word that touches no speech keeps its start.
     """
     ends = [end for _, end in segments]
     out = []
@@ -174,11 +195,12 @@ def snapped(words: list[TimedWord], segments: list[SpeechSegment]) -> list[Timed
         first = int(np.searchsorted(ends, word.start, side="right"))
         touched = [index for index in range(first, len(segments)) if segments[index][0] < word.end]
         if not touched:
-            out.append(word)
+            out.append(replace(word, end=min(word.end, word.start + LONGEST_WORD)))
             continue
         index = max(touched, key=lambda i: min(word.end, segments[i][1]) - max(word.start, segments[i][0]))
         start, end = segments[index]
         late = index != last and word.start - start <= LEAD_SECONDS
-        out.append(replace(word, start=start if late else max(word.start, start), end=min(word.end, end)))
+        begin = start if late else max(word.start, start)
+        out.append(replace(word, start=begin, end=min(word.end, end, begin + LONGEST_WORD)))
         last = index
     return out

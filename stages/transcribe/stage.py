@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from schemas.row import Row
-from schemas.rows import MediaRow, Segment, TextSource, TranscriptRow
-from stages.align.sentences import TERMINAL
+from schemas.rows import TAIL_SECONDS, AudioTrack, MediaRow, Segment, TranscriptRow
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
-from stages.media.audio import SAMPLE_RATE, decode
+from stages.media.audio import Audio, Decoded, decode
+from stages.media.decoder import track_of
 from stages.media.sandbox import Limits
+from stages.media.sound import SAMPLE_RATE
 from stages.media.source import reading
-from stages.media.subtitles import tracks
-from stages.transcribe.agreement import Fitted, fitted
-from stages.transcribe.backends import load_recognizer, recognizer_revision
+from stages.media.subtitles.tracks import tracks
+from stages.transcribe.agreement import heard_words, plain
+from stages.transcribe.backends import load_aligner, load_recognizer, recognizer_revision
+from stages.transcribe.forced import LANGUAGES, ForcedAligner
+from stages.transcribe.merging import Merged, merged
 from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
+    DECIMALS,
     Recognition,
-    RecognizedSegment,
     Recognizer,
     Request,
     bcp47_language,
@@ -29,11 +32,21 @@ from stages.transcribe.recognizer import (
     whisper_language,
 )
 from stages.transcribe.settings import TranscribeConfig
-from stages.transcribe.speech_segments import SpeechSegment, find_speech
+from stages.transcribe.speech_segments import Speech, SpeechSegment, find_speech
 from storyloom.format.model import to_milliseconds
 
 MIN_SENTENCE_ENDS = 0.25
 """Least share of the recognizer's sentence ends that a subtitle track must mark (our choice)."""
+
+MAX_FILLED = 1.0
+"""Seconds of silence put into a track without a warning (our choice)."""
+
+LEAST_SHARED = 0.2
+"""Least share of words in common, of the fewer words of track and recognizer, for a track to be used at all: in a track
+of other speech or free wording, a few short lines may agree (our choice)."""
+
+MANY_LEFT_OUT = 0.2
+"""Share of a used track's words that nobody heard from which there is a warning (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +55,29 @@ class _Decoded:
 
     Attributes:
         duration: Seconds.
+        sound: The row's fields about its sound.
         speech: Its speech segments.
+        singing: Seconds of singing and music that are left out.
         warnings: So far.
+        audio: Where its words are aligned afterwards.
     """
 
     duration: float
+    sound: dict[str, Any]
     speech: list[SpeechSegment]
+    singing: float
     warnings: list[str]
+    audio: Audio | None
 
 
 class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
-    """Decodes a video's first audio track and transcribes it with a Whisper model.
+    """Decodes a video's first audio track with speech and transcribes it with a Whisper model.
 
-    The text comes from a subtitle track that agrees with the recognizer; times always come from the recognizer.
+    Where a subtitle track agrees with the recognizer, the text is the track's; times always come from the recognizer.
     """
 
     name = "transcribe"
-    version = 2
+    version = 3
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow
@@ -67,6 +86,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def __init__(self, config: TranscribeConfig, context: Context) -> None:
         super().__init__(config, context)
         self._recognizer: Recognizer | None = None
+        self._aligner: ForcedAligner | None = None
         self._limits = Limits(config.seconds, config.memory)
 
     def revision(self) -> str:
@@ -75,6 +95,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def setup(self) -> None:
         ffmpeg.program()
         self._recognizer = load_recognizer(self.config, self.timings)
+        self._aligner = load_aligner(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Fill the recognizer's batches across videos, and decode the next video meanwhile."""
@@ -117,74 +138,138 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
-        with self.timings.on("decode"), reading(self.context.media, media) as path:
-            audio = decode(path, self._limits)
-        duration = len(audio) / SAMPLE_RATE
-        warnings = []
+        language, warnings = self._language(video)
+        track, decoded, speech = self._heard(media)
+        duration = len(decoded.audio) / SAMPLE_RATE
+        if media.cut_off:
+            warnings.append("audio_ends_early")
+        if decoded.crashed or duration + decoded.cut - decoded.filled < track.end - TAIL_SECONDS:
+            warnings.append("audio_damaged")
+        if decoded.filled > MAX_FILLED:
+            warnings.append("audio_gaps")
+        sound = {
+            "audio_stream": track.stream,
+            "gain": round(decoded.gain, 1),
+            "silence_filled": decoded.filled,
+            "overlap_cut": decoded.cut,
+        }
+        kept = decoded.audio if self._aligner else None
+        found = _Decoded(duration, sound, speech.bare, speech.singing, warnings, kept)
+        return found, Request(video.key, decoded.audio, speech, language)
+
+    def _heard(self, media: MediaRow) -> tuple[AudioTrack, Decoded, Speech]:
+        """The first audio track with speech, otherwise the first that can be decoded; its sound, and its speech."""
+        first: tuple[AudioTrack, Decoded, Speech] | None = None
+        failed: VideoFailed | None = None
+        for track in media.audio_tracks:
+            try:
+                with self.timings.on("decode"), reading(self.context.media, media) as path:
+                    decoded = decode(track_of(media, track.stream, path), self._limits)
+            except VideoFailed as reason:
+                failed = failed or reason
+                continue
+            with self.timings.on("model"):
+                speech = find_speech(decoded.audio, self.config.vad)
+            if speech.bare:
+                return track, decoded, speech
+            first = first or (track, decoded, speech)
+        if first is None:
+            raise failed or VideoFailed("audio_undecodable", "the file has no audio track")
+        return first
+
+    def _language(self, video: Video) -> tuple[str, list[str]]:
+        """Whisper's code of the given language, empty to detect it, and warnings."""
+        assert self._recognizer is not None
         language = whisper_language(video.manifest.language or self.config.language)
         if language and language not in self._recognizer.languages:
-            warnings.append("language_not_supported")
-            language = ""
-        with self.timings.on("decode"), reading(self.context.media, media) as path:
-            if ffmpeg.ends_early(path, duration, media.duration, self._limits):
-                warnings.append("audio_ends_early")
-        with self.timings.on("model"):
-            speech = find_speech(audio, self.config.vad)
-        return _Decoded(duration, speech.bare, warnings), Request(video.key, audio, speech, language)
+            return "", ["language_not_supported"]
+        return language, []
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
-        """The row of the recognized words, or of a subtitle track that agrees with them."""
+        """The row of the recognized words, merged with a subtitle track that agrees with them."""
         duration = decoded.duration
-        segments = segments_of(recognition.segments, decoded.speech, duration)
+        recognized = recognition.segments
+        if self._aligner and decoded.audio is not None:
+            recognized = self._aligner.timed(decoded.audio, recognized, decoded.speech)
+        segments = segments_of(recognized, decoded.speech, duration)
         if not segments:
-            raise VideoDropped("no_speech", f"not a word in {duration:.1f} s of audio")
-        source: TextSource = "asr"
-        nearest, problems = self._nearest_track(video[MediaRow], segments, duration)
-        if nearest and nearest.agreement < self.config.min_agreement:
-            problems.append("subtitles_disagree")
-        elif nearest and _loses_sentences(nearest, segments):
-            problems.append("subtitles_unpunctuated")
-        elif nearest:
-            source = "subtitles"
-            cues = [RecognizedSegment(cue, 0.0, 0.0, 0.0) for cue in nearest.cues]
-            segments = segments_of(cues, decoded.speech, duration)
+            raise VideoDropped("no_speech", _nothing_heard(decoded, recognition))
+        track, problems = self._nearest_track(video[MediaRow], segments, decoded)
+        used = track if track and not problems else None
+        if used and used.left_out > MANY_LEFT_OUT * used.words:
+            problems = ["subtitles_left_out"]
         return TranscriptRow(
             video=video.key,
-            warnings=decoded.warnings + problems,
-            language=bcp47_language(recognition.language),
-            language_probability=recognition.language_probability,
+            warnings=decoded.warnings + _doubts(decoded, recognition) + problems,
+            language=bcp47_language(recognition.spoken.language),
+            language_probability=round(recognition.spoken.probability, DECIMALS),
+            heard_language=bcp47_language(recognition.doubted.language),
+            heard_seconds=to_milliseconds(recognition.doubted.seconds),
             duration=to_milliseconds(duration),
-            source=source,
-            agreement=nearest.agreement if nearest else -1.0,
-            segments=segments,
+            **decoded.sound,
+            singing=to_milliseconds(decoded.singing),
+            looped_words=recognition.left_out.get("repetition", 0),
+            doubted_words=recognition.left_out.get("not_speech", 0),
+            agreement=track.agreement if track else -1.0,
+            lag=track.clock.lag if track else 0.0,
+            stretch=track.clock.stretch if track else 1.0,
+            left_out=used.left_out if used else 0,
+            segments=used.segments if used else segments,
         )
 
     def _nearest_track(
-        self, media: MediaRow, recognized: list[Segment], duration: float
-    ) -> tuple[Fitted | None, list[str]]:
-        """The first subtitle track that agrees enough, otherwise the one that agrees most; and warnings of others."""
-        nearest: Fitted | None = None
+        self, media: MediaRow, recognized: list[Segment], decoded: _Decoded
+    ) -> tuple[Merged | None, list[str]]:
+        """The first subtitle track that may be used and agrees enough, otherwise the one that agrees most.
+
+        Returns:
+            The track, and why it is not used: a warning, or none.
+        """
+        nearest: Merged | None = None
         problems: list[str] = []
         if self.config.subtitles == "ignore":
             return nearest, problems
-        for cues in tracks(media, self.context.media, self._limits):
+        heard = {plain(word.text) for word in heard_words(recognized)}
+        for cues in tracks(media, self.context.media, self._limits, heard):
             if not cues:
-                problems = ["subtitles_unreadable"]
+                problems = problems or ["subtitles_unreadable"]
                 continue
-            track = fitted(cues, recognized, duration)
-            if nearest is None or track.agreement > nearest.agreement:
+            track = merged(cues, recognized, decoded.speech, decoded.duration, self.config.min_agreement)
+            if nearest is None or (not _problem(track), track.agreement) > (not _problem(nearest), nearest.agreement):
                 nearest = track
-            if nearest.agreement >= self.config.min_agreement:
+            if not _problem(nearest) and nearest.agreement >= self.config.min_agreement:
                 break
-        return nearest, problems
+        return nearest, [_problem(nearest)] if nearest and _problem(nearest) else problems
+
+
+def _doubts(decoded: _Decoded, recognition: Recognition) -> list[str]:
+    """Warnings of what was left out, and of a language that seems to be another one than the given."""
+    found = {
+        "singing_left_out": decoded.singing > 0,
+        "words_left_out": any(recognition.left_out.values()),
+        "other_language_heard": recognition.doubted.language,
+        "words_not_aligned": decoded.audio is not None
+        and any(segment.language not in LANGUAGES for segment in recognition.segments),
+    }
+    return [code for code, applies in found.items() if applies]
+
+
+def _nothing_heard(decoded: _Decoded, recognition: Recognition) -> str:
+    left_out = sum(recognition.left_out.values())
+    singing = f", {decoded.singing:.1f} s of it singing or music" if decoded.singing else ""
+    doubted = f"; {left_out} words are not believed" if left_out else ""
+    return f"not a word in {decoded.duration:.1f} s of audio{singing}{doubted}"
 
 
 def _raise(reason: Exception, _video: Video) -> NoReturn:
     raise reason
 
 
-def _loses_sentences(track: Fitted, recognized: list[Segment]) -> bool:
-    """Whether a track marks far fewer sentence ends than the recognizer, as machine-made captions do."""
-    marked = sum(bool(TERMINAL.search(word.text.strip())) for cue in track.cues for word in cue)
-    expected = sum(bool(TERMINAL.search(word.text.strip())) for segment in recognized for word in segment.words)
-    return marked < MIN_SENTENCE_ENDS * expected
+def _problem(track: Merged) -> str:
+    """Why a track is not used; empty when it can be.
+
+    It agrees in too few places, or marks far fewer sentence ends than the recognizer, as machine-made captions do.
+    """
+    if track.shared < LEAST_SHARED:
+        return "subtitles_disagree"
+    return "subtitles_unpunctuated" if track.ends_shown < MIN_SENTENCE_ENDS * track.ends_heard else ""

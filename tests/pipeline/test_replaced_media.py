@@ -94,6 +94,17 @@ def test_a_file_that_was_replaced_is_noticed_by_a_plain_run(a: Finished, tmp_pat
     assert_true_pictures(first)
 
 
+def test_a_subtitle_file_that_appears_beside_a_video_or_changes_is_noticed_by_a_plain_run(
+    a: Finished, tmp_path: Path
+) -> None:
+    first, _ = both(a, tmp_path)
+    track = tmp_path / "clips" / "0.en.vtt"
+    for text in ("A cat", "A red cup"):
+        track.write_text(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{text}\n")
+        assert {"download", "transcribe"} <= set(made_by_run(first.config))
+    assert made_by_run(first.config) == {}
+
+
 def test_a_file_that_was_only_touched_is_looked_at_and_nothing_more(a: Finished, tmp_path: Path) -> None:
     first, _ = both(a, tmp_path)
     before = content_of(first.config.output)

@@ -12,9 +12,13 @@ import pytest
 
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
-from stages.base import Context, Stage, Video
+from stages.base import Context, Stage, Video, VideoFailed
 from stages.download.files import link, record
+from stages.download.probing import probe
 from stages.media import ffmpeg
+from stages.media.audio import Decoded, decode
+from stages.media.decoder import track_of as stream_of
+from stages.media.sandbox import Limits
 from stages.media.source import MediaSource, content_name, digest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +26,7 @@ NARRATED = ROOT / "demo" / "narrated.mp4"
 TRUTH = ROOT / "demo" / "narrated.gt.json"
 SHARED = ROOT.parent / "shared" / "data"
 KEY = "0" * 20
+LIMITS = Limits(60.0, 4 * 1024**3)
 MEDIA = TemporaryDirectory(prefix="storyloom-media-")
 """The media folder of the tests' files, gone when they end."""
 
@@ -55,13 +60,23 @@ def cut_off(media: Path, out: Path, share: float) -> Path:
 
 
 def linked(file: Path, key: str = KEY, **fields: Any) -> MediaRow:
-    """The row of a file that the media folder links to, whatever it is; `fields` are what `download` would find."""
+    """The row of a file that the media folder links to, whatever it is, as `download` makes it but for `fields`."""
     source = MediaSource.of(file.stat(), digest(file), str(file))
     final = Path(MEDIA.name) / content_name(key, source.sha256, file.suffix[1:])
     link(file.absolute(), final)
     record(final, source)
-    found: dict[str, Any] = {"has_audio": True, "has_video": True, "duration": -1.0} | fields
-    return MediaRow(video=key, media=final.name, sha256=source.sha256, size=source.size, **found)
+    try:
+        found = probe(file, LIMITS)
+    except VideoFailed:  # for the tests of what cannot be decoded
+        found = {"has_audio": True, "has_video": True, "video_stream": 0}
+        found["audio_tracks"] = [{"stream": 1, "reason": "only", "end": 0.0}]
+    return MediaRow(video=key, media=final.name, sha256=source.sha256, size=source.size, **found | fields)
+
+
+def decoded(file: Path) -> Decoded:
+    """The preferred audio track of a file."""
+    row = linked(file)
+    return decode(stream_of(row, row.audio_tracks[0].stream, file), LIMITS)
 
 
 def track_of(file: Path) -> str:
@@ -72,7 +87,7 @@ def track_of(file: Path) -> str:
 
 
 def run(stage: Stage[Any, Any], media: Path, *, language: str = "", **fields: Any) -> Row:
-    """The stage's row of one file, given what `download` would say of it."""
+    """The stage's row of one file, as `download` describes it but for `fields`."""
     manifest = ManifestRow(video=KEY, url=str(media), source_id="x", language=language)
     return stage.guarded(Video(manifest, [linked(media, **fields)]))
 

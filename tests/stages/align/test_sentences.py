@@ -103,6 +103,14 @@ def test_no_word_is_lost_and_sentences_do_not_overlap(drawn: list[tuple[str, flo
     assert all(one.start <= one.end <= two.start for one, two in pairwise(found))
 
 
+def test_the_source_of_a_sentence_is_that_of_most_of_its_words() -> None:
+    said = spoken("The cat sits. A dog runs by here. Two birds fly off.")
+    shown = [segment(said[:5]).model_copy(update={"source": "subtitles"}), segment(said[5:])]
+    assert [one.source for one in sentences(shown, RULES)] == ["subtitles", "asr", "asr"]
+    even = [segment(said[:2]).model_copy(update={"source": "subtitles"}), segment(said[2:4])]
+    assert [one.source for one in sentences(even, SentenceRules(1.0, 20, 60, 9))] == ["asr"]
+
+
 def test_control_characters_and_placeholders_leave_the_text() -> None:
     assert clean("one\x00 <<image>> two\u2028\n<|endofchunk|> three ") == "one image two endofchunk three"
 

@@ -11,7 +11,7 @@ import pytest
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Video
 from stages.download.stage import DownloadConfig
-from stages.media.subtitles import MAX_BYTES
+from stages.media.subtitles.tracks import MAX_BYTES
 from tests.downloads import CONTENT, EDGE, NARRATED, SHA256, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
 from tests.stages.real_media import made

@@ -7,17 +7,16 @@ import pytest
 
 from schemas.rows import TranscriptRow
 from stages.media import ffmpeg
-from stages.media.sandbox import Limits
-from stages.sample.candidates import CandidateSettings, candidates
+from stages.media.decoder import track_of
+from stages.media.track import Decoder, opened
+from stages.sample.pictures import PictureSettings, Seen, candidates
 from stages.transcribe.settings import TranscribeConfig
 from stages.transcribe.stage import Transcribe
 from tests.runs import NARRATED
-from tests.stages.real_media import context, run
+from tests.stages.real_media import context, linked, run
 
 pytestmark = pytest.mark.slow
 
-LIMITS = Limits(seconds=120, memory=4 * 1024**3)
-SETTINGS = CandidateSettings(step=60.0, scene_threshold=0.3, max_side=160, qscale=5)
 TOLERANCE = 0.05
 """Seconds by which a word and a cut may part."""
 
@@ -34,13 +33,22 @@ def recognizer() -> Transcribe:
     return stage
 
 
+def cuts(media: Path) -> list[float]:
+    """Times, in seconds, at which scenes begin."""
+    row = linked(media)
+    settings = PictureSettings(interval=60.0, min_scene=0.5, step=60.0, scene_threshold=0.3, max_side=160, qscale=5)
+    with opened(media) as container:
+        decoder = Decoder(container, track_of(row, row.video_stream, media))
+        return [candidate.time for candidate in candidates(Seen().frames(decoder), settings) if candidate.cut]
+
+
 def seconds_after_the_cut(recognizer: Transcribe, media: Path, wanted: str) -> float:
     """From the last cut before a word until the word starts."""
     row = run(recognizer, media)
     assert isinstance(row, TranscriptRow)
     heard = [word for segment in row.segments for word in segment.words]
     start = next(word.start for word in heard if wanted in word.text)
-    return start - max(c.time for c in candidates(media, SETTINGS, LIMITS) if c.cut and c.time < start)
+    return start - max(time for time in cuts(media) if time < start)
 
 
 @pytest.fixture(scope="module")

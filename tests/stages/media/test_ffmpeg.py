@@ -8,7 +8,6 @@ import pytest
 from stages.base import StageSetupError
 from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits, child
-from tests.stages.real_media import NARRATED, cut_off, picture_shorter_than_sound
 
 LIMITS = Limits(seconds=60, memory=4 * 1024**3)
 
@@ -60,22 +59,3 @@ def test_a_playlist_cannot_make_ffmpeg_reach_the_network(tmp_path: Path) -> None
     output = ffmpeg.source(playlist).output("pipe:", f="framecrc")
     with pytest.raises(ChildFailed, match="not on whitelist"), child(ffmpeg.command(output), LIMITS) as out:
         out.read()
-
-
-def test_the_last_packet_of_any_track_is_found(tmp_path: Path) -> None:
-    short_picture = picture_shorter_than_sound(tmp_path)
-    assert ffmpeg.last_packet(short_picture, LIMITS) == pytest.approx(9.0, abs=0.1)
-
-
-def test_a_track_that_is_merely_shorter_than_the_other_does_not_end_early(tmp_path: Path) -> None:
-    short_picture = picture_shorter_than_sound(tmp_path)
-    assert not ffmpeg.ends_early(short_picture, decoded=4.0, stated=9.0, limits=LIMITS)
-
-
-def test_a_track_of_a_file_that_was_cut_off_ends_early(tmp_path: Path) -> None:
-    half = cut_off(NARRATED, tmp_path / "half.mp4", 0.5)
-    assert ffmpeg.ends_early(half, decoded=25.0, stated=52.08, limits=LIMITS)
-
-
-def test_nothing_ends_early_where_the_container_states_no_duration(tmp_path: Path) -> None:
-    assert not ffmpeg.ends_early(tmp_path / "none", decoded=1.0, stated=-1.0, limits=LIMITS)

@@ -59,9 +59,9 @@ def test_a_video_with_speech_is_described() -> None:
         ("nasa_silent_track.mp4", {"has_audio": True, "has_video": True}),
         ("audio_only_dts_speech.mp4", {"has_audio": True, "has_video": False, "audio_codec": "dts"}),
         ("nasa_audio_delayed_2.5s.mp4", {"duration": 15.556, "fps": 29.97}),
-        ("nasa_start_offset10.ts", {"container": "mpegts", "duration": 13.077}),
+        ("nasa_start_offset10.ts", {"container": "mpegts", "duration": 13.12, "origin": 11.336}),
         ("unordered.mov", {"width": 50, "height": 50, "duration": 0.125}),
-        ("no_duration.webm", {"duration": -1.0, "warnings": ["no_duration"]}),
+        ("no_duration.webm", {"duration": 4.938, "stated_duration": -1.0, "warnings": []}),
         ("nasa_rot.mp4", {"width": 270, "height": 480}),
         ("video_90.mov", {"width": 320, "height": 568}),
         ("video_1.mp4", {"width": 288, "height": 352}),
@@ -235,13 +235,10 @@ def test_a_child_that_a_video_crashes_costs_that_video(tmp_path: Path, monkeypat
     assert "download.probe_memory" in failed.message
 
 
-def test_the_child_prints_one_line_of_json_and_loads_no_stage() -> None:
-    code = (
-        "import sys, stages.media.probe as p; p.inspect(p.Path(sys.argv[1]));"
-        " print([m for m in sys.modules if 'stages.media.' in m])"
-    )
+def test_the_child_prints_one_line_of_json_and_loads_no_model_of_rows() -> None:
+    code = "import sys, stages.media.probe as p; p.inspect(p.Path(sys.argv[1])); print('pydantic' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code, str(NARRATED)], check=True, capture_output=True, cwd=ROOT)
-    assert loaded.stdout.decode().strip() == "['stages.media.probe']"
+    assert loaded.stdout.decode().strip() == "False"
     said = subprocess.run(
         [sys.executable, "-m", "stages.media.probe", NARRATED], check=True, capture_output=True, cwd=ROOT
     )

@@ -12,20 +12,20 @@ INTERVAL = 4.0
 MIN_SCENE = 0.5
 
 
-def candidate(time: float, *, cut: bool = False) -> Candidate:
-    return Candidate(time=time, cut=cut, jpeg=b"")
+def candidate(time: float, *, cut: bool = False) -> Candidate[None]:
+    return Candidate(time=time, cut=cut, picture=None)
 
 
-def picks(candidates: list[Candidate], end: float) -> list[SelectedFrame]:
-    selector = FrameSelector(INTERVAL, MIN_SCENE)
+def picks(candidates: list[Candidate[None]], end: float) -> list[SelectedFrame[None]]:
+    selector: FrameSelector[None] = FrameSelector(INTERVAL, MIN_SCENE)
     return [pick for each in candidates for pick in selector.add(each)] + selector.finish(end)
 
 
-def times(candidates: list[Candidate], end: float) -> list[float]:
+def times(candidates: list[Candidate[None]], end: float) -> list[float]:
     return [pick.candidate.time for pick in picks(candidates, end)]
 
 
-def grid(start: float, end: float) -> list[Candidate]:
+def grid(start: float, end: float) -> list[Candidate[None]]:
     count = int((end - start) / 0.5)
     return [candidate(start + 0.5 * i, cut=start > 0 and i == 0) for i in range(count)]
 
@@ -64,6 +64,11 @@ def test_a_frame_that_is_not_later_than_the_one_before_is_passed_over() -> None:
     assert times([candidate(1), candidate(0.5), candidate(1)], end=1) == [1]
 
 
+def test_a_scene_that_begins_with_a_late_frame_is_not_lost() -> None:
+    late = [candidate(0), candidate(2.9), candidate(2.8, cut=True), candidate(3.4)]
+    assert [(pick.candidate.time, pick.scene) for pick in picks(late, end=6)] == [(2.9, 0), (3.4, 1)]
+
+
 def test_a_video_without_frames_gives_none() -> None:
     assert times([], end=0) == []
 
@@ -75,7 +80,7 @@ streams = st.lists(st.tuples(st.integers(1, 3000), st.booleans()), min_size=1, m
 )
 
 
-def scenes(stream: list[Candidate]) -> list[float]:
+def scenes(stream: list[Candidate[None]]) -> list[float]:
     """Where scenes begin: the rule, said another way."""
     starts = [stream[0].time]
     for each in stream[1:]:
@@ -85,14 +90,14 @@ def scenes(stream: list[Candidate]) -> list[float]:
 
 
 @given(streams)
-def test_times_rise_strictly_and_are_times_of_candidates(stream: list[Candidate]) -> None:
+def test_times_rise_strictly_and_are_times_of_candidates(stream: list[Candidate[None]]) -> None:
     found = times(stream, stream[-1].time)
     assert all(later > earlier for earlier, later in pairwise(found))
     assert set(found) <= {each.time for each in stream}
 
 
 @given(streams)
-def test_every_scene_gets_a_frame_of_its_own(stream: list[Candidate]) -> None:
+def test_every_scene_gets_a_frame_of_its_own(stream: list[Candidate[None]]) -> None:
     starts = scenes(stream)
     for number, (start, after) in enumerate(zip(starts, [*starts[1:], float("inf")], strict=True)):
         assert any(
@@ -101,7 +106,7 @@ def test_every_scene_gets_a_frame_of_its_own(stream: list[Candidate]) -> None:
 
 
 @given(streams)
-def test_no_interval_gives_more_than_one_frame(stream: list[Candidate]) -> None:
+def test_no_interval_gives_more_than_one_frame(stream: list[Candidate[None]]) -> None:
     starts = scenes(stream)
     windows = [
         (pick.scene, int((pick.candidate.time - starts[pick.scene] + 1e-6) / INTERVAL))

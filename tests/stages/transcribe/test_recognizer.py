@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,3 +26,15 @@ def test_word_times_are_in_order_and_inside_the_audio_whatever_was_recognized(
 
 def test_regions_and_aliases_of_languages_are_understood() -> None:
     assert [whisper_language(code) for code in ("en-US", "pt_BR", "nb", "fil-PH", "")] == ["en", "pt", "no", "tl", ""]
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [
+        *(("fra", "fr"), ("fre", "fr"), ("deu", "de"), ("ger", "de"), ("zho", "zh"), ("chi", "zh"), ("cmn", "zh")),
+        *(("por-BR", "pt"), ("FRA", "fr"), ("nob", "no"), ("nno", "nn"), ("jav", "jw"), ("iw", "he"), ("haw", "haw")),
+        *(("yue", "yue"), ("und", ""), ("mul", ""), ("zxx", ""), ("klingon", "klingon")),
+    ],
+)
+def test_codes_of_three_letters_are_those_of_the_model(code: str, language: str) -> None:
+    assert whisper_language(code) == language

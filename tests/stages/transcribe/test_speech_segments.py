@@ -8,20 +8,18 @@ from faster_whisper.vad import VadOptions, get_speech_timestamps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.media.audio import SAMPLE_RATE, decode, floats
-from stages.media.sandbox import Limits
+from stages.media.audio import floats
+from stages.media.sound import SAMPLE_RATE
 from stages.media.words import TimedWord
 from stages.transcribe import speech_segments
 from stages.transcribe.speech_segments import CHUNK, VadConfig, find_speech, snapped, spans_of
-from tests.stages.real_media import NARRATED
-
-LIMITS = Limits(seconds=60, memory=4 * 1024**3)
+from tests.stages.real_media import NARRATED, decoded
 
 
 @pytest.mark.parametrize("seconds", [0.001, 3.0, 3.2, 52.0])
 @pytest.mark.parametrize("window", [5, 30])
 def test_speech_is_where_faster_whisper_finds_it(seconds: float, window: int) -> None:
-    audio = decode(NARRATED, LIMITS)[: int(seconds * SAMPLE_RATE)]
+    audio = decoded(NARRATED).audio[: int(seconds * SAMPLE_RATE)]
     config = VadConfig(window=window)
     options = VadOptions(max_speech_duration_s=window, min_silence_duration_ms=500, speech_pad_ms=200)
     found = find_speech(audio, config)
@@ -32,7 +30,7 @@ def test_speech_is_where_faster_whisper_finds_it(seconds: float, window: int) ->
 
 
 def test_long_audio_goes_through_the_network_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    audio = decode(NARRATED, LIMITS)
+    audio = decoded(NARRATED).audio
     whole = find_speech(audio, VadConfig())
     monkeypatch.setattr(speech_segments, "CHUNKS_AT_ONCE", 100)
     assert find_speech(audio, VadConfig()) == whole
@@ -83,3 +81,7 @@ def test_the_first_word_of_a_segment_starts_where_the_speech_does() -> None:
 
 def test_a_word_that_touches_no_speech_keeps_its_times() -> None:
     assert snapped([a_word(3.0, 3.5)], [(1.0, 2.0)]) == [a_word(3.0, 3.5)]
+
+
+def test_a_word_that_reaches_over_unrecognized_speech_is_cut() -> None:
+    assert snapped([a_word(1.0, 9.0)], [(0.0, 20.0)]) == [a_word(1.0, 3.0)]

@@ -16,8 +16,7 @@ from faster_whisper import BatchedInferencePipeline
 from schemas.row import Row
 from schemas.rows import ManifestRow, TranscriptRow
 from stages.base import Video
-from stages.media.audio import decode, floats
-from stages.media.sandbox import Limits
+from stages.media.audio import floats
 from stages.models.demo import whisper_folder
 from stages.timing import Timings
 from stages.transcribe.faster_whisper import FasterWhisper
@@ -25,9 +24,8 @@ from stages.transcribe.recognizer import Request
 from stages.transcribe.speech_segments import VadConfig, find_speech
 from stages.transcribe.stage import Transcribe
 from tests.stages.hearing import loaded, words
-from tests.stages.real_media import NARRATED, linked, made
+from tests.stages.real_media import NARRATED, decoded, linked, made
 
-LIMITS = Limits(seconds=60, memory=4 * 1024**3)
 CLIPS = 5
 BATCH = 4
 
@@ -121,7 +119,7 @@ def counting() -> Counting:
 @pytest.fixture(scope="module")
 def piece() -> npt.NDArray[np.int16]:
     """Two sentences."""
-    return decode(NARRATED, LIMITS)[: 9 * 16_000]
+    return decoded(NARRATED).audio[: 9 * 16_000]
 
 
 def requests(audio: npt.NDArray[np.int16], names: str, language: str = "en") -> Iterator[Request]:
@@ -151,7 +149,7 @@ def test_the_words_are_those_of_faster_whispers_own_batches(clips: list[Path]) -
     ours = Counting(batch_size=BATCH, compute_type="float32", beam_size=5)
     theirs = BatchedInferencePipeline(ours._loaded)
     for clip in clips:
-        audio = decode(clip, LIMITS)[:]
+        audio = decoded(clip).audio[:]
         ((_, recognition),) = ours.recognize([Request("a", audio, find_speech(audio, options), "en")])
         found, _ = theirs.transcribe(
             floats(audio),

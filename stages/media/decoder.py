@@ -1,0 +1,35 @@
+"""The decoders of sound and pictures, which run in child processes: their input, and their failures."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from schemas.rows import MediaRow
+from stages.base import VideoFailed
+from stages.media.forkserver import BROKEN, DISK
+from stages.media.sandbox import ChildFailed, Limits
+from stages.media.track import Track
+
+
+def track_of(media: MediaRow, stream: int, path: Path) -> Track:
+    """A stream of a video's file, as `download` found it."""
+    corrections = [(one.packet, one.offset) for one in media.corrections if one.stream == stream]
+    return Track(str(path), stream, media.origin, media.duration, corrections)
+
+
+def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:
+    """The failure of a video whose decoder failed: ``decode_timeout``, or the given code.
+
+    Raises:
+        RuntimeError: It is no fault of the video, but of the decoder.
+        OSError: It is a fault of the disk.
+    """
+    if failed.timed_out:
+        message = f"decoding took over {limits.seconds:g} s; raise the stage's `seconds`, or leave the video out"
+        return VideoFailed("decode_timeout", message, retryable=True)
+    if failed.status == BROKEN:
+        raise RuntimeError(f"a decoder is broken: {failed}") from failed
+    if failed.status == DISK:
+        raise OSError(f"decoded media cannot be written to {tempfile.gettempdir()}: {failed.stderr}") from failed
+    return VideoFailed(code, f"{failed}. If it speaks of memory, raise the stage's `memory`")

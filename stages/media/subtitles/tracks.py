@@ -1,0 +1,73 @@
+"""The subtitle tracks of a video: the manifest's, then those inside the media file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from schemas.rows import MediaRow
+from stages.media import ffmpeg
+from stages.media.sandbox import ChildFailed, Limits, child
+from stages.media.source import NAME_DIGITS, MediaMissing, reading
+from stages.media.subtitles.cues import Cue, cues
+
+MAX_BYTES = 8 * 2**20
+"""Bytes of a track. YouTube's captions with word times have about 130 a second: 2 MB for four hours (our choice)."""
+
+
+def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str] = frozenset()) -> Iterator[list[Cue]]:
+    """The cues of a video's subtitle tracks: the manifest's first, then the file's own in their order.
+
+    Args:
+        media: The video's row from `download`.
+        folder: Folder of all media.
+        limits: Bounds of the child that extracts a track from the file.
+        heard: Recognized words in lower case, which tell the encoding of a track that is not Unicode.
+
+    Yields:
+        The cues of each track; an empty list for an unreadable one.
+
+    Raises:
+        VideoFailed: As `reading` does.
+        MediaMissing: The manifest's track or the media file is missing or damaged.
+    """
+    if media.subtitles:
+        yield cues(_kept(media.video, folder / media.subtitles), heard)
+    for track in media.subtitle_tracks:
+        try:
+            with reading(folder, media) as file:
+                content = embedded(file, track, limits)
+        except ChildFailed:
+            content = b""
+        yield cues(content)
+
+
+def _kept(video: str, file: Path) -> bytes:
+    """The content of a track in the media folder, checked against the hash in its name."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError as gone:
+        raise MediaMissing(video, file) from gone
+    if not file.stem.endswith(hashlib.sha256(content).hexdigest()[:NAME_DIGITS]):
+        raise MediaMissing(video, file)
+    return content
+
+
+def embedded(media: Path, track: int, limits: Limits) -> bytes:
+    """A text track of a media file as SubStation Alpha, on the clock of its frames and audio.
+
+    Every text format can be written as that; as WebVTT, comments would be gone but drawings would become text.
+
+    Args:
+        media: The file.
+        track: Number among its subtitle tracks, from 0.
+        limits: Bounds of the child that reads it.
+
+    Raises:
+        ChildFailed: ffmpeg cannot read it, or it exceeds `MAX_BYTES`.
+    """
+    output = ffmpeg.source(media)[f"s:{track}"].output("pipe:", f="ass")
+    with child(ffmpeg.command(output), limits) as text:
+        return text.read(MAX_BYTES)
