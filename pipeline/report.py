@@ -12,7 +12,7 @@ from rich.table import Table
 from pipeline.status import status
 from pipeline.workspace import Workspace
 from schemas.row import Row
-from schemas.rows import DocumentsRow, MediaRow, ScoresRow
+from schemas.rows import LEAST_LAG_CONFIDENCE, DocumentsRow, MediaRow, ScoresRow
 from storyloom.errors import RunFailed
 from storyloom.view.counts import count_of
 
@@ -37,6 +37,8 @@ class AlignmentReport(BaseModel):
         threshold: Similarity below which a frame was dropped.
         edges: Bounds of the histograms, in seconds.
         lags: Videos by estimated narration lag, one count per interval of `edges`.
+        lag_confidence: Percentiles 5, 25, 50, 75 and 95 of the confidence of these lags, 0 to 1; 0.0 in `time` mode.
+        lags_unknown: Videos whose confidence is too low for a lag, which are taken as without one.
         shifts: Pairs by shift, likewise.
         kept: Percentiles 5, 25, 50, 75 and 95 of the similarity of pairs.
         null: The same percentiles of unrelated frames and sentences.
@@ -51,6 +53,8 @@ class AlignmentReport(BaseModel):
     threshold: float
     edges: list[float]
     lags: list[int]
+    lag_confidence: list[float]
+    lags_unknown: int
     shifts: list[int]
     kept: list[float]
     null: list[float]
@@ -68,7 +72,7 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
     waiting = next((one for one in status(workspace) if one.stage == "filter" and one.to_do), None)
     if waiting:
         raise RunFailed(f"filter has {waiting.to_do} of {count_of(waiting.units, 'parts')} to do; run it first")
-    seconds, lags, thresholds = 0.0, list[float](), set[float]()
+    seconds, lags, confidence, thresholds = 0.0, list[float](), list[float](), set[float]()
     frames, shifts, kept, null = 0, list[float](), list[float](), list[float]()
     for media, scores, row in _rows(workspace):
         null.extend(scores.null_similarity)
@@ -76,6 +80,7 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
             continue
         seconds += max(0.0, media.duration)
         lags.append(row.lag)
+        confidence.append(row.lag_confidence)
         thresholds.add(row.threshold)
         in_documents = [frame for document in row.documents for frame in document.frames]
         frames += len(in_documents)
@@ -94,6 +99,8 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
         threshold=threshold,
         edges=EDGES,
         lags=_histogram(lags),
+        lag_confidence=_percentiles(confidence),
+        lags_unknown=sum(one < LEAST_LAG_CONFIDENCE for one in confidence),
         shifts=_histogram(shifts),
         kept=_percentiles(kept),
         null=_percentiles(null),
@@ -114,6 +121,12 @@ def print_report(report: AlignmentReport, console: Console) -> None:
     console.print(scores)
     share = 100 * report.null_above_threshold
     console.print(f"threshold {report.threshold:.3f}: {share:.1f} % of the unrelated reach it", highlight=False)
+    confidence = ", ".join(f"{p} % {value:.2f}" for p, value in zip(PERCENTILES, report.lag_confidence, strict=True))
+    console.print(
+        f"\nconfidence of the narration lag, percentiles over videos: {confidence};"
+        f" under {LEAST_LAG_CONFIDENCE} and taken as without a lag: {report.lags_unknown} of {report.videos}",
+        highlight=False,
+    )
     for title, counts in (("narration lag, videos", report.lags), ("shift of sentences, frames", report.shifts)):
         console.print(f"\n{title}, by seconds", highlight=False)
         for low, high, count in zip(EDGES, EDGES[1:], counts, strict=False):

@@ -251,6 +251,7 @@ class SampledFrame(Model):
 
     Attributes:
         time: Presentation time of the decoded frame, in seconds.
+        start: Seconds from which what it shows is seen: the start of its scene, or of its interval of a long one.
         scene: Number of the scene it lies in, from 0.
         width: Pixels of the JPEG.
         height: Pixels of the JPEG.
@@ -259,6 +260,7 @@ class SampledFrame(Model):
     """
 
     time: Seconds
+    start: Seconds
     scene: int
     width: int
     height: int
@@ -432,19 +434,28 @@ class DroppedItem(Model):
     reason: str
 
 
+LEAST_LAG_CONFIDENCE = 0.5
+"""Confidence below which a video is taken as having no lag: any other is more likely wrong than right."""
+
+
 class DocumentsRow(Row):
     """The output of `filter`: documents and dropped items.
 
     Attributes:
-        threshold: Similarity below which a frame was dropped.
-        lag: Seconds by which speech follows the picture, as estimated in `clip` mode; negative when it comes first, 0.0
-            when unclear and in `time` mode.
+        threshold: Similarity below which a frame was dropped; in `clip` mode more was asked for.
+        lag: Seconds by which speech follows the picture, as estimated in `clip` mode, the median over the frames;
+            negative when it comes first, 0.0 when unclear and in `time` mode.
+        lag_confidence: Probability that speech is about the picture, with a lag within a second of `frame_lags`, mean
+            over the frames; 0.0 in `time` mode.
+        frame_lags: The lag at each of the video's frames, as `lag`.
         documents: In time order.
         dropped_items: In time order.
     """
 
     threshold: float = 0.0
     lag: float = 0.0
+    lag_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    frame_lags: list[float] = []
     documents: list[DocumentDraft] = []
     dropped_items: list[DroppedItem] = []
 

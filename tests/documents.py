@@ -91,7 +91,7 @@ def sampled(row: DocumentsRow, pictures: list[bytes]) -> FramesRow:
     """The frames behind a video's documents, at the times that the documents state."""
     times = {frame.frame: frame.time for document in row.documents for frame in document.frames}
     shown = [
-        SampledFrame(time=times.get(n, 0.0), scene=0, width=64, height=48, black=0.0, sharpness=0.0)
+        SampledFrame(time=times.get(n, 0.0), start=0.0, scene=0, width=64, height=48, black=0.0, sharpness=0.0)
         for n in range(len(pictures))
     ]
     return FramesRow.model_construct(video=row.video, frames=shown, jpegs=pictures)

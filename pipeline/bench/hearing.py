@@ -110,7 +110,7 @@ def bench_hearing(material: Material, config: RunConfig, sentences: int, scratch
     Raises:
         RunFailed: ffmpeg cannot read a sentence, or a stage failed on a sound.
     """
-    made = list(_sounds([*material.described, *material.off_topic][:sentences], np.random.default_rng(0)))
+    made = list(_sounds(material.read_aloud[:sentences], np.random.default_rng(0)))
     for sound in made:
         _write(sound.wave, scratch / f"{sound.name}.wav")
     manifest = scratch / "sounds.jsonl"
@@ -125,7 +125,7 @@ def bench_hearing(material: Material, config: RunConfig, sentences: int, scratch
 
 def _sounds(sentences: Sequence[Spoken], rng: np.random.Generator) -> Iterator[Sound]:
     """Every condition; all but the long ones hold all sentences."""
-    voices = [_voice(one.speech) for one in sentences]
+    voices = [_voice(one.speech) for one in sentences if one.speech]
     texts = [one.text for one in sentences]
     clean = _narration(texts, voices, rng)
     length = clean.seconds

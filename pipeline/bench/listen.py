@@ -13,11 +13,11 @@ import numpy as np
 
 from pipeline.bench.finished import FinishedRun, run_silently
 from pipeline.bench.measure import Lag
-from pipeline.bench.media import Narrated, mux
+from pipeline.bench.media import Narrated, Shot, mux
 from pipeline.bench.report import RealLag
 from pipeline.config import RunConfig
 from schemas.row import Row
-from schemas.rows import FramesRow, ManifestRow, TranscriptRow, Word
+from schemas.rows import FramesRow, ManifestRow, Segment, TranscriptRow, Word
 from storyloom.errors import RunFailed
 from storyloom.format.model import to_milliseconds
 
@@ -40,7 +40,7 @@ class VideoRows:
     frames: FramesRow
 
 
-def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tuple[list[VideoRows], RealLag]:
+def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tuple[list[VideoRows], RealLag | None]:
     """Run the media stages once per video at lag 0, and over one more file with a lag.
 
     Raises:
@@ -57,17 +57,42 @@ def listen(videos: Sequence[Narrated], config: RunConfig, scratch: Path) -> tupl
     run_silently(config, MEDIA_STAGES)
     rows = {video.manifest.source_id: video for video in FinishedRun(config).videos("transcribe", "sample")}
     heard = [
-        VideoRows(one, rows[one.name].manifest, rows[one.name][TranscriptRow], rows[one.name][FramesRow])
+        VideoRows(
+            one,
+            rows[one.name].manifest,
+            with_given(live(rows[one.name][TranscriptRow]), one.shots),
+            rows[one.name][FramesRow],
+        )
         for one in videos
     ]
-    return heard, _real_lag(heard[0].transcript, rows[late][TranscriptRow])
+    return heard, _real_lag(rows[videos[0].name][TranscriptRow], rows[late][TranscriptRow])
 
 
-def _real_lag(base: TranscriptRow, late: TranscriptRow) -> RealLag:
-    """Compare the words of two files whose sound differs by REAL_LAG."""
+def with_given(heard: TranscriptRow, shots: Sequence[Shot]) -> TranscriptRow:
+    """A video's transcript with the sentences that are not in its sound, their words evenly over their time."""
+    given = [_given(shot) for shot in shots if shot.text and not shot.recorded]
+    segments = sorted([*heard.segments, *given], key=lambda segment: segment.start)
+    return TranscriptRow(video=heard.video, language=heard.language or "en", segments=segments)
+
+
+def _given(shot: Shot) -> Segment:
+    words = shot.text.split()
+    ends = np.linspace(shot.speech_start, shot.speech_end, len(words) + 1).round(3).tolist()
+    spoken = [
+        Word(start=start, end=end, text=f" {word}", probability=1.0)
+        for word, start, end in zip(words, ends, ends[1:], strict=False)
+    ]
+    numbers = {"avg_logprob": 0.0, "no_speech_prob": 0.0, "compression_ratio": 1.0}
+    return Segment(start=ends[0], end=ends[-1], words=spoken, **numbers)
+
+
+def _real_lag(base: TranscriptRow, late: TranscriptRow) -> RealLag | None:
+    """Compare the words of two files whose sound differs by REAL_LAG; None where nothing is heard."""
     first, second = _words(base), _words(late)
     same = SequenceMatcher(None, [w.text for w in first], [w.text for w in second], autojunk=False)
     pairs = [(first[m.a + k], second[m.b + k]) for m in same.get_matching_blocks() for k in range(m.size)]
+    if not pairs:
+        return None
     moved = np.array([(word.start, word.end) for word, _ in pairs]) + REAL_LAG
     differences = np.abs(moved - np.array([(word.start, word.end) for _, word in pairs]))
     median, p95, largest = (to_milliseconds(found) for found in np.quantile(differences, (0.5, 0.95, 1.0)))
@@ -78,11 +103,11 @@ def _words(transcript: TranscriptRow) -> list[Word]:
     return [word for segment in transcript.segments for word in segment.words]
 
 
-def with_lag(transcript: TranscriptRow, lag: Lag, seconds: float) -> TranscriptRow:
-    """The words as they are heard when the sound of a video so many seconds long has a lag."""
+def with_lag(transcript: TranscriptRow, lag: Lag, video: Narrated) -> TranscriptRow:
+    """The words of a video as they are heard when its sound has a lag."""
 
     def late(time: float) -> float:
-        return to_milliseconds(max(0.0, float(lag.late(np.array(time), seconds))))
+        return to_milliseconds(max(0.0, float(lag.late(np.array(time), video))))
 
     def moved(word: Word) -> Word:
         return word.model_copy(update={"start": late(word.start), "end": late(word.end)})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bench.media import Narrated
+from pipeline.bench.media import NOTHING, Narrated
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ManifestRow, ScoresRow, Sentence
 from stages.filter.assign import UNPAIRED, Assignment
 
@@ -18,28 +18,36 @@ BoolArray = NDArray[np.bool_]
 HALF = 0.5
 """A sentence is about a shot when they share at least half of the shorter one's time (our choice)."""
 
+NORMAL_97_5 = 1.959964
+"""97.5 % quantile of the standard normal distribution."""
+
 
 @dataclass(frozen=True)
 class Lag:
-    """The seconds by which the sound is late, linear in time; negative when words are heard before their picture.
+    """The seconds by which the sound is late; negative when words are heard before their picture.
 
     Attributes:
         name: As the report calls it.
-        first: Seconds at the start of the video.
-        last: Seconds at its end.
+        seconds: Of each section of a video; the last one's for all further ones. For one that drifts: at its start and
+            its end, linear in time between.
+        drifts: Whether it changes all the time.
     """
 
     name: str
-    first: float
-    last: float
+    seconds: tuple[float, ...]
+    drifts: bool = False
 
-    def late(self, times: FloatArray, seconds: float) -> FloatArray:
-        """Times at which the sound of these picture times is heard, in a video of this many seconds."""
-        return times + self.first + (self.last - self.first) * times / seconds
+    def at(self, times: FloatArray, video: Narrated) -> FloatArray:
+        """The lag of the sound of these picture times of a video, in seconds."""
+        if self.drifts:
+            first, last = self.seconds
+            return first + (last - first) * times / video.seconds
+        section = np.searchsorted(video.sections, times, side="right") - 1
+        return np.array(self.seconds)[np.clip(section, 0, len(self.seconds) - 1)]
 
-    def due(self, times: FloatArray, seconds: float) -> FloatArray:
-        """Picture times of the sound that is heard at these times; the inverse of `late`."""
-        return (times - self.first) / (1 + (self.last - self.first) / seconds)
+    def late(self, times: FloatArray, video: Narrated) -> FloatArray:
+        """Times at which the sound of these picture times of a video is heard."""
+        return times + self.at(times, video)
 
 
 @dataclass(frozen=True)
@@ -64,14 +72,16 @@ class Case:
 
     def about(self) -> BoolArray:
         """Whether a sentence is about what a frame shows; (frames, sentences)."""
-        speech = np.array([(shot.speech_start, shot.speech_end) for shot in self.narrated.shots])
-        kinds = np.array([shot.kind for shot in self.narrated.shots])
-        heard = self.lag.due(spans(self.aligned.sentences), self.narrated.seconds)
-        shared = overlaps(speech, heard)
-        shorter = np.minimum(np.diff(speech), np.diff(heard).T)
-        of_shot = (shared > 0) & (shared >= HALF * shorter) & (kinds == "described")[:, None]
-        found: BoolArray = of_shot[self.shown()]
-        return found
+        shots = self.narrated.shots
+        spoken = self.lag.late(np.array([(shot.speech_start, shot.speech_end) for shot in shots]), self.narrated)
+        heard = spans(self.aligned.sentences)
+        shared = overlaps(spoken, heard)
+        of_shot = (shared > 0) & (shared >= HALF * np.minimum(np.diff(spoken), np.diff(heard).T))
+        found = np.zeros_like(of_shot)
+        for shot, sentences in zip(shots, of_shot, strict=True):
+            if shot.about != NOTHING:
+                found[shot.about] |= sentences
+        return found[self.shown()]
 
     def shown(self) -> NDArray[np.int64]:
         """The number of the shot that each frame shows, (frames,)."""
@@ -87,10 +97,13 @@ class Case:
         """Whether a frame has a sentence about it in the ground truth; (frames,)."""
         return np.array([self.narrated.shots[shot].kind == "described" for shot in self.shown()])
 
-    def true_lag(self) -> float:
-        """Mean over the sentences, in seconds."""
-        middles = np.array([(s.speech_start + s.speech_end) / 2 for s in self.narrated.shots if s.text])
-        return float((self.lag.late(middles, self.narrated.seconds) - middles).mean())
+    def true_lags(self) -> FloatArray:
+        """Seconds of lag at each frame, (frames,)."""
+        return self.lag.at(np.array(self.aligned.frame_times), self.narrated)
+
+    def lag_error(self, estimates: FloatArray) -> float:
+        """Mean distance of lags that were estimated for each frame from the truth, in seconds; without the card."""
+        return float(np.abs(estimates - self.true_lags())[self.counted()].mean())
 
     def pair_scores(self) -> tuple[FloatArray, FloatArray]:
         """Similarities of the matching and of the other candidate pairs."""
@@ -101,16 +114,27 @@ class Case:
         seen = np.array([counted[pair.frame] for pair in pairs], dtype=bool)
         return similarity[matched & seen], similarity[~matched & seen]
 
-    def boundary_errors(self, estimate: float) -> FloatArray:
-        """Seconds between the times of what was heard, less an estimated lag, and the truth; start and end, (n, 2).
+    def null_scores(self) -> list[float]:
+        """Similarities of the unrelated pairs, without the card, which is no picture of a video."""
+        counted = self.counted()
+        pairs = [*self.aligned.null_pairs, *self.aligned.null_text_pairs]
+        return [s for pair, s in zip(pairs, self.scores.null_similarity, strict=True) if counted[pair.frame]]
+
+    def boundary_errors(self, estimates: FloatArray) -> FloatArray:
+        """Seconds between the times of what was heard, less the lag, and the truth; start and end, (n, 2).
 
         Each true sentence is compared with the recognized one that overlaps it most; one without overlap is left out.
+
+        Args:
+            estimates: Seconds of lag for each frame, (frames,); a sentence's is that of the frame nearest to it.
         """
         truth = np.array([(shot.speech_start, shot.speech_end) for shot in self.narrated.shots if shot.text])
         found = spans(self.aligned.sentences)
-        shared = overlaps(truth, self.lag.due(found, self.narrated.seconds))
+        shared = overlaps(self.lag.late(truth, self.narrated), found)
         best, heard = shared.argmax(axis=1), shared.max(axis=1) > 0
-        errors: FloatArray = np.abs(found[best] - estimate - truth)[heard]
+        times = np.array(self.aligned.frame_times)
+        nearest = np.abs(times - truth.mean(axis=1, keepdims=True)).argmin(axis=1)
+        errors: FloatArray = np.abs(found[best] - estimates[nearest][:, None] - truth)[heard]
         return errors
 
 
@@ -138,12 +162,45 @@ class Judged:
 
 def judge(case: Case, assignment: Assignment, filtered: DocumentsRow) -> Judged:
     """Compare the assignment, and what the filter keeps of it, with the truth."""
-    about, counted = case.about(), case.counted()
-    given = {frame: int(s) for frame, s in enumerate(assignment.sentence) if s != UNPAIRED}
-    right, wrong = _right_and_wrong(given, about, counted)
     kept = {frame.frame for document in filtered.documents for frame in document.frames}
-    right_kept, wrong_kept = _right_and_wrong({f: s for f, s in given.items() if f in kept}, about, counted)
+    right, wrong = right_and_wrong(case, assignment)
+    right_kept, wrong_kept = right_and_wrong(case, assignment, kept)
     return Judged(int(case.described().sum()), right, wrong, right_kept, wrong_kept)
+
+
+def right_and_wrong(case: Case, assignment: Assignment, kept: Collection[int] | None = None) -> tuple[int, int]:
+    """Number of frames whose assigned sentence is about them, and of those whose is not; of all frames or the kept."""
+    about, counted = case.about(), case.counted()
+    verdicts = [
+        bool(about[frame, sentence])
+        for frame, sentence in enumerate(assignment.sentence.tolist())
+        if sentence != UNPAIRED and counted[frame] and (kept is None or frame in kept)
+    ]
+    return sum(verdicts), len(verdicts) - sum(verdicts)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of frames with its 95 % confidence interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+def share(count: int, whole: int) -> Share | None:
+    """The share with its interval, rounded to 4 decimals; None of nothing."""
+    if not whole:
+        return None
+    return Share(round(count / whole, 4), *(round(bound, 4) for bound in wilson(count, whole)))
+
+
+def wilson(count: int, whole: int) -> tuple[float, float]:
+    """95 % confidence interval of a share of at least one (Wilson 1927)."""
+    square = NORMAL_97_5**2
+    middle = (count + square / 2) / (whole + square)
+    half = NORMAL_97_5 / (whole + square) * float(np.sqrt(count * (whole - count) / whole + square / 4))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def auc(positive: FloatArray, negative: FloatArray) -> float | None:
@@ -168,8 +225,3 @@ def overlaps(one: FloatArray, other: FloatArray) -> FloatArray:
     ends = np.minimum(one[:, None, 1], other[None, :, 1])
     shared: FloatArray = np.maximum(ends - np.maximum(one[:, None, 0], other[None, :, 0]), 0.0)
     return shared
-
-
-def _right_and_wrong(sentence_of: dict[int, int], about: BoolArray, counted: BoolArray) -> tuple[int, int]:
-    verdicts = [bool(about[frame, sentence]) for frame, sentence in sentence_of.items() if counted[frame]]
-    return sum(verdicts), len(verdicts) - sum(verdicts)

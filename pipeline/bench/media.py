@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bench.material import Clip, Material
+from pipeline.bench.material import Clip, Material, Script, Spoken
 from stages.media import ffmpeg
 from storyloom.errors import RunFailed
 
@@ -23,6 +23,12 @@ CANVAS = "640:360"  # pixels
 CARD_SECONDS = 9.0
 """A grey card before and after the narration, so that a lag of 8 s cuts off no speech."""
 SILENT_SECONDS = 3.0
+BETWEEN_SECTIONS = 6.0
+"""Seconds of the silent pictures between sections: a lag that changes by less drives no sentence into another."""
+DIVIDERS = 2
+"""Silent pictures between the sections of a video, one fewer than sections."""
+SWAPS = 2
+"""Pairs of neighbouring sentences that change places, in a video with sections; it has twice the pictures."""
 LEAD = (0.3, 0.9)
 """Seconds, least and most, from the cut to the first sound; all times here are our choice."""
 TAIL = (0.3, 0.8)
@@ -30,6 +36,9 @@ PAUSE = (2.0, 3.0)
 """Seconds after the sentence of every fourth shot while its picture stays."""
 SPEECH_LEVEL = 0.01
 """Speech is where the wave is above this share of full scale (about -40 dBFS), as in demo/make_video.py."""
+SECONDS_PER_WORD = 0.35
+"""Of sentences without a recording; those with one have the same mean."""
+NOTHING = -1
 
 
 @dataclass(frozen=True)
@@ -37,12 +46,15 @@ class Shot:
     """A picture and the speech during it; times in seconds of the picture's clock.
 
     Attributes:
-        kind: ``described``; ``off_topic``: the sentence is about something that is never shown; ``silent``; ``card``.
+        kind: ``described``: some sentence is about it; ``off_topic``: somebody speaks about something that is never
+            shown; ``silent``; ``card``.
         start: Of the picture.
         end: Of the picture.
         speech_start: First sound; equal to `speech_end` without speech.
         speech_end: Last sound.
         text: The spoken sentence; empty without speech.
+        about: Number of the shot that the sentence is about, or -1.
+        recorded: Whether the sentence is in the sound; the times of its words are given otherwise.
     """
 
     kind: Literal["described", "off_topic", "silent", "card"]
@@ -51,6 +63,8 @@ class Shot:
     speech_start: float
     speech_end: float
     text: str
+    about: int = NOTHING
+    recorded: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,12 +74,14 @@ class Narrated:
     Attributes:
         name: Its file's stem.
         shots: Without a gap, in time order.
+        sections: Seconds at which its sections begin, the first at 0.0.
         picture: File with the picture alone.
         sound: Mono samples at RATE_HZ, shape (n,), as long as the picture.
     """
 
     name: str
     shots: list[Shot]
+    sections: list[float]
     picture: Path
     sound: Samples
 
@@ -76,13 +92,22 @@ class Narrated:
 
 
 @dataclass(frozen=True)
-class _Planned:
-    """A shot whose times are not set yet."""
+class Planned:
+    """A shot whose times are not set yet.
+
+    Attributes:
+        kind: As of the shot.
+        picture: What it shows.
+        speech: What is said while it is shown.
+        about: By how many shots the picture that the sentence is about comes later.
+        divides: Whether it lies between two sections.
+    """
 
     kind: Literal["described", "off_topic", "silent"]
     picture: Clip
-    speech: Clip | None = None
-    text: str = ""
+    speech: Spoken | None = None
+    about: int = 0
+    divides: bool = False
 
 
 def build(material: Material, folder: Path, seed: int) -> list[Narrated]:
@@ -92,7 +117,8 @@ def build(material: Material, folder: Path, seed: int) -> list[Narrated]:
         RunFailed: ffmpeg cannot read or write a file.
     """
     rng = np.random.default_rng(seed)
-    return [_video(shots, folder / f"narrated-{n}", rng) for n, shots in enumerate(_plan(material, rng))]
+    plans = [plan(script, rng, in_sections=material.kind == "sections") for script in material.scripts]
+    return [_video(shots, folder / f"narrated-{n}", rng) for n, shots in enumerate(plans)]
 
 
 def mux(video: Narrated, lag: float, target: Path) -> Path:
@@ -110,48 +136,88 @@ def mux(video: Narrated, lag: float, target: Path) -> Path:
     return target
 
 
-def _plan(material: Material, rng: np.random.Generator) -> list[list[_Planned]]:
-    """Distribute the material over the videos, in a random order each."""
-    videos = []
-    for number in range(material.videos):
-        of_this = slice(number, None, material.videos)
-        off_topic, unmentioned = material.off_topic[of_this], material.unmentioned[of_this]
-        shots = [_Planned("described", one.picture, one.speech, one.text) for one in material.described[of_this]]
-        shots += [
-            _Planned("off_topic", picture, one.speech, one.text)
-            for picture, one in zip(unmentioned, off_topic, strict=False)
-        ]
-        shots += [_Planned("silent", picture) for picture in unmentioned[len(off_topic) :]]
-        videos.append([shots[index] for index in rng.permutation(len(shots))])
-    return videos
+def plan(script: Script, rng: np.random.Generator, *, in_sections: bool) -> list[Planned]:
+    """Put the shots of a video into a random order; in sections, silent ones divide it and neighbours are swapped."""
+    spoken = len(script.off_topic)
+    shots = [Planned("described", one.picture, one) for one in script.described]
+    shots += [
+        Planned("off_topic", picture, one) for picture, one in zip(script.unmentioned, script.off_topic, strict=False)
+    ]
+    silent = [Planned("silent", picture) for picture in script.unmentioned[spoken:]]
+    dividers = [replace(one, divides=True) for one in silent[:DIVIDERS]] if in_sections else []
+    shots += silent[len(dividers) :]
+    if not in_sections:
+        return [shots[index] for index in rng.permutation(len(shots))]
+    shots = _swapped([shots[index] for index in rng.permutation(len(shots))], rng)
+    ends = 2 * np.linspace(0, len(shots) / 2, len(dividers) + 2)[1:-1].round().astype(int)  # splits no swapped pair
+    for end, divider in reversed(list(zip(ends.tolist(), dividers, strict=True))):
+        shots.insert(end, divider)
+    return shots
 
 
-def _video(planned: Sequence[_Planned], base: Path, rng: np.random.Generator) -> Narrated:
-    card = np.zeros(round(CARD_SECONDS * RATE_HZ), np.int16)
-    shots, sounds = [_silence("card", 0.0, CARD_SECONDS)], [card]
-    spoken_shots = 0
-    for one in planned:
-        start = shots[-1].end
-        if one.speech is None:
-            shots.append(_silence(one.kind, start, SILENT_SECONDS))
-            sounds.append(np.zeros(round(SILENT_SECONDS * RATE_HZ), np.int16))
-            continue
-        spoken_shots += 1
-        speech = _speech(one.speech)
-        lead, tail = rng.uniform(*LEAD), rng.uniform(*(PAUSE if spoken_shots % 4 == 0 else TAIL))
-        first = round(lead * RATE_HZ)
-        frames = int(np.ceil((first + len(speech) + tail * RATE_HZ) * FPS / RATE_HZ))
-        sound = np.zeros(frames * RATE_HZ // FPS, np.int16)
-        sound[first : first + len(speech)] = speech
-        sounds.append(sound)
-        begins = start + first / RATE_HZ
-        end = round(start + frames / FPS, 3)
-        shots.append(Shot(one.kind, start, end, begins, begins + len(speech) / RATE_HZ, one.text))
-    shots.append(_silence("card", shots[-1].end, CARD_SECONDS))
-    sounds.append(card)
+def _swapped(shots: list[Planned], rng: np.random.Generator) -> list[Planned]:
+    """Let the sentences of some neighbouring pictures change places; each is about the other's picture then."""
+    could = [i for i in range(0, len(shots) - 1, 2) if shots[i].kind == shots[i + 1].kind == "described"]
+    for i in rng.permutation(could)[:SWAPS].tolist():
+        first, second = shots[i], shots[i + 1]
+        shots[i] = replace(first, speech=second.speech, about=1)
+        shots[i + 1] = replace(second, speech=first.speech, about=-1)
+    return shots
+
+
+def _video(planned: Sequence[Planned], base: Path, rng: np.random.Generator) -> Narrated:
+    recordings = [_speech(one.speech.speech) if one.speech and one.speech.speech else None for one in planned]
+    shots, sections = timeline(planned, [None if one is None else len(one) for one in recordings], rng)
+    sound = np.zeros(round(shots[-1].end * RATE_HZ), np.int16)
+    for shot, samples in zip(shots[1:], recordings, strict=False):
+        if samples is not None:
+            first = round(shot.speech_start * RATE_HZ)
+            sound[first : first + len(samples)] = samples
     picture = base.with_suffix(".picture.mkv")
     _encode([one.picture for one in planned], [round((s.end - s.start) * FPS) for s in shots], picture)
-    return Narrated(base.name, shots, picture, np.concatenate(sounds))
+    return Narrated(base.name, shots, sections, picture, sound)
+
+
+def timeline(
+    planned: Sequence[Planned], samples: Sequence[int | None], rng: np.random.Generator
+) -> tuple[list[Shot], list[float]]:
+    """The shots with their times, a grey card before and after them, and the times at which sections begin.
+
+    Args:
+        planned: The video's shots in order.
+        samples: Length of the recording of each shot's sentence at RATE_HZ; None without one.
+        rng: For the seconds before and after a sentence.
+    """
+    shots, sections = [_silence("card", 0.0, CARD_SECONDS)], [0.0]
+    spoken_shots = 0
+    for number, (one, recorded) in enumerate(zip(planned, samples, strict=True), start=1):
+        start = shots[-1].end
+        if one.speech is None:
+            length = BETWEEN_SECTIONS if one.divides else SILENT_SECONDS
+            if one.divides:
+                sections.append(start + length / 2)
+            shots.append(_silence(one.kind, start, length))
+            continue
+        spoken_shots += 1
+        lead, tail = rng.uniform(*LEAD), rng.uniform(*(PAUSE if spoken_shots % 4 == 0 else TAIL))
+        given = round(len(one.speech.text.split()) * SECONDS_PER_WORD * RATE_HZ)
+        first, length_of_speech = round(lead * RATE_HZ), given if recorded is None else recorded
+        frames = int(np.ceil((first + length_of_speech + tail * RATE_HZ) * FPS / RATE_HZ))
+        begins = start + first / RATE_HZ
+        shots.append(
+            Shot(
+                kind=one.kind,
+                start=start,
+                end=round(start + frames / FPS, 3),
+                speech_start=begins,
+                speech_end=begins + length_of_speech / RATE_HZ,
+                text=one.speech.text,
+                about=number + one.about if one.kind == "described" else NOTHING,
+                recorded=recorded is not None,
+            )
+        )
+    shots.append(_silence("card", shots[-1].end, CARD_SECONDS))
+    return shots, sections
 
 
 def _silence(kind: Literal["described", "off_topic", "silent", "card"], start: float, seconds: float) -> Shot:

@@ -11,6 +11,7 @@ from pipeline.cli.bench import (
     bench_align_command,
     bench_assign_command,
     bench_hearing_command,
+    bench_narration_command,
     bench_orchestration_command,
     bench_speed_command,
     htm_align_command,
@@ -63,6 +64,7 @@ app.add_typer(schema_app, name="schema")
 bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, speed and overhead.")
 bench_app.command("align")(bench_align_command)
 bench_app.command("assign")(bench_assign_command)
+bench_app.command("narration")(bench_narration_command)
 bench_app.command("hearing")(bench_hearing_command)
 bench_app.command("htm-align")(htm_align_command)
 bench_app.command("orchestration")(bench_orchestration_command)

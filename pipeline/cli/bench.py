@@ -1,4 +1,4 @@
-"""Commands that measure: bench align, assign, hearing, htm-align, orchestration and speed."""
+"""Commands that measure: bench align, assign, narration, hearing, htm-align, orchestration and speed."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def bench_align_command(
     photos: Annotated[
         Path | None, typer.Option(help="Photos with spoken captions, laid out as Flickr8k; else the demo's video.")
     ] = None,
+    kind: Annotated[
+        str, typer.Option(help="plain; similar: photos of one kind a video; sections: with lags of their own.")
+    ] = "plain",
     only_lag: Annotated[list[str] | None, typer.Option(help="Seconds, e.g. +4, or drift; repeatable.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the report there too.")
@@ -35,17 +38,18 @@ def bench_align_command(
     from tempfile import TemporaryDirectory
 
     from pipeline.bench.align import bench_align, select_lags
-    from pipeline.bench.material import demo_material, photo_material
+    from pipeline.bench.material import bench_kind, demo_material, photo_material
     from pipeline.bench.report import markdown
     from pipeline.config import load_config
 
-    lags = select_lags(only_lag or [])
+    of_kind = bench_kind(kind)
+    lags = select_lags(only_lag or [], of_kind)
     if config == DEMO_CONFIG and not config.is_file():
         raise UsageError(
             f"no config at {config.absolute()}: name a config of yours, or run it in a checkout of the repository,"
             " which has that one"
         )
-    material = photo_material(photos) if photos else demo_material(Path("demo"))
+    material = photo_material(photos, of_kind) if photos else demo_material(Path("demo"), of_kind)
     loaded = load_config(config, overrides or [])
     with TemporaryDirectory() as scratch:
         report = bench_align(material, loaded, lags, Path(scratch))
@@ -62,6 +66,30 @@ def bench_assign_command(
     from pipeline.bench.assign import bench_assign
 
     typer.echo(bench_assign(sentences, frames).model_dump_json(indent=1))
+
+
+def bench_narration_command(
+    videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Two or more narrated videos.")],
+    config: Annotated[Path, typer.Option(metavar="CONFIG", help="Whose models and settings are used.")] = DEMO_CONFIG,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the results there too.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Give videos their own narration and each other's, and show whether the scores tell them apart."""
+    import json
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    from pipeline.bench.narration import bench_narration, markdown
+    from pipeline.config import load_config
+
+    loaded = load_config(config, overrides or [])
+    with TemporaryDirectory() as scratch:
+        results = bench_narration(videos, loaded, Path(scratch))
+    typer.echo("\n".join(markdown(results)))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(one) for one in results], indent=1) + "\n", encoding="utf-8")
 
 
 def bench_hearing_command(

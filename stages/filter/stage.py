@@ -23,9 +23,12 @@ from schemas.rows import (
     ScoresRow,
     Sentence,
 )
+from stages.align.stage import FloatArray
 from stages.base import Input, Stage, Video
 from stages.filter.assign import UNPAIRED, Assignment, assign_by_clip, assign_by_time, worth_by_null, worth_by_threshold
 from stages.filter.boundaries import DocumentLimits, Unit, documents_of, topic_turns, units_of
+from stages.filter.candidates import Candidates, candidates, shown_spans
+from stages.filter.lag import NarrationLag, narration_lag
 
 
 class FilterConfig(StageConfig):
@@ -33,12 +36,14 @@ class FilterConfig(StageConfig):
 
     Attributes:
         mode: ``time`` gives a frame the sentence whose interval contains it. ``clip`` estimates by how much the
-            narration lags behind the picture, and a frame may take the sentence that looks right near the lagged clock,
-            inside align's window; frames and sentences keep their order. docs/alignment.md measures both.
-        shift_cost: Cost of a second between a frame and its sentence in ``clip`` mode, in nats: at 0.5, a sentence
-            2 s away must be 2.7 times rarer among unrelated pairs than the false-accept rate (our choice).
-        threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution.
-        false_accept_rate: Share of unrelated pairs that pass a calibrated threshold (our choice).
+            narration lags behind the picture at each time, and a frame may take the sentence that looks right near the
+            lagged clock, inside align's window; frames and sentences keep their order. docs/alignment.md measures both.
+        shift_cost: Cost of a second between a frame and its sentence in ``clip`` mode, in nats: at 0.5, a sentence that
+            is 2 s further away must be 2.7 times rarer among unrelated pairs (our choice).
+        threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution. In
+            ``clip`` mode more is asked for, as a frame has several sentences to choose from.
+        false_accept_rate: Share of unrelated pairs that pass a calibrated threshold; in ``clip`` mode, share of frames
+            that unrelated sentences pass with, however many a frame can choose from (our choice).
         max_black: Share of black pixels from which a frame is dropped as black (ffmpeg blackframe's default, 98 %).
         min_sharpness: Variance of the Laplacian below which a frame is dropped as blurred; plain slides are low too.
             0.0, the default, keeps all frames; NeMo Curator's interleaved documents use 100.
@@ -68,7 +73,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     """Assigns, drops and cuts into documents. A dropped frame does not drop its text; every drop has a reason."""
 
     name = "filter"
-    version = 1
+    version = 2
     reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)))
     row = DocumentsRow
     Config = FilterConfig
@@ -96,10 +101,10 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             for i, s in enumerate(aligned.sentences)
             if s.flag
         ]
-        assigned = self.assign(aligned, video[ScoresRow])
+        assigned, lag = self.assign(aligned, video[ScoresRow], video[FramesRow])
         kept = []
         for index, frame in enumerate(frames):
-            reason = self._frame_reason(frame, int(assigned.sentence[index]), float(assigned.similarity[index]))
+            reason = self._frame_reason(frame, accepted=bool(assigned.accepted[index]))
             if reason:
                 dropped.append(DroppedItem(kind="frame", index=index, time=frame.time, reason=reason))
             else:
@@ -121,34 +126,47 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             dropped=None if documents else _nothing_left(dropped),
             warnings=aligned.warnings,
             threshold=self.threshold,
-            lag=assigned.lag,
+            lag=lag.median,
+            lag_confidence=lag.confidence,
+            frame_lags=lag.seconds.tolist(),
             documents=documents,
             dropped_items=sorted(dropped, key=lambda item: (item.time, item.kind, item.index)),
         )
 
-    def assign(self, aligned: AlignedRow, scores: ScoresRow) -> Assignment:
-        """Assign sentences to the frames in the configured mode; nothing is dropped yet."""
-        if self.config.mode == "time":
-            return assign_by_time(aligned, scores)
-        similarity = np.array(scores.similarity, dtype=np.float64)
+    def assign(self, aligned: AlignedRow, scores: ScoresRow, frames: FramesRow) -> tuple[Assignment, NarrationLag]:
+        """Assign sentences to the frames in the configured mode; nothing is dropped yet.
+
+        Without a null distribution no similarity is evidence, and the clock is all there is.
+        """
+        pairs = candidates(aligned, scores)
+        count = len(aligned.frame_times)
+        if self.config.mode == "time" or not self._has_evidence:
+            return assign_by_time(count, pairs, self.threshold), NarrationLag(np.zeros(count), 0.0)
+        worth = self.worth(pairs)
+        times = np.array(aligned.frame_times, dtype=np.float64)
+        lag = narration_lag(pairs, worth, times, shown_spans(frames))
+        return assign_by_clip(pairs, worth, self.config.shift_cost, lag.seconds), lag
+
+    def worth(self, pairs: Candidates) -> FloatArray:
+        """Evidence for each pair in nats, 0.0 at the threshold; (pairs,)."""
         if self.config.threshold != "calibrated":
-            worth = worth_by_threshold(similarity, self.config.threshold)
-        else:
-            worth = worth_by_null(similarity, self._calibration.quantiles, self.config.false_accept_rate)
-        return assign_by_clip(aligned, scores, worth, self.config.shift_cost)
+            return worth_by_threshold(pairs.similarity, self.config.threshold)
+        return worth_by_null(pairs.similarity, self._calibration.quantiles, self.config.false_accept_rate)
+
+    @property
+    def _has_evidence(self) -> bool:
+        return self.config.threshold != "calibrated" or bool(self._calibration.quantiles)
 
     def _limits(self) -> DocumentLimits:
         config = self.config
         return DocumentLimits(config.min_words, config.max_words, config.max_images, config.max_silence)
 
-    def _frame_reason(self, frame: SampledFrame, sentence: int, similarity: float) -> str:
+    def _frame_reason(self, frame: SampledFrame, *, accepted: bool) -> str:
         if frame.black >= self.config.max_black:
             return "black"
         if frame.sharpness < self.config.min_sharpness:
             return "blurred"
-        if sentence != UNPAIRED and similarity < self.threshold:
-            return "low_similarity"
-        return ""
+        return "" if accepted else "low_similarity"
 
     def _document_reason(self, units: Sequence[Unit]) -> str:
         words = sum(unit.words for unit in units)

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 from stages.media.track import Decoder, Track, opened
 from stages.sample.develop import Developer, Shape, ShapeReader, filters
 from stages.sample.selector import Candidate, FrameSelector, SelectedFrame
+from storyloom.format.model import to_milliseconds
 
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
@@ -64,9 +65,10 @@ class PictureSettings:
 
 @dataclass(frozen=True)
 class Selected:
-    """A selected frame as it leaves the process: time in seconds, number of its scene, bytes of its JPEG."""
+    """A selected frame as it leaves the process: its time, since when it is shown, its scene, bytes of its JPEG."""
 
     time: float
+    start: float
     scene: int
     size: int
 
@@ -96,7 +98,8 @@ def select(track: Track, settings: PictureSettings, out: IO[bytes]) -> Account:
         def write(selected: list[SelectedFrame[Shot]]) -> None:
             for one in selected:
                 jpeg = developer.jpeg(*one.candidate.picture)
-                line = json.dumps(asdict(Selected(one.candidate.time, one.scene, len(jpeg))))
+                start = to_milliseconds(min(one.start, one.candidate.time))
+                line = json.dumps(asdict(Selected(one.candidate.time, start, one.scene, len(jpeg))))
                 out.write(line.encode() + b"\n" + jpeg)
 
         for candidate in candidates(_ahead(seen.frames(decoder)), settings):

@@ -28,10 +28,11 @@ class Candidate(Generic[PictureT]):
 
 @dataclass(frozen=True, slots=True)
 class SelectedFrame(Generic[PictureT]):
-    """A selected candidate, and the number of its scene, from 0."""
+    """A selected candidate, the number of its scene, from 0, and where its scene or its interval of one begins."""
 
     candidate: Candidate[PictureT]
     scene: int
+    start: float
 
 
 class FrameSelector(Generic[PictureT]):
@@ -92,5 +93,6 @@ class FrameSelector(Generic[PictureT]):
 
     def _middle(self, length: float) -> SelectedFrame[PictureT]:
         """The held candidate nearest to the middle of the current window, which is `length` seconds long."""
-        middle = self._start + self._window * self._interval + length / 2
-        return SelectedFrame(min(self._held, key=lambda held: abs(held.time - middle)), self._scene)
+        start = self._start + self._window * self._interval
+        middle = start + length / 2
+        return SelectedFrame(min(self._held, key=lambda held: abs(held.time - middle)), self._scene, start)

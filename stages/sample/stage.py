@@ -149,7 +149,7 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
                         break
                     jpeg = output.read(found["size"])
                     if len(jpeg) == found["size"]:
-                        kept.add(found["time"], found["scene"], jpeg)
+                        kept.add(found["time"], found["start"], found["scene"], jpeg)
         except ChildFailed as failed:
             if failed.timed_out or failed.status > 0 or not kept.frames:
                 raise video_failed(failed, "picture_undecodable", limits) from failed
@@ -187,8 +187,8 @@ class _Kept:
         self.jpegs: list[bytes] = []
         self.near_duplicates = 0
 
-    def add(self, time: float, scene: int, jpeg: bytes) -> None:
-        """Add a frame with its time in seconds and the number of its scene."""
+    def add(self, time: float, start: float, scene: int, jpeg: bytes) -> None:
+        """Add a frame with its time and that since when it is shown, in seconds, and the number of its scene."""
         luma = _luma(jpeg)
         small = _thumbnail(luma)
         if self._last is not None and similarity(self._last, small) > self._near_duplicate:
@@ -199,6 +199,7 @@ class _Kept:
         self.frames.append(
             SampledFrame(
                 time=time,
+                start=start,
                 scene=scene,
                 width=luma.shape[1],
                 height=luma.shape[0],

@@ -8,6 +8,7 @@ import pytest
 from pipeline.config import load_config
 from pipeline.report import EDGES, alignment_report
 from pipeline.workspace import survey
+from schemas.rows import LEAST_LAG_CONFIDENCE
 from stages.filter.stage import FilterConfig
 from storyloom.errors import RunFailed
 from tests.pipeline.test_cli import DEMO, folders, storyloom
@@ -41,6 +42,13 @@ def test_histograms_count_every_video_and_pair_once(demo_run: Finished) -> None:
     assert len(report.lags) == len(report.shifts) == len(EDGES) - 1
 
 
+def test_the_lag_of_a_video_has_a_confidence(demo_run: Finished) -> None:
+    report = alignment_report(demo_run.workspace)
+    assert report.lag_confidence == [report.lag_confidence[2]] * 5
+    assert report.lag_confidence[2] > LEAST_LAG_CONFIDENCE
+    assert report.lags_unknown == 0
+
+
 def test_a_run_that_is_not_finished_has_no_report(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="filter has 1 of 1 part to do"):
         alignment_report(survey(demo_config(tmp_path)))
@@ -67,6 +75,7 @@ def test_the_command_prints_it_for_people_and_as_json(demo_run: Finished) -> Non
     shown = storyloom("report", DEMO, *folders(demo_run))
     assert shown.returncode == 0
     assert "frame with its sentence" in shown.stdout
+    assert "confidence of the narration lag" in shown.stdout
     assert shown.stdout.startswith("1 video, ")
     assert "frames with a sentence per minute of video: " in shown.stdout
     printed = json.loads(storyloom("report", DEMO, *folders(demo_run), "--json").stdout)

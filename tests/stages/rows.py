@@ -28,10 +28,17 @@ def sentence(start: float, end: float, text: str = "a few words that were said h
     return Sentence(start=start, end=end, text=text, words=len(text.split()), flag=flag)
 
 
-def frames_row(times: Sequence[float], black: Sequence[float] = (), sharpness: Sequence[float] = ()) -> FramesRow:
+def frames_row(
+    times: Sequence[float],
+    black: Sequence[float] = (),
+    sharpness: Sequence[float] = (),
+    starts: Sequence[float] = (),
+) -> FramesRow:
+    """Frames at these times; what they show is seen from `starts`, by default from the time itself."""
     frames = [
         SampledFrame(
             time=time,
+            start=starts[i] if starts else time,
             scene=0,
             width=64,
             height=36,

@@ -13,7 +13,7 @@ LIMITS = DocumentLimits(min_words=10, max_words=1000, max_images=30, max_silence
 def frames(*scenes: int) -> list[SampledFrame]:
     """A frame in the middle of each sentence, in these scenes."""
     return [
-        SampledFrame(time=10.0 * i + 4.0, scene=scene, width=64, height=36, black=0.0, sharpness=0.0)
+        SampledFrame(time=10.0 * i + 4.0, start=10.0 * i, scene=scene, width=64, height=36, black=0.0, sharpness=0.0)
         for i, scene in enumerate(scenes)
     ]
 

@@ -21,10 +21,11 @@ def decide(
     similarity: float | Sequence[float] = 0.5,
     black: Sequence[float] = (),
     sharpness: Sequence[float] = (),
+    starts: Sequence[float] = (),
     **config: object,
 ) -> DocumentsRow:
     options = FilterConfig.model_validate({"mode": "time", "threshold": 0.2, "min_words": 1} | config)
-    frames = frames_row(row.frame_times, black, sharpness)
+    frames = frames_row(row.frame_times, black, sharpness, starts)
     return Filter(options, CONTEXT).one(Video(MANIFEST, [row, scored(row, similarity), frames]))
 
 
@@ -144,7 +145,8 @@ def test_clip_mode_pairs_narration_that_comes_late_and_says_by_how_much() -> Non
     told = [(start + 4.0, end + 4.0, text) for start, end, text in spans(20, every=5.0)]
     row = aligned(told, [5.0 * i + 2.0 for i in range(20)])
     similarity = [0.4 if pair.frame == pair.sentence else 0.0 for pair in row.pairs]
-    late, on_time = decide(row, similarity, mode="clip"), decide(row, similarity, mode="time")
+    cuts = [5.0 * i for i in range(20)]
+    late, on_time = (decide(row, similarity, starts=cuts, mode=mode) for mode in ("clip", "time"))
     (document,) = late.documents
     assert [(frame.text, frame.similarity, frame.shift) for frame in document.frames] == [
         (i, 0.4, -2.0) for i in range(20)

@@ -113,3 +113,11 @@ def test_no_interval_gives_more_than_one_frame(stream: list[Candidate[None]]) ->
         for pick in picks(stream, stream[-1].time)
     ]
     assert len(set(windows)) == len(windows)
+
+
+def test_a_frame_knows_since_when_its_scene_or_its_interval_of_one_is_shown() -> None:
+    assert [(p.candidate.time, p.start) for p in picks(grid(0, 3) + grid(3, 11), end=11)] == [
+        (1.5, 0.0),
+        (5.0, 3.0),
+        (9.0, 7.0),
+    ]
