@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:
         return VideoFailed("decode_timeout", message, retryable=True)
     if failed.status == BROKEN:
         raise RuntimeError(f"a decoder is broken: {failed}") from failed
-    if failed.status == DISK:
-        raise OSError(f"decoded media cannot be written to {tempfile.gettempdir()}: {failed.stderr}") from failed
+    if failed.status > DISK:
+        number = failed.status - DISK
+        raise OSError(number, os.strerror(number), tempfile.gettempdir()) from failed
     return VideoFailed(code, f"{failed}. If it speaks of memory, raise the stage's `memory`")

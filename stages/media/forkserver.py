@@ -40,8 +40,8 @@ REQUEST_BYTES = 2**20
 BROKEN = os.EX_SOFTWARE
 """Exit status of a child that met a fault of ours or of its library, not of the file."""
 
-DISK = os.EX_IOERR
-"""Exit status of a child that could not write its output to a disk."""
+DISK = 100
+"""Exit status, less the number of the error, of a child that could not write its output to a disk."""
 
 
 def serve(server: socket.socket) -> None:
@@ -141,7 +141,7 @@ def run(module: str, arguments: list[str]) -> int:
         if reason.errno == errno.EPIPE:  # nobody reads any more
             return 1
         traceback.print_exc()
-        return DISK if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else BROKEN
+        return DISK + reason.errno if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else BROKEN
     return 0
 
 

@@ -55,7 +55,7 @@ def bug_on_every_video(point: str, stage: str, what: str) -> None:
 
 
 def kill_the_next_child(point: str, stage: str, what: str) -> None:
-    """Kill the first ffmpeg that this process starts from now on, once."""
+    """Kill the first decoder that this process starts from now on, once."""
     if _here(point, stage) and _first(1):
         threading.Thread(target=_kill_a_child, daemon=True).start()
 
@@ -63,22 +63,20 @@ def kill_the_next_child(point: str, stage: str, what: str) -> None:
 def _kill_a_child() -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        for child in _children():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if "ffmpeg" in Path(f"/proc/{child}/comm").read_text():
+        for server in _children(os.getpid()):
+            for child in _children(server):
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
                     Path(os.environ["FAULT_FOLDER"], "killed").touch()
                     return
 
 
-def _children() -> list[int]:
-    """Processes that this one started."""
+def _children(process: int) -> list[int]:
+    """Processes that any thread of a process started."""
     found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            _, parent, *_ = status.read_text().rpartition(")")[2].split()
-            if int(parent) == os.getpid():
-                found.append(int(status.parent.name))
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            found += [int(child) for child in (thread / "children").read_text().split()]
     return found
 
 

@@ -68,12 +68,12 @@ def test_rows_come_back_from_arrow_as_they_went_in(text: str, start: float, leng
 
 
 def test_frames_whose_times_do_not_rise_are_refused() -> None:
-    frame = {"time": 1.0, "scene": 0, "width": 2, "height": 2, "black": 0.0, "sharpness": 0.0}
+    frame = {"time": 1.0, "start": 0.5, "scene": 0, "width": 2, "height": 2, "black": 0.0, "sharpness": 0.0}
     with pytest.raises(ValueError, match="rise strictly"):
         FramesRow.model_validate({"video": KEY, "frames": [frame, frame]})
 
 
 def test_frames_without_their_jpeg_are_refused() -> None:
-    frame = {"time": 1.0, "scene": 0, "width": 2, "height": 2, "black": 0.0, "sharpness": 0.0}
+    frame = {"time": 1.0, "start": 0.5, "scene": 0, "width": 2, "height": 2, "black": 0.0, "sharpness": 0.0}
     with pytest.raises(ValueError, match="1 frames but 2 JPEGs"):
         FramesRow.model_validate({"video": KEY, "frames": [frame], "jpegs": [b"a", b"b"]})
