@@ -140,7 +140,8 @@ def run(module: str, arguments: list[str]) -> int:
     except OSError as reason:
         if reason.errno == errno.EPIPE:  # nobody reads any more
             return 1
-        traceback.print_exc()
+        with suppress(OSError):  # the trace may go to the same disk
+            traceback.print_exc()
         return DISK + reason.errno if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else BROKEN
     return 0
 
