@@ -12,10 +12,6 @@ from pydantic import Field, model_validator
 from schemas.row import Row, Similarity, VideoKey
 from storyloom.format.model import Model, Seconds
 
-TAIL_SECONDS = 2.0
-"""A file whose packets end at most this many seconds before its stated end is complete: containers round, and the last
-packet's duration is often unknown (our choice)."""
-
 
 class ManifestRow(Model):
     """One line of the manifest, with its derived key.
@@ -77,9 +73,11 @@ class AudioTrack(Model):
         reason: Why it has its place: ``only`` one, in the manifest's ``language``, by the ``default`` flag, by its
             ``order`` in the file, or last because it is an ``aside``: commentary, or a description for the blind.
         end: Seconds at which its packets end.
+        followers: Indexes of the streams that go on where it ends, as after a programme's change of streams.
     """
 
     stream: int
+    followers: list[int] = []
     language: str = ""
     reason: Literal["only", "language", "default", "order", "aside"]
     end: Seconds
@@ -94,6 +92,8 @@ class MediaRow(Row):
         size: Bytes.
         duration: Seconds up to the end of the last packet of its picture or sound, on one clock.
         stated_duration: Seconds as the container states them; -1.0 where it does not.
+        cut_off: Whether the file was cut off: it ends over `TAIL_SECONDS` before the end that its container states.
+        unread: Bytes at the end of the file that the demuxer did not come to.
         container: The demuxer's name, e.g. ``mov,mp4,m4a,3gp,3g2,mj2``.
         has_audio: Whether there is a decodable audio stream.
         has_video: Whether there is a moving picture (a cover image does not count).
@@ -105,6 +105,7 @@ class MediaRow(Row):
         subtitles: Path of the manifest's subtitle track, relative to the work folder's `media/`; empty without one.
         subtitle_tracks: Indexes of the first text tracks among the file's own subtitle tracks.
         video_stream: Index of the picture's stream; -1 without a picture.
+        video_followers: Indexes of the streams that go on where the picture ends, as after a programme's change.
         video_end: Seconds at which the picture's packets end.
         longest_picture: Most seconds for which one picture stays, the last one up to the end of the video.
         audio_tracks: The audio tracks in order of preference; the first one with speech is used.
@@ -117,6 +118,8 @@ class MediaRow(Row):
     size: int = 0
     duration: float = -1.0
     stated_duration: float = -1.0
+    cut_off: bool = False
+    unread: int = 0
     container: str = ""
     has_audio: bool = False
     has_video: bool = False
@@ -128,16 +131,12 @@ class MediaRow(Row):
     subtitles: str = ""
     subtitle_tracks: list[int] = []
     video_stream: int = -1
+    video_followers: list[int] = []
     video_end: Seconds = 0.0
     longest_picture: Seconds = 0.0
     audio_tracks: list[AudioTrack] = []
     origin: float = 0.0
     corrections: list[ClockCorrection] = []
-
-    @property
-    def cut_off(self) -> bool:
-        """Whether the file was cut off: it ends long before the end that its container states."""
-        return not self.corrections and self.stated_duration - self.duration > TAIL_SECONDS
 
     def counts(self) -> dict[str, int]:
         return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}

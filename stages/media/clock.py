@@ -50,6 +50,7 @@ class _Stream:
         end: Latest end of a packet.
         packets: Number of packets so far.
         timed: Whether one of them stated a time.
+        untimed: Number of the last ones that did not: what follows tells their clock.
         seen: Number of the file's packets up to the last one.
         corrections: First packet and offset of each.
     """
@@ -60,13 +61,19 @@ class _Stream:
     end: float = 0.0
     packets: int = 0
     timed: bool = False
+    untimed: int = 0
     seen: int = 0
     corrections: list[tuple[int, float]] = field(default_factory=list)
 
     def correct(self, offset: float) -> None:
         """Set the offset from the next packet on."""
         self.previous, self.offset = self.offset, offset
-        self.corrections.append((self.packets, offset))
+        self.corrections.append((self.packets - self.untimed, offset))
+
+    @property
+    def jumped(self) -> bool:
+        """Whether its clock has jumped lately."""
+        return bool(self.corrections) and self.packets - self.corrections[-1][0] <= RECENT
 
     def delay(self, seconds: float) -> None:
         """Move the current correction, with what came after it."""
@@ -98,6 +105,7 @@ class Clock:
         self._packets += 1
         if time is None:
             own.packets += 1
+            own.untimed += 1
             return own.offset
         if not own.timed or not own.last - BACK <= time + own.offset <= own.end + GAP:
             offset = self._offset(own, time)
@@ -107,7 +115,7 @@ class Clock:
         duration = min(duration, GAP)  # MP4 states a gap as the duration of the packet before it
         own.end = max(own.last + duration, own.end) if own.timed else own.last + duration
         own.packets += 1
-        own.timed = True
+        own.timed, own.untimed = True, 0
         own.seen = self._packets
         return own.offset
 
@@ -129,14 +137,14 @@ class Clock:
             if abs(time + own.previous - own.end) <= JOINED:  # back from a single wrong time
                 return own.previous
             return own.offset if own.end < stated <= own.end + LONE_GAP else own.end - time
-        if abs(late := time + other.offset - own.end) <= JOINED:
+        if other.jumped and abs(late := time + other.offset - own.end) <= JOINED:
             return self._joined(other, late)
         real = own.last <= stated and abs(stated - other.last) < abs(own.end - other.last)
         return own.offset if real else own.end - time
 
     def _joined(self, other: _Stream, late: float) -> float:
         """The offset of the other stream, which has just jumped, so that neither stream overlaps its own past."""
-        if late < 0 and other.corrections and other.packets - other.corrections[-1][0] <= RECENT:
+        if late < 0:
             other.delay(-late)
         return other.offset
 

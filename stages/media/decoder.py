@@ -13,10 +13,10 @@ from stages.media.sandbox import ChildFailed, Limits
 from stages.media.track import Track
 
 
-def track_of(media: MediaRow, stream: int, path: Path) -> Track:
-    """A stream of a video's file, as `download` found it."""
-    corrections = [(one.packet, one.offset) for one in media.corrections if one.stream == stream]
-    return Track(str(path), stream, media.origin, media.duration, corrections)
+def track_of(media: MediaRow, streams: list[int], path: Path) -> Track:
+    """A stream of a video's file with those that go on where it ends, as `download` found them."""
+    corrections = [(one.stream, one.packet, one.offset) for one in media.corrections if one.stream in streams]
+    return Track(str(path), streams, media.origin, media.duration, corrections)
 
 
 def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:

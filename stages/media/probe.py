@@ -12,14 +12,14 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.media.clock import LONE_GAP, Clock
-from stages.media.track import opened, packets
+from stages.media.clock import GAP, LONE_GAP, Clock
+from stages.media.track import TAIL_SECONDS, Packets, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -52,6 +52,18 @@ REORDERED = 32
 
 PRIMING = 0.5
 """Most seconds of a stream before its stated start: an encoder's priming samples, which are not played (our choice)."""
+
+JOINT = 0.5
+"""Most seconds by which a stream may begin before the end of the one that it goes on from (our choice)."""
+
+SLOW = 5
+"""A picture with this many times fewer packets than another is a still, or slides beside what moves (our choice)."""
+
+UNREAD_BYTES, UNREAD_SHARE = 2**16, 0.1
+"""Bytes, and share of a file, that may follow its last packet: indexes and attachments (our choice)."""
+
+STATING = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "nut", "mxf", "wav"})
+"""Demuxers of formats that state a duration; for others ffmpeg guesses one."""
 
 STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp"})
 """Codecs of cover pictures; a stream with one such picture is not a video."""
@@ -113,7 +125,7 @@ def inspect(path: Path, languages: Sequence[str] = ()) -> dict[str, Any]:
         with opened(path) as container:
             if container.format.name in REFERRING_FORMATS:
                 raise NotUsable("not_media", f"a {container.format.name} file only names other files; list those")
-            return _described(container, languages)
+            return _described(path, container, languages)
     except av.FFmpegError as error:
         if media := _named(head, MEDIA_SIGNATURES):
             raise NotUsable("unreadable_media", f"this is {media} ({error.strerror})") from error
@@ -142,57 +154,73 @@ def _text(head: bytes) -> str:
     return "JSON" if text.startswith(("{", "[")) else "a text"
 
 
-def _described(container: InputContainer, languages: Sequence[str]) -> dict[str, Any]:
+def _described(path: Path, container: InputContainer, languages: Sequence[str]) -> dict[str, Any]:
     from av.stream import Disposition
 
     # A stream whose codec no decoder knows has no context.
     known = [stream for stream in container.streams if stream.codec_context is not None]
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
     read = [s for s in known if s.type == "audio" or (s.type == "video" and not s.disposition & covers)]
-    scan = _Scan(container, read)
-    audio = _preferred_sound([s for s in read if s.type == "audio"], languages)[:MAX_AUDIO_TRACKS]
-    pictures = _preferred_picture([s for s in read if s.type == "video"], scan)
-    if not audio and not pictures:
+    scan = _Scan(path, container, read)
+    pictures = _joined(_preferred_picture([s for s in read if s.type == "video"], scan), scan)
+    sounds = _joined(_preferred_sound([s for s in read if s.type == "audio"], languages), scan)[:MAX_AUDIO_TRACKS]
+    if not sounds and not pictures:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams at all"
         raise NotUsable("no_streams", f"neither sound nor moving picture, only {kinds} ({container.format.name})")
-    used = [*pictures[:1], *(stream for stream, _ in audio)]
     origin = min((track.first for track in scan.tracks.values() if track.packets), default=0.0)
-    ends = {s.index: max(0.0, round(scan.tracks[s.index].end - origin, 3)) for s in used}
+    ends = [max(0.0, round(scan.tracks[group[-1].index].end - origin, 3)) for group in [*pictures[:1], *sounds]]
+    stated = -1.0 if container.duration is None else round(container.duration / 1_000_000, 3)
+    reason = _reasons([s for s in read if s.type == "audio"], languages)
+    used = {stream.index for group in [*pictures[:1], *sounds] for stream in group}
+    corrections = [vars(one) for one in scan.clock.corrections() if one.stream in used]
+    if len(corrections) > MAX_CORRECTIONS:
+        raise NotUsable("unreadable_media", f"the timestamps jump over {MAX_CORRECTIONS} times")
+    duration = max(ends[: len(pictures[:1]) + 1])
+    beyond = max(duration, scan.text_end - origin)
+    unread = path.stat().st_size - scan.end
     row: dict[str, Any] = {
         "container": container.format.name,
-        "duration": max(ends[s.index] for s in [*pictures[:1], *(stream for stream, _ in audio[:1])]),
-        "stated_duration": -1.0 if container.duration is None else round(container.duration / 1_000_000, 3),
-        "has_audio": bool(audio),
+        "duration": duration,
+        "stated_duration": stated,
+        "cut_off": container.format.name in STATING and not corrections and stated - beyond > TAIL_SECONDS,
+        "unread": unread if unread > max(UNREAD_BYTES, UNREAD_SHARE * path.stat().st_size) else 0,
+        "has_audio": bool(sounds),
         "has_video": bool(pictures),
-        "audio_codec": audio[0][0].codec_context.codec.canonical_name if audio else "",
+        "audio_codec": sounds[0][0].codec_context.codec.canonical_name if sounds else "",
         "audio_tracks": [
-            {"stream": s.index, "language": s.language or "", "reason": reason, "end": ends[s.index]}
-            for s, reason in audio
+            {
+                "stream": first.index,
+                "followers": [one.index for one in followers],
+                "language": first.language or "",
+                "reason": reason(first),
+                "end": end,
+            }
+            for (first, *followers), end in zip(sounds, ends[len(pictures[:1]) :], strict=True)
         ],
         "subtitle_tracks": _text_tracks(container),
         "origin": round(origin, 6),
-        "corrections": [vars(one) for one in scan.clock.corrections() if one.stream in ends],
+        "corrections": corrections,
     }
-    if len(row["corrections"]) > MAX_CORRECTIONS:
-        raise NotUsable("unreadable_media", f"the timestamps jump over {MAX_CORRECTIONS} times")
-    warnings = ["clock_jumps"] if row["corrections"] else []
-    if any(stream.type == "audio" for stream in container.streams if stream not in known):
-        warnings.append("unknown_audio_codec")
-    if len(audio) > 1:
-        warnings.append("several_audio_tracks")
-    if len(pictures) > 1:
-        warnings.append("several_pictures")
+    codes = {
+        "clock_jumps": bool(corrections),
+        "rest_unread": row["unread"] > 0,
+        "unknown_audio_codec": any(one.type == "audio" for one in container.streams if one not in known),
+        "several_audio_tracks": len(sounds) > 1,
+        "several_pictures": len(pictures) > 1,
+    }
     if pictures:
-        track = scan.tracks[pictures[0].index]
-        if track.rotation is None:
-            warnings.append("first_picture_damaged")
-        row |= _picture(pictures[0], track.rotation or 0)
+        first, *followers = pictures[0]
+        track = scan.tracks[first.index]
+        codes["first_picture_damaged"] = track.rotation is None
+        row |= _picture(first, track.rotation or 0)
+        last = scan.tracks[pictures[0][-1].index]
         row |= {
-            "video_stream": pictures[0].index,
-            "video_end": ends[pictures[0].index],
-            "longest_picture": round(max(track.longest(), row["duration"] - (track.shown - origin)), 3),
+            "video_stream": first.index,
+            "video_followers": [one.index for one in followers],
+            "video_end": ends[0],
+            "longest_picture": round(max(track.longest(), last.longest(), duration - (last.shown - origin)), 3),
         }
-    return row | {"warnings": warnings}
+    return row | {"warnings": [code for code, applies in codes.items() if applies]}
 
 
 @dataclass
@@ -248,18 +276,25 @@ class _Scan:
     Attributes:
         clock: The clock of the packets.
         tracks: What they say, by index of the stream.
+        text_end: Seconds of the file's clock at which the last subtitle ends.
+        end: Byte at which the last packet ends.
     """
 
-    def __init__(self, container: InputContainer, streams: list[Stream]) -> None:
+    def __init__(self, path: Path, container: InputContainer, streams: list[Stream]) -> None:
         self.clock = Clock()
         self.tracks = {stream.index: _Track() for stream in streams}
+        self.text_end = 0.0
         for stream in streams:
             stream.codec_context.thread_count = 1  # a picture comes out as soon as it can
-        if streams:
-            for packet in packets(container, streams):
-                self._add(packet)
+        texts = [stream.index for stream in container.streams if stream.type == "subtitle"]
+        packets = Packets(path, container, [*self.tracks, *texts])
+        for packet in packets if streams else ():
+            self._add(packet)
+        self.end = packets.end
         for stream in streams:
             track = self.tracks[stream.index]
+            if stream.type == "video" and track.rotation is None:
+                track.rotation = _rotation(stream.codec_context, None)
             if stream.start_time is None or stream.time_base is None:
                 continue
             stated = float(stream.start_time * stream.time_base)
@@ -267,8 +302,12 @@ class _Scan:
                 track.first = stated
 
     def _add(self, packet: Packet[Any]) -> None:
-        track, unit = self.tracks[packet.stream_index], float(packet.time_base or 0)
+        unit = float(packet.time_base or 0)
         duration = (packet.duration or 0) * unit
+        track = self.tracks.get(packet.stream_index)
+        if track is None:  # a subtitle
+            self.text_end = max(self.text_end, (packet.pts or 0) * unit + duration)
+            return
         decoded = packet.dts if packet.dts is not None or packet.stream.type == "video" else packet.pts
         offset = self.clock.add(packet.stream_index, None if decoded is None else decoded * unit, duration)
         shown = packet.pts if packet.pts is not None else packet.dts
@@ -276,44 +315,72 @@ class _Scan:
             far = decoded is not None and abs(shown - decoded) * unit > LONE_GAP  # a presentation time that cannot be
             track.add((decoded if far and decoded is not None else shown) * unit + offset, duration)
         if packet.stream.type == "video" and track.rotation is None and track.packets <= FIRST_PICTURE_PACKETS:
-            track.rotation = _rotation(packet)
+            track.rotation = _rotation(packet.stream.codec_context, packet)
 
 
-def _preferred_sound(streams: list[Stream], languages: Sequence[str]) -> list[tuple[Stream, str]]:
-    """The streams in order of preference, each with the reason for its place.
+def _joined(streams: list[Stream], scan: _Scan) -> list[list[Stream]]:
+    """The streams, each with those that go on where it ends: a programme may change its streams, as for an advert."""
+    left = [stream for stream in streams if scan.tracks[stream.index].packets]
+    groups = []
+    while left:
+        group = [left.pop(0)]
+        while following := [
+            one
+            for one in left
+            if 0 <= scan.tracks[one.index].first - scan.tracks[group[-1].index].end + JOINT < GAP
+            and one.language == group[0].language
+        ]:
+            group.append(min(following, key=lambda one: scan.tracks[one.index].first))
+            left.remove(group[-1])
+        groups.append(group)
+    return groups
+
+
+def _rank(stream: Stream, languages: Sequence[str]) -> tuple[bool, bool, bool, int]:
+    """The place of a sound, the smallest first.
 
     Commentary and descriptions for the blind come last; before that counts the language, then the default flag.
     """
     from av.stream import Disposition
 
     aside = Disposition.comment | Disposition.visual_impaired | Disposition.descriptions | Disposition.karaoke
+    foreign = (stream.language or "").lower() not in languages
+    return bool(stream.disposition & aside), foreign, not stream.disposition & Disposition.default, stream.index
 
-    def rank(stream: Stream) -> tuple[bool, bool, bool, int]:
-        foreign = (stream.language or "").lower() not in languages
-        return bool(stream.disposition & aside), foreign, not stream.disposition & Disposition.default, stream.index
+
+def _preferred_sound(streams: list[Stream], languages: Sequence[str]) -> list[Stream]:
+    """The streams in order of preference."""
+    return sorted(streams, key=lambda stream: _rank(stream, languages))
+
+
+def _reasons(streams: list[Stream], languages: Sequence[str]) -> Callable[[Stream], str]:
+    """What gives a stream its place."""
 
     def reason(stream: Stream) -> str:
-        beside, foreign, optional, _ = rank(stream)
+        beside, foreign, optional, _ = _rank(stream, languages)
         if len(streams) == 1:
             return "only"
         return "aside" if beside else "language" if not foreign else "default" if not optional else "order"
 
-    return [(stream, reason(stream)) for stream in sorted(streams, key=rank)]
+    return reason
 
 
 def _preferred_picture(streams: list[Stream], scan: _Scan) -> list[Stream]:
-    """The moving pictures in order of preference: one that can be decoded, of a video codec, with the default flag.
+    """The moving pictures in order of preference: one that can be decoded, that moves, with the default flag.
 
     A still is no picture: a single one of a still codec, and of another codec where something else moves.
     """
     from av.stream import Disposition
+
+    most = max((scan.tracks[stream.index].packets for stream in streams), default=0)
 
     def still(stream: Stream) -> bool:
         return stream.codec_context.codec.canonical_name in STILL_CODECS
 
     def rank(stream: Stream) -> tuple[bool, bool, bool, int]:
         undecoded = scan.tracks[stream.index].rotation is None
-        return undecoded, still(stream), not stream.disposition & Disposition.default, stream.index
+        slow = still(stream) or scan.tracks[stream.index].packets * SLOW < most
+        return undecoded, slow, not stream.disposition & Disposition.default, stream.index
 
     moving = [s for s in streams if scan.tracks[s.index].packets > 1]
     return sorted(moving or [s for s in streams if not still(s) and scan.tracks[s.index].packets], key=rank)
@@ -342,12 +409,12 @@ def _picture(stream: Any, rotation: int) -> dict[str, Any]:
     }
 
 
-def _rotation(packet: Packet[Any]) -> int | None:
-    """Degrees by which the first picture that a packet completes is to be rotated; None when there is none."""
+def _rotation(context: Any, packet: Packet[Any] | None) -> int | None:
+    """Degrees by which the first picture that a packet, or the end, completes is to be rotated; None without one."""
     import av
 
     with suppress(av.FFmpegError):
-        for picture in packet.decode():
+        for picture in context.decode(packet):
             return int(picture.rotation)
     return None
 

@@ -22,6 +22,9 @@ from stages.media import forkserver
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 """Exit statuses of a child that was killed from outside; its own crashes have other signals."""
 
+ANSWER_SECONDS = 60.0
+"""Seconds beyond a child's own in which the fork server must answer (our choice)."""
+
 STDERR_KEPT = 2000
 """Characters from the end of a failed child's stderr that go into an error message."""
 
@@ -159,7 +162,7 @@ def _forked(program: Program, limits: Limits, stderr: IO[bytes]) -> tuple[_Proce
     finally:
         os.close(writable)
         theirs.close()
-    return _Forked(report, server), stdout
+    return _Forked(report, server, limits), stdout
 
 
 class _Forked:
@@ -168,15 +171,17 @@ class _Forked:
     Args:
         report: Socket on which the server reports its process number and status.
         server: The server.
+        limits: Of the child.
     """
 
-    def __init__(self, report: socket.socket, server: _Server) -> None:
+    def __init__(self, report: socket.socket, server: _Server, limits: Limits) -> None:
+        report.settimeout(limits.seconds + ANSWER_SECONDS)
         self._report = report.makefile("rb")
         report.close()
         self._server = server
         self._status: int | None = None
         self._turn = threading.Lock()
-        self.pid = int(self._report.readline() or -1)
+        self.pid = int(self._answer() or -1)
 
     def kill(self) -> None:
         if self._status is None and self.pid > 0:
@@ -186,10 +191,18 @@ class _Forked:
     def wait(self) -> int:
         with self._turn:
             if self._status is None:
-                line = self._report.readline()
+                line = self._answer()
                 self._report.close()
                 self._status = int(line) if line else self._server.process.wait()
             return self._status
+
+    def _answer(self) -> bytes:
+        """The server's next line; empty when it has ended."""
+        try:
+            return self._report.readline()
+        except TimeoutError as hung:
+            self._server.process.kill()
+            raise ChildKilled("the fork server hung and was killed") from hung
 
 
 class _Server:

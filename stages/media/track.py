@@ -1,27 +1,50 @@
-"""A stream of a media file, read by a child process with PyAV: its packets on the one clock of the file."""
+"""A stream of a media file, read by a child process with PyAV: its packets and frames on the one clock of the file."""
 
 from __future__ import annotations
 
+import mmap
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.frame import Frame
     from av.packet import Packet
-    from av.stream import Stream
+
+TAIL_SECONDS = 2.0
+"""A track that ends at most this many seconds before its stated end is complete: containers round, and the last
+packet's duration is often unknown (our choice)."""
 
 MAX_ERRORS = 100
 """Consecutive failures to read a packet after which a file is taken for ended (our choice)."""
 
-
 SWITCH = 8
 """Consecutive packets that cannot be decoded after which another codec is looked for (our choice)."""
+
+BARREN = 64
+"""Packets without a frame after which another codec is looked for: codecs reorder up to 16 pictures (our choice)."""
+
+REORDERED = 16
+"""Most pictures that a codec puts into another order."""
+
+PROBED_BYTES = 500_000
+"""Bytes of a transport stream in which a new codec is looked for (our choice)."""
+
+HEADERS = {
+    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3.{0,40}?(?:webm|matroska)", re.DOTALL),
+    "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09"),
+    "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
+}
+"""Beginnings of the formats that recorders append to each other, by demuxer: its own reading does not heed the next."""
+
+WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that read the alpha of a codec, where ffmpeg's own do not."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +53,17 @@ class Track:
 
     Attributes:
         path: The media file.
-        stream: Index of the stream.
+        streams: Index of the stream, and of those that go on where it ends.
         origin: Seconds of the file's clock at which the video starts.
         end: Seconds after `origin` at which the video ends; nothing is decoded beyond it.
-        corrections: Packets of the stream, counted from 0, and the seconds to add to the times from there on.
+        corrections: Stream, number of a packet among those of the stream, and the seconds to add from there on.
     """
 
     path: str
-    stream: int
+    streams: list[int]
     origin: float
     end: float
-    corrections: list[tuple[int, float]] = field(default_factory=list)
+    corrections: list[tuple[int, int, float]] = field(default_factory=list)
 
 
 def opened(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
@@ -51,16 +74,61 @@ def opened(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     """
     import av
 
-    # Titles need not be UTF-8. From release 19 on, av always replaces invalid bytes.
-    lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
     container: InputContainer = av.open(
-        f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=hwaccel, **lenient
+        f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=hwaccel, **_lenient()
     )
     return container
 
 
-def packets(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet[Any]]:
-    """The packets of streams, past what cannot be read; those that only flush decoders are left out."""
+def _lenient() -> dict[str, Any]:
+    """Options by which titles need not be UTF-8. From release 19 on, av always replaces invalid bytes."""
+    import av
+
+    return {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
+
+
+class Packets:
+    """The packets of streams in file order, past what cannot be read, through files that are appended to each other.
+
+    Packets that only flush decoders are left out.
+
+    Args:
+        path: The file.
+        container: The opened file.
+        streams: Indexes of the streams.
+
+    Attributes:
+        end: Byte at which the last packet ends, as far as the demuxer tells.
+        part: Number of the appended file that the last packet is from, from 0.
+    """
+
+    def __init__(self, path: Path, container: InputContainer, streams: Sequence[int]) -> None:
+        self.end = self.part = 0
+        self._path = path
+        self._container = container
+        self._streams = streams
+
+    def __iter__(self) -> Iterator[Packet[Any]]:
+        container: InputContainer | None = self._container
+        types = {index: self._container.streams[index].type for index in self._streams}
+        kind, start = self._container.format.name, 0
+        following = _next_header(self._path, 1, kind)
+        while container is not None:
+            streams = [one for one in container.streams if types.get(one.index) == one.type]
+            for packet in _demuxed(container, streams) if streams else ():
+                at = start + (packet.pos or 0)
+                if following is not None and at >= following:
+                    break
+                self.end = max(self.end, at + packet.size)
+                yield packet
+            if following is None:
+                return
+            start, following = following, _next_header(self._path, following + 1, kind)
+            container = _opened_at(self._path, start, following, kind)
+            self.part += 1
+
+
+def _demuxed(container: InputContainer, streams: Sequence[Any]) -> Iterator[Packet[Any]]:
     import av
 
     errors = 0
@@ -72,8 +140,30 @@ def packets(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Pa
                     yield packet
         except av.FFmpegError:
             errors += 1
+        except IndexError:  # a stream began that was not there when the file was opened
+            return
         else:
             return
+
+
+def _next_header(path: Path, start: int, kind: str) -> int | None:
+    """Where the next file begins that was appended to one of this kind, at a byte or later; None without one."""
+    header = HEADERS.get(kind)
+    if header is None:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = header.search(content, start)
+        return found.start() if found else None
+
+
+def _opened_at(path: Path, start: int, end: int | None, kind: str) -> InputContainer | None:
+    """The file of this kind from one byte of another to the next; None if it cannot be read."""
+    import av
+
+    with suppress(av.FFmpegError):
+        container: InputContainer = av.open(_Span(path, start, end), format=kind.partition(",")[0], **_lenient())
+        return container
+    return None
 
 
 class Decoder:
@@ -82,74 +172,111 @@ class Decoder:
     Args:
         container: The file.
         track: The stream.
+        skip_frame: Frames that are skipped, as PyAV names them.
 
     Attributes:
+        stream: The stream of the last packet.
+        context: Its decoder.
         errors: Number of packets that could not be decoded.
         stated: Seconds that the last packet lasts, as stated; 0.0 if unknown.
     """
 
-    def __init__(self, container: InputContainer, track: Track) -> None:
-        self.stream: Any = container.streams[track.stream]
-        # One thread gives the same damaged pictures in every run, and a machine has many workers.
-        self.stream.codec_context.thread_count = 1
+    def __init__(self, container: InputContainer, track: Track, skip_frame: str = "DEFAULT") -> None:
+        self.stream: Any = container.streams[track.streams[0]]
         self.errors = 0
         self.stated = 0.0
-        self._context: Any = self.stream.codec_context
+        self._skip_frame = skip_frame
         self._container = container
         self._track = track
+        self.context: Any = self._ready(self.stream)
 
     def frames(self) -> Iterator[Any]:
         """The frames in the order of the decoder."""
-        undecoded: list[Packet[Any]] = []
-        for packet in self._packets():
+        recent: list[Packet[Any]] = []
+        failed = barren = 0
+        current = 0, self.stream.index
+        over: set[tuple[int, int]] = set()
+        for part, packet in self._packets():
+            stream = part, packet.stream_index
+            if stream in over:
+                continue
+            if stream != current:
+                yield from self._decoded(None)
+                over.add(current)
+                current = stream
+                self.stream, self.context, recent = packet.stream, self._ready(packet.stream), []
             self.stated = float((packet.duration or 0) * self.stream.time_base)
-            found, failed = self._decoded(packet)
+            errors = self.errors
+            found = self._decoded(packet)
             yield from found
-            undecoded = [*undecoded, packet] if failed else []
-            if len(undecoded) == SWITCH and (context := self._later_context(undecoded[0])):
-                yield from self._decoded(None)[0]
-                self._context = context
-                for again in undecoded:
-                    yield from self._decoded(again)[0]
-        yield from self._decoded(None)[0]
+            failed = failed + 1 if self.errors > errors else 0
+            barren = 0 if found else barren + 1
+            # A picture's decoder gives frames of before while the first packets of another codec come.
+            kept = REORDERED if found and self.stream.type == "video" else 0 if found else REORDERED + BARREN
+            recent = [*(recent[-kept:] if kept else []), packet]
+            due = barren == BARREN and self._skip_frame != "NONKEY"
+            if (due or (failed and failed % SWITCH == 0)) and (context := self._later_context(recent)):
+                yield from self._decoded(None)
+                self.context = context
+                for again in recent:
+                    yield from self._decoded(again)
+                recent = []
+        yield from self._decoded(None)
 
-    def _packets(self) -> Iterator[Packet[Any]]:
-        """The packets on the one clock."""
-        unit: Fraction = self.stream.time_base
-        due = self._track.corrections[::-1]
-        offset = 0
-        for number, packet in enumerate(packets(self._container, [self.stream])):
-            while due and due[-1][0] <= number:
-                offset = round(due.pop()[1] / unit)
-            if offset:
+    def _packets(self) -> Iterator[tuple[int, Packet[Any]]]:
+        """The packets on the one clock, each with the number of its appended file."""
+        due: dict[int, list[tuple[int, float]]] = {index: [] for index in self._track.streams}
+        for index, number, seconds in reversed(self._track.corrections):
+            due[index].append((number, seconds))
+        numbers: Counter[int] = Counter()
+        offsets: Counter[int] = Counter()
+        packets = Packets(Path(self._track.path), self._container, self._track.streams)
+        for packet in packets:
+            index = packet.stream_index
+            while due[index] and due[index][-1][0] <= numbers[index]:
+                offsets[index] = round(due[index].pop()[1] / packet.stream.time_base)
+            numbers[index] += 1
+            if offset := offsets[index]:
                 packet.dts = None if packet.dts is None else packet.dts + offset
                 packet.pts = None if packet.pts is None else packet.pts + offset
-            yield packet
+            yield packets.part, packet
 
-    def _decoded(self, packet: Packet[Any] | None) -> tuple[list[Any], bool]:
-        """The frames that a packet completes, or all that are left; and whether it could not be decoded."""
+    def _ready(self, stream: Any) -> Any:
+        """The decoder of a stream. One thread gives the same damaged pictures in every run."""
+        import av
+
+        context: Any = stream.codec_context
+        name = WITH_ALPHA.get(context.codec.canonical_name)
+        if name and stream.metadata.get("alpha_mode") == "1":
+            context = av.CodecContext.create(name, "r")
+        context.thread_count = 1
+        if stream.type == "video":
+            context.skip_frame = self._skip_frame
+        return context
+
+    def _decoded(self, packet: Packet[Any] | None) -> list[Any]:
+        """The frames that a packet completes, or all that are left."""
         import av
 
         try:
-            return self._context.decode(packet), False
+            return list(self.context.decode(packet))
         except av.FFmpegError:
-            self.errors += 1
-            return [], True
+            self.errors += packet is not None
+            return []
 
-    def _later_context(self, packet: Packet[Any]) -> Any:
-        """The decoder from a packet on, where a transport stream has changed its codec; None elsewhere."""
+    def _later_context(self, recent: list[Packet[Any]]) -> Any:
+        """The decoder of packets, where a transport stream has changed its codec; None elsewhere."""
         import av
 
-        if self._container.format.name != "mpegts" or packet.pos is None:
+        start = next((packet.pos for packet in reversed(recent) if packet.pos is not None), None)
+        if self._container.format.name != "mpegts" or start is None:
             return None
-        with suppress(av.FFmpegError), _From(Path(self._track.path), packet.pos) as tail:
-            container = av.open(tail, format="mpegts")
+        options = {"probesize": str(PROBED_BYTES), "analyzeduration": "1000000"}
+        with suppress(av.FFmpegError):
+            container = av.open(_Span(Path(self._track.path), start, None), format="mpegts", options=options)
             for stream in container.streams:
                 if stream.id == self.stream.id and stream.codec_context is not None:
-                    if stream.codec_context.name == self._context.name:
-                        return None
-                    stream.codec_context.thread_count = 1
-                    return stream.codec_context
+                    return self._ready(stream) if stream.codec_context.name != self.context.name else None
         return None
 
     def time(self, frame: Frame) -> float | None:
@@ -158,19 +285,16 @@ class Decoder:
         return None if pts is None else float(pts * (frame.time_base or self.stream.time_base)) - self._track.origin
 
 
-class _From:
-    """A file from an offset on, read in one pass."""
+class _Span:
+    """A file from one byte to another, or to its end, read in one pass; it is closed with the last reference to it."""
 
-    def __init__(self, path: Path, offset: int) -> None:
+    def __init__(self, path: Path, start: int, end: int | None) -> None:
         self._file = path.open("rb")
-        self._file.seek(offset)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._file.seek(start)
+        self._left = (path.stat().st_size if end is None else end) - start
 
     def read(self, size: int) -> bytes:
         """The next bytes."""
-        return self._file.read(size)
+        content = self._file.read(min(size, self._left))
+        self._left -= len(content)
+        return content

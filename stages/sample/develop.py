@@ -14,8 +14,9 @@ from stages.sample.colour import PRIMARIES, TRANSFERS, Floats, to_srgb
 
 if TYPE_CHECKING:
     from av.filter import Graph
-    from av.stream import Stream
     from av.video.frame import VideoFrame
+
+    from stages.media.track import Decoder
 
 HD_WIDTH, HD_HEIGHT = 1280, 577
 """Least width or height of a picture that is BT.709 when nothing is stated; smaller ones are BT.601 (as players do)."""
@@ -91,17 +92,18 @@ class Look:
 class ShapeReader:
     """Reads the shapes of a stream's frames. The container states a pixel aspect, until the stream changes its own."""
 
-    def __init__(self, stream: Stream) -> None:
-        self._codec: Any = stream.codec_context
-        self._stated = getattr(stream, "sample_aspect_ratio", None)
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._stream: Any = None
         self._first: Fraction | None = None
 
     def shape(self, frame: VideoFrame) -> Shape:
         """The shape of the frame that was decoded last."""
-        own = self._codec.sample_aspect_ratio or Fraction(1)
-        if self._first is None:
-            self._first = own
-        aspect = self._stated if self._stated and own == self._first else own
+        own = self._decoder.context.sample_aspect_ratio or Fraction(1)
+        if self._decoder.stream is not self._stream:
+            self._stream, self._first = self._decoder.stream, own
+        stated = self._stream.sample_aspect_ratio
+        aspect = stated if stated and own == self._first else own
         return Shape(frame.width, frame.height, frame.format.name, aspect)
 
 
@@ -159,6 +161,8 @@ class Developer:
 
     def developed(self, frame: VideoFrame, look: Look) -> VideoFrame:
         """The picture of a frame in a JPEG's colours: BT.601 of full range."""
+        if look.matrix == "" and frame.colorspace not in (0, 2):  # one that the scaler refuses
+            frame.colorspace = 2
         alpha = any(component.is_alpha for component in frame.format.components)
         shown = _through(self._graph(look, alpha=alpha), frame)
         if not (look.managed or alpha):

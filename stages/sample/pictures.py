@@ -89,8 +89,7 @@ class Account:
 def select(track: Track, settings: PictureSettings, out: IO[bytes]) -> Account:
     """Select the frames of a picture and write them to `out`."""
     with opened(Path(track.path), _accelerator(settings.hwaccel)) as container:
-        decoder = Decoder(container, track)
-        decoder.stream.codec_context.skip_frame = settings.skip_frame
+        decoder = Decoder(container, track, settings.skip_frame)
         developer = Developer(settings.max_side, settings.qscale)
         selector: FrameSelector[Shot] = FrameSelector(settings.interval, settings.min_scene)
         seen = Seen()
@@ -167,7 +166,7 @@ class Seen:
 
     def frames(self, decoder: Decoder) -> Iterator[Shot]:
         """The frames with timestamps in microseconds of the one clock, and their shapes."""
-        shapes = ShapeReader(decoder.stream)
+        shapes = ShapeReader(decoder)
         for frame in decoder.frames():
             stated = decoder.time(frame)
             time = max(0.0, self.last) if stated is None else stated

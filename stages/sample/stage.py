@@ -14,12 +14,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import TAIL_SECONDS, FramesRow, MediaRow, SampledFrame
+from schemas.rows import FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media.decoder import track_of, video_failed
 from stages.media.sandbox import ChildFailed, Limits, Program, child
 from stages.media.source import reading
-from stages.media.track import Track
+from stages.media.track import TAIL_SECONDS, Track
 from stages.models.device import resolved_device
 from stages.models.revision import library_versions
 from stages.sample import pictures
@@ -122,7 +122,9 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
         """The row of frames of a media file."""
         kept = _Kept(self.config.near_duplicate)
         with self.timings.on("decode"):
-            covered, damaged = self._select(track_of(media, media.video_stream, path), media, kept)
+            covered, damaged = self._select(
+                track_of(media, [media.video_stream, *media.video_followers], path), media, kept
+            )
         if covered < 0:
             raise VideoFailed("picture_undecodable", f"no frame of the {media.video_codec} picture could be decoded")
         warnings = {"picture_ends_early": media.cut_off, "picture_damaged": damaged}
@@ -154,7 +156,8 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
             if failed.timed_out or failed.status > 0 or not kept.frames:
                 raise video_failed(failed, "picture_undecodable", limits) from failed
             covered, errors = kept.frames[-1].time, sys.maxsize  # it crashed; what came before is kept
-        return covered, errors > TAIL_SECONDS * (media.fps or 1.0)
+        ends_early = covered >= 0 and media.video_end - covered > TAIL_SECONDS + media.longest_picture
+        return covered, errors > TAIL_SECONDS * (media.fps or 1.0) or (ends_early and self._skipped(media) != "NONKEY")
 
     def _settings(self, media: MediaRow) -> PictureSettings:
         config = self.config

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from schemas.row import Row
-from schemas.rows import TAIL_SECONDS, AudioTrack, MediaRow, Segment, TranscriptRow
+from schemas.rows import AudioTrack, MediaRow, Segment, TranscriptRow
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.audio import Audio, Decoded, decode
@@ -17,6 +17,7 @@ from stages.media.sandbox import Limits
 from stages.media.sound import SAMPLE_RATE
 from stages.media.source import reading
 from stages.media.subtitles.tracks import tracks
+from stages.media.track import TAIL_SECONDS
 from stages.models.revision import library_versions
 from stages.transcribe.agreement import heard_words, plain
 from stages.transcribe.backends import load_aligner, load_recognizer, recognizer_revision
@@ -48,6 +49,9 @@ of other speech or free wording, a few short lines may agree (our choice)."""
 
 MANY_LEFT_OUT = 0.2
 """Share of a used track's words that nobody heard from which there is a warning (our choice)."""
+
+MAX_CUT = 0.3
+"""Seconds of overlapping sound left out without a warning (our choice: joints of files overlap by their padding)."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             warnings.append("audio_damaged")
         if decoded.filled > MAX_FILLED:
             warnings.append("audio_gaps")
+        if decoded.cut > MAX_CUT:
+            warnings.append("audio_overlaps")
         sound = {
             "audio_stream": track.stream,
             "audio_end": track.end,
@@ -167,7 +173,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         for track in media.audio_tracks:
             try:
                 with self.timings.on("decode"), reading(self.context.media, media) as path:
-                    decoded = decode(track_of(media, track.stream, path), self._limits)
+                    decoded = decode(track_of(media, [track.stream, *track.followers], path), self._limits)
             except VideoFailed as reason:
                 failed = failed or reason
                 continue

@@ -76,7 +76,7 @@ def linked(file: Path, key: str = KEY, **fields: Any) -> MediaRow:
 def decoded(file: Path) -> Decoded:
     """The preferred audio track of a file."""
     row = linked(file)
-    return decode(stream_of(row, row.audio_tracks[0].stream, file), LIMITS)
+    return decode(stream_of(row, [row.audio_tracks[0].stream, *row.audio_tracks[0].followers], file), LIMITS)
 
 
 def track_of(file: Path) -> str:

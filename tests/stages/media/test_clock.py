@@ -38,7 +38,7 @@ def cuts(media: Path) -> list[float]:
     row = linked(media)
     settings = PictureSettings(interval=60.0, min_scene=0.5, step=60.0, scene_threshold=0.3, max_side=160, qscale=5)
     with opened(media) as container:
-        decoder = Decoder(container, track_of(row, row.video_stream, media))
+        decoder = Decoder(container, track_of(row, [row.video_stream, *row.video_followers], media))
         return [candidate.time for candidate in candidates(Seen().frames(decoder), settings) if candidate.cut]
 
 

@@ -66,7 +66,7 @@ def changes(media: Path) -> list[float]:
     row = linked(media)
     settings = PictureSettings(interval=60, min_scene=0.5, step=60, scene_threshold=0.3, max_side=64, qscale=5)
     with opened(media) as container:
-        decoder = Decoder(container, track_of(row, row.video_stream, media))
+        decoder = Decoder(container, track_of(row, [row.video_stream, *row.video_followers], media))
         return [found.time for found in candidates(Seen().frames(decoder), settings) if found.cut]
 
 
@@ -99,8 +99,31 @@ def test_words_stay_in_time_where_the_sound_changes_its_format(master: Path, tmp
     assert changes(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART)
 
 
-@pytest.mark.parametrize("offsets", [(0, 50_000), (0, -20), (0, 1_000, 0)], ids=str)
-def test_a_clock_that_jumps_is_put_right(master: Path, tmp_path: Path, offsets: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("picture", [("mpeg2video", "libx264"), ("libx264", "mpeg4")], ids=" to ".join)
+def test_pictures_go_on_where_a_broadcast_changes_their_codec(
+    master: Path, tmp_path: Path, picture: tuple[str, str]
+) -> None:
+    sound = ("-pix_fmt", "yuv420p", "-c:a", "aac")
+    first = part(master, tmp_path / "a.ts", 0, CUT, "-c:v", picture[0], *sound)
+    second = part(master, tmp_path / "b.ts", CUT, LENGTH, "-c:v", picture[1], *sound, "-output_ts_offset", str(CUT))
+    media = appended(tmp_path / "v.ts", first.read_bytes(), second.read_bytes())
+    assert changes(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART + JOINT)
+    assert tones(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART + JOINT)
+
+
+def test_a_programme_goes_on_where_it_changes_its_streams(master: Path, tmp_path: Path) -> None:
+    first = part(master, tmp_path / "a.ts", 0, CUT, *H264)
+    moved = ("-output_ts_offset", str(CUT), "-mpegts_start_pid", "0x200")
+    second = part(master, tmp_path / "b.ts", CUT, LENGTH, *H264, *moved)
+    media = appended(tmp_path / "v.ts", first.read_bytes(), second.read_bytes())
+    assert changes(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART + JOINT)
+    assert tones(media) == pytest.approx(changes(media), abs=APART)
+    found = probe(media, LIMITS)
+    assert (found["video_followers"], len(found["audio_tracks"])) == ([2], 1)
+
+
+@pytest.mark.parametrize("offsets", [(0, 50_000), (0, -20), (0, -0.9), (0, -0.3), (0, 1_000, 0)], ids=str)
+def test_a_clock_that_jumps_is_put_right(master: Path, tmp_path: Path, offsets: tuple[float, ...]) -> None:
     bounds = np.linspace(0, LENGTH, len(offsets) + 1)
     parts = [
         part(master, tmp_path / f"{i}.ts", start, end, *H264, "-output_ts_offset", str(100 + start + offset))
@@ -113,6 +136,8 @@ def test_a_clock_that_jumps_is_put_right(master: Path, tmp_path: Path, offsets: 
 @pytest.mark.parametrize(
     ("suffix", "options", "skipped"),
     [
+        ("flv", ("-c:v", "flv", "-c:a", "mp3", "-ar", "44100"), 0),
+        ("wmv", ("-c:v", "wmv2", "-c:a", "wmav2"), 0),
         ("flv", ("-c:v", "flv", "-c:a", "mp3", "-ar", "44100"), 13),  # the tags alone: a recorder that reconnected
         ("webm", ("-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"), 0),
         ("mkv", H264, 0),
@@ -128,6 +153,20 @@ def test_a_clock_that_restarts_goes_on(
     )
     media = appended(tmp_path / f"v.{suffix}", first.read_bytes(), second.read_bytes()[skipped:])
     assert_on_one_clock(media, joints=1)
+
+
+@pytest.mark.parametrize("suffix", ["webm", "mkv"])
+def test_three_recordings_in_one_file_are_one_video(master: Path, tmp_path: Path, suffix: str) -> None:
+    """Each with codecs of its own, where the format allows it."""
+    codecs = [("libvpx", "libopus"), ("libvpx-vp9", "libvorbis"), ("libvpx", "libopus")]
+    if suffix == "mkv":
+        codecs = [("libx264", "aac"), ("mpeg4", "libmp3lame"), ("libx264", "pcm_s16le")]
+    parts = [
+        part(master, tmp_path / f"{i}.{suffix}", 4 * i, 4 * i + 4, "-c:v", picture, "-c:a", sound)
+        for i, (picture, sound) in enumerate(codecs)
+    ]
+    media = appended(tmp_path / f"v.{suffix}", *(one.read_bytes() for one in parts))
+    assert_on_one_clock(media, joints=2)
 
 
 def test_an_edit_list_moves_sound_and_picture_alike(master: Path, tmp_path: Path) -> None:
@@ -171,6 +210,7 @@ def test_a_stray_cue_does_not_make_a_video_long(master: Path, tmp_path: Path) ->
     found = probe(media, LIMITS)
     assert found["duration"] == pytest.approx(LENGTH, abs=0.1)
     assert found["stated_duration"] > 36_000
+    assert not found["cut_off"]
 
 
 @pytest.mark.parametrize("name", ["gap3h.mkv", "gap20x3h.mkv"])

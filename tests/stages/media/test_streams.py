@@ -22,26 +22,8 @@ def first_sound(found: dict[str, Any]) -> tuple[int, str]:
 
 @pytest.mark.parametrize("still", ["mjpeg", "png", "libx264"])
 def test_a_moving_picture_comes_before_a_still(tmp_path: Path, still: str) -> None:
-    media = made(
-        tmp_path / "v.mkv",
-        *(
-            *RED,
-            *MOVING,
-            *TONE,
-            "-map",
-            "0",
-            "-map",
-            "1",
-            "-map",
-            "2",
-            "-c:v:0",
-            still,
-            "-frames:v:0",
-            "1",
-            "-c:v:1",
-            "mpeg4",
-        ),
-    )
+    streams = (*RED, *MOVING, *TONE, "-map", "0", "-map", "1", "-map", "2")
+    media = made(tmp_path / "v.mkv", *streams, "-c:v:0", still, "-c:v:1", "mpeg4")
     found = probe(media, LIMITS)
     assert (found["video_stream"], found["width"], found["height"]) == (1, 64, 48)
 
