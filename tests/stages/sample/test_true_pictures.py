@@ -76,10 +76,18 @@ def test_colours_are_those_that_a_player_shows(tmp_path: Path, size: tuple[int, 
     assert_patches(pictures(patches(tmp_path, *size, *options))[0], within=5)
 
 
-def test_what_is_transparent_lies_over_black(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["ffv1", "qtrle", "libvpx", "libvpx-vp9"])
+def test_what_is_transparent_lies_over_black(tmp_path: Path, codec: str) -> None:
     Image.new("RGBA", (128, 64), (200, 100, 50, 128)).save(tmp_path / "p.png")
-    media = made(tmp_path / "v.mkv", "-loop", "1", "-t", "1", "-r", "5", "-i", tmp_path / "p.png", "-c:v", "ffv1")
+    encoder = ("-c:v", codec, *(("-pix_fmt", "yuva420p", "-auto-alt-ref", "0") if codec.startswith("libvpx") else ()))
+    still = ("-loop", "1", "-t", "1", "-r", "5", "-i", tmp_path / "p.png")
+    media = made(tmp_path / ("v.mov" if codec == "qtrle" else "v.mkv"), *still, *encoder)
     assert pictures(media)[0].mean(axis=(0, 1)) == pytest.approx((100, 50, 25), abs=4)
+
+
+def test_a_matrix_that_nobody_can_convert_costs_no_picture(tmp_path: Path) -> None:
+    odd = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-bsf:v", "h264_metadata=matrix_coefficients=8")
+    assert pictures(made(tmp_path / "v.mp4", "-f", "lavfi", "-i", "testsrc=s=64x64:d=1:r=5", *odd))
 
 
 def test_a_picture_that_changes_its_size_keeps_its_shape_and_begins_a_scene(tmp_path: Path) -> None:
