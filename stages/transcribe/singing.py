@@ -14,7 +14,7 @@ SURE = 0.8
 """Mean probability from which voice activity detection is believed without a second look (our choice: read captions
 measure 0.89 or more, talks mostly more than 0.8, singing mostly less; docs/hearing.md)."""
 
-SUNG, ACCOMPANIED, SPOKEN = 0.7, 0.9, 0.3
+SUNG, ACCOMPANIED, SPOKEN = 0.78, 0.95, 0.3
 """Mean probabilities of singing and of music from which, and of speech below which, a segment is a song (our choice:
 speech under music is nearly always music to the network and sometimes hardly speech, but seldom singing;
 docs/hearing.md)."""
