@@ -12,11 +12,11 @@ from stages.media.sound import SAMPLE_RATE
 
 SURE = 0.8
 """Mean probability from which voice activity detection is believed without a second look (our choice: read captions
-measure mostly 0.89 or more, talks more than 0.8, singing mostly less; docs/hearing.md)."""
+and talks measure mostly more than 0.8, singing mostly less; docs/hearing.md)."""
 
 SUNG, ACCOMPANIED, SPOKEN = 0.78, 0.95, 0.3
 """Mean probabilities of singing and of music from which, and of speech below which, a segment is a song (our choice:
-read captions under music of their own level measure down to 0.05 speech and up to 0.77 singing; docs/hearing.md)."""
+read captions under music of their own level measure down to 0.05 speech and up to 0.76 singing; docs/hearing.md)."""
 
 BRIEF, SPEECHLESS = SAMPLE_RATE // 2, 0.05
 """Samples, and mean probability of speech, below which a segment of music is music alone (our choice: so little costs a
