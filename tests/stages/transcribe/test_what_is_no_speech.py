@@ -14,7 +14,7 @@ from pipeline.bench import sounds
 from schemas.rows import TranscriptRow
 from stages.media.sandbox import Limits
 from stages.media.sound import SAMPLE_RATE
-from stages.transcribe.singing import is_sung
+from stages.transcribe.singing import FRAME, is_sung
 from stages.transcribe.speech_segments import VadConfig, find_speech
 from stages.transcribe.stage import Transcribe
 from tests.stages.hearing import heard, loaded, said, words
@@ -110,6 +110,45 @@ def test_speech_over_music_is_speech(stage: Transcribe, sentences: Sequence[Wave
     row = heard(stage, written(tmp_path, sounds.mixed(speech, tune, 10)))
     assert row.singing == 0.0
     assert "green eyes" in said(row)
+
+
+def test_speech_under_real_music_of_its_own_level_is_speech() -> None:
+    # The network hears hardly any speech in it, but music.
+    tune = decoded(shared("videos/googlework_short.mp4")).audio[: 20 * SAMPLE_RATE].astype(np.float64)
+    speech = decoded(shared("flickr8k/speech/121971540_0a986ee176.mp3")).audio[:].astype(np.float64)
+    both = sounds.at_level(speech, 2000) + sounds.at_level(tune[: len(speech)], 2000)
+    found = find_speech(both.clip(-32768, 32767).astype(np.int16), VadConfig())
+    assert sum(end - start for start, end in found.bare) > 2
+    assert found.singing < 0.5
+
+
+class Hears:
+    """A network that hears the same all the time."""
+
+    def __init__(self, speech: float, singing: float, music: float) -> None:
+        self._row = (speech, singing, music)
+
+    def detect_probs(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+        return np.tile(np.array(self._row, np.float32), (len(samples) // FRAME, 1))
+
+
+@pytest.mark.parametrize(
+    ("speech", "singing", "music", "seconds", "sung"),
+    [
+        pytest.param(0.2, 0.9, 1.0, 3.0, True, id="song"),
+        pytest.param(0.35, 0.9, 1.0, 3.0, False, id="song_with_speech"),
+        pytest.param(0.01, 0.1, 1.0, 3.0, False, id="music_that_may_hide_speech"),
+        pytest.param(0.01, 0.1, 1.0, 0.3, True, id="music_shorter_than_a_word"),
+        pytest.param(0.1, 0.1, 1.0, 0.3, False, id="word_over_music"),
+        pytest.param(0.1, 0.9, 0.5, 3.0, False, id="overdriven_voice"),
+    ],
+)
+def test_only_what_is_clearly_no_speech_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, *, speech: float, singing: float, music: float, seconds: float, sung: bool
+) -> None:
+    monkeypatch.setattr("stages.transcribe.singing._network", lambda: Hears(speech, singing, music))
+    audio = np.zeros(5 * SAMPLE_RATE, np.int16)
+    assert is_sung(audio, SAMPLE_RATE, round((1 + seconds) * SAMPLE_RATE), voiced=0.7) is sung
 
 
 def test_real_music_that_sounds_like_a_word_is_left_out_and_the_speech_over_it_kept(stage: Transcribe) -> None:
