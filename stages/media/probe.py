@@ -7,24 +7,19 @@ rotation).
 from __future__ import annotations
 
 import codecs
-import heapq
 import json
-import math
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.media.clock import GAP, LONE_GAP, Clock
-from stages.media.track import TAIL_SECONDS, Packets, opened
+from stages.media.scan import Scan
+from stages.media.streams import joined, preferred_picture, preferred_sound, reasons
+from stages.media.track import TAIL_SECONDS, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.packet import Packet
-    from av.stream import Stream
 
 CHECK = "--check"
 """Argument that requests a self-check: a tiny video that it makes itself is looked at."""
@@ -38,35 +33,17 @@ MAX_SUBTITLE_TRACKS = 8
 HEAD_BYTES = 4096
 """Bytes read to identify a file that is not media (our choice)."""
 
-FIRST_PICTURE_PACKETS = 250
-"""Packets tried until a picture decodes: about 10 s at 25 pictures a second (our choice)."""
-
 MAX_AUDIO_TRACKS = 8
 """Most audio tracks that are reported (our choice)."""
 
 MAX_CORRECTIONS = 10_000
 """Most corrections of a file's clock (our choice): an appended segment each second for nearly three hours."""
 
-REORDERED = 32
-"""Packets within which presentation times may be out of order; codecs reorder up to 16 pictures."""
-
-PRIMING = 0.5
-"""Most seconds of a stream before its stated start: an encoder's priming samples, which are not played (our choice)."""
-
-JOINT = 0.5
-"""Most seconds by which a stream may begin before the end of the one that it goes on from (our choice)."""
-
-SLOW = 5
-"""A picture with this many times fewer packets than another is a still, or slides beside what moves (our choice)."""
-
 UNREAD_BYTES, UNREAD_SHARE = 2**16, 0.1
 """Bytes, and share of a file, that may follow its last packet: indexes and attachments (our choice)."""
 
 STATING = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "nut", "mxf", "wav"})
 """Demuxers of formats that state a duration; for others ffmpeg guesses one."""
-
-STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp"})
-"""Codecs of cover pictures; a stream with one such picture is not a video."""
 
 REFERRING_FORMATS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp", "webm_dash_manifest"})
 """Demuxers of files that refer to other files or addresses; always refused."""
@@ -161,16 +138,16 @@ def _described(path: Path, container: InputContainer, languages: Sequence[str]) 
     known = [stream for stream in container.streams if stream.codec_context is not None]
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
     read = [s for s in known if s.type == "audio" or (s.type == "video" and not s.disposition & covers)]
-    scan = _Scan(path, container, read)
-    pictures = _joined(_preferred_picture([s for s in read if s.type == "video"], scan), scan)
-    sounds = _joined(_preferred_sound([s for s in read if s.type == "audio"], languages), scan)[:MAX_AUDIO_TRACKS]
+    scan = Scan(path, container, read)
+    pictures = joined(preferred_picture([s for s in read if s.type == "video"], scan), scan)
+    sounds = joined(preferred_sound([s for s in read if s.type == "audio"], languages), scan)[:MAX_AUDIO_TRACKS]
     if not sounds and not pictures:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams at all"
         raise NotUsable("no_streams", f"neither sound nor moving picture, only {kinds} ({container.format.name})")
     origin = min((track.first for track in scan.tracks.values() if track.packets), default=0.0)
     ends = [max(0.0, round(scan.tracks[group[-1].index].end - origin, 3)) for group in [*pictures[:1], *sounds]]
     stated = -1.0 if container.duration is None else round(container.duration / 1_000_000, 3)
-    reason = _reasons([s for s in read if s.type == "audio"], languages)
+    reason = reasons([s for s in read if s.type == "audio"], languages)
     used = {stream.index for group in [*pictures[:1], *sounds] for stream in group}
     corrections = [vars(one) for one in scan.clock.corrections() if one.stream in used]
     if len(corrections) > MAX_CORRECTIONS:
@@ -223,169 +200,6 @@ def _described(path: Path, container: InputContainer, languages: Sequence[str]) 
     return row | {"warnings": [code for code, applies in codes.items() if applies]}
 
 
-@dataclass
-class _Track:
-    """What the packets of a stream say.
-
-    Attributes:
-        packets: Number of them.
-        first: Seconds at which it begins.
-        end: Seconds at which it ends.
-        rotation: Degrees by which its first picture is to be rotated; None until one could be decoded.
-    """
-
-    packets: int = 0
-    first: float = math.inf
-    end: float = -math.inf
-    rotation: int | None = None
-    _recent: list[float] = field(default_factory=list)
-    _last: float = math.nan
-    _longest: float = 0.0
-
-    def add(self, start: float, duration: float) -> None:
-        """Add a packet with its presentation time and duration in seconds, on the one clock."""
-        self.packets += 1
-        if self.packets <= REORDERED:
-            self.first = min(self.first, start)
-        self.end = max(self.end, start + duration)
-        heapq.heappush(self._recent, start)
-        if len(self._recent) > REORDERED:
-            self._show()
-
-    def longest(self) -> float:
-        """Most seconds between one picture and the next."""
-        while self._recent:
-            self._show()
-        return self._longest
-
-    @property
-    def shown(self) -> float:
-        """Seconds at which the last picture appears."""
-        return max(self._recent, default=self._last)
-
-    def _show(self) -> None:
-        start = heapq.heappop(self._recent)
-        if start > self._last:
-            self._longest = max(self._longest, start - self._last)
-        self._last = start if math.isnan(self._last) else max(self._last, start)
-
-
-class _Scan:
-    """Reads all packets of streams, and decodes pictures until each video stream had one.
-
-    Attributes:
-        clock: The clock of the packets.
-        tracks: What they say, by index of the stream.
-        text_end: Seconds of the file's clock at which the last subtitle ends.
-        end: Byte at which the last packet ends.
-    """
-
-    def __init__(self, path: Path, container: InputContainer, streams: list[Stream]) -> None:
-        self.clock = Clock()
-        self.tracks = {stream.index: _Track() for stream in streams}
-        self.text_end = 0.0
-        for stream in streams:
-            stream.codec_context.thread_count = 1  # a picture comes out as soon as it can
-        texts = [stream.index for stream in container.streams if stream.type == "subtitle"]
-        packets = Packets(path, container, [*self.tracks, *texts])
-        for packet in packets if streams else ():
-            self._add(packet)
-        self.end = packets.end
-        for stream in streams:
-            track = self.tracks[stream.index]
-            if stream.type == "video" and track.rotation is None:
-                track.rotation = _rotation(stream.codec_context, None)
-            if stream.start_time is None or stream.time_base is None:
-                continue
-            stated = float(stream.start_time * stream.time_base)
-            if 0 < stated - track.first < PRIMING:
-                track.first = stated
-
-    def _add(self, packet: Packet[Any]) -> None:
-        unit = float(packet.time_base or 0)
-        duration = (packet.duration or 0) * unit
-        track = self.tracks.get(packet.stream_index)
-        if track is None:  # a subtitle
-            self.text_end = max(self.text_end, (packet.pts or 0) * unit + duration)
-            return
-        decoded = packet.dts if packet.dts is not None or packet.stream.type == "video" else packet.pts
-        offset = self.clock.add(packet.stream_index, None if decoded is None else decoded * unit, duration)
-        shown = packet.pts if packet.pts is not None else packet.dts
-        if shown is not None and not packet.is_discard and not packet.is_corrupt:
-            far = decoded is not None and abs(shown - decoded) * unit > LONE_GAP  # a presentation time that cannot be
-            track.add((decoded if far and decoded is not None else shown) * unit + offset, duration)
-        if packet.stream.type == "video" and track.rotation is None and track.packets <= FIRST_PICTURE_PACKETS:
-            track.rotation = _rotation(packet.stream.codec_context, packet)
-
-
-def _joined(streams: list[Stream], scan: _Scan) -> list[list[Stream]]:
-    """The streams, each with those that go on where it ends: a programme may change its streams, as for an advert."""
-    left = [stream for stream in streams if scan.tracks[stream.index].packets]
-    groups = []
-    while left:
-        group = [left.pop(0)]
-        while following := [
-            one
-            for one in left
-            if 0 <= scan.tracks[one.index].first - scan.tracks[group[-1].index].end + JOINT < GAP
-            and one.language == group[0].language
-        ]:
-            group.append(min(following, key=lambda one: scan.tracks[one.index].first))
-            left.remove(group[-1])
-        groups.append(group)
-    return groups
-
-
-def _rank(stream: Stream, languages: Sequence[str]) -> tuple[bool, bool, bool, int]:
-    """The place of a sound, the smallest first.
-
-    Commentary and descriptions for the blind come last; before that counts the language, then the default flag.
-    """
-    from av.stream import Disposition
-
-    aside = Disposition.comment | Disposition.visual_impaired | Disposition.descriptions | Disposition.karaoke
-    foreign = (stream.language or "").lower() not in languages
-    return bool(stream.disposition & aside), foreign, not stream.disposition & Disposition.default, stream.index
-
-
-def _preferred_sound(streams: list[Stream], languages: Sequence[str]) -> list[Stream]:
-    """The streams in order of preference."""
-    return sorted(streams, key=lambda stream: _rank(stream, languages))
-
-
-def _reasons(streams: list[Stream], languages: Sequence[str]) -> Callable[[Stream], str]:
-    """What gives a stream its place."""
-
-    def reason(stream: Stream) -> str:
-        beside, foreign, optional, _ = _rank(stream, languages)
-        if len(streams) == 1:
-            return "only"
-        return "aside" if beside else "language" if not foreign else "default" if not optional else "order"
-
-    return reason
-
-
-def _preferred_picture(streams: list[Stream], scan: _Scan) -> list[Stream]:
-    """The moving pictures in order of preference: one that can be decoded, that moves, with the default flag.
-
-    A still is no picture: a single one of a still codec, and of another codec where something else moves.
-    """
-    from av.stream import Disposition
-
-    most = max((scan.tracks[stream.index].packets for stream in streams), default=0)
-
-    def still(stream: Stream) -> bool:
-        return stream.codec_context.codec.canonical_name in STILL_CODECS
-
-    def rank(stream: Stream) -> tuple[bool, bool, bool, int]:
-        undecoded = scan.tracks[stream.index].rotation is None
-        slow = still(stream) or scan.tracks[stream.index].packets * SLOW < most
-        return undecoded, slow, not stream.disposition & Disposition.default, stream.index
-
-    moving = [s for s in streams if scan.tracks[s.index].packets > 1]
-    return sorted(moving or [s for s in streams if not still(s) and scan.tracks[s.index].packets], key=rank)
-
-
 def _text_tracks(container: InputContainer) -> list[int]:
     """Indexes, among the subtitle tracks, of those with text instead of pictures."""
     tracks = enumerate(container.streams.subtitles)
@@ -407,16 +221,6 @@ def _picture(stream: Any, rotation: int) -> dict[str, Any]:
         "fps": round(float(rate), 3) if rate else 0.0,
         "video_codec": stream.codec_context.codec.canonical_name,
     }
-
-
-def _rotation(context: Any, packet: Packet[Any] | None) -> int | None:
-    """Degrees by which the first picture that a packet, or the end, completes is to be rotated; None without one."""
-    import av
-
-    with suppress(av.FFmpegError):
-        for picture in context.decode(packet):
-            return int(picture.rotation)
-    return None
 
 
 def check() -> dict[str, Any]:
