@@ -222,12 +222,6 @@ def test_a_library_that_cannot_be_called_ends_the_set_up(
         Download(DownloadConfig(), Context(seed=0, media=tmp_path)).setup()
 
 
-def test_too_little_memory_for_the_library_ends_the_set_up(tmp_path: Path) -> None:
-    config = DownloadConfig(probe_memory=64 * 2**20)
-    with pytest.raises(StageSetupError, match=r"raise download\.probe_memory"):
-        Download(config, Context(seed=0, media=tmp_path)).setup()
-
-
 def test_a_child_that_a_video_crashes_costs_that_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library(tmp_path, "import os; os.abort()", monkeypatch)
     failed = failure(NARRATED)
