@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ class Beside:
         folder, name = os.path.split(video)
         if folder not in self._folders:
             self._folders[folder] = _tracks_of(_names_in(folder))
-        tracks = self._folders[folder].get(os.path.splitext(name)[0], [])  # noqa: PTH122 - a million videos
+        stem = os.path.splitext(name)[0]  # noqa: PTH122 - a million videos
+        tracks = self._folders[folder].get(_composed(stem), [])
         if len(tracks) < 2:  # noqa: PLR2004 - most videos
             return tracks[0].name if tracks else ""
         wanted = language_tag(language)
@@ -74,9 +76,17 @@ def _names_in(folder: str) -> list[str]:
     """Names of the files in a folder, as far as they are text; none of a folder that cannot be listed."""
     try:
         with os.scandir(folder or ".") as entries:
-            return [entry.name for entry in entries if _is_text(entry.name) and entry.is_file()]
+            return [entry.name for entry in entries if _is_text(entry.name) and _is_file(entry)]
     except (OSError, ValueError):
         return []
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file; not one of which that cannot be told, such as a link to itself."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _is_text(name: str) -> bool:
@@ -86,20 +96,36 @@ def _is_text(name: str) -> bool:
 def _tracks_of(names: Iterable[str]) -> dict[str, list[_Track]]:
     """The subtitle files by the names, without suffix, of the videos to which they may belong.
 
-    A file belongs to the video with the longest fitting name: ``a.en.vtt`` to ``a.en.mp4`` rather than ``a.mp4``.
+    A file belongs to the video with the longest fitting name: ``a.en.vtt`` to ``a.en.mp4`` rather than ``a.mp4``. The
+    videos' names are in Unicode's composed form: some systems write ``é`` as two characters.
     """
     split = [os.path.splitext(name) for name in names]  # noqa: PTH122
-    stems = {stem for stem, suffix in split if suffix.lower() not in SUFFIXES}
+    others = [(stem, suffix) for stem, suffix in split if suffix.lower() not in SUFFIXES]
+    owners = {_composed(stem + suffix): _composed(stem) for stem, suffix in others}  # of NAME.mp4.srt
+    owners |= {_composed(stem): _composed(stem) for stem, _ in others}
     found: dict[str, list[_Track]] = defaultdict(list)
     for stem, suffix in split:
         if suffix.lower() in SUFFIXES:
-            owner, marks = stem, list[str]()
-            while owner not in stems and "." in owner and _is_mark(owner.rpartition(".")[2]):
+            owner, marks = _composed(stem), list[str]()
+            if owner not in owners:
+                owner = _without_number(owner)
+            while owner not in owners and "." in owner and _is_mark(owner.rpartition(".")[2]):
                 owner, _, mark = owner.rpartition(".")
                 marks.insert(0, mark)
-            if owner in stems:
-                found[owner].append(_track(stem + suffix, marks))
+            if owner in owners:
+                found[owners[owner]].append(_track(stem + suffix, marks))
     return dict(found)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _without_number(stem: str) -> str:
+    """A name without the number of a second file of the same marks: ``a.en`` for ``a.en.2``."""
+    before, _, number = stem.rpartition(".")
+    numbered = number.isdecimal() and len(number) <= 2 and "." in before  # noqa: PLR2004 - digits
+    return before if numbered and _is_mark(before.rpartition(".")[2]) else stem
 
 
 def _is_mark(text: str) -> bool:
@@ -131,5 +157,5 @@ def _rank(track: _Track, wanted: str, spoken: set[str]) -> tuple[bool, int, bool
         language = 2
     else:
         language = 3 if track.language in spoken else 4
-    suffix = Path(track.name).suffix.lower()
-    return track.forced, language, track.automatic, SUFFIXES.index(suffix), track.name
+    file = Path(track.name)
+    return track.forced, language, track.automatic, SUFFIXES.index(file.suffix.lower()), file.stem

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +38,7 @@ def beside(folder: Path, video: str, *files: str, language: str = "") -> str:
             "Talk [abc123].en.json3",
         ),
         *("Talk [abc123].EN.forced.srv3", "Talk [abc123].cc.ssa"),
+        *("Talk [abc123].mp4.srt", "Talk [abc123].mp4.en.vtt", "Talk [abc123].en.2.srt"),
     ],
 )
 def test_a_file_of_the_same_name_is_found(tmp_path: Path, name: str) -> None:
@@ -51,9 +54,8 @@ def test_a_file_of_the_same_name_is_found(tmp_path: Path, name: str) -> None:
             "Talk.description",
             "Talk 2.en.vtt",
             "Talk.part1.srt",
-            "Talk.mp4.srt",
         ),
-        *("talks.vtt", "Talk.en.txt", "Talk.one two.srt", "en.vtt"),
+        *("talks.vtt", "Talk.2.srt", "Talk.en.2000.srt", "Talk.en.txt", "Talk.one two.srt", "en.vtt"),
     ],
 )
 def test_other_files_are_none(tmp_path: Path, name: str) -> None:
@@ -143,3 +145,17 @@ def test_a_file_whose_name_is_no_text_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").touch()
     Path(f"{tmp_path}/v.en.\udce9.vtt").touch()
     assert Beside().of(str(tmp_path / "v.mp4"), "") == ""
+
+
+@pytest.mark.parametrize(("video", "file"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_names_are_the_same_in_either_form_of_unicode(
+    tmp_path: Path, video: Literal["NFC", "NFD"], file: Literal["NFC", "NFD"]
+) -> None:
+    track = unicodedata.normalize(file, "Café.en.srt")
+    assert beside(tmp_path, unicodedata.normalize(video, "Café.mp4"), track) == track
+
+
+def test_an_entry_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "loop.srt").symlink_to("loop.srt")
+    assert beside(tmp_path, "Talk.mp4", "Talk.srt") == "Talk.srt"
+    assert beside(tmp_path, "loop.mp4") == ""
