@@ -33,8 +33,8 @@ def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str
         VideoFailed: As `reading` does.
         MediaMissing: The manifest's track or the media file is missing or damaged.
     """
-    for file in [media.subtitles] * bool(media.subtitles) + media.other_subtitles:
-        yield cues(_kept(media.video, folder / file), heard)
+    for kept in filter(None, [media.subtitles, *media.other_subtitles]):
+        yield cues(_kept(media.video, folder / kept), heard)
     for track in media.subtitle_tracks:
         try:
             with reading(folder, media) as file:
