@@ -189,26 +189,23 @@ def unit_key(stage_key: str, inputs: Mapping[str, str]) -> str:
 def with_fields_of(stage: type[AnyStage[Any]], line: ManifestRow) -> ManifestRow:
     """A line of the manifest with only the fields that a stage declares, so that it cannot depend on others."""
     hidden = set(ManifestRow.model_fields) - {"video", *stage.manifest_fields}
-    return line.model_copy(update=dict.fromkeys(hidden, ""))
+    return line.model_copy(update={name: type(getattr(line, name))() for name in hidden})
 
 
 def _of_manifest(stage: AnyStageClass, lines: Iterable[ManifestRow]) -> dict[str, str]:
     """The hash of the manifest's fields and of the state outside; the folder counts only for relative paths."""
-    fields = [name for name in stage.manifest_fields if name not in ("url", "folder", "subtitles")]
+    fields = [name for name in stage.manifest_fields if name != "folder"]
     placed = "folder" in stage.manifest_fields
-    places = [name for name in ("url", "subtitles") if name in stage.manifest_fields]
-    values = [
-        [
-            line.video,
-            *(getattr(line, name) for name in fields),
-            *(
-                (line.location if name == "url" else line.subtitles_location) if placed else getattr(line, name)
-                for name in places
-            ),
-            stage.outside(line),
-        ]
-        for line in lines
-    ]
+
+    def value(line: ManifestRow, name: str) -> object:
+        locations = {
+            "url": line.location,
+            "subtitles": line.subtitles_location,
+            "other_subtitles": line.other_subtitles_locations,
+        }
+        return locations[name] if placed and name in locations else getattr(line, name)
+
+    values = [[line.video, *(value(line, name) for name in fields), stage.outside(line)] for line in lines]
     return {"manifest": canonical_digest(values)}
 
 

@@ -32,7 +32,7 @@ def read_manifest(path: str) -> tuple[pa.Table, int]:
     """The manifest's rows in their order, and the number of lines left out because they repeat an earlier id.
 
     Relative paths are relative to the manifest's folder, so that a manifest can travel with its media. A local video
-    without subtitles in the manifest has the subtitle file beside it, where there is one.
+    without subtitles in the manifest has the subtitle files beside it, where there are any.
 
     Returns:
         A table with the columns of `ManifestRow`, one row per video, and the number of lines left out.
@@ -131,9 +131,11 @@ def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
     if without >= 0:
         raise UsageError(f"{path}, row {without + 1}: no url")
     source_id = pc.if_else(pc.equal(texts["id"], ""), texts["url"], texts["id"])
+    subtitles, others = _with_beside(texts, base)
     columns = {
         **texts,
-        "subtitles": _with_beside(texts, base),
+        "subtitles": subtitles,
+        "other_subtitles": others,
         "video": pa.chunked_array([_keys(chunk) for chunk in source_id.chunks], pa.string()),
         "folder": _repeated(str(base), len(source_id)),
         "source_id": source_id,
@@ -141,21 +143,27 @@ def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
     return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
-def _with_beside(texts: dict[str, pa.ChunkedArray], base: Path) -> pa.ChunkedArray:
-    """The column `subtitles`, where empty with the files beside local videos, in folders as the videos' own."""
+def _with_beside(texts: dict[str, pa.ChunkedArray], base: Path) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """The column `subtitles`, where empty with the likeliest file beside a local video, and a column of its others.
+
+    They are in folders as the videos' own.
+    """
     local = pc.or_(pc.invert(pc.match_substring(texts["url"], "://")), pc.starts_with(texts["url"], FILE_URL))
     rows = pc.indices_nonzero(pc.and_(local, pc.equal(texts["subtitles"], ""))).to_pylist()
-    if not rows:
-        return texts["subtitles"]
-    beside = Beside()
-    found, urls, languages = (texts[name].to_pylist() for name in ("subtitles", "url", "language"))
-    for row in rows:
-        url = urls[row]
-        path = unquote(url[len(FILE_URL) :].removeprefix("localhost")) if url.startswith(FILE_URL) else url
-        video = os.path.join(base, os.path.expanduser(path))  # noqa: PTH111, PTH118 - a million videos
-        if name := beside.of(video, languages[row]):
-            found[row] = os.path.join(os.path.dirname(path), name)  # noqa: PTH118, PTH120
-    return pa.chunked_array([pa.array(found, pa.string())])
+    others: list[list[str]] = [[]] * len(texts["url"])
+    found = texts["subtitles"]
+    if rows:
+        likeliest, urls, languages = (texts[name].to_pylist() for name in ("subtitles", "url", "language"))
+        beside = Beside()
+        for row in rows:
+            url = urls[row]
+            path = unquote(url[len(FILE_URL) :].removeprefix("localhost")) if url.startswith(FILE_URL) else url
+            video = os.path.join(base, os.path.expanduser(path))  # noqa: PTH111, PTH118 - a million videos
+            if names := beside.of(video, languages[row]):
+                folder = os.path.dirname(path)  # noqa: PTH120
+                likeliest[row], *others[row] = (os.path.join(folder, name) for name in names)  # noqa: PTH118
+        found = pa.chunked_array([pa.array(likeliest, pa.string())])
+    return found, pa.chunked_array([pa.array(others, pa.list_(pa.string()))])
 
 
 def _keys(source_ids: pa.Array) -> pa.Array:

@@ -22,6 +22,7 @@ class ManifestRow(Model):
         folder: The manifest's folder, against which relative paths are resolved; it never enters a shard.
         source_id: The manifest's `id`, or the URL where it has none.
         subtitles: Path or URL of a subtitle track; empty when there is none.
+        other_subtitles: Paths of further subtitle files beside a local video, the likeliest first.
         title: Title, for the shard; empty when unknown.
         language: BCP 47 code of the speech, when known; empty to have it detected.
         license: Licence of the media, for the shard; empty when unknown.
@@ -32,6 +33,7 @@ class ManifestRow(Model):
     folder: str = ""
     source_id: str
     subtitles: str = ""
+    other_subtitles: list[str] = []
     title: str = ""
     language: str = ""
     license: str = ""
@@ -45,6 +47,11 @@ class ManifestRow(Model):
     def subtitles_location(self) -> str:
         """Location from which to fetch the subtitle track, as `location`; empty when there is none."""
         return self._absolute(self.subtitles) if self.subtitles else ""
+
+    @property
+    def other_subtitles_locations(self) -> list[str]:
+        """Locations of the further subtitle files, as `location`."""
+        return [self._absolute(file) for file in self.other_subtitles]
 
     def _absolute(self, url: str) -> str:
         return url if "://" in url else str(Path(self.folder, url).expanduser())
@@ -103,6 +110,7 @@ class MediaRow(Row):
         video_codec: Codec's name; empty without a picture.
         audio_codec: Codec's name; empty without sound.
         subtitles: Path of the manifest's subtitle track, relative to the work folder's `media/`; empty without one.
+        other_subtitles: Paths of the further subtitle files beside it, as `subtitles`, the likeliest first.
         subtitle_tracks: Indexes of the first text tracks among the file's own subtitle tracks.
         video_stream: Index of the picture's stream; -1 without a picture.
         video_followers: Indexes of the streams that go on where the picture ends, as after a programme's change.
@@ -129,6 +137,7 @@ class MediaRow(Row):
     video_codec: str = ""
     audio_codec: str = ""
     subtitles: str = ""
+    other_subtitles: list[str] = []
     subtitle_tracks: list[int] = []
     video_stream: int = -1
     video_followers: list[int] = []

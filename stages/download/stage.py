@@ -83,7 +83,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
     """Puts a video's file at ``media/<2 hex>/<key>-<12 hex of its SHA-256>.<ext>``, its record beside it.
 
     Local files are linked; others appear whole or not at all. The manifest's subtitle track goes to
-    ``<key>-subtitles-<12 hex>.<ext>`` beside it; it is optional.
+    ``<key>-subtitles-<12 hex>.<ext>`` beside it; it is optional. Further files beside a local video are kept as
+    ``<key>-subtitles2-…`` and so on.
 
     A file from an earlier run is fetched again only when the server reports a change; a renewed signed URL fetches
     nothing. If the server does not answer, the file is kept with the warning ``source_unchecked``. A site's page is one
@@ -93,14 +94,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
     name: ClassVar[str] = "download"
     version: ClassVar[int] = 3
     reads: ClassVar[tuple[Input, ...]] = ()
-    manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles", "language")
+    manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles", "other_subtitles", "language")
     row: ClassVar[type[Row]] = MediaRow
     Config: ClassVar[type[StageConfig]] = DownloadConfig
 
     @classmethod
     def outside(cls, line: ManifestRow) -> str:
         """Size and modification time of the local files of the line."""
-        return " ".join(source_state(url) for url in (line.location, line.subtitles_location) if url)
+        files = (line.location, line.subtitles_location, *line.other_subtitles_locations)
+        return " ".join(source_state(url) for url in files if url)
 
     def setup(self) -> None:
         self._hosts: dict[str, threading.BoundedSemaphore] = {}
@@ -122,12 +124,18 @@ class Download(Stage[DownloadConfig, MediaRow]):
         folder.mkdir(parents=True, exist_ok=True)
         media, source, probed, warnings = self._media(video.manifest, folder)
         track, problems = self._subtitles(video.manifest.subtitles_location, folder, f"{video.key}-subtitles")
+        others = [
+            self._subtitles(file, folder, f"{video.key}-subtitles{number}")
+            for number, file in enumerate(video.manifest.other_subtitles_locations, 2)
+        ]
+        problems += [problem for _, found in others for problem in found]
         return MediaRow(
             video=video.key,
             media=media.relative_to(self.context.media).as_posix(),
             sha256=source.sha256,
             size=source.size,
             subtitles=track.relative_to(self.context.media).as_posix() if track else "",
+            other_subtitles=[file.relative_to(self.context.media).as_posix() for file, _ in others if file],
             **probed | {"warnings": list(dict.fromkeys([*probed["warnings"], *warnings, *problems]))},
         )
 

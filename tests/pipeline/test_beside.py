@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +18,7 @@ from tests.manifests import rows
 def beside(folder: Path, video: str, *files: str, language: str = "") -> str:
     for name in (video, *files):
         (folder / name).touch()
-    return Beside().of(str(folder / video), language)
+    return next(iter(Beside().of(str(folder / video), language)), "")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,7 @@ def beside(folder: Path, video: str, *files: str, language: str = "") -> str:
             "Talk [abc123].en.json3",
         ),
         *("Talk [abc123].EN.forced.srv3", "Talk [abc123].cc.ssa"),
+        *("Talk [abc123].mp4.srt", "Talk [abc123].mp4.en.vtt", "Talk [abc123].en.2.srt"),
     ],
 )
 def test_a_file_of_the_same_name_is_found(tmp_path: Path, name: str) -> None:
@@ -51,9 +54,8 @@ def test_a_file_of_the_same_name_is_found(tmp_path: Path, name: str) -> None:
             "Talk.description",
             "Talk 2.en.vtt",
             "Talk.part1.srt",
-            "Talk.mp4.srt",
         ),
-        *("talks.vtt", "Talk.en.txt", "Talk.one two.srt", "en.vtt"),
+        *("talks.vtt", "Talk.2.srt", "Talk.en.2000.srt", "Talk.en.txt", "Talk.one two.srt", "en.vtt"),
     ],
 )
 def test_other_files_are_none(tmp_path: Path, name: str) -> None:
@@ -93,7 +95,7 @@ def test_a_file_belongs_to_the_video_with_the_longest_fitting_name(tmp_path: Pat
         (tmp_path / name).touch()
     found = Beside()
     names = {name: found.of(str(tmp_path / name), "") for name in ("a.mp4", "a.en.mp4", "v1.2.mp4", "v1.mp4")}
-    assert names == {"a.mp4": "", "a.en.mp4": "a.en.vtt", "v1.2.mp4": "v1.2.fr.srt", "v1.mp4": ""}
+    assert names == {"a.mp4": [], "a.en.mp4": ["a.en.vtt"], "v1.2.mp4": ["v1.2.fr.srt"], "v1.mp4": []}
 
 
 def test_hindi_is_no_mark_of_the_hearing_impaired(tmp_path: Path) -> None:
@@ -104,9 +106,9 @@ def test_hindi_is_no_mark_of_the_hearing_impaired(tmp_path: Path) -> None:
 def test_a_folder_is_listed_once(tmp_path: Path) -> None:
     found = Beside()
     (tmp_path / "a.mp4").touch()
-    assert found.of(str(tmp_path / "a.mp4"), "") == ""
+    assert found.of(str(tmp_path / "a.mp4"), "") == []
     (tmp_path / "a.vtt").touch()
-    assert found.of(str(tmp_path / "a.mp4"), "") == ""
+    assert found.of(str(tmp_path / "a.mp4"), "") == []
 
 
 @pytest.mark.parametrize("form", ["txt", "csv", "jsonl", "parquet", "folder"])
@@ -126,7 +128,9 @@ def test_files_beside_are_found_in_every_kind_of_manifest(tmp_path: Path, form: 
     found = {row.url: row for row in rows(read_manifest(str(path))[0])}
     assert found["sub/v.mp4"].subtitles == "sub/v.en.vtt"
     assert found["sub/v.mp4"].subtitles_location == str(tmp_path / "sub" / "v.en.vtt")
-    assert found["w.mp4"].subtitles == ""
+    assert found["sub/v.mp4"].other_subtitles == ["sub/v.fr.vtt"]
+    assert found["sub/v.mp4"].other_subtitles_locations == [str(tmp_path / "sub" / "v.fr.vtt")]
+    assert (found["w.mp4"].subtitles, found["w.mp4"].other_subtitles) == ("", [])
 
 
 def test_the_manifest_s_own_subtitles_and_remote_videos_are_left_alone(tmp_path: Path) -> None:
@@ -136,10 +140,25 @@ def test_the_manifest_s_own_subtitles_and_remote_videos_are_left_alone(tmp_path:
     (tmp_path / "list.csv").write_text(lines + "nowhere/x.mp4,\n\\0.mp4,\n")
     found = rows(read_manifest(str(tmp_path / "list.csv"))[0])
     beside = str(tmp_path / "v.vtt")
+    assert not any(row.other_subtitles for row in found)
     assert [row.subtitles for row in found] == ["own.srt", "", beside, beside, "", ""]
 
 
 def test_a_file_whose_name_is_no_text_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").touch()
     Path(f"{tmp_path}/v.en.\udce9.vtt").touch()
-    assert Beside().of(str(tmp_path / "v.mp4"), "") == ""
+    assert Beside().of(str(tmp_path / "v.mp4"), "") == []
+
+
+@pytest.mark.parametrize(("video", "file"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_names_are_the_same_in_either_form_of_unicode(
+    tmp_path: Path, video: Literal["NFC", "NFD"], file: Literal["NFC", "NFD"]
+) -> None:
+    track = unicodedata.normalize(file, "Café.en.srt")
+    assert beside(tmp_path, unicodedata.normalize(video, "Café.mp4"), track) == track
+
+
+def test_an_entry_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "loop.srt").symlink_to("loop.srt")
+    assert beside(tmp_path, "Talk.mp4", "Talk.srt") == "Talk.srt"
+    assert beside(tmp_path, "loop.mp4") == ""

@@ -86,11 +86,12 @@ def test_a_stage_sees_only_the_fields_of_the_manifest_that_it_names() -> None:
         folder="/f",
         source_id="x",
         subtitles="v.vtt",
+        other_subtitles=["v.fr.vtt"],
         title="T",
         language="en",
         license="L",
     )
-    hidden = {"url": "", "folder": "", "source_id": "", "subtitles": "", "language": ""}
+    hidden = {"url": "", "folder": "", "source_id": "", "subtitles": "", "other_subtitles": [], "language": ""}
     assert with_fields_of(Pack, line) == line.model_copy(update=hidden | {"title": ""})
     assert with_fields_of(Echo, line) == line.model_copy(update=hidden | {"license": ""})
 

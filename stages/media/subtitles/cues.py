@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from stages.media.subtitles.encoding import decoded
@@ -18,19 +18,29 @@ MAX_CUE_CHARACTERS = 10_000
 MAX_ROLLED_WORDS = 60
 """Most words of the previous cue that a rolling cue repeats: four long lines (our choice)."""
 
+MAX_ROLLING_PAUSE = 0.5
+"""Seconds between two cues from which the second does not roll on from the first (our choice)."""
+
 NOT_SAID = re.compile(
     r"[\[【][^\[\]【】]*[\]】]:?"  # [Music], 【拍手】
     r"|(?<!\S)\*[^\s*][^*\n]*\*(?!\S)"  # *laughs*
     r"|(?<!\S)\#(?!\S)"  # a note, on British television
     r"|[♩♪♫♬]"
-    r"|[\u00ad\u200b\u200e\u200f\u2060\ufeff]"  # invisible
 )
+
+INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+"""Soft hyphens, marks of direction, spaces without width; not U+200C and U+200D, which are spelling, as in Persian."""
+
+BRACKET_PAIRS = (("[", "]"), ("【", "】"), ("(", ")"), ("（", "）"))
 
 SPEAKER = re.compile(
     r"^[ \t]*(?:(?:[-–—](?!\d)|>{2,})[ \t]*)*(?:[A-ZÀ-ÖØ-Þ][A-ZÀ-ÖØ-Þ0-9 .'’-]{1,30}(?:\([^()]*\))?:(?=\s))?",
     re.MULTILINE,
 )
 """Speaker marks at the start of a line: a dash, ``>>``, or a name in capitals and a colon."""
+
+SPEAKER_WITHIN = re.compile(r"(?<=[.!?…])[ \t]+[-–—][ \t]*(?=[^\W\d])")
+"""The dash of a second speaker on the line of the first."""
 
 UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -99,9 +109,10 @@ def cues(content: bytes, heard: AbstractSet[str] = frozenset()) -> list[Cue]:
     Returns:
         Cues with words; an empty list if the content is not a subtitle track.
     """
-    found = [_parted(cue) for cue in shown(decoded(content, heard)) if len(cue.text) <= MAX_CUE_CHARACTERS]
-    found = sorted((cue for cue in found if cue.words), key=lambda cue: cue.start)
-    return [cue for cue in map(_spread, _unrolled(_single(found))) if cue]
+    read = [cue for cue in shown(decoded(content, heard)) if len(cue.text) <= MAX_CUE_CHARACTERS]
+    found = map(_parted, _closed(read))
+    ordered = sorted((cue for cue in found if cue.words), key=lambda cue: cue.start)
+    return [cue for cue in map(_spread, _unrolled(_single(ordered))) if cue]
 
 
 def split_words(text: str) -> list[str]:
@@ -127,9 +138,23 @@ def is_unspaced(text: str) -> bool:
     return re.search(f"[{UNSPACED}]", text) is not None
 
 
+def _closed(found: Sequence[Shown]) -> list[Shown]:
+    """The cues; brackets that the next cue closes are closed in the one and opened in the other."""
+    texts = [cue.text for cue in found]
+    for number in range(1, len(texts)):
+        for opening, closing in BRACKET_PAIRS:
+            opened = texts[number - 1].rpartition(opening)
+            closes = texts[number].partition(closing)
+            if opened[1] and closing not in opened[2] and closes[1] and opening not in closes[0]:
+                texts[number - 1] += closing
+                texts[number] = opening + texts[number]
+    return [replace(cue, text=text) for cue, text in zip(found, texts, strict=True)]
+
+
 def _parted(cue: Shown) -> _Parted:
     """The words of a cue's text, split at the times between them, which are clamped to the cue."""
-    text = SPACE_BEFORE_MARK.sub(r"\2\1", SPEAKER.sub("", NOT_SAID.sub(" ", cue.text)))
+    text = SPEAKER_WITHIN.sub("\n", SPEAKER.sub("", NOT_SAID.sub(" ", INVISIBLE.sub("", cue.text))))
+    text = SPACE_BEFORE_MARK.sub(r"\2\1", text)
     text = MARK_INSIDE.sub("", text)
     parts = [_Part(cue.start, [])]
     for number, line in enumerate(_lines(text)):
@@ -178,10 +203,14 @@ def _unrolled(found: Sequence[_Parted]) -> list[_Parted]:
     """Remove the words that cues repeat from the previous one, if most cues do.
 
     Roll-up captions keep the last line on the screen while the next one fills, and write both into each cue. In other
-    tracks a repetition was spoken.
+    tracks a repetition was spoken: after a pause, or of nothing but whole cues.
     """
-    repeated = [_repeated(before.words, cue.words) for before, cue in pairwise(found)]
-    if sum(count > 0 for count in repeated) * 2 <= len(repeated):
+    repeated = [
+        _repeated(before.words, cue.words) if cue.start < before.end + MAX_ROLLING_PAUSE else 0
+        for before, cue in pairwise(found)
+    ]
+    adds = any(0 < count < len(cue.words) for count, cue in zip(repeated, found[1:], strict=True))
+    if not adds or sum(count > 0 for count in repeated) * 2 <= len(repeated):
         return list(found)
     return [*found[:1], *(_without(cue, count) for cue, count in zip(found[1:], repeated, strict=True))]
 

@@ -17,6 +17,9 @@ from typing import Any
 MAX_DEPTH = 20
 """Most nested elements of TTML that are read: body, div, p and span are four (our choice)."""
 
+LATEST = 10_000 * 3600.0
+"""Seconds from which a time is malformed: SubRip's hours have up to four digits (our choice)."""
+
 WORD_SECONDS = 0.3
 """Assumed seconds of a word in a cue that ends before it starts (our choice)."""
 
@@ -29,19 +32,27 @@ TIMES = re.compile(rf"\s*{_STAMP}\s*(?:-{{1,3}}>|[–—]>?|→)\s*{_STAMP}(?=\s
 TIMES_SBV = re.compile(r"(\d{1,2}:\d{2}:\d{2}\.\d{1,3}),(\d{1,2}:\d{2}:\d{2}\.\d{1,3})\s*$")
 WORD_TIME = re.compile(r"<((?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>")
 
-MARKUP = re.compile(r"<rt>[^<]*</rt>|</?[A-Za-z][^<>]*>|\{\\[^{}]*\}")
-"""Tags of WebVTT and SubRip, ruby readings of Japanese characters, and override codes of SubStation Alpha."""
+MARKUP = re.compile(r"<rt>[^<]*</rt>|</?[A-Za-z][^<>]*>")
+"""Tags of WebVTT and SubRip, and ruby readings of Japanese characters."""
+
+BREAK = re.compile(r"<br\s*/?>|\\n", re.IGNORECASE)
+"""Line breaks of HTML and SubStation Alpha, which SubRip and WebVTT have too."""
+
+ENDLESS_REFERENCE = re.compile(r"&#[0-9]{100,};?")
+"""A reference to no character, of more digits than Python converts; 100 are far more than Unicode's seven."""
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control characters but tabs and line ends: they are never said, and XML must not contain them."""
 
-OVERRIDE = re.compile(r"\{([^{}]*)\}")
+OVERRIDE = re.compile(r"\{((?:[^{}]|\{[^{}]*\})*)\}")
+"""Override codes of SubStation Alpha, and comments of those who wrote the track, which may have codes inside."""
+
 DRAWING = re.compile(r"\\p(\d)")
 KARAOKE = re.compile(r"\\[kK][fo]?\s*(\d{1,5})")
 ASS_FIELDS = ("layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text")
 
-CLOCK_TIME = re.compile(r"(\d+):(\d{2}):(\d{2})(?:(\.\d+)|:(\d+)(?:\.\d+)?)?")
-OFFSET_TIME = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|f|t)")
+CLOCK_TIME = re.compile(r"(\d{1,4}):(\d{2}):(\d{2})(?:(\.\d+)|:(\d{1,4})(?:\.\d+)?)?")
+OFFSET_TIME = re.compile(r"(\d{1,15}(?:\.\d+)?)(h|ms|m|s|f|t)")
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ def shown(text: str) -> Iterator[Shown]:
     """The cues of a track in the order of the file; none if the text is no subtitle track."""
     text = CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).lstrip("\ufeff \t\n")
     for start, end, line in _reader(text)(text):
-        if line.strip():
+        if line.strip() and max(abs(start), abs(end)) < LATEST:
             yield Shown(start, end if end > start else start + WORD_SECONDS * len(line.split()), line)
 
 
@@ -141,7 +152,12 @@ def seconds_of(stamp: str) -> float | None:
 
 def _line_text(lines: list[str]) -> str:
     text = WORD_TIME.sub(lambda stamp: at(time) if (time := seconds_of(stamp[1])) is not None else "", "\n".join(lines))
-    return html.unescape(MARKUP.sub("", text)).replace("\xa0", " ")
+    text = MARKUP.sub("", OVERRIDE.sub("", BREAK.sub("\n", text)))
+    return _unescaped(text).replace("\xa0", " ")
+
+
+def _unescaped(text: str) -> str:
+    return html.unescape(ENDLESS_REFERENCE.sub("\ufffd", text))
 
 
 def _substation(text: str) -> Cues:
@@ -175,7 +191,7 @@ def _without_overrides(text: str, start: float) -> str:
             clock += sum(map(int, lengths)) / 100
         if not drawing:
             said.append(piece)
-    return "".join(said).replace(r"\N", "\n").replace(r"\n", "\n").replace(r"\h", " ")
+    return BREAK.sub("\n", "".join(said)).replace(r"\h", " ")
 
 
 def _json3(text: str) -> Cues:
@@ -186,16 +202,31 @@ def _json3(text: str) -> Cues:
         return
     for event in events if isinstance(events, list) else []:
         try:
-            start = float(event["tStartMs"]) / 1000
-            end = start + float(event.get("dDurationMs", 0)) / 1000
-            said = [
-                (at(start + float(piece["tOffsetMs"]) / 1000) if "tOffsetMs" in piece else "")
-                + CONTROL.sub("", str(piece["utf8"]))
-                for piece in event["segs"]
-            ]
-        except (AttributeError, KeyError, TypeError, ValueError):
+            start, segments = _thousandths(event["tStartMs"]), [(piece, piece["utf8"]) for piece in event["segs"]]
+        except (KeyError, TypeError):
             continue  # an event that sets a window, or a malformed one
-        yield start, end, "".join(said)
+        if start is None:
+            continue
+        said = []
+        for piece, text_said in segments:
+            if isinstance(text_said, str):
+                offset = _thousandths(piece.get("tOffsetMs"))
+                said += [at(start + offset) if offset is not None else "", CONTROL.sub("", text_said)]
+        yield start, start + (_thousandths(event.get("dDurationMs")) or 0.0), _characters("".join(said))
+
+
+def _thousandths(value: object) -> float | None:
+    """Milliseconds in seconds; None if the value is no time of a video."""
+    try:
+        seconds = float(value) / 1000  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if abs(seconds) < LATEST else None
+
+
+def _characters(text: str) -> str:
+    """The text with pairs of surrogates, as JSON may write a character, as one, and without single ones."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
 
 
 def _xml(text: str) -> Cues:
@@ -228,11 +259,11 @@ def _timed(cue: Any, start: str, length: str, scale: int) -> Cues:
     for piece in cue:
         offset = piece.get("t")
         said += [at(begin + _number(offset) / scale) if offset else "", piece.text or "", piece.tail or ""]
-    yield begin, begin + _number(cue.get(length)) / scale, html.unescape("".join(said))  # srv1 escapes twice
+    yield begin, begin + _number(cue.get(length)) / scale, _unescaped("".join(said))  # srv1 escapes twice
 
 
 def _number(text: str | None) -> float:
-    return float(text) if text and re.fullmatch(r"\d{1,12}(?:\.\d{1,12})?", text) else 0.0
+    return float(text) if text and re.fullmatch(r"\d{1,12}(?:\.\d+)?", text) else 0.0
 
 
 def _name(element: Any) -> str:
@@ -246,7 +277,7 @@ class _Ttml:
     def __init__(self, root: Any) -> None:
         stated = {_name(key): value for key, value in root.attrib.items()}
         rate = Fraction(int(_number(stated.get("framerate"))) or 30)  # TTML1's default
-        numbers = [int(part) for part in re.findall(r"\d+", stated.get("frameratemultiplier", ""))]
+        numbers = [int(part) for part in re.findall(r"\d{1,9}", stated.get("frameratemultiplier", ""))]
         if len(numbers) == 2 and all(numbers):  # noqa: PLR2004 - numerator and denominator
             rate *= Fraction(*numbers)
         ticks = _number(stated.get("tickrate")) or (float(rate) if "framerate" in stated else 1.0)

@@ -1,4 +1,4 @@
-"""The subtitle tracks of a video: the manifest's, then those inside the media file."""
+"""The subtitle tracks of a video: the manifest's or those beside it, then those inside the media file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_BYTES = 8 * 2**20
 
 
 def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str] = frozenset()) -> Iterator[list[Cue]]:
-    """The cues of a video's subtitle tracks: the manifest's first, then the file's own in their order.
+    """The cues of a video's subtitle tracks: the manifest's or those beside it, then the file's own in their order.
 
     Args:
         media: The video's row from `download`.
@@ -33,8 +33,8 @@ def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str
         VideoFailed: As `reading` does.
         MediaMissing: The manifest's track or the media file is missing or damaged.
     """
-    if media.subtitles:
-        yield cues(_kept(media.video, folder / media.subtitles), heard)
+    for kept in filter(None, [media.subtitles, *media.other_subtitles]):
+        yield cues(_kept(media.video, folder / kept), heard)
     for track in media.subtitle_tracks:
         try:
             with reading(folder, media) as file:

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Video
-from stages.download.stage import DownloadConfig
+from stages.download.stage import Download, DownloadConfig
 from stages.media.subtitles.tracks import MAX_BYTES
 from tests.downloads import CONTENT, EDGE, NARRATED, SHA256, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
@@ -203,6 +203,28 @@ def test_a_track_that_changed_gets_another_name(media: Path, tmp_path: Path) -> 
     after = subtitled(media, str(track))
     assert (media / before.subtitles).read_text() == TRACK
     assert "Goodbye" in (media / after.subtitles).read_text()
+
+
+def test_every_file_beside_a_video_is_copied_but_those_that_cannot_be(media: Path, tmp_path: Path) -> None:
+    for name in ("talk.de.srt", "talk.en.srt"):
+        (tmp_path / name).write_text(TRACK.replace("Hello", name))
+    others = [str(tmp_path / name) for name in ("gone.srt", "talk.en.srt")]
+    manifest = video(str(NARRATED)).manifest
+    both = manifest.model_copy(update={"subtitles": str(tmp_path / "talk.de.srt"), "other_subtitles": others})
+    row = stage(media).guarded(Video(both, []))
+    assert isinstance(row, MediaRow)
+    assert "talk.de" in (media / row.subtitles).read_text()
+    assert ["talk.en" in (media / file).read_text() for file in row.other_subtitles] == [True]
+    assert row.warnings == ["subtitles_unavailable"]
+
+
+def test_a_further_file_that_changes_makes_the_download_stale(tmp_path: Path) -> None:
+    track = tmp_path / "talk.en.srt"
+    track.write_text(TRACK)
+    line = video(str(NARRATED)).manifest.model_copy(update={"other_subtitles": [str(track)]})
+    before = Download.outside(line)
+    track.write_text(TRACK + TRACK)
+    assert Download.outside(line) != before
 
 
 def test_a_relative_track_starts_at_the_manifest_s_folder(media: Path, tmp_path: Path) -> None:

@@ -96,6 +96,17 @@ def test_a_track_inside_the_video_gives_the_text(stage: Transcribe, beginning: P
     assert "orange spacesuit" in said(row)
 
 
+def test_of_several_files_beside_a_video_the_one_that_agrees_gives_the_text(
+    stage: Transcribe, beginning: Path, by_track: TranscriptRow, tmp_path: Path
+) -> None:
+    files = []
+    for name, text in (("v.de", OF_ANOTHER_VIDEO), ("v.en", SPELT_OTHERWISE)):
+        (tmp_path / f"{name}.vtt").write_text(text)
+        files.append(track_of(tmp_path / f"{name}.vtt"))
+    row = heard(stage, beginning, subtitles=files[0], other_subtitles=files[1:])
+    assert (row.segments, row.warnings) == (by_track.segments, [])
+
+
 def test_a_track_of_another_video_is_not_used(stage: Transcribe, beginning: Path, by_ear: TranscriptRow) -> None:
     row = subtitled(stage, beginning, OF_ANOTHER_VIDEO)
     assert (sources(row), row.warnings) == ({"asr"}, ["subtitles_disagree"])

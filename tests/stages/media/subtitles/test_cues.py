@@ -88,6 +88,17 @@ def test_what_is_said_twice_stays_in_a_track_that_does_not_roll() -> None:
     assert texts(track) == ["No.", "No.", "A cat.", "With green eyes."]
 
 
+def repeated(*starts_and_ends: tuple[float, float], text: str) -> str:
+    cues_ = [f"00:{start:06.3f} --> 00:{end:06.3f}\n{text}" for start, end in starts_and_ends]
+    return "\n\n".join(["WEBVTT", *cues_])
+
+
+@pytest.mark.parametrize("pause", [0.0, 1.0])
+def test_a_sentence_that_is_said_eight_times_is_read_eight_times(pause: float) -> None:
+    times = [(number * 3.0, number * 3.0 + 3.0 - pause) for number in range(8)]
+    assert texts(repeated(*times, text="Press the button.")) == ["Press the button."] * 8
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [
@@ -103,6 +114,7 @@ def test_what_is_said_twice_stays_in_a_track_that_does_not_roll() -> None:
         ("&gt;&gt; A red cup", "A red cup"),
         (">> DR. WHO: A red cup", "A red cup"),
         ("- A red cup?\n- Yes.", "A red cup? Yes."),
+        ("- A red cup? - Yes.", "A red cup? Yes."),
         ("-40 degrees", "-40 degrees"),
         ("It (the cup) is red at 10: 30", "It (the cup) is red at 10: 30"),
         ("<v Roger Bingham>A <i>red</i> <c.yellow.bg_blue>cup</c>", "A red cup"),
@@ -112,11 +124,31 @@ def test_what_is_said_twice_stays_in_a_track_that_does_not_roll() -> None:
         ("a < b and c > d", "a < b and c > d"),
         ("It was in\n1984", "It was in 1984"),
         ("\u200eA red\u200b cup", "A red cup"),
+        ("A \u202bred\u202c cup\u200f.", "A red cup."),
+        ("\u2068A red\u2069 c\u00adup&rlm;!&shy;", "A red cup!"),
+        ("می\u200cخواهم", "می\u200cخواهم"),  # spelling
     ],
 )
 def test_only_what_is_said_is_read(written: str, read: str) -> None:
     found = texts(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{written}\n\n00:02.000 --> 00:03.000\nThe end\n")
     assert found == [*([read] if read else []), "The end"]
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing", "left"), [("[", "]", []), ("(", ")", ["(upbeat music)", "(from the show)"])]
+)
+def test_a_description_over_two_cues_is_one_in_each(opening: str, closing: str, left: list[str]) -> None:
+    track = f"WEBVTT\n\n00:01.000 --> 00:02.000\nA red cup {opening}upbeat music\n\n"
+    track += f"00:02.000 --> 00:03.000\nfrom the show{closing} of coffee\n\n"
+    places = [
+        said(list(group)) for cue in cues(track.encode()) for _, group in groupby(cue, key=lambda word: word.line)
+    ]
+    assert places == ["A red cup", *left, "of coffee"]
+
+
+def test_a_bracket_that_nothing_closes_hides_nothing() -> None:
+    track = "WEBVTT\n\n00:01.000 --> 00:02.000\nA red [cup\n\n00:02.000 --> 00:03.000\nof coffee\n"
+    assert texts(track) == ["A red [cup", "of coffee"]
 
 
 def test_notes_styles_and_names_of_cues_are_not_read() -> None:

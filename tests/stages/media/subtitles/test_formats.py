@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -251,3 +253,109 @@ def test_no_mixture_of_formats_makes_reading_fail(text: str) -> None:
     for cue in shown(text):
         assert cue.end > cue.start
     cues(text.encode())
+
+
+def json3(*events: str) -> str:
+    return f'{{"events": [{", ".join(events)}]}}'
+
+
+def test_half_a_character_of_json3_is_lost_alone() -> None:
+    half = '{"tStartMs": 1000, "dDurationMs": 2000, "segs": [{"utf8": "A \\ud83dred\\ude00"}, {"utf8": " cup"}]}'
+    whole = '{"tStartMs": 3500, "dDurationMs": 1750, "segs": [{"utf8": "of \\ud83d"}, {"utf8": "\\ude00 coffee."}]}'
+    assert read(json3(half, whole)) == [CUP[0], (3.5, 5.25, "of 😀 coffee.")]
+
+
+@pytest.mark.parametrize("wrong", ["Infinity", "NaN", "1e308", "9" * 400, '"soon"', "null", "[]", "{}", "1e15"])
+def test_a_time_that_is_none_costs_itself_alone(wrong: str) -> None:
+    words = f'[{{"utf8": "A red"}}, {{"utf8": " cup", "tOffsetMs": {wrong}}}]'
+    lost = f'{{"tStartMs": {wrong}, "dDurationMs": 5, "segs": [{{"utf8": "lost"}}]}}'
+    endless = f'{{"tStartMs": 3500, "dDurationMs": {wrong}, "segs": [{{"utf8": "of coffee."}}]}}'
+    first, second = read(json3(lost, f'{{"tStartMs": 1000, "dDurationMs": 2000, "segs": {words}}}', endless))
+    assert (first, second) == (CUP[0], (3.5, 4.1, "of coffee."))
+
+
+@pytest.mark.parametrize("wrong", ["null", "5", '"x"', "[1]", '{"utf8": null}', '{"utf8": {"a": 1}}', "[[]]"])
+def test_what_is_no_text_in_json3_is_not_read(wrong: str) -> None:
+    cup = '{"tStartMs": 1000, "dDurationMs": 2000, "segs": [{"utf8": "A red cup"}]}'
+    bad = f'{{"tStartMs": 3000, "segs": {wrong}}}', f'{{"tStartMs": 3000, "segs": [{wrong}]}}'
+    assert read(json3(cup, *bad, wrong)) == CUP[:1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [f"{'9' * 6000}:00:00", f"00:00:00:{'9' * 6000}", f"{'9' * 400}s", f"{'9' * 400}h", f"1.{'9' * 6000}t"],
+)
+def test_a_time_of_ttml_with_too_many_digits_is_none(wrong: str) -> None:
+    parameters = f'{PARAMETERS} ttp:frameRateMultiplier="{"9" * 6000} 1001"'
+    body = f'<div><p begin="{wrong}" end="1s">lost</p><p begin="1s" end="3s">A red <span begin="{wrong}">cup</span></p>'
+    assert CUP[0] in read(TTML.format(parameters, f"{body}</div>"))
+
+
+def test_a_reference_to_no_character_is_one_sign() -> None:
+    assert read(f"1\n00:00:01,000 --> 00:00:03,000\nA red cup&#{'9' * 5000};\n") == [(1.0, 3.0, "A red cup\ufffd")]
+
+
+def test_times_of_srv1_with_many_decimals_are_read() -> None:
+    text = '<transcript><text start="1.0000000000000001" dur="2.00000000000000001">A red cup</text></transcript>'
+    assert read(text) == CUP[:1]
+
+
+@pytest.mark.parametrize("written", ["A red<br>cup", "A red<br/>cup", "A red<BR />cup", "A red\\Ncup", "A red\\ncup"])
+@pytest.mark.parametrize("head", ["1\n", "WEBVTT\n\n"])
+def test_a_line_break_in_another_writing_is_one(head: str, written: str) -> None:
+    assert read(f"{head}00:00:01.000 --> 00:00:03.000\n{written}\n") == [(1.0, 3.0, "A red\ncup")]
+
+
+def test_a_note_in_curly_brackets_is_not_read() -> None:
+    for note in ("{TN: he says hi}", "{TN: he says {\\i1}hi}", "{\\i1}"):
+        assert read(f"1\n00:00:01,000 --> 00:00:03,000\n{note}A red cup\n") == CUP[:1]
+        assert read(events(f"{note}A red cup")) == CUP[:1]
+
+
+NUMBERS = st.one_of(
+    st.integers(-(10**20), 10**20), st.floats(), st.sampled_from(["9" * 5000, "-1", "1e400", "٣", "00:00:01.5", "1s"])
+)
+SAID = st.text(st.characters(), max_size=20) | st.sampled_from(["\ud83d", "{", "<br>", "&#" + "9" * 5000, "\x02", "]"])
+VALUES = st.recursive(st.none() | st.booleans() | NUMBERS | SAID, lambda one: st.lists(one, max_size=3), max_leaves=5)
+
+
+Drawn = list[tuple[object, object, object, object]]
+"""Start, end or length, text and a word's time of each cue."""
+
+
+def json3_of(found: Drawn) -> str:
+    return json.dumps(
+        {"events": [{"tStartMs": a, "dDurationMs": b, "segs": [{"utf8": c, "tOffsetMs": d}]} for a, b, c, d in found]}
+    )
+
+
+def xml_of(found: Drawn, form: str) -> str:
+    return form.format(
+        "".join(f'<p begin="{a}" t="{a}" end="{b}" d="{b}">{c}<s t="{d}">x</s></p>' for a, b, c, d in found)
+    )
+
+
+FORMS: list[Callable[[Drawn], str]] = [
+    json3_of,
+    lambda found: xml_of(found, '<tt frameRate="24" tickRate="7"><body>{}</body></tt>'),
+    lambda found: xml_of(found, "<timedtext><body>{}</body></timedtext>"),
+    lambda found: "".join(f'<text start="{a}" dur="{b}">{c}</text>' for a, b, c, _ in found).join(
+        ("<transcript>", "</transcript>")
+    ),
+    lambda found: "".join(f"{a} --> {b}\n{c}<{d}>\n\n00:01 --> 00:02\n{c}<00:01.5>{d}\n" for a, b, c, d in found),
+    lambda found: events(*(f"{c}{{\\k{d}}}x" for _, _, c, d in found)),
+    lambda found: "".join(f"0:00:01.0,0:00:02.0\n{c}\n\n" for _, _, c, _ in found),
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(FORMS), st.lists(st.tuples(VALUES, VALUES, VALUES, VALUES), max_size=4))
+def test_no_values_in_any_format_make_reading_fail(
+    form: Callable[[Drawn], str],
+    found: Drawn,
+) -> None:
+    for cue in cues(form(found).encode(errors="surrogatepass")):
+        assert [word.text.encode() for word in cue]
+        times = [time for word in cue for time in (word.start, word.end)]
+        assert times == sorted(times)
+        assert all(map(math.isfinite, times))

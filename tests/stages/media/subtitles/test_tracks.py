@@ -57,6 +57,17 @@ def test_tracks_that_are_unreadable_come_out_empty(tmp_path: Path) -> None:
     assert list(tracks(media, context().media, LIMITS)) == [[], []]
 
 
+def test_the_files_beside_a_video_come_in_their_order_before_its_own_tracks(tmp_path: Path) -> None:
+    files = []
+    for name in ("one", "two", "three"):
+        (tmp_path / f"{name}.vtt").write_text(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{name}\n")
+        files.append(track_of(tmp_path / f"{name}.vtt"))
+    inside = made(tmp_path / "v.mkv", "-t", "3", "-i", NARRATED, "-i", tmp_path / "three.vtt", "-c:v", "copy")
+    media = linked(inside, subtitles=files[0], other_subtitles=files[1:2])
+    found = [said(cue) for one in tracks(media, context().media, LIMITS) for cue in one]
+    assert found == ["one", "two", "three"]
+
+
 def test_a_track_that_is_gone_or_damaged_is_for_the_machine_to_bring_back(tmp_path: Path) -> None:
     (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n")
     media = linked(NARRATED, subtitles=track_of(tmp_path / "talk.vtt"))
