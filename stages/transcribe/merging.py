@@ -17,7 +17,16 @@ from schemas.rows import Segment, Word
 from stages.align.sentences import TERMINAL
 from stages.media.subtitles.cues import Cue, CueWord
 from stages.media.words import TimedWord
-from stages.transcribe.agreement import TOLERANCE, HeardWord, Match, heard_words, matched, plain, with_other_spellings
+from stages.transcribe.agreement import (
+    TOLERANCE,
+    HeardWord,
+    Match,
+    heard_words,
+    matched,
+    plain,
+    with_other_spellings,
+    written_otherwise,
+)
 from stages.transcribe.clock import Clock, estimated
 from stages.transcribe.recognizer import DECIMALS
 from stages.transcribe.speech_segments import SpeechSegment
@@ -36,11 +45,11 @@ FEW = 2
 MANY = 4
 """Times as many words of that sentence both must have, for the track to have more (our choice)."""
 
-NUMBER_WORDS = 6
-"""Most words that are written as one number: ``$2,500``, two thousand five hundred dollars (our choice)."""
-
 UNSURE = 0.5
 """Probability below which a recognized word is a guess (our choice)."""
+
+SURE = 0.8
+"""Probability from which a recognized word is replaced by no other one, only by another writing (our choice)."""
 
 RELIABLE = 0.7
 """Share of a track's words that must be in places that agree, for it to be believed where the recognizer was unsure:
@@ -246,7 +255,7 @@ class _Merger:
             after = track[following].place if following < len(track) else -1
             earliest = heard[place].end if place >= 0 else 0.0
             latest = heard[next_place].start if next_place < len(heard) else self._duration
-            gap = _Gap(heard[place + 1 : next_place], earliest, max(earliest, latest), inside=before == after >= 0)
+            gap = _Gap(heard[place + 1 : next_place], earliest, max(earliest, latest))
             self._between(track[index + 1 : following], gap, before, after)
             if following < len(track):
                 self._out.both(track[following], heard[next_place])
@@ -258,9 +267,7 @@ class _Merger:
         tail = [word for word in run if word.place == after != before]
         middle = run[len(head) : len(run) - len(tail)]
         ends, heard = [*head, *tail], gap.heard
-        if not run and gap.inside and len(heard) <= FEW and _unsure(heard):
-            return
-        if ends and _alike_in_number(ends, heard) and gap.near(ends) and gap.joins(head, tail):
+        if ends and gap.near(ends) and gap.joins(head, tail) and _stands_for(ends, heard):
             self._out.shown(ends, heard, _over(heard, len(ends)))
         elif head and not heard and self._slips(head):
             self._out.shown(head, [], gap.after_start(len(head)))
@@ -302,7 +309,7 @@ class _Merger:
         """Words of the track with little to match: taken only where the recognizer was unsure."""
         heard = gap.heard
         believed = self._reliable and run[0].place not in self._places.asides and _unsure(heard)
-        if believed and heard and _alike_in_number(run, heard) and gap.near(run):
+        if believed and gap.near(run) and _stands_for(run, heard):
             self._out.shown(run, heard, _over(heard, len(run)))
             return
         start, end = max(gap.earliest, run[0].start), min(gap.latest, run[-1].end)
@@ -324,13 +331,11 @@ class _Gap:
         heard: The words.
         earliest: End of the match before it, in seconds.
         latest: Start of the match after it.
-        inside: Whether both matches are of one place.
     """
 
     heard: Sequence[HeardWord]
     earliest: float
     latest: float
-    inside: bool
 
     def near(self, run: Sequence[TimedWord]) -> bool:
         """Whether words of a track are shown at about the time of these."""
@@ -354,12 +359,11 @@ def _is_aside(word: str) -> bool:
     return word.startswith(("(", "（")) or word.endswith((":", "："))
 
 
-def _alike_in_number(run: Sequence[TimedWord], heard: Sequence[TimedWord]) -> bool:
-    """Whether words may be the same in another writing: ``spacesuit``, ``1984``, ``nineteen eighty four``."""
-    if any(character.isdigit() for word in run for character in word.text):
-        return 0 < len(heard) <= NUMBER_WORDS * len(run)
+def _stands_for(run: Sequence[TimedWord], heard: Sequence[TimedWord]) -> bool:
+    """Whether words of a track are recognized ones in another writing, or may be what was said instead of them."""
     fewer, more = sorted((len(run), len(heard)))
-    return fewer > 0 and more <= max(fewer + FEW, fewer * 3 / 2)
+    about_as_many = fewer > 0 and more <= max(fewer + FEW, fewer * 3 / 2)
+    return (about_as_many and all(word.probability < SURE for word in heard)) or written_otherwise(run, heard, SURE)
 
 
 def _unsure(heard: Sequence[TimedWord]) -> bool:
