@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise, zip_longest
 
@@ -201,7 +202,7 @@ def merged(
     """
     heard = heard_words(segments)
     clock = estimated(_plain_times(word for cue in cues for word in cue), _plain_times(heard))
-    track = list(_in_video_time(cues, clock))
+    track = list(_in_video_time(cues, clock, {plain(word.text) for word in heard}))
     around = [word for word in track if -TOLERANCE <= word.start <= duration + TOLERANCE]
     places = _Places(around if len(around) <= MAX_RATIO * len(heard) else [], heard, least)
     out = _Merger(places, heard, speech, duration).run()
@@ -224,14 +225,27 @@ def _plain_times(words: Iterable[TimedWord]) -> list[tuple[str, float]]:
     return [(text, word.start) for word in words if (text := plain(word.text))]
 
 
-def _in_video_time(cues: Sequence[Cue], clock: Clock) -> Iterator[_Shown]:
+def _in_video_time(cues: Sequence[Cue], clock: Clock, heard: AbstractSet[str]) -> Iterator[_Shown]:
     place = -1
     for number, cue in enumerate(cues):
         line = -1
         for word in cue:
             place += word.line != line
             line = word.line
-            yield _Shown(clock(word.start), clock(word.end), word.text, 0.0, line, number, place)
+            one, other = _sides(word.text, heard)
+            shown = _Shown(clock(word.start), clock(word.end), one, 0.0, line, number, place)
+            yield shown
+            if other:
+                place += 1
+                yield replace(shown, start=shown.end, text=f" {other}", place=place)
+
+
+def _sides(text: str, heard: AbstractSet[str]) -> tuple[str, str]:
+    """What stands before and after a slash between two languages: after a sentence, or if one side alone was heard."""
+    one, _, other = text.partition("/")
+    if plain(one) and plain(other) and (TERMINAL.search(one) or (plain(one) in heard) != (plain(other) in heard)):
+        return one, other
+    return text, ""
 
 
 class _Merger:

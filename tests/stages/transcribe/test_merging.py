@@ -82,12 +82,18 @@ def test_cues_beyond_the_end_are_left_out() -> None:
     assert found.left_out == 6
 
 
-@pytest.mark.parametrize("form", ["{0}\n{1}", "{1}\n{0}", "{0} {1}", "{0} / {1}", "{0}\t{1}"])
+@pytest.mark.parametrize("form", ["{0}\n{1}", "{1}\n{0}", "{0} {1}", "{0} / {1}", "{0}/{1}", "{1}/{0}", "{0}\t{1}"])
 def test_of_a_bilingual_track_the_spoken_language_is_taken(form: str) -> None:
     lines: list[Line] = [(s, e, form.format(t, o)) for (s, e, t), o in zip(as_lines(), SPANISH, strict=False)]
     found = merge(track(*lines), read_aloud(SENTENCES[:4]), ALL)
     assert text(found, "subtitles") == truth(0, 4)
     assert found.left_out == sum(len(line.split()) for line in SPANISH)
+
+
+def test_a_slash_parts_two_languages_without_punctuation_and_no_words_that_were_heard() -> None:
+    said = evenly(1, 5, "Take a boat and or a train to the coast")
+    shown = "Take a boat and/or a train to the coast"
+    assert text(merge(track((1, 5, f"{shown}/Tome un barco y/o un tren")), said), "subtitles") == shown
 
 
 def test_two_languages_in_cues_of_their_own_are_told_apart() -> None:
