@@ -84,13 +84,13 @@ def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Matc
     before: dict[int, tuple[int, int]] = {}  # the chains that end with the track's word before, by their last place
     for index, word in enumerate(track):
         key = plain(word.text)
-        following, before = before if index and not _ends_sentence(track[index - 1]) else {}, {}
+        following, before = before if index and not ends_sentence(track[index - 1]) else {}, {}
         first = bisect_left(starts.get(key, ()), word.start - TOLERANCE)
         last = bisect_right(starts.get(key, ()), word.start + TOLERANCE)
         for place in reversed(places.get(key, [])[first:last]):
             at = bisect_left(lasts, place)
             score, node = chains[at]
-            if place - 1 in following and not _ends_sentence(heard[place - 1]):
+            if place - 1 in following and not ends_sentence(heard[place - 1]):
                 score, node = max((score, node), (following[place - 1][0] + NEXT, following[place - 1][1]))
             nodes.append((index, place, node))
             apart = round(1000 * abs(heard[place].start - word.start))
@@ -109,7 +109,8 @@ def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Matc
     return matches[::-1]
 
 
-def _ends_sentence(word: TimedWord) -> bool:
+def ends_sentence(word: TimedWord) -> bool:
+    """Whether a word closes a sentence."""
     return TERMINAL.search(word.text.strip()) is not None
 
 

@@ -22,6 +22,7 @@ from stages.transcribe.agreement import (
     TOLERANCE,
     HeardWord,
     Match,
+    ends_sentence,
     heard_words,
     matched,
     plain,
@@ -154,7 +155,7 @@ class _Places:
         for _ in range(2):  # again without places that do not agree, which may have had a word of one that does
             found = self._found(heard)
             by_place = groupby(found, key=lambda match: self.track[match[0]].place)
-            self.matches = [match for _, matches in by_place for match in self._agreeing(list(matches), least)]
+            self.matches = [match for _, matches in by_place for match in self._agreeing(list(matches), heard, least)]
             self.agree = {track[index].place for index, _ in self.matches}
         self.common = Counter(track[index].place for index, _ in self.matches)
 
@@ -165,12 +166,16 @@ class _Places:
         matches = with_other_spellings(matched(words, heard), words, heard)
         return [(kept[index], place) for index, place in matches]
 
-    def _agreeing(self, matches: list[Match], least: float) -> list[Match]:
-        """The matches of a place, without those by chance; none if track and recognizer share too little of it."""
+    def _agreeing(self, matches: list[Match], heard: Sequence[HeardWord], least: float) -> list[Match]:
+        """The matches of a place, without those by chance; none if track and recognizer share too little of it.
+
+        Chance are the fewer matches on one side of many other words, or of others and the end of a recognized sentence.
+        """
         runs = [matches[:1]]
         for before, match in pairwise(matches):
             skipped = (match[1] - before[1]) - (match[0] - before[0])
-            if skipped > MOST_SKIPPED:
+            between = match[1] - before[1] > 1 and any(map(ends_sentence, heard[before[1] : match[1]]))
+            if skipped > MOST_SKIPPED or between:
                 runs.append([])
             runs[-1].append(match)
         run = max(runs, key=len)
@@ -207,17 +212,16 @@ def merged(
     places = _Places(around if len(around) <= MAX_RATIO * len(heard) else [], heard, least)
     out = _Merger(places, heard, speech, duration).run()
     words = sum(places.spoken(word) for word in places.track) + len(track) - len(places.track)
-    taken = sum(segment < 0 for segment, _ in out.words)
-    shown = [word.text for segment, word in out.words if segment < 0]
+    shown = [word for segment, word in out.words if segment < 0]
     return Merged(
-        segments=_segments(out.words, segments) if taken else list(segments),
+        segments=_segments(out.words, segments) if shown else list(segments),
         agreement=round(2 * len(places.matches) / max(1, words + len(heard)), DECIMALS),
         clock=clock,
         shared=len(places.matches) / max(1, min(words, len(heard))),
         words=words,
-        left_out=words - taken,
-        ends_heard=sum(bool(TERMINAL.search(word.text.strip())) for word in out.replaced),
-        ends_shown=sum(bool(TERMINAL.search(text.strip())) for text in shown),
+        left_out=words - len(shown),
+        ends_heard=sum(map(ends_sentence, out.replaced)),
+        ends_shown=sum(map(ends_sentence, shown)),
     )
 
 

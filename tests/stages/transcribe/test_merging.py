@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import accumulate, pairwise, permutations
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -354,6 +356,18 @@ def test_a_track_of_some_sentences_of_what_was_said_changes_no_text(sentences: l
     found = merge(track(*kept), said_aloud(lines))
     assert text(found) == " ".join(sentences)
     assert found.left_out == 0
+
+
+def test_misheard_words_of_a_track_of_some_sentences_move_no_text() -> None:
+    for seed in range(100):
+        chance = Random(seed)
+        lines = [(s["speech_start"], s["speech_end"], s["text"]) for s in SENTENCES]
+        heard_lines = [
+            (s, e, " ".join(re.sub(r"\w+", "um", word) if chance.random() < 0.12 else word for word in t.split()))
+            for s, e, t in lines
+        ]
+        kept = [line for line in lines if chance.random() < 0.6]
+        assert text(merge(track(*kept), said_aloud(heard_lines))) == " ".join(t for _, _, t in heard_lines)
 
 
 @settings(deadline=None, max_examples=200)
