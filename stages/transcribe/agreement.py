@@ -78,6 +78,7 @@ def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Matc
         places[plain(word.text)].append(index)
     places.pop("", None)
     starts = {key: [heard[index].start for index in indices] for key, indices in places.items()}
+    parted = [False, *map(ends_sentence, heard)]  # whether a sentence ends before each word
     nodes: list[tuple[int, int, int]] = []  # a pair, and the node before it
     lasts: list[int] = []  # of the chains that no other beats, the index into `heard` that each ends at, rising
     chains: list[tuple[int, int]] = [(0, -1)]  # none, and these: score and last node, rising
@@ -90,7 +91,7 @@ def matched(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> list[Matc
         for place in reversed(places.get(key, [])[first:last]):
             at = bisect_left(lasts, place)
             score, node = chains[at]
-            if place - 1 in following and not ends_sentence(heard[place - 1]):
+            if place - 1 in following and not parted[place]:
                 score, node = max((score, node), (following[place - 1][0] + NEXT, following[place - 1][1]))
             nodes.append((index, place, node))
             apart = round(1000 * abs(heard[place].start - word.start))

@@ -114,6 +114,13 @@ class _Out:
         self.words.append((-1 - shown.cue, replace(heard, text=text)))
         self.replaced.append(heard)
 
+    def closed(self) -> None:
+        """The last word, which both have, ends its sentence if it was heard so: the track's goes on unheard."""
+        segment, word = self.words[-1]
+        heard = self.replaced[-1]
+        if ends_sentence(heard) and plain(heard.text) == plain(word.text):
+            self.words[-1] = (segment, replace(word, text=heard.text))
+
     def shown(self, words: Sequence[_Shown], heard: Sequence[HeardWord], times: Iterable[tuple[float, float]]) -> None:
         """Words of the track instead of recognized ones, with their times; these stay if bytes of those are lost."""
         if heard and any(REPLACEMENT in word.text for word in words):
@@ -290,10 +297,13 @@ class _Merger:
         elif head and not heard and self._slips(head):
             self._out.shown(head, [], gap.after_start(len(head)))
             self._lines(middle, gap)
-        elif ends and not middle and (heard or len(ends) > FEW):
-            self._unheard(ends, gap)
         else:
-            self._lines(middle, gap)
+            if head:
+                self._out.closed()
+            if ends and not middle and (heard or len(ends) > FEW):
+                self._unheard(ends, gap)
+            else:
+                self._lines(middle, gap)
 
     def _slips(self, run: list[_Shown]) -> bool:
         """Whether words that nobody heard belong to a sentence that else was heard: recognizers slip over some.

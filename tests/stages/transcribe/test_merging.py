@@ -240,6 +240,15 @@ def test_of_equal_words_the_one_beside_other_common_words_is_matched() -> None:
     assert text(found) == "There are two tools: img2dataset, to download the pairs."
 
 
+def test_a_sentence_that_goes_on_unheard_in_the_track_ends_as_it_was_heard() -> None:
+    said = [*evenly(1, 5, "We wanted to see the old town of Bergen."), *evenly(6, 8, "It was late.")]
+    found = merge(
+        track((1, 5, "We wanted to see the Old Town of Bergen - Queríamos ver la ciudad."), (6, 8, "It was late.")),
+        said,
+    )
+    assert text(found) == "We wanted to see the Old Town of Bergen. It was late."
+
+
 def test_a_small_word_that_the_recognizer_slipped_over_is_kept_with_its_sentence() -> None:
     said = evenly(1, 5, "a family playing on tractor on a beautiful")
     found = merge(track((1, 5, "A family is playing on a tractor on a beautiful day.")), said)
