@@ -164,10 +164,10 @@ def _similarities(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> Flo
     return alike
 
 
-def written_otherwise(track: Sequence[TimedWord], heard: Sequence[TimedWord], sure: float) -> bool:
+def written_otherwise(track: Sequence[TimedWord], heard: Sequence[TimedWord]) -> bool:
     """Whether words may be recognized ones in another writing: spelt alike, split otherwise, or in digits.
 
-    Most letters of each recognized word of at least the probability `sure` must be among the track's.
+    Most letters of each recognized word must be among the track's.
     """
     shown, said = [plain(word.text) for word in track], [plain(word.text) for word in heard]
     if all(map(_has_digits, shown)) and not any(map(_has_digits, said)):
@@ -181,10 +181,7 @@ def written_otherwise(track: Sequence[TimedWord], heard: Sequence[TimedWord], su
     for start, _, length in SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks():
         common[start : start + length] = True
     ends = np.cumsum([len(text) for text in said])
-    return all(
-        word.probability < sure or 2 * common[end - len(text) : end].sum() > len(text)
-        for word, text, end in zip(heard, said, ends, strict=True)
-    )
+    return all(2 * common[end - len(text) : end].sum() > len(text) for text, end in zip(said, ends, strict=True))
 
 
 def _has_digits(text: str) -> bool:

@@ -391,7 +391,7 @@ def _stands_for(run: Sequence[TimedWord], heard: Sequence[TimedWord]) -> bool:
     """Whether words of a track are recognized ones in another writing, or may be what was said instead of them."""
     fewer, more = sorted((len(run), len(heard)))
     about_as_many = fewer > 0 and more <= max(fewer + FEW, fewer * 3 / 2)
-    return (about_as_many and all(word.probability < SURE for word in heard)) or written_otherwise(run, heard, SURE)
+    return (about_as_many and all(word.probability < SURE for word in heard)) or written_otherwise(run, heard)
 
 
 def _unsure(heard: Sequence[TimedWord]) -> bool:
