@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise, zip_longest
 
@@ -17,7 +18,17 @@ from schemas.rows import Segment, Word
 from stages.align.sentences import TERMINAL
 from stages.media.subtitles.cues import Cue, CueWord
 from stages.media.words import TimedWord
-from stages.transcribe.agreement import TOLERANCE, HeardWord, Match, heard_words, matched, plain, with_other_spellings
+from stages.transcribe.agreement import (
+    TOLERANCE,
+    HeardWord,
+    Match,
+    ends_sentence,
+    heard_words,
+    matched,
+    plain,
+    with_other_spellings,
+    written_otherwise,
+)
 from stages.transcribe.clock import Clock, estimated
 from stages.transcribe.recognizer import DECIMALS
 from stages.transcribe.speech_segments import SpeechSegment
@@ -36,11 +47,11 @@ FEW = 2
 MANY = 4
 """Times as many words of that sentence both must have, for the track to have more (our choice)."""
 
-NUMBER_WORDS = 6
-"""Most words that are written as one number: ``$2,500``, two thousand five hundred dollars (our choice)."""
-
 UNSURE = 0.5
 """Probability below which a recognized word is a guess (our choice)."""
+
+SURE = 0.8
+"""Probability from which a recognized word is replaced by no other one, only by another writing (our choice)."""
 
 RELIABLE = 0.7
 """Share of a track's words that must be in places that agree, for it to be believed where the recognizer was unsure:
@@ -103,6 +114,13 @@ class _Out:
         self.words.append((-1 - shown.cue, replace(heard, text=text)))
         self.replaced.append(heard)
 
+    def closed(self) -> None:
+        """The last word, which both have, ends its sentence if it was heard so: the track's goes on unheard."""
+        segment, word = self.words[-1]
+        heard = self.replaced[-1]
+        if ends_sentence(heard) and plain(heard.text) == plain(word.text):
+            self.words[-1] = (segment, replace(word, text=heard.text))
+
     def shown(self, words: Sequence[_Shown], heard: Sequence[HeardWord], times: Iterable[tuple[float, float]]) -> None:
         """Words of the track instead of recognized ones, with their times; these stay if bytes of those are lost."""
         if heard and any(REPLACEMENT in word.text for word in words):
@@ -144,7 +162,7 @@ class _Places:
         for _ in range(2):  # again without places that do not agree, which may have had a word of one that does
             found = self._found(heard)
             by_place = groupby(found, key=lambda match: self.track[match[0]].place)
-            self.matches = [match for _, matches in by_place for match in self._agreeing(list(matches), least)]
+            self.matches = [match for _, matches in by_place for match in self._agreeing(list(matches), heard, least)]
             self.agree = {track[index].place for index, _ in self.matches}
         self.common = Counter(track[index].place for index, _ in self.matches)
 
@@ -155,12 +173,16 @@ class _Places:
         matches = with_other_spellings(matched(words, heard), words, heard)
         return [(kept[index], place) for index, place in matches]
 
-    def _agreeing(self, matches: list[Match], least: float) -> list[Match]:
-        """The matches of a place, without those by chance; none if track and recognizer share too little of it."""
+    def _agreeing(self, matches: list[Match], heard: Sequence[HeardWord], least: float) -> list[Match]:
+        """The matches of a place, without those by chance; none if track and recognizer share too little of it.
+
+        Chance are the fewer matches on one side of many other words, or of others and the end of a recognized sentence.
+        """
         runs = [matches[:1]]
         for before, match in pairwise(matches):
             skipped = (match[1] - before[1]) - (match[0] - before[0])
-            if skipped > MOST_SKIPPED:
+            between = match[1] - before[1] > 1 and any(map(ends_sentence, heard[before[1] : match[1]]))
+            if skipped > MOST_SKIPPED or between:
                 runs.append([])
             runs[-1].append(match)
         run = max(runs, key=len)
@@ -192,22 +214,21 @@ def merged(
     """
     heard = heard_words(segments)
     clock = estimated(_plain_times(word for cue in cues for word in cue), _plain_times(heard))
-    track = list(_in_video_time(cues, clock))
+    track = list(_in_video_time(cues, clock, {plain(word.text) for word in heard}))
     around = [word for word in track if -TOLERANCE <= word.start <= duration + TOLERANCE]
     places = _Places(around if len(around) <= MAX_RATIO * len(heard) else [], heard, least)
     out = _Merger(places, heard, speech, duration).run()
     words = sum(places.spoken(word) for word in places.track) + len(track) - len(places.track)
-    taken = sum(segment < 0 for segment, _ in out.words)
-    shown = [word.text for segment, word in out.words if segment < 0]
+    shown = [word for segment, word in out.words if segment < 0]
     return Merged(
-        segments=_segments(out.words, segments) if taken else list(segments),
+        segments=_segments(out.words, segments) if shown else list(segments),
         agreement=round(2 * len(places.matches) / max(1, words + len(heard)), DECIMALS),
         clock=clock,
         shared=len(places.matches) / max(1, min(words, len(heard))),
         words=words,
-        left_out=words - taken,
-        ends_heard=sum(bool(TERMINAL.search(word.text.strip())) for word in out.replaced),
-        ends_shown=sum(bool(TERMINAL.search(text.strip())) for text in shown),
+        left_out=words - len(shown),
+        ends_heard=sum(map(ends_sentence, out.replaced)),
+        ends_shown=sum(map(ends_sentence, shown)),
     )
 
 
@@ -215,14 +236,27 @@ def _plain_times(words: Iterable[TimedWord]) -> list[tuple[str, float]]:
     return [(text, word.start) for word in words if (text := plain(word.text))]
 
 
-def _in_video_time(cues: Sequence[Cue], clock: Clock) -> Iterator[_Shown]:
+def _in_video_time(cues: Sequence[Cue], clock: Clock, heard: AbstractSet[str]) -> Iterator[_Shown]:
     place = -1
     for number, cue in enumerate(cues):
         line = -1
         for word in cue:
             place += word.line != line
             line = word.line
-            yield _Shown(clock(word.start), clock(word.end), word.text, 0.0, line, number, place)
+            one, other = _sides(word.text, heard)
+            shown = _Shown(clock(word.start), clock(word.end), one, 0.0, line, number, place)
+            yield shown
+            if other:
+                place += 1
+                yield replace(shown, start=shown.end, text=f" {other}", place=place)
+
+
+def _sides(text: str, heard: AbstractSet[str]) -> tuple[str, str]:
+    """What stands before and after a slash between two languages: after a sentence, or if one side alone was heard."""
+    one, _, other = text.partition("/")
+    if plain(one) and plain(other) and (TERMINAL.search(one) or (plain(one) in heard) != (plain(other) in heard)):
+        return one, other
+    return text, ""
 
 
 class _Merger:
@@ -246,7 +280,7 @@ class _Merger:
             after = track[following].place if following < len(track) else -1
             earliest = heard[place].end if place >= 0 else 0.0
             latest = heard[next_place].start if next_place < len(heard) else self._duration
-            gap = _Gap(heard[place + 1 : next_place], earliest, max(earliest, latest), inside=before == after >= 0)
+            gap = _Gap(heard[place + 1 : next_place], earliest, max(earliest, latest))
             self._between(track[index + 1 : following], gap, before, after)
             if following < len(track):
                 self._out.both(track[following], heard[next_place])
@@ -258,17 +292,18 @@ class _Merger:
         tail = [word for word in run if word.place == after != before]
         middle = run[len(head) : len(run) - len(tail)]
         ends, heard = [*head, *tail], gap.heard
-        if not run and gap.inside and len(heard) <= FEW and _unsure(heard):
-            return
-        if ends and _alike_in_number(ends, heard) and gap.near(ends) and gap.joins(head, tail):
+        if ends and gap.near(ends) and gap.joins(head, tail) and _stands_for(ends, heard):
             self._out.shown(ends, heard, _over(heard, len(ends)))
         elif head and not heard and self._slips(head):
             self._out.shown(head, [], gap.after_start(len(head)))
             self._lines(middle, gap)
-        elif ends and not middle and (heard or len(ends) > FEW):
-            self._unheard(ends, gap)
         else:
-            self._lines(middle, gap)
+            if head:
+                self._out.closed()
+            if ends and not middle and (heard or len(ends) > FEW):
+                self._unheard(ends, gap)
+            else:
+                self._lines(middle, gap)
 
     def _slips(self, run: list[_Shown]) -> bool:
         """Whether words that nobody heard belong to a sentence that else was heard: recognizers slip over some.
@@ -302,7 +337,7 @@ class _Merger:
         """Words of the track with little to match: taken only where the recognizer was unsure."""
         heard = gap.heard
         believed = self._reliable and run[0].place not in self._places.asides and _unsure(heard)
-        if believed and heard and _alike_in_number(run, heard) and gap.near(run):
+        if believed and gap.near(run) and _stands_for(run, heard):
             self._out.shown(run, heard, _over(heard, len(run)))
             return
         start, end = max(gap.earliest, run[0].start), min(gap.latest, run[-1].end)
@@ -324,13 +359,11 @@ class _Gap:
         heard: The words.
         earliest: End of the match before it, in seconds.
         latest: Start of the match after it.
-        inside: Whether both matches are of one place.
     """
 
     heard: Sequence[HeardWord]
     earliest: float
     latest: float
-    inside: bool
 
     def near(self, run: Sequence[TimedWord]) -> bool:
         """Whether words of a track are shown at about the time of these."""
@@ -354,12 +387,11 @@ def _is_aside(word: str) -> bool:
     return word.startswith(("(", "（")) or word.endswith((":", "："))
 
 
-def _alike_in_number(run: Sequence[TimedWord], heard: Sequence[TimedWord]) -> bool:
-    """Whether words may be the same in another writing: ``spacesuit``, ``1984``, ``nineteen eighty four``."""
-    if any(character.isdigit() for word in run for character in word.text):
-        return 0 < len(heard) <= NUMBER_WORDS * len(run)
+def _stands_for(run: Sequence[TimedWord], heard: Sequence[TimedWord]) -> bool:
+    """Whether words of a track are recognized ones in another writing, or may be what was said instead of them."""
     fewer, more = sorted((len(run), len(heard)))
-    return fewer > 0 and more <= max(fewer + FEW, fewer * 3 / 2)
+    about_as_many = fewer > 0 and more <= max(fewer + FEW, fewer * 3 / 2)
+    return (about_as_many and all(word.probability < SURE for word in heard)) or written_otherwise(run, heard)
 
 
 def _unsure(heard: Sequence[TimedWord]) -> bool:

@@ -82,7 +82,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """
 
     name = "transcribe"
-    version = 3
+    version = 4
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import re
+from itertools import accumulate, pairwise, permutations
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.rows import Segment, Word
 from stages.media.subtitles.cues import Cue, CueWord, cues
-from stages.transcribe.merging import Merged, merged
+from stages.transcribe.merging import SURE, Merged, merged
 from tests.stages.real_media import shared
 from tests.stages.transcribe.spoken import SENTENCES, Line, as_lines, evenly, heard, read_aloud, track
 
@@ -82,12 +84,18 @@ def test_cues_beyond_the_end_are_left_out() -> None:
     assert found.left_out == 6
 
 
-@pytest.mark.parametrize("form", ["{0}\n{1}", "{1}\n{0}", "{0} {1}", "{0} / {1}", "{0}\t{1}"])
+@pytest.mark.parametrize("form", ["{0}\n{1}", "{1}\n{0}", "{0} {1}", "{0} / {1}", "{0}/{1}", "{1}/{0}", "{0}\t{1}"])
 def test_of_a_bilingual_track_the_spoken_language_is_taken(form: str) -> None:
     lines: list[Line] = [(s, e, form.format(t, o)) for (s, e, t), o in zip(as_lines(), SPANISH, strict=False)]
     found = merge(track(*lines), read_aloud(SENTENCES[:4]), ALL)
     assert text(found, "subtitles") == truth(0, 4)
     assert found.left_out == sum(len(line.split()) for line in SPANISH)
+
+
+def test_a_slash_parts_two_languages_without_punctuation_and_no_words_that_were_heard() -> None:
+    said = evenly(1, 5, "Take a boat and or a train to the coast")
+    shown = "Take a boat and/or a train to the coast"
+    assert text(merge(track((1, 5, f"{shown}/Tome un barco y/o un tren")), said), "subtitles") == shown
 
 
 def test_two_languages_in_cues_of_their_own_are_told_apart() -> None:
@@ -164,17 +172,81 @@ def test_a_moved_or_stretched_track_gives_the_same_words_at_the_same_times(shift
 
 def test_another_writing_has_the_times_of_the_words_that_it_stands_for() -> None:
     said = heard((1, 1.2, " an"), (1.2, 2, " orange"), (2, 2.4, " space"), (2.4, 3, " suit"), (3.2, 3.4, " by"))
-    said += heard((4, 4.4, " John"), (4.4, 5, " Pole"), (7, 7.2, " is"), (7.2, 8, " here"))
+    said += heard((4, 4.4, " John"), (4.4, 5, " Pole"), probability=0.6)
+    said += heard((7, 7.2, " is"), (7.2, 8, " here"))
     found = merge(track((0, 9, "An orange spacesuit by Jean-Paul is here")), said)
     times = {word.text.strip(): (word.start, word.end) for word in words(found)}
     assert times["spacesuit"] == (2.0, 3.0)
     assert times["Jean-Paul"] == (4.0, 5.0)
 
 
-def test_a_number_stands_for_its_words_and_a_correction_for_a_mistake() -> None:
-    said = evenly(1, 6, "It was in nineteen eighty four that he met are teacher here.")
-    found = merge(track((1, 6, "It was in 1984 that he met our teacher here.")), said)
-    assert text(found, "subtitles") == "It was in 1984 that he met our teacher here."
+def test_a_number_stands_for_its_words_and_words_for_their_number() -> None:
+    for said, shown in permutations(("It was in nineteen eighty four that he came.", "It was in 1984 that he came.")):
+        assert text(merge(track((1, 6, shown)), evenly(1, 6, said)), "subtitles") == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("What exactly is artificial intelligence for us?", "The is artificial intelligence for us?"),
+        ("We can never do this without help, my friend.", "We can always do this with help, my friend."),
+        ("The train leaves from platform nine at seven.", "The train leaves from platform four at one."),
+        ("They sold about 1984 cars in that year.", "They sold about 1985 cars in that year."),
+        ("Please welcome Maria Gonzalez to our little show.", "Please welcome Peter Johnson to our little show."),
+    ],
+)
+def test_words_that_were_surely_heard_are_not_replaced_by_others(said: str, shown: str) -> None:
+    assert text(merge(track((1, 5, shown)), evenly(1, 5, said))).casefold() == said.casefold()
+    guessed = merge(track((1, 5, shown)), evenly(1, 5, said, probability=0.3))
+    assert text(guessed, "subtitles") == shown
+
+
+def test_a_word_of_which_the_recognizer_was_unsure_stays_where_the_track_lacks_it() -> None:
+    said = [*evenly(1, 2, "We did"), *evenly(2, 2.4, "not", probability=0.2), *evenly(2.4, 5, "want to go to Bergen.")]
+    assert text(merge(track((1, 5, "We did want to go to Bergen.")), said)) == "We did not want to go to Bergen."
+
+
+def one_after_another(texts: list[str]) -> list[Line]:
+    """The texts with times, 0.4 seconds a word and 0.4 between them."""
+    ends = list(accumulate(0.4 * (len(text.split()) + 1) for text in texts))
+    return [(end - 0.4 * len(text.split()), end, text) for end, text in zip(ends, texts, strict=True)]
+
+
+def said_aloud(lines: list[Line]) -> list[Segment]:
+    return [segment for line in lines for segment in evenly(*line)]
+
+
+@pytest.mark.parametrize(
+    ("sentences", "shown"),
+    [
+        (["You know the thing is.", "The thing is very heavy indeed."], 1),
+        (["We bought bread and milk and", "And then we went home."], 1),
+        (["She smiles next to a flag.", "A young cat is there."], 1),
+        (["A spoon is on the table.", "The rocket is white."], 1),
+        (["Then we went to the market.", "We saw them at the market"], 0),
+        (["We want to go.", "We want to go.", "We want to go."], 1),
+    ],
+)
+def test_a_sentence_is_matched_where_it_was_said_and_nowhere_else(sentences: list[str], shown: int) -> None:
+    lines = one_after_another(sentences)
+    found = merge(track(lines[shown]), said_aloud(lines))
+    assert text(found) == " ".join(sentences)
+    assert text(found, "subtitles") == sentences[shown]
+
+
+def test_of_equal_words_the_one_beside_other_common_words_is_matched() -> None:
+    said = evenly(1, 6, "There are two tools, image to data set, to download the pairs.")
+    found = merge(track((1, 6, "There are two tools: img2dataset, to download the pairs.")), said)
+    assert text(found) == "There are two tools: img2dataset, to download the pairs."
+
+
+def test_a_sentence_that_goes_on_unheard_in_the_track_ends_as_it_was_heard() -> None:
+    said = [*evenly(1, 5, "We wanted to see the old town of Bergen."), *evenly(6, 8, "It was late.")]
+    found = merge(
+        track((1, 5, "We wanted to see the Old Town of Bergen - Queríamos ver la ciudad."), (6, 8, "It was late.")),
+        said,
+    )
+    assert text(found) == "We wanted to see the Old Town of Bergen. It was late."
 
 
 def test_a_small_word_that_the_recognizer_slipped_over_is_kept_with_its_sentence() -> None:
@@ -279,3 +351,42 @@ def test_words_keep_in_order_and_every_word_of_both_has_its_place(
     if not taken:
         assert found.segments == segments
     assert all(one.start <= one.end <= two.start for one, two in pairwise(found.segments))
+
+
+words_said = st.lists(st.sampled_from(["the", "cat", "a", "sat", "on", "and", "tractor", "is"]), min_size=1, max_size=7)
+sentences_said = st.lists(words_said.map(lambda words: f"{' '.join(words).capitalize()}."), min_size=1, max_size=7)
+
+
+@settings(deadline=None, max_examples=200)
+@given(sentences_said, st.data())
+def test_a_track_of_some_sentences_of_what_was_said_changes_no_text(sentences: list[str], data: st.DataObject) -> None:
+    lines = one_after_another(sentences)
+    kept = data.draw(st.lists(st.sampled_from(lines), unique=True).map(sorted))
+    found = merge(track(*kept), said_aloud(lines))
+    assert text(found) == " ".join(sentences)
+    assert found.left_out == 0
+
+
+def test_misheard_words_of_a_track_of_some_sentences_move_no_text() -> None:
+    for seed in range(100):
+        chance = Random(seed)
+        lines = [(s["speech_start"], s["speech_end"], s["text"]) for s in SENTENCES]
+        heard_lines = [
+            (s, e, " ".join(re.sub(r"\w+", "um", word) if chance.random() < 0.12 else word for word in t.split()))
+            for s, e, t in lines
+        ]
+        kept = [line for line in lines if chance.random() < 0.6]
+        assert text(merge(track(*kept), said_aloud(heard_lines))) == " ".join(t for _, _, t in heard_lines)
+
+
+@settings(deadline=None, max_examples=200)
+@given(words_said, words_said, st.lists(st.sampled_from([0.2, 0.6, 0.9]), min_size=7, max_size=7))
+def test_nothing_that_was_surely_heard_vanishes(said: list[str], shown: list[str], sure: list[float]) -> None:
+    lines = one_after_another(said)
+    segments = [segment for line, p in zip(lines, sure, strict=False) for segment in evenly(*line, probability=p)]
+    written = text(merge(track((0.4, lines[-1][1], " ".join(shown))), segments, ALL)).split()
+    certain = [word for word, p in zip(said, sure, strict=False) if p >= SURE]
+    rest = iter(written)
+    assert all(word in rest for word in certain)
+    if len(written) < len(said):
+        assert min(sure[: len(said)]) < SURE

@@ -187,7 +187,7 @@ def test_a_track_over_silence_is_not_used(stage: Transcribe, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("video", "track", "phrase"),
     [
-        ("videos/what_is_ai.webm", "videos/what_is_ai.srt", "The is Artificial Intelligence."),
+        ("videos/what_is_ai.webm", "videos/what_is_ai.srt", "What exactly is Artificial Intelligence."),
         ("videos/nasa_13013_multistream.mp4", "", "one of the largest cleanrooms in the world at NASA’s Goddard"),
     ],
 )
