@@ -82,7 +82,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """
 
     name = "transcribe"
-    version = 4
+    version = 3
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow
