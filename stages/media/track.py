@@ -226,17 +226,18 @@ class Decoder:
     def _packets(self) -> Iterator[tuple[int, Packet[Any]]]:
         """The packets on the one clock, each with the number of its appended file."""
         due: dict[int, list[tuple[int, float]]] = {index: [] for index in self._track.streams}
-        for index, number, seconds in reversed(self._track.corrections):
-            due[index].append((number, seconds))
+        for index, number, correction in reversed(self._track.corrections):
+            due[index].append((number, correction))
         numbers: Counter[int] = Counter()
-        offsets: Counter[int] = Counter()
+        late: dict[int, float] = {}
         packets = Packets(Path(self._track.path), self._container, self._track.streams)
         for packet in packets:
             index = packet.stream_index
             while due[index] and due[index][-1][0] <= numbers[index]:
-                offsets[index] = round(due[index].pop()[1] / packet.stream.time_base)
+                late[index] = due[index].pop()[1]
             numbers[index] += 1
-            if offset := offsets[index]:
+            if seconds := late.get(index):
+                offset = round(seconds / packet.stream.time_base)
                 packet.dts = None if packet.dts is None else packet.dts + offset
                 packet.pts = None if packet.pts is None else packet.pts + offset
             yield packets.part, packet
