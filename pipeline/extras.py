@@ -16,7 +16,6 @@ RUN = (
     "ctranslate2",
     "defusedxml",
     "faster_whisper",
-    "ffmpeg",
     "ftfy",
     "httpx",
     "huggingface_hub",

@@ -1,4 +1,4 @@
-"""The ffmpeg program: its location, and the options of every child that decodes media."""
+"""The ffmpeg program, which writes the subtitle tracks of media files: its location and its options."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from stages.base import StageSetupError
 
 OLDEST = (7, 0)
-"""The first release that decodes, filters and encodes in parallel threads."""
+"""The oldest release that the tests know."""
 
 QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
 
-ONE_THREAD = ("-filter_threads", "1", "-filter_complex_threads", "1")
-"""A machine has many workers; a child that used every core would slow the others."""
-
 CLOCK = ("-map", "0:v?", "-map", "0:a?", "-c", "copy", "-f", "null", "-")
 """A second output that reads every picture and sound and writes nothing. In an MPEG transport stream, ffmpeg sets time
-0 at the earliest stream that is read: without this output, frames and audio would have different clocks."""
+0 at the earliest stream that is read: without this output, that would be the first cue."""
 
 
 @functools.cache
@@ -52,26 +48,16 @@ def version() -> str:
     return _version_of(str(program()))
 
 
-def source(media: Path, **options: Any) -> Any:
-    """The media file as an input of ffmpeg-python: local reading only, decoded on one thread.
-
-    One thread also gives the same damaged pictures in every run.
+def command(media: Path, stream: str, form: str) -> list[str]:
+    """The arguments by which ffmpeg writes a stream of a media file to its standard output; it reads no other file.
 
     Args:
         media: The file.
-        options: Further options of the input, e.g. ``skip_frame``.
+        stream: ffmpeg's specifier, e.g. ``s:0``.
+        form: Name of the muxer.
     """
-    import ffmpeg
-
-    return ffmpeg.input(f"file:{media}", protocol_whitelist="file,pipe", threads=1, **options)
-
-
-def command(*outputs: Any) -> list[str]:
-    """The argument list that decodes into output nodes of ffmpeg-python, on the clock that all children share."""
-    import ffmpeg
-
-    merged = ffmpeg.merge_outputs(*outputs)
-    return [*merged.compile(cmd=[str(program()), *QUIET, *ONE_THREAD]), *CLOCK]
+    given = ["-protocol_whitelist", "file,pipe", "-threads", "1", "-i", f"file:{media}"]
+    return [str(program()), *QUIET, *given, "-map", f"0:{stream}", "-f", form, "pipe:", *CLOCK]
 
 
 @functools.cache

@@ -1,45 +1,29 @@
 """A transcript made of what was heard and of a subtitle track, place by place.
 
-A place is a line of a cue, or a sentence in it (`CueWord.line`). What both have is written as the track has it, at the
-times at which it was heard. What was heard and the track lacks stays. What the track has and nobody heard is left out,
-unless the recognizer was unsure there. So a track of half a talk adds its half; a translation in every cue, sounds in
-brackets and cues beyond the end add nothing.
+What both have is written as the track has it, at the times at which it was heard. What was heard and the track lacks
+stays. What the track has and nobody heard is left out, unless the recognizer was unsure there. So a track of half a
+talk adds its half; a translation in every cue, sounds in brackets and cues beyond the end add nothing. The places are
+in `stages.transcribe.places`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise, zip_longest
 
 from schemas.rows import Segment, Word
-from stages.align.sentences import TERMINAL
-from stages.media.subtitles.cues import Cue, CueWord
+from stages.media.subtitles.cues import Cue
 from stages.media.words import TimedWord
-from stages.transcribe.agreement import (
-    TOLERANCE,
-    HeardWord,
-    Match,
-    ends_sentence,
-    heard_words,
-    matched,
-    plain,
-    with_other_spellings,
-    written_otherwise,
-)
-from stages.transcribe.clock import Clock, estimated
+from stages.transcribe.agreement import TOLERANCE, HeardWord, ends_sentence, heard_words, plain, written_otherwise
+from stages.transcribe.places import Places, Shown, in_video_time
 from stages.transcribe.recognizer import DECIMALS
 from stages.transcribe.speech_segments import SpeechSegment
+from stages.transcribe.subtitle_clock import Clock, estimated
 from storyloom.format.model import to_milliseconds
 
 MAX_RATIO = 10
 """A track with more than this many times the recognized words while they were said is not matched (our choice)."""
-
-MOST_SKIPPED = 4
-"""Recognized words between two matches of a place, beyond the track's own, from which the fewer matches are taken for
-chance (our choice)."""
 
 FEW = 2
 """Words that a track may have more than were heard, or fewer, in a sentence that both have (our choice)."""
@@ -52,10 +36,6 @@ UNSURE = 0.5
 
 SURE = 0.8
 """Probability from which a recognized word is replaced by no other one, only by another writing (our choice)."""
-
-RELIABLE = 0.7
-"""Share of a track's words that must be in places that agree, for it to be believed where the recognizer was unsure:
-of a track with a translation half the words are (our choice)."""
 
 WORD_SPEECH = 0.2
 """Least seconds of speech per word for words that the recognizer missed: five a second are fast (our choice)."""
@@ -108,7 +88,7 @@ class _Out:
     def heard(self, words: Sequence[HeardWord]) -> None:
         self.words += [(word.segment, word) for word in words]
 
-    def both(self, shown: _Shown, heard: HeardWord) -> None:
+    def both(self, shown: Shown, heard: HeardWord) -> None:
         """A word that both have; as it was heard where a byte of the track could not be decoded."""
         text = heard.text if REPLACEMENT in shown.text else shown.text
         self.words.append((-1 - shown.cue, replace(heard, text=text)))
@@ -121,7 +101,7 @@ class _Out:
         if ends_sentence(heard) and plain(heard.text) == plain(word.text):
             self.words[-1] = (segment, replace(word, text=heard.text))
 
-    def shown(self, words: Sequence[_Shown], heard: Sequence[HeardWord], times: Iterable[tuple[float, float]]) -> None:
+    def shown(self, words: Sequence[Shown], heard: Sequence[HeardWord], times: Iterable[tuple[float, float]]) -> None:
         """Words of the track instead of recognized ones, with their times; these stay if bytes of those are lost."""
         if heard and any(REPLACEMENT in word.text for word in words):
             self.heard(heard)
@@ -129,75 +109,6 @@ class _Out:
         for word, (start, end) in zip(words, times, strict=True):
             self.words.append((-1 - word.cue, replace(word, start=start, end=end)))
         self.replaced += heard
-
-
-@dataclass(frozen=True)
-class _Shown(CueWord):
-    """A track's word in the video's time.
-
-    Attributes:
-        cue: Index of its cue.
-        place: Number of its place in the track.
-    """
-
-    cue: int = 0
-    place: int = 0
-
-
-class _Places:
-    """A track's words, and which of its places agree with what was heard.
-
-    Args:
-        track: Its words.
-        heard: Recognized words.
-        least: Share of a place's words that both must have in common, 0 to 1.
-    """
-
-    def __init__(self, track: Sequence[_Shown], heard: Sequence[HeardWord], least: float) -> None:
-        self.track = track
-        self.lengths = Counter(word.place for word in track)
-        self.asides = {word.place for word in track if _is_aside(word.text.strip())}
-        self.agree = set(self.lengths)
-        self.matches: list[Match] = []
-        for _ in range(2):  # again without places that do not agree, which may have had a word of one that does
-            found = self._found(heard)
-            by_place = groupby(found, key=lambda match: self.track[match[0]].place)
-            self.matches = [match for _, matches in by_place for match in self._agreeing(list(matches), heard, least)]
-            self.agree = {track[index].place for index, _ in self.matches}
-        self.common = Counter(track[index].place for index, _ in self.matches)
-
-    def _found(self, heard: Sequence[HeardWord]) -> list[Match]:
-        """Words that track and recognizer have in common, in the places that may agree."""
-        kept = [index for index, word in enumerate(self.track) if word.place in self.agree]
-        words = [self.track[index] for index in kept]
-        matches = with_other_spellings(matched(words, heard), words, heard)
-        return [(kept[index], place) for index, place in matches]
-
-    def _agreeing(self, matches: list[Match], heard: Sequence[HeardWord], least: float) -> list[Match]:
-        """The matches of a place, without those by chance; none if track and recognizer share too little of it.
-
-        Chance are the fewer matches on one side of many other words, or of others and the end of a recognized sentence.
-        """
-        runs = [matches[:1]]
-        for before, match in pairwise(matches):
-            skipped = (match[1] - before[1]) - (match[0] - before[0])
-            between = match[1] - before[1] > 1 and any(map(ends_sentence, heard[before[1] : match[1]]))
-            if skipped > MOST_SKIPPED or between:
-                runs.append([])
-            runs[-1].append(match)
-        run = max(runs, key=len)
-        span = run[-1][1] - run[0][1] + 1
-        share = 2 * len(run) / (self.lengths[self.track[run[0][0]].place] + span)
-        return run if share >= least else []
-
-    def spoken(self, word: _Shown) -> bool:
-        """Whether a word counts: it is not in brackets and no speaker's name, or it was heard."""
-        return word.place not in self.asides or word.place in self.agree
-
-    def reliable(self, duration: float) -> bool:
-        """Whether most of the track's words during the sound are in places that agree."""
-        inside = [word for word in self.track if self.spoken(word) and 0 <= word.start < duration]
-        return bool(inside) and sum(word.place in self.agree for word in inside) >= RELIABLE * len(inside)
 
 
 def merged(
@@ -214,9 +125,9 @@ def merged(
     """
     heard = heard_words(segments)
     clock = estimated(_plain_times(word for cue in cues for word in cue), _plain_times(heard))
-    track = list(_in_video_time(cues, clock, {plain(word.text) for word in heard}))
+    track = list(in_video_time(cues, clock, {plain(word.text) for word in heard}))
     around = [word for word in track if -TOLERANCE <= word.start <= duration + TOLERANCE]
-    places = _Places(around if len(around) <= MAX_RATIO * len(heard) else [], heard, least)
+    places = Places(around if len(around) <= MAX_RATIO * len(heard) else [], heard, least)
     out = _Merger(places, heard, speech, duration).run()
     words = sum(places.spoken(word) for word in places.track) + len(track) - len(places.track)
     shown = [word for segment, word in out.words if segment < 0]
@@ -236,34 +147,11 @@ def _plain_times(words: Iterable[TimedWord]) -> list[tuple[str, float]]:
     return [(text, word.start) for word in words if (text := plain(word.text))]
 
 
-def _in_video_time(cues: Sequence[Cue], clock: Clock, heard: AbstractSet[str]) -> Iterator[_Shown]:
-    place = -1
-    for number, cue in enumerate(cues):
-        line = -1
-        for word in cue:
-            place += word.line != line
-            line = word.line
-            one, other = _sides(word.text, heard)
-            shown = _Shown(clock(word.start), clock(word.end), one, 0.0, line, number, place)
-            yield shown
-            if other:
-                place += 1
-                yield replace(shown, start=shown.end, text=f" {other}", place=place)
-
-
-def _sides(text: str, heard: AbstractSet[str]) -> tuple[str, str]:
-    """What stands before and after a slash between two languages: after a sentence, or if one side alone was heard."""
-    one, _, other = text.partition("/")
-    if plain(one) and plain(other) and (TERMINAL.search(one) or (plain(one) in heard) != (plain(other) in heard)):
-        return one, other
-    return text, ""
-
-
 class _Merger:
     """Walks through what lies between the matches."""
 
     def __init__(
-        self, places: _Places, heard: Sequence[HeardWord], speech: Sequence[SpeechSegment], duration: float
+        self, places: Places, heard: Sequence[HeardWord], speech: Sequence[SpeechSegment], duration: float
     ) -> None:
         self._places = places
         self._heard = heard
@@ -286,7 +174,7 @@ class _Merger:
                 self._out.both(track[following], heard[next_place])
         return self._out
 
-    def _between(self, run: Sequence[_Shown], gap: _Gap, before: int, after: int) -> None:
+    def _between(self, run: Sequence[Shown], gap: _Gap, before: int, after: int) -> None:
         """Merge the words between two matches, the places of which are `before` and `after`."""
         head = [word for word in run if word.place == before]
         tail = [word for word in run if word.place == after != before]
@@ -305,14 +193,14 @@ class _Merger:
             else:
                 self._lines(middle, gap)
 
-    def _slips(self, run: list[_Shown]) -> bool:
+    def _slips(self, run: list[Shown]) -> bool:
         """Whether words that nobody heard belong to a sentence that else was heard: recognizers slip over some.
 
         At the beginning of a sentence, sounds and names are no such words.
         """
         return len(run) <= FEW and len(run) * MANY <= self._places.common[run[0].place]
 
-    def _lines(self, middle: Sequence[_Shown], gap: _Gap) -> None:
+    def _lines(self, middle: Sequence[Shown], gap: _Gap) -> None:
         """Merge places none of whose words match, each with what was heard under it."""
         heard = list(gap.heard)
         places = [list(group) for _, group in groupby(middle, key=lambda word: word.place)]
@@ -333,7 +221,7 @@ class _Merger:
             del heard[:under]
         self._out.heard(heard)
 
-    def _unheard(self, run: Sequence[_Shown], gap: _Gap) -> None:
+    def _unheard(self, run: Sequence[Shown], gap: _Gap) -> None:
         """Words of the track with little to match: taken only where the recognizer was unsure."""
         heard = gap.heard
         believed = self._reliable and run[0].place not in self._places.asides and _unsure(heard)
@@ -380,11 +268,6 @@ class _Gap:
     def after_start(self, count: int) -> Iterator[tuple[float, float]]:
         """Times of `count` short words at the beginning."""
         return _spread(count, self.earliest, min(self.latest, self.earliest + count * WORD_SPEECH))
-
-
-def _is_aside(word: str) -> bool:
-    """Whether a word begins or ends a place that may be a sound or the speaker's name."""
-    return word.startswith(("(", "（")) or word.endswith((":", "："))
 
 
 def _stands_for(run: Sequence[TimedWord], heard: Sequence[TimedWord]) -> bool:

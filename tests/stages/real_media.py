@@ -20,6 +20,8 @@ from stages.media.audio import Decoded, decode
 from stages.media.decoder import track_of as stream_of
 from stages.media.sandbox import Limits
 from stages.media.source import MediaSource, content_name, digest
+from stages.media.track import Decoder, opened
+from stages.sample.pictures import PictureSettings, Seen, candidates
 
 ROOT = Path(__file__).resolve().parents[2]
 NARRATED = ROOT / "demo" / "narrated.mp4"
@@ -77,6 +79,15 @@ def decoded(file: Path) -> Decoded:
     """The preferred audio track of a file."""
     row = linked(file)
     return decode(stream_of(row, [row.audio_tracks[0].stream, *row.audio_tracks[0].followers], file), LIMITS)
+
+
+def cuts(file: Path) -> list[float]:
+    """Seconds at which scenes of a file begin, other than the first."""
+    row = linked(file)
+    settings = PictureSettings(interval=60, min_scene=0.5, step=60, scene_threshold=0.3, max_side=64, qscale=5)
+    with opened(file) as container:
+        decoder = Decoder(container, stream_of(row, [row.video_stream, *row.video_followers], file))
+        return [found.time for found in candidates(Seen().frames(decoder), settings) if found.cut]
 
 
 def track_of(file: Path) -> str:

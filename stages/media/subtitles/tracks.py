@@ -68,6 +68,5 @@ def embedded(media: Path, track: int, limits: Limits) -> bytes:
     Raises:
         ChildFailed: ffmpeg cannot read it, or it exceeds `MAX_BYTES`.
     """
-    output = ffmpeg.source(media)[f"s:{track}"].output("pipe:", f="ass")
-    with child(ffmpeg.command(output), limits) as text:
+    with child(ffmpeg.command(media, f"s:{track}", "ass"), limits) as text:
         return text.read(MAX_BYTES)

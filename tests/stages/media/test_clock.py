@@ -7,13 +7,10 @@ import pytest
 
 from schemas.rows import TranscriptRow
 from stages.media import ffmpeg
-from stages.media.decoder import track_of
-from stages.media.track import Decoder, opened
-from stages.sample.pictures import PictureSettings, Seen, candidates
 from stages.transcribe.settings import TranscribeConfig
 from stages.transcribe.stage import Transcribe
 from tests.runs import NARRATED
-from tests.stages.real_media import context, linked, run
+from tests.stages.real_media import context, cuts, run
 
 pytestmark = pytest.mark.slow
 
@@ -31,15 +28,6 @@ def recognizer() -> Transcribe:
     stage = Transcribe(TranscribeConfig(), context())
     stage.setup()
     return stage
-
-
-def cuts(media: Path) -> list[float]:
-    """Times, in seconds, at which scenes begin."""
-    row = linked(media)
-    settings = PictureSettings(interval=60.0, min_scene=0.5, step=60.0, scene_threshold=0.3, max_side=160, qscale=5)
-    with opened(media) as container:
-        decoder = Decoder(container, track_of(row, [row.video_stream, *row.video_followers], media))
-        return [candidate.time for candidate in candidates(Seen().frames(decoder), settings) if candidate.cut]
 
 
 def seconds_after_the_cut(recognizer: Transcribe, media: Path, wanted: str) -> float:

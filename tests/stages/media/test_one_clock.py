@@ -10,11 +10,8 @@ import pytest
 from stages.base import VideoFailed
 from stages.download.probing import probe
 from stages.media.clock import Clock
-from stages.media.decoder import track_of
 from stages.media.sound import SAMPLE_RATE
-from stages.media.track import Decoder, opened
-from stages.sample.pictures import PictureSettings, Seen, candidates
-from tests.stages.real_media import LIMITS, decoded, linked, made, shared
+from tests.stages.real_media import LIMITS, cuts, decoded, made, shared
 
 EVERY = 2.0
 """Seconds between changes of the picture."""
@@ -61,18 +58,9 @@ def tones(media: Path) -> list[float]:
     return [float(at) / 100 for at in np.flatnonzero(np.diff(heard.astype(int), prepend=0) == 1)]
 
 
-def changes(media: Path) -> list[float]:
-    """Seconds at which the picture changes."""
-    row = linked(media)
-    settings = PictureSettings(interval=60, min_scene=0.5, step=60, scene_threshold=0.3, max_side=64, qscale=5)
-    with opened(media) as container:
-        decoder = Decoder(container, track_of(row, [row.video_stream, *row.video_followers], media))
-        return [found.time for found in candidates(Seen().frames(decoder), settings) if found.cut]
-
-
 def assert_on_one_clock(media: Path, joints: int) -> None:
     expected = np.arange(EVERY, LENGTH, EVERY)
-    seen, heard = changes(media), tones(media)
+    seen, heard = cuts(media), tones(media)
     assert heard == pytest.approx(expected, abs=APART + JOINT * joints)
     assert seen == pytest.approx(heard, abs=APART)
     found = probe(media, LIMITS)
@@ -96,7 +84,7 @@ def test_words_stay_in_time_where_the_sound_changes_its_format(master: Path, tmp
     second = part(master, tmp_path / "b.ts", CUT, LENGTH, *H264[:6], *sound, *offset)
     media = appended(tmp_path / "v.ts", first.read_bytes(), second.read_bytes())
     assert tones(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART)
-    assert changes(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART)
+    assert cuts(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART)
 
 
 @pytest.mark.parametrize("picture", [("mpeg2video", "libx264"), ("libx264", "mpeg4")], ids=" to ".join)
@@ -107,7 +95,7 @@ def test_pictures_go_on_where_a_broadcast_changes_their_codec(
     first = part(master, tmp_path / "a.ts", 0, CUT, "-c:v", picture[0], *sound)
     second = part(master, tmp_path / "b.ts", CUT, LENGTH, "-c:v", picture[1], *sound, "-output_ts_offset", str(CUT))
     media = appended(tmp_path / "v.ts", first.read_bytes(), second.read_bytes())
-    assert changes(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART + JOINT)
+    assert cuts(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART + JOINT)
     assert tones(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART + JOINT)
 
 
@@ -116,8 +104,8 @@ def test_a_programme_goes_on_where_it_changes_its_streams(master: Path, tmp_path
     moved = ("-output_ts_offset", str(CUT), "-mpegts_start_pid", "0x200")
     second = part(master, tmp_path / "b.ts", CUT, LENGTH, *H264, *moved)
     media = appended(tmp_path / "v.ts", first.read_bytes(), second.read_bytes())
-    assert changes(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART + JOINT)
-    assert tones(media) == pytest.approx(changes(media), abs=APART)
+    assert cuts(media) == pytest.approx(np.arange(EVERY, LENGTH, EVERY), abs=APART + JOINT)
+    assert tones(media) == pytest.approx(cuts(media), abs=APART)
     found = probe(media, LIMITS)
     assert (found["video_followers"], len(found["audio_tracks"])) == ([2], 1)
 
@@ -173,7 +161,7 @@ def test_an_edit_list_moves_sound_and_picture_alike(master: Path, tmp_path: Path
     whole = part(master, tmp_path / "whole.mp4", 0, LENGTH, *H264, "-g", "250")
     media = made(tmp_path / "v.mp4", "-ss", "3", "-i", whole, "-c", "copy")
     assert tones(media) == pytest.approx([1, 3, 5, 7], abs=APART)
-    assert changes(media) == pytest.approx([1, 3, 5, 7], abs=APART)
+    assert cuts(media) == pytest.approx([1, 3, 5, 7], abs=APART)
 
 
 def test_a_gap_of_hours_in_sound_and_picture_is_not_decoded(master: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.transcribe.clock import SLACK, Clock, estimated
+from stages.transcribe.subtitle_clock import SLACK, Clock, estimated
 
 Talk = list[tuple[str, float]]
 
