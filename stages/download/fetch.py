@@ -26,6 +26,10 @@ LONGEST_PAUSE = 60.0
 """Seconds up to which the pause between attempts grows (our choice)."""
 
 
+PAST_DEADLINE = 0.01
+"""Seconds after the deadline at which waiting ends, so that it has surely come (our choice)."""
+
+
 class RetryAfter(VideoFailed):
     """A retryable failure with the server's Retry-After.
 
@@ -77,7 +81,7 @@ class Bounds:
             VideoFailed: ``too_slow``.
         """
         self.check_time()
-        return max(0.001, min(self.timeout, self.deadline - time.monotonic()))
+        return min(self.timeout, self.deadline - time.monotonic() + PAST_DEADLINE)
 
 
 def host_of(url: str) -> str:

@@ -361,6 +361,160 @@ def test_a_broken_stage_of_an_installed_package_is_named_with_the_package(
     assert line.endswith("upgrade the package, or `pip uninstall storyloom-mine`")
 
 
+MINE = """
+from typing import ClassVar
+from schemas.config import StageConfig
+from schemas.row import Row
+from stages.base import CorpusStep, Input, Stage
+from storyloom.format.model import Model
+
+class Needy(StageConfig):
+    depth: int
+
+class MineRow(Row):
+    depth: int = 0
+
+class Mine(Stage[StageConfig, MineRow]):
+    name = "mine"
+    version = 1
+    reads = (Input("download"),)
+    row = MineRow
+    Config = StageConfig
+
+    def one(self, video):
+        return MineRow(video=video.key)
+"""
+
+
+@pytest.fixture
+def my_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the module `my_own` of a user lies, beside the start of a run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path / "my_own.py"
+    sys.modules.pop("my_own", None)
+
+
+def refusal(folder: Path, *overrides: str) -> str:
+    with pytest.raises(UsageError) as refused:
+        demo_config(folder, "stages=['my_own:Mine']", *overrides)
+    assert len(str(refused.value).splitlines()) == 1, str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def", "cannot be imported: SyntaxError: invalid syntax"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("raise ValueError('two\\nlines')", "cannot be imported: ValueError: two lines"),
+        ("import no_such_package", "cannot be imported: ModuleNotFoundError: No module named 'no_such_package'"),
+    ],
+)
+def test_a_module_that_fails_when_it_is_imported_is_named_with_the_reason(
+    tmp_path: Path, my_module: Path, code: str, said: str
+) -> None:
+    my_module.write_text(code)
+    message = refusal(tmp_path)
+    assert f"stages: 'my_own:Mine' {said}" in message
+    assert "my_own.py, line 1" in message
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ('    name = "mine"\n', "", "lacks name"),
+        ("    row = MineRow\n", "", "lacks row"),
+        ("    Config = StageConfig\n", "", "lacks Config"),
+        ("def one", "def two", "lacks the method one"),
+        ("class Mine(Stage[StageConfig, MineRow])", "class Mine", "is no subclass of stages.base.Stage or GroupStage"),
+        ('"mine"', '"../../evil"', "name '../../evil' must be small letters, digits and _"),
+        ('"mine"', '"Mine"', "name 'Mine' must be small letters, digits and _"),
+        ('"mine"', "7", "name 7 must be small letters, digits and _"),
+        ("version = 1", 'version = "1"', "version '1' must be a whole number"),
+        ("Config = StageConfig", "Config = Needy", "Config.depth needs a valid default: Field required"),
+        ("Config = StageConfig", "Config = dict", "Config <class 'dict'> must be a subclass of schemas.config.StageConfig"),
+        ("row = MineRow", "row = dict", "row <class 'dict'> must be a subclass of schemas.row.Row"),
+        ("depth: int = 0", "depth: int", "row: MineRow.depth needs a default"),
+        ('(Input("download"),)', '("download",)', "reads has 'download' where Input('download') is needed"),
+        ('(Input("download"),)', 'Input("download")', "a comma is missing: (Input('download'),)"),
+        ('(Input("download"),)', '"download"', "reads must be a tuple of stages.base.Input, not 'download'"),
+        ('"download"', "Row", "must have a stage's name"),
+        ('"download")', '"download", table="nope")', "download has no table 'nope'; it has: rows"),
+        ('"download")', '"sample", without=("jpgs",))', "has 'jpgs', which is no field of FramesRow; did you mean 'jpegs'?"),
+        ('"download")', '"sample", without="jpegs")', "without='jpegs' must be a tuple: ('jpegs',)"),
+        ('"download")', '"sample", without=("video",))', "'video' cannot be left out"),
+        ('"download")', '"write")', "reads write, which writes files and has no rows to read"),
+        ("version = 1", 'version = 1; manifest_fields = ("titel",)', "manifest_fields has 'titel'"),
+        ("version = 1", 'version = 1; manifest_fields = ("titel",)', "did you mean 'title'?"),
+        ("version = 1", 'version = 1; manifest_fields = "title"', "manifest_fields 'title' must be a tuple"),
+        ("version = 1", 'version = 1; tables = {"rows": MineRow}', "a table may not have the name 'rows'"),
+        ("version = 1", 'version = 1; tables = {"more": dict}', "tables['more'] <class 'dict'> must be a subclass of"),
+        ("version = 1", "version = 1; tables = (MineRow,)", "tables must map names to row models"),
+        ("    def one", "    inputs = classmethod(lambda cls, config: config.depth)\n    def one", "inputs() failed with"),
+    ],
+)
+def test_a_stage_that_breaks_the_contract_is_named_with_its_mistake(
+    tmp_path: Path, my_module: Path, right: str, wrong: str, said: str
+) -> None:
+    assert right in MINE
+    my_module.write_text(MINE.replace(right, wrong))
+    message = refusal(tmp_path)
+    assert said in message
+    assert "mine" in message.lower()
+
+
+def test_an_input_that_only_a_setting_asks_for_is_checked_too(tmp_path: Path, my_module: Path) -> None:
+    asked = """
+    @classmethod
+    def inputs(cls, config):
+        return cls.reads if config.enabled else (Input("write"),)
+"""
+    my_module.write_text(MINE.replace("    def one", f"{asked}\n    def one").replace("if config", "if not config"))
+    assert "the stage mine reads write, which writes files" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plan", "media", "attempts", "manifests", "summaries", "profile"]
+    + ["manifest", "work", "output", "seed", "stages", "runner", "parts", "graph", "section", "model_dump", "copy"],
+)
+def test_a_name_that_the_machine_uses_itself_is_refused(tmp_path: Path, my_module: Path, name: str) -> None:
+    my_module.write_text(MINE.replace('"mine"', f'"{name}"'))
+    assert f"stages: the name '{name}' of Mine is taken; choose another" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("named", ["my_own:Mine", "{my_own: Mine}", "7", "[7]"])
+def test_stages_that_are_no_list_of_names_are_refused(tmp_path: Path, named: str) -> None:
+    assert "stages must be a list of module:Class" in refusal(tmp_path, f"stages={named}")
+
+
+@pytest.mark.parametrize("named", [":Mine", "my_own:", "my_own"])
+def test_a_stage_without_module_or_class_is_refused(tmp_path: Path, named: str) -> None:
+    assert f"stages: '{named}' must read module:Class" in refusal(tmp_path, f"stages=['{named}']")
+
+
+def test_a_broken_stage_of_an_installed_package_is_named_with_the_package(
+    tmp_path: Path, my_module: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    my_module.write_text("1 / 0")
+    info = tmp_path / "storyloom_mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: storyloom-mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[storyloom.stages]\nmine = my_own:Mine\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["storyloom", "schema", "export", str(tmp_path / "json")])
+    for cached in (stages.registry.registered, config_class):
+        cached.cache_clear()
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the stage 'mine' (my_own:Mine) of the installed package storyloom-mine cannot be imported" in line
+    assert line.endswith("upgrade the package, or `pip uninstall storyloom-mine`")
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
