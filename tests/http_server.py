@@ -430,6 +430,25 @@ class Handler(BaseHTTPRequestHandler):
         """A cookie, and a redirect to what follows the question mark."""
         self.status(302, Location=self.path.partition("?")[2], Set_Cookie="secret=1; Path=/")
 
+    def do_HEAD(self) -> None:
+        """An object of a store: S3's clients ask for its size and tag first."""
+        self.do_GET()
+
+    def answer_bucket(self, before: int) -> None:
+        """An object of a store, or a range of it."""
+        content = self.server.content
+        wanted = re.match(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
+        first, last = (int(wanted[1]), int(wanted[2] or len(content) - 1)) if wanted else (0, len(content) - 1)
+        body = content[first : last + 1]
+        self.send_response(206 if wanted else 200)
+        for key, value in {"Content-Length": str(len(body)), "ETag": self.etag, "Last-Modified": formatdate(0)}.items():
+            self.send_header(key, value)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
     def answer_slow(self, before: int) -> None:
         time.sleep(0.1)
         self.send(PAGE)

@@ -17,7 +17,7 @@ from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
-from stages.download.fetch import Bounds, from_storage, host_of, local_file
+from stages.download.fetch import Bounds, host_of, local_file
 from stages.download.files import fetched_before, link, publish, record, unfinished
 from stages.download.probing import check, probe
 from stages.media.sandbox import Limits
@@ -44,7 +44,9 @@ class DownloadConfig(StageConfig):
     Attributes:
         schemes: URL schemes that may be fetched; ``file`` stands for local paths too. Others are any of fsspec's.
         local_root: Folder under which local files must be, links resolved; empty for anywhere.
-        allow_private_addresses: Fetch from hosts at private, loopback or link-local addresses too.
+        allow_private_addresses: Fetch from hosts at any address: private, loopback and link-local ones too.
+        instance_credentials: Let object stores' clients ask the machine's metadata service for credentials, such as those
+            of an instance's role. Otherwise they use what is configured, and read public objects without any.
         sites: Hosts, with their subdomains, that are fetched with yt-dlp; their addresses are not checked.
         site_format: yt-dlp's format selector.
         max_bytes: Most bytes of a file; a larger video is dropped.
@@ -63,6 +65,7 @@ class DownloadConfig(StageConfig):
     schemes: tuple[str, ...] = ("file", "http", "https", "s3", "gs")
     local_root: str = ""
     allow_private_addresses: bool = False
+    instance_credentials: Annotated[bool, OPERATIONAL] = False
     sites: tuple[str, ...] = ("youtube.com", "youtu.be", "vimeo.com", "dailymotion.com", "bilibili.com")
     site_format: str = "bv*[height<=720][ext=mp4]+ba[ext=m4a]/b[height<=720][ext=mp4]/bv*[height<=720]+ba/b"
     max_bytes: Annotated[int, Field(gt=0)] = 4 * 2**30
@@ -209,7 +212,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 from stages.download.web import from_http
 
                 return from_http(url, file, bounds, known, allow_private=self.config.allow_private_addresses)
-            return from_storage(url, file, bounds, known)
+            from stages.download.storage import from_storage
+
+            return from_storage(url, file, bounds, known, instance_credentials=self.config.instance_credentials)
 
     def _scheme(self, url: str) -> str:
         """The URL's scheme, checked against the allowed ones."""
