@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
@@ -17,8 +18,9 @@ from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
-from stages.download.fetch import Bounds, host_of, local_file
+from stages.download.fetch import Bounds, host_of, local_file, server_of
 from stages.download.files import fetched_before, link, publish, record, unfinished
+from stages.download.pace import Pace, turn
 from stages.download.probing import check, probe
 from stages.media.sandbox import Limits
 from stages.media.source import (
@@ -45,8 +47,8 @@ class DownloadConfig(StageConfig):
         schemes: URL schemes that may be fetched; ``file`` stands for local paths too. Others are any of fsspec's.
         local_root: Folder under which local files must be, links resolved; empty for anywhere.
         allow_private_addresses: Fetch from hosts at any address: private, loopback and link-local ones too.
-        instance_credentials: Let object stores' clients ask the machine's metadata service for credentials, such as those
-            of an instance's role. Otherwise they use what is configured, and read public objects without any.
+        instance_credentials: Let object stores' clients ask the machine's metadata service for credentials, such as
+            those of an instance's role. Otherwise they use what is configured, and read public objects without any.
         sites: Hosts, with their subdomains, that are fetched with yt-dlp; their addresses are not checked.
         site_format: yt-dlp's format selector.
         max_bytes: Most bytes of a file; a larger video is dropped.
@@ -57,7 +59,9 @@ class DownloadConfig(StageConfig):
         attempts: Most attempts at one fetch, the first included.
         retry_pause: Seconds before the second attempt; doubles with each further one.
         concurrency: Videos fetched at once by one worker.
-        per_host: Videos fetched at once from one host by one worker.
+        per_host: Videos fetched at once from one host or site: by all workers of a run on Ray, otherwise by all
+            processes of the user on the machine. Redirects to other hosts are not counted.
+        min_interval: Least seconds between two requests of all those to one host or site; 0 for none.
         probe_seconds: Wall-clock limit of probing one file.
         probe_memory: Bytes of address space for probing one file.
     """
@@ -77,6 +81,7 @@ class DownloadConfig(StageConfig):
     retry_pause: Annotated[float, Field(ge=0), OPERATIONAL] = 1.0
     concurrency: Annotated[int, Field(ge=1), OPERATIONAL] = 4
     per_host: Annotated[int, Field(ge=1), OPERATIONAL] = 2
+    min_interval: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 0.0
     probe_seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 60.0
     probe_memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 2**30
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
@@ -108,7 +113,6 @@ class Download(Stage[DownloadConfig, MediaRow]):
         return " ".join(source_state(url) for url in files if url)
 
     def setup(self) -> None:
-        self._hosts: dict[str, threading.BoundedSemaphore] = {}
         self._stopped = threading.Event()
         check(self._probe_limits)
 
@@ -189,14 +193,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """The file, fetched into the folder `place`; None when the known one is current."""
         config = self.config
         host = host_of(url)
-        if scheme in ("http", "https") and any(host == site or host.endswith(f".{site}") for site in config.sites):
+        site = next((site for site in config.sites if host == site or host.endswith(f".{site}")), None)
+        if scheme in ("http", "https") and site:
             if known:
                 return None
             from stages.download.sites import from_site
 
             quality, longest = config.site_format, config.max_duration
-            with self.timings.on("fetch"), self._turn(host):
-                bounds = self._bounds(config.max_bytes)
+            with self.timings.on("fetch"), self._turn(site) as pace:
+                bounds = self._bounds(config.max_bytes, pace)
                 return from_site(url, place / "site", bounds, quality=quality, max_duration=longest), Validators()
         file = place / "media"
         validators = self._copied(url, scheme, file, config.max_bytes, known)
@@ -206,8 +211,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self, url: str, scheme: str, file: Path, max_bytes: int, known: MediaSource | None = None
     ) -> Validators | None:
         """Fetch the URL's content into `file`, unless the known content is current."""
-        with self.timings.on("fetch"), self._turn(host_of(url)):
-            bounds = self._bounds(max_bytes)
+        with self.timings.on("fetch"), self._turn(server_of(url)) as pace:
+            bounds = self._bounds(max_bytes, pace)
             if scheme in ("http", "https"):
                 from stages.download.web import from_http
 
@@ -223,15 +228,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
             raise VideoFailed("scheme_refused", f"{scheme} is not among download.schemes {self.config.schemes}")
         return scheme
 
-    def _turn(self, host: str) -> threading.BoundedSemaphore:
-        """The semaphore to hold while fetching from a host."""
-        return self._hosts.setdefault(host, threading.BoundedSemaphore(self.config.per_host))
+    def _turn(self, host: str) -> AbstractContextManager[Pace]:
+        """The turn to hold while fetching from a host or site."""
+        return turn(self.context.turns, host, self.config.per_host, self.config.min_interval, self._stopped)
 
     @property
     def _probe_limits(self) -> Limits:
         return Limits(self.config.probe_seconds, self.config.probe_memory)
 
-    def _bounds(self, max_bytes: int) -> Bounds:
+    def _bounds(self, max_bytes: int, pace: Pace | None = None) -> Bounds:
         config = self.config
         deadline = time.monotonic() + config.max_seconds
         return Bounds(
@@ -241,6 +246,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
             attempts=config.attempts,
             pause=config.retry_pause,
             stopped=self._stopped,
+            pace=pace,
         )
 
     def _subtitles(self, url: str, folder: Path, name: str) -> tuple[Path | None, list[str]]:
