@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -59,15 +60,15 @@ class FolderTurns:
     def take(self, host: str, most: int) -> Callable[[], None] | None:
         """See `Turns.take`."""
         for number in range(most):
-            slot = self._file(host, f"slot{number}").open("ab")
-            with suppress(BlockingIOError):
-                fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return slot.close
-            slot.close()
+            path = self._file(host, f"slot{number}")
+            if slot := _locked(path):
+                return partial(_removed, path, slot)
         return None
 
     def due(self, host: str, interval: float) -> float:
         """See `Turns.due`."""
+        if not interval and not self._file(host, "next").exists():
+            return 0.0
         with self._next(host) as file:
             left = _left(file)
             if left <= 0.0:
@@ -92,6 +93,23 @@ class FolderTurns:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise PermissionError(f"{self.folder} is not a folder of this user alone; remove it, or set TMPDIR")
         return self.folder / f"{hashlib.sha256(host.encode(errors='replace')).hexdigest()[:20]}.{what}"
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    """A file, made where it is missing, that nobody else has locked; None if somebody has, or has just removed it."""
+    file = path.open("ab")
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    file.close()
+    return None
+
+
+def _removed(path: Path, locked: BinaryIO) -> None:
+    """Remove a file and end its lock: there may be as many hosts as videos."""
+    path.unlink(missing_ok=True)
+    locked.close()
 
 
 def _left(file: BinaryIO) -> float:

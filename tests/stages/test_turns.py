@@ -63,6 +63,15 @@ def test_a_host_that_asks_for_a_pause_gets_it_from_all(tmp_path: Path) -> None:
     assert 29.0 < FolderTurns(tmp_path).due("a.example", 0.0) <= 30.0
 
 
+def test_a_host_without_pauses_leaves_no_files(tmp_path: Path) -> None:
+    turns = FolderTurns(tmp_path)
+    give_back = turns.take("a.example", 1)
+    assert give_back is not None
+    assert turns.due("a.example", 0.0) == 0.0
+    give_back()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("seconds", [1e30, float("inf")])
 def test_no_host_has_itself_left_alone_for_ever(tmp_path: Path, seconds: float) -> None:
     FolderTurns(tmp_path).pause("a.example", seconds)
@@ -72,7 +81,7 @@ def test_no_host_has_itself_left_alone_for_ever(tmp_path: Path, seconds: float) 
 @pytest.mark.parametrize("content", ["", "soon", "nan", "1e400", str(time.time() + 10 * LONGEST)])
 def test_a_time_that_cannot_be_is_none(tmp_path: Path, content: str) -> None:
     turns = FolderTurns(tmp_path)
-    turns.due("a.example", 0.0)
+    turns.due("a.example", 1.0)
     (file,) = tmp_path.iterdir()
     file.write_text(content)
     assert turns.due("a.example", 0.0) == 0.0
