@@ -20,7 +20,7 @@ from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
 from stages.download.fetch import Bounds, host_of, local_file, server_of
 from stages.download.files import fetched_before, link, publish, record, unfinished
-from stages.download.pace import Pace, turn
+from stages.download.pace import Pace, turn_at
 from stages.download.probing import check, probe
 from stages.media.sandbox import Limits
 from stages.media.source import (
@@ -230,7 +230,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     def _turn(self, host: str) -> AbstractContextManager[Pace]:
         """The turn to hold while fetching from a host or site."""
-        return turn(self.context.turns, host, self.config.per_host, self.config.min_interval, self._stopped)
+        return turn_at(self.context.turns, host, self.config.per_host, self.config.min_interval, self._stopped)
 
     @property
     def _probe_limits(self) -> Limits:

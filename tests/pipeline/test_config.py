@@ -83,35 +83,6 @@ def test_a_key_may_override_one_that_is_merged_in(tmp_path: Path) -> None:
     assert load_config(config(tmp_path, text)).stage("score").resources.cpus == 2
 
 
-def test_a_section_whose_lines_are_all_commented_out_is_an_empty_one(tmp_path: Path) -> None:
-    text = GOOD + "stages:\nrunner:\nfilter:\n  # threshold: 0.2\nscore:\n  resources:\n"
-    assert load_config(config(tmp_path, text)) == load_config(config(tmp_path, GOOD))
-    loaded = load_config(config(tmp_path, text), ["filter.threshold=0.25"])
-    assert loaded.section(FilterConfig).threshold == 0.25
-
-
-def test_a_value_that_fits_no_member_of_a_union_is_named_once_and_by_its_key(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as refused:
-        load_config(config(tmp_path, GOOD), ["filter.threshold=high", "filter.resources.gpus=all"])
-    _, *lines = str(refused.value).splitlines()
-    assert [line.split(": ")[0].strip() for line in lines] == ["filter.resources.gpus", "filter.threshold"]
-    assert lines[1].endswith("got 'high'")
-    assert "'calibrated' or Input should be a valid number" in lines[1]
-
-
-@pytest.mark.parametrize(
-    "text", ["seed: 1\nfilter: {}\nseed: 2\n", "filter:\n  min_words: 1\n  min_words: 2\n", "a: &a {b: 1, b: 2}\n"]
-)
-def test_a_key_that_is_there_twice_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UsageError, match=r"is there twice\n.*line \d, column"):
-        load_config(config(tmp_path, GOOD + text))
-
-
-def test_a_key_may_override_one_that_is_merged_in(tmp_path: Path) -> None:
-    text = GOOD + "filter: &same\n  resources: &few {cpus: 1}\nscore:\n  resources: {<<: *few, cpus: 2}\n"
-    assert load_config(config(tmp_path, text)).stage("score").resources.cpus == 2
-
-
 def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no config at"):
         load_config(tmp_path / "nothing.yaml")

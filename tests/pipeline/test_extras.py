@@ -112,22 +112,3 @@ def test_status_names_the_extra_of_a_package_that_a_stage_misses(
     with pytest.raises(UsageError) as refused:
         survey(config)
     assert str(refused.value) == f"the package {package} is not installed: pip install 'storyloom[{extra}]'"
-
-
-@pytest.mark.parametrize(
-    ("package", "backend", "extra"),
-    [("ctranslate2", "faster-whisper", "run"), ("openai-whisper", "openai-whisper", "openai-whisper")],
-)
-def test_status_names_the_extra_of_a_package_that_a_stage_misses(
-    package: str, backend: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def version_of(name: str) -> str:
-        if name == package:
-            raise PackageNotFoundError(name)
-        return version(name)
-
-    monkeypatch.setattr("stages.models.revision.version", version_of)
-    config = demo_config(tmp_path, f"transcribe.backend={backend}")
-    with pytest.raises(UsageError) as refused:
-        survey(config)
-    assert str(refused.value) == f"the package {package} is not installed: pip install 'storyloom[{extra}]'"

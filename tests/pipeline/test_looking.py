@@ -108,27 +108,3 @@ def test_a_url_where_only_a_file_or_folder_serves_is_refused(
     assert "only folders and files of this machine's file systems serve here, not s3://" in message
     assert named in message
     assert tree(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("command", "named"),
-    [
-        ("export OUT s3://bucket/x --to mmc4", "DEST"),
-        ("stats OUT --html s3://bucket/page.html", "--html"),
-        ("validate OUT --junit s3://bucket/x.xml", "--junit"),
-        ("schema export s3://bucket/json", "DIR"),
-        ("schema check s3://bucket/json", "DIR"),
-        ("bench align --json s3://bucket/x.json", "--json"),
-        ("show s3://bucket/out", "OUT"),
-        ("validate s3://bucket/out", "OUT"),
-    ],
-)
-def test_a_url_where_only_a_file_or_folder_serves_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, named: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert called(monkeypatch, *command.split()) == 2
-    message = capsys.readouterr().err
-    assert "only folders and files of this machine's file systems serve here, not s3://" in message
-    assert named in message
-    assert tree(tmp_path) == []

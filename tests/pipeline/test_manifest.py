@@ -123,12 +123,3 @@ def test_a_manifest_that_may_never_end_is_refused(tmp_path: Path, monkeypatch: p
     os.mkfifo("pipe.txt")
     with pytest.raises(UsageError, match=rf"the manifest .*{place} is no regular file"):
         read_manifest(place)
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("place", ["pipe.txt", "/dev/zero", "/dev/null"])
-def test_a_manifest_that_may_never_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    os.mkfifo("pipe.txt")
-    with pytest.raises(UsageError, match=rf"the manifest .*{place} is no regular file"):
-        read_manifest(place)

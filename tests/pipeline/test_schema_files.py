@@ -4,14 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.schema_files import differing_schemas, schemas, write_schemas
 from stages.base import Stage
 from stages.registry import STAGES
-from storyloom.errors import UsageError
 from storyloom.errors import UsageError
 
 COMMITTED = Path(__file__).parents[2] / "schemas" / "json"
@@ -50,14 +48,6 @@ def test_check_exits_with_1_and_names_the_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["schema", "check", str(tmp_path)])
     assert result.exit_code == 1
     assert "config.schema.json: differs from the code" in result.output
-
-
-def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UsageError, match=f"no folder can be made at {folder}: "):
-            write_schemas(folder)
-    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
