@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,7 @@ def test_no_host_has_itself_left_alone_for_ever(tmp_path: Path, seconds: float) 
     assert 0.0 < FolderTurns(tmp_path).due("a.example", 0.0) <= LONGEST
 
 
-@pytest.mark.parametrize("content", ["", "soon", "nan", "1e400", str(time.time() + 10 * LONGEST)])
+@pytest.mark.parametrize("content", ["", "soon", "nan", "1e400", "99999999999"])
 def test_a_time_that_cannot_be_is_none(tmp_path: Path, content: str) -> None:
     turns = FolderTurns(tmp_path)
     turns.due("a.example", 1.0)
