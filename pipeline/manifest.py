@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,7 @@ def read_manifest(path: str) -> tuple[pa.Table, int]:
         what = "media files" if source.is_dir() else "paths or URLs"
         raise UsageError(f"the manifest {path} holds no {what}")
     base = source if source.is_dir() else source.parent
-    rows = _rows(_texts(lines, path), base.absolute(), path)
+    rows = _rows(lines, _texts(lines, path), base.absolute(), path)
     first = _first_of_each(rows["video"])
     if len(first) == len(rows):
         return rows, 0
@@ -104,9 +105,9 @@ def _table(file: Path, suffix: str) -> pa.Table:
         # No word stands for nothing: an id may be NA.
         as_text = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), null_values=[])
         return csv.read_csv(file, convert_options=as_text)
-    from pyarrow import json
+    from pyarrow import json as arrow_json
 
-    return json.read_json(file)
+    return arrow_json.read_json(file)
 
 
 def _texts(lines: pa.Table, path: str) -> dict[str, pa.ChunkedArray]:
@@ -126,7 +127,7 @@ def _texts(lines: pa.Table, path: str) -> dict[str, pa.ChunkedArray]:
     return texts
 
 
-def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
+def _rows(lines: pa.Table, texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
     without = pc.index(texts["url"], "").as_py()
     if without >= 0:
         raise UsageError(f"{path}, row {without + 1}: no url")
@@ -139,8 +140,35 @@ def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
         "video": pa.chunked_array([_keys(chunk) for chunk in source_id.chunks], pa.string()),
         "folder": _repeated(str(base), len(source_id)),
         "source_id": source_id,
+        "start": _seconds(lines, "start", path),
+        "end": _seconds(lines, "end", path),
+        "extra": _extra(lines),
+        "problem": _repeated("", len(source_id)),
     }
     return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _seconds(lines: pa.Table, name: str, path: str) -> pa.ChunkedArray:
+    """A column of seconds; -1.0 where it has none."""
+    if name not in lines.column_names:
+        return pa.chunked_array([pa.repeat(-1.0, len(lines))])
+    try:
+        texts = pc.utf8_trim_whitespace(lines[name].cast(pa.string()).fill_null(""))
+        return pc.if_else(pc.equal(texts, ""), "-1", texts).cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as reason:
+        raise UsageError(f"the manifest {path}: column `{name}` must be seconds: {reason}") from reason
+
+
+def _extra(lines: pa.Table) -> pa.ChunkedArray:
+    """The columns that are not ours as a JSON object a line."""
+    others = sorted(set(lines.column_names) - {*COLUMNS, "start", "end"})
+    if not others:
+        return _repeated("{}", len(lines))
+    found = (
+        {key: value for key, value in row.items() if value is not None} for row in lines.select(others).to_pylist()
+    )
+    texts = [json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str) for row in found]
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _with_beside(texts: dict[str, pa.ChunkedArray], base: Path) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:

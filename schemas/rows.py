@@ -26,6 +26,10 @@ class ManifestRow(Model):
         title: Title, for the shard; empty when unknown.
         language: BCP 47 code of the speech, when known; empty to have it detected.
         license: Licence of the media, for the shard; empty when unknown.
+        start: Seconds of the file at which the video starts, of a clip; -1.0 for the file's start.
+        end: Seconds of the file at which it ends; -1.0 for the file's end.
+        extra: The manifest's other columns, for the shard: a JSON object with sorted keys, without spaces.
+        problem: Why the line cannot be used, with the remedy; empty for one that can.
     """
 
     video: VideoKey
@@ -37,6 +41,10 @@ class ManifestRow(Model):
     title: str = ""
     language: str = ""
     license: str = ""
+    start: Annotated[float, Field(allow_inf_nan=False)] = -1.0
+    end: Annotated[float, Field(allow_inf_nan=False)] = -1.0
+    extra: str = "{}"
+    problem: str = ""
 
     @property
     def location(self) -> str:

@@ -123,3 +123,10 @@ def test_a_manifest_that_may_never_end_is_refused(tmp_path: Path, monkeypatch: p
     os.mkfifo("pipe.txt")
     with pytest.raises(UsageError, match=rf"the manifest .*{place} is no regular file"):
         read_manifest(place)
+
+
+def test_clips_and_columns_of_other_names_are_kept(tmp_path: Path) -> None:
+    (row,) = read(written(tmp_path, "list.csv", "url,start,end,views,channel\nv.mp4,1.5,9,12,Lab\n"))
+    assert (row.start, row.end, row.extra) == (1.5, 9.0, '{"channel":"Lab","views":12}')
+    (row,) = read(written(tmp_path, "list.txt", "v.mp4\n"))
+    assert (row.start, row.end, row.extra) == (-1.0, -1.0, "{}")
