@@ -188,8 +188,9 @@ def unit_key(stage_key: str, inputs: Mapping[str, str]) -> str:
 
 def with_fields_of(stage: type[AnyStage[Any]], line: ManifestRow) -> ManifestRow:
     """A line of the manifest with only the fields that a stage declares, so that it cannot depend on others."""
-    hidden = set(ManifestRow.model_fields) - {"video", *stage.manifest_fields}
-    return line.model_copy(update={name: type(getattr(line, name))() for name in hidden})
+    hidden = ManifestRow.model_fields.keys() - {"video", *stage.manifest_fields}
+    nothing = ManifestRow(video=line.video, url="", source_id="")
+    return line.model_copy(update={name: getattr(nothing, name) for name in hidden})
 
 
 def _of_manifest(stage: AnyStageClass, lines: Iterable[ManifestRow]) -> dict[str, str]:

@@ -20,23 +20,33 @@ class ManifestRow(Model):
         video: Key of the video.
         url: Location of the media as in the manifest: a URL or a local path.
         folder: The manifest's folder, against which relative paths are resolved; it never enters a shard.
-        source_id: The manifest's `id`, or the URL where it has none.
+        source_id: The manifest's `id`, or the published URL where it has none.
+        published_url: `url` without userinfo and query but for `url_parameters`; a path as it is.
         subtitles: Path or URL of a subtitle track; empty when there is none.
         other_subtitles: Paths of further subtitle files beside a local video, the likeliest first.
         title: Title, for the shard; empty when unknown.
         language: BCP 47 code of the speech, when known; empty to have it detected.
         license: Licence of the media, for the shard; empty when unknown.
+        start: Seconds of the file at which the video starts, of a clip; -1.0 for the file's start.
+        end: Seconds of the file at which it ends; -1.0 for the file's end.
+        extra: The manifest's other columns, for the shard: a JSON object with sorted keys, without spaces.
+        problem: Why the line cannot be used, with the remedy; empty for one that can.
     """
 
     video: VideoKey
     url: str
     folder: str = ""
     source_id: str
+    published_url: str = ""
     subtitles: str = ""
     other_subtitles: list[str] = []
     title: str = ""
     language: str = ""
     license: str = ""
+    start: Annotated[float, Field(allow_inf_nan=False)] = -1.0
+    end: Annotated[float, Field(allow_inf_nan=False)] = -1.0
+    extra: str = "{}"
+    problem: str = ""
 
     @property
     def location(self) -> str:
@@ -54,7 +64,9 @@ class ManifestRow(Model):
         return [self._absolute(file) for file in self.other_subtitles]
 
     def _absolute(self, url: str) -> str:
-        return url if "://" in url else str(Path(self.folder, url).expanduser())
+        if "://" in url:
+            return url
+        return str(Path(url).expanduser() if url.startswith("~/") else Path(self.folder, url))
 
 
 class ClockCorrection(Model):

@@ -94,13 +94,22 @@ class Download(Stage[DownloadConfig, MediaRow]):
     name: ClassVar[str] = "download"
     version: ClassVar[int] = 3
     reads: ClassVar[tuple[Input, ...]] = ()
-    manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles", "other_subtitles", "language")
+    manifest_fields: ClassVar[tuple[str, ...]] = (
+        "url",
+        "folder",
+        "subtitles",
+        "other_subtitles",
+        "language",
+        "problem",
+    )
     row: ClassVar[type[Row]] = MediaRow
     Config: ClassVar[type[StageConfig]] = DownloadConfig
 
     @classmethod
     def outside(cls, line: ManifestRow) -> str:
         """Size and modification time of the local files of the line."""
+        if line.problem:
+            return ""
         files = (line.location, line.subtitles_location, *line.other_subtitles_locations)
         return " ".join(source_state(url) for url in files if url)
 
@@ -120,6 +129,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 raise
 
     def one(self, video: Video) -> MediaRow:
+        if video.manifest.problem:
+            raise VideoFailed("bad_line", f"the manifest's line cannot be used: {video.manifest.problem}")
         folder = self.context.media / video.key[:2]
         folder.mkdir(parents=True, exist_ok=True)
         media, source, probed, warnings = self._media(video.manifest, folder)
