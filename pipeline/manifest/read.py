@@ -50,8 +50,8 @@ class Manifest(NamedTuple):
 
 def read_manifest(
     manifest: str,
-    *,
     url_parameters: Collection[str] = (),
+    *,
     columns: Mapping[Any, str] | None = None,
     without: Collection[Path] = (),
 ) -> Manifest:
@@ -110,7 +110,7 @@ class _Lines:
         starts, ends = clip_seconds(fields["start"], fields["end"], problems)
         places = [f"{self._source.name}, line {place}" for place in batch.places]
         shown = [self._shown(url) for url in urls]
-        given = clean["id"].to_pylist()
+        given = [self._shown(one) for one in clean["id"].to_pylist()]
         ids = [
             places[number] if number in problems else one or clip_id(shown[number], starts[number], ends[number])
             for number, one in enumerate(given)
