@@ -33,6 +33,8 @@ class RunConfig(Section):
         work: Folder for the files between stages; every worker must see it under this path.
         output: Folder for the finished shards.
         seed: Of all random choices: the order of the manifest, null pairs, the order of documents.
+        url_parameters: Parameters of URLs' queries that are published, in `video_url` and as the id of a video that
+            has none in the manifest. All others, which may be signatures and tokens, stay out; ``v`` is YouTube's.
         columns: Names of the manifest's columns by ours, e.g. ``{url: video_link}``.
         stages: Stages of your own, as ``module:Class``.
         runner: How units are run.

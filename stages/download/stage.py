@@ -27,12 +27,12 @@ from stages.media.source import (
     address_of,
     content_name,
     digest,
-    redacted,
     scheme_of,
     source_state,
     steady,
 )
 from stages.media.subtitles.tracks import MAX_BYTES
+from storyloom.fs.url import redacted
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """File extension by demuxer, where it is not the demuxer's name."""

@@ -517,3 +517,19 @@ def test_a_hugging_face_folder_is_read_by_its_metadata(tmp_path: Path, form: str
     assert rows.keys() == {"train/a.mp4", "train/b.mp4", "test/a.mp4"}
     assert rows["test/a.mp4"].location == str(tmp_path / "test/a.mp4")
     assert rows["train/b.mp4"].extra == '{"text":"about b.mp4"}'
+
+
+def test_an_id_is_published_without_secrets(tmp_path: Path) -> None:
+    url = "https://user:5ecret@example.org/watch?v=1&sig=5ecret"
+    (row,) = rows_of(read_manifest(written(tmp_path, "list.txt", url + "\n"), ("v",))[0])
+    assert (row.url, row.published_url, row.source_id) == (url, *["https://example.org/watch?v=1"] * 2)
+
+
+def test_an_id_that_is_a_url_is_published_without_secrets(tmp_path: Path) -> None:
+    (row,) = read(written(tmp_path, "list.csv", "url,id\na.mp4,https://u:5ecret@example.org/a.mp4\n"))
+    assert row.source_id == "https://example.org/a.mp4"
+
+
+def test_a_renewed_signature_is_the_same_video(tmp_path: Path) -> None:
+    keys = [read(written(tmp_path, "list.txt", f"https://example.org/a.mp4?sig={n}\n"))[0].video for n in range(2)]
+    assert keys[0] == keys[1]
