@@ -70,6 +70,15 @@ class Bounds:
         if time.monotonic() > self.deadline:
             raise VideoFailed("too_slow", "not fetched within download.max_seconds", retryable=True)
 
+    def patience(self) -> float:
+        """Seconds to wait for the next data: `timeout`, or what is left until the deadline.
+
+        Raises:
+            VideoFailed: ``too_slow``.
+        """
+        self.check_time()
+        return max(0.001, min(self.timeout, self.deadline - time.monotonic()))
+
 
 def host_of(url: str) -> str:
     """The URL's host in lower case.

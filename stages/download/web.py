@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import re
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from stages.base import VideoFailed
+from stages.download.addresses import checked
 from stages.download.fetch import Bounds, host_of, save, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
 from stages.media.source import MediaSource, Validators, redacted, scheme_of
@@ -26,9 +25,6 @@ MAX_REDIRECTS = 10
 
 HEADERS = {"User-Agent": "storyloom", "Accept": "*/*", "Accept-Encoding": "identity"}
 """No compression, so that ranges and lengths refer to the file's own bytes (RFC 9110, section 14)."""
-
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""IPv6 addresses that a gateway translates to the IPv4 address in their last 32 bits (RFC 6052, section 2.1)."""
 
 
 def from_http(
@@ -54,7 +50,7 @@ def from_http(
             ``too_slow``, or as `status_failure` says.
         VideoDropped: ``too_large``.
     """
-    transport = CheckedTransport(allow_private=allow_private)
+    transport = CheckedTransport(bounds, allow_private=allow_private)
     with httpx.Client(transport=transport, headers=HEADERS, timeout=bounds.timeout, trust_env=False) as client:
         return with_retries(lambda: _attempt(client, url, file, bounds, known), bounds)
 
@@ -67,9 +63,10 @@ class CheckedTransport(httpx.HTTPTransport):
     resolve names itself.
     """
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, bounds: Bounds, *, allow_private: bool) -> None:
         # A kept connection could be reused for another host at the same address without checking its certificate.
         super().__init__(verify=_tls(), limits=httpx.Limits(max_keepalive_connections=0))
+        self._bounds = bounds
         self._allow_private = allow_private
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -77,11 +74,7 @@ class CheckedTransport(httpx.HTTPTransport):
         host = request.url.raw_host.decode("ascii")
         if not host:
             raise httpx.UnsupportedProtocol("it names no host", request=request)
-        *others, last = _resolved(host)
-        refused = [address for address in (*others, last) if not self._allow_private and not is_public(address)]
-        if refused:
-            message = f"{host} is at {refused[0]}, a private address; set download.allow_private_addresses to fetch it"
-            raise VideoFailed("private_address", message)
+        *others, last = checked(host, self._bounds, allow_private=self._allow_private)
         for address in others:
             try:
                 return super().handle_request(_directed(request, host, address))
@@ -90,29 +83,9 @@ class CheckedTransport(httpx.HTTPTransport):
         return super().handle_request(_directed(request, host, last))
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address, and any address embedded in it (IPv4-mapped, 6to4, NAT64), is public."""
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        embedded = ip.ipv4_mapped or ip.sixtofour
-        if ip in NAT64:
-            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        ip = embedded or ip
-    return ip.is_global and not ip.is_multicast
-
-
 @functools.cache
 def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()  # reads every certificate authority: once is enough
-
-
-def _resolved(host: str) -> list[str]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as reason:
-        retryable = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_AGAIN
-        raise VideoFailed("unknown_host", f"{host} has no address: {reason}", retryable=retryable) from reason
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _directed(request: httpx.Request, host: str, address: str) -> httpx.Request:

@@ -9,15 +9,11 @@ import sys
 import textwrap
 import threading
 import time
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from stages.download.web import is_public
 from tests.downloads import CONTENT, ROOT, SHA256, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
 
@@ -195,7 +191,7 @@ def test_a_redirect_to_a_private_address_is_refused(
     media: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server stands for a public one: only its own address passes."""
-    monkeypatch.setattr("stages.download.web.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("stages.download.addresses.is_public", lambda address: address == "127.0.0.1")
     row = downloaded(media, server.url("redirect?http://169.254.169.254/latest"), allow_private_addresses=False)
     assert row.error is not None
     assert row.error.code == "private_address"
@@ -226,37 +222,3 @@ def test_the_certificate_must_be_that_of_the_name(media: Path, tmp_path: Path, m
     assert named.sha256 == SHA256
     assert unnamed.error is not None
     assert (unnamed.error.code, unnamed.error.retryable) == ("bad_certificate", False)
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1:248:1893:25c8:1946", True),
-        ("64:ff9b::5db8:d822", True),
-        ("10.1.2.3", False),
-        ("172.16.0.1", False),
-        ("192.168.1.1", False),
-        ("100.64.0.1", False),
-        ("127.8.8.8", False),
-        ("169.254.169.254", False),
-        ("0.0.0.0", False),
-        ("224.0.0.1", False),
-        ("240.0.0.1", False),
-        ("::1", False),
-        ("fe80::1%lo", False),
-        ("fd00:ec2::254", False),
-        ("::ffff:10.0.0.1", False),
-        ("64:ff9b::a9fe:a9fe", False),
-        ("2002:7f00:1::", False),
-    ],
-)
-def test_an_address_is_public_or_not(*, address: str, public: bool) -> None:
-    assert is_public(address) is public
-
-
-@given(st.ip_addresses(v=4))
-def test_an_address_in_ipv6_clothes_is_as_public_as_it_was(address: IPv4Address) -> None:
-    number = int(address)
-    mapped, translated = IPv6Address((0xFFFF << 32) + number), IPv6Address((0x64FF9B << 96) + number)
-    assert is_public(str(mapped)) is is_public(str(translated)) is is_public(str(address))
