@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Self, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
@@ -18,6 +18,9 @@ from schemas.config import PartsConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
+
+Column = Literal["url", "id", "subtitles", "title", "language", "license", "start", "end"]
+"""A column of a manifest, as pipeline/manifest/batch.py lists them."""
 
 SectionT = TypeVar("SectionT", bound=StageConfig)
 
@@ -30,6 +33,9 @@ class RunConfig(Section):
         work: Folder for the files between stages; every worker must see it under this path.
         output: Folder for the finished shards.
         seed: Of all random choices: the order of the manifest, null pairs, the order of documents.
+        url_parameters: Parameters of URLs' queries that are published, in `video_url` and as the id of a video that
+            has none in the manifest. All others, which may be signatures and tokens, stay out; ``v`` is YouTube's.
+        columns: Names of the manifest's columns by ours, e.g. ``{url: video_link}``.
         stages: Stages of your own, as ``module:Class``.
         runner: How units are run.
         parts: How the manifest is cut into parts.
@@ -39,6 +45,8 @@ class RunConfig(Section):
     work: str = Field(min_length=1)
     output: str = Field(min_length=1)
     seed: int = 0
+    url_parameters: tuple[str, ...] = ("v",)
+    columns: dict[Column, str] = {}
     stages: tuple[str, ...] = ()
     runner: RunnerConfig = RunnerConfig()
     parts: PartsConfig = PartsConfig()

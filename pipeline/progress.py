@@ -37,8 +37,8 @@ class Advance:
 class Listener(Protocol):
     """Receives the progress of a run, e.g. to show it on a terminal."""
 
-    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
-        """The plan is made; nothing has run yet."""
+    def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
+        """The plan is made; nothing has run yet. `told` is what was passed over or changed in the manifest."""
 
     def started(self, logs: str) -> None:
         """The executor has started; `logs` is the location of its logs, empty without any."""

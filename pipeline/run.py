@@ -80,7 +80,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     before = status(workspace)
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
-    listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.duplicates, kind)
+    listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
     _check_upstream(workspace, before, selected)
     try:
         with _executor(kind, config, selected) as (executor, logs):
@@ -107,7 +107,7 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     again = {name: list(workspace.done(name)) for name in selected} if selection.force else again
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
-    listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.duplicates, kind)
+    listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.told, kind)
     _check_upstream(workspace, before, selected)
 
 

@@ -17,6 +17,7 @@ from pipeline.plan import Plan
 from pipeline.progress import Advance
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
+from schemas.text import clean_text
 from storyloom.format.model import Model
 from storyloom.view.counts import count_of
 
@@ -59,13 +60,13 @@ class TerminalListener:
         self._over = threading.Event()
         self._lock = threading.Lock()
 
-    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
+    def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
         """Print the size of the plan, the work to do, and why earlier output is stale."""
         say = self._console.print
         new = f", {plan.new_parts} new" if plan.new_parts else ""
         say(f"{count_of(sum(map(len, plan.videos)), 'videos')} in {count_of(len(plan.parts), 'parts')}{new}")
-        if duplicates:
-            say(f"  left out of the manifest, since they repeat an earlier id: {count_of(duplicates, 'lines')}")
+        for sentence in told:
+            say(f"  {clean_text(sentence)[0]}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
         if not to_do:
             say("every stage is up to date")

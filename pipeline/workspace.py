@@ -44,14 +44,14 @@ class Workspace:
         plan: The parts.
         lines: The manifest's lines by part.
         summaries: The marks when they were last read.
-        duplicates: Number of manifest lines that repeat an earlier id.
+        told: What was passed over, changed and cleaned in the manifest.
     """
 
     job: Job
     plan: Plan
     lines: Lines
     summaries: Summaries
-    duplicates: int
+    told: tuple[str, ...]
 
     @property
     def config(self) -> RunConfig:
@@ -153,7 +153,12 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
         UsageError: The manifest or the work folder cannot be used.
     """
     config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
-    manifest, duplicates = read_manifest(config.manifest)
+    manifest, told = read_manifest(
+        config.manifest,
+        url_parameters=config.url_parameters,
+        columns=config.columns,
+        without=(Path(config.work), Path(config.output).expanduser()),
+    )
     store = Store(Path(config.work))
     if write:
         store.prepare()
@@ -175,7 +180,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
         lines=lines.save(store.manifests) if write else Path(),
         groups=plan.groups(config.parts.group),
     )
-    return Workspace(job, plan, lines, Summaries(store, keep=write), duplicates).resolved(write=False)
+    return Workspace(job, plan, lines, Summaries(store, keep=write), told).resolved(write=False)
 
 
 def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from storyloom.format.model import Model
 
 VideoKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
-"""First 20 hexadecimal digits of the SHA-256 of a manifest row's id (or URL, where it has none)."""
+"""First 20 hexadecimal digits of the SHA-256 of a manifest row's id (or published URL, where it has none)."""
 
 
 Similarity = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]

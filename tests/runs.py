@@ -56,14 +56,14 @@ class Recorder:
     why: dict[str, str] = field(default_factory=dict)
     done: list[tuple[str, str]] = field(default_factory=list)
     new_parts: int = 0
-    duplicates: int = 0
+    told: Sequence[str] = ()
 
-    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
+    def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
         del executor
         self.to_do = {one.stage: one.to_do for one in before}
         self.why = {one.stage: one.why for one in before}
         self.new_parts = plan.new_parts
-        self.duplicates = duplicates
+        self.told = told
 
     def started(self, logs: str) -> None:
         pass

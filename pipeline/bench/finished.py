@@ -64,7 +64,7 @@ def run_silently(config: RunConfig, stages: Collection[str] = (), *, failures: b
 class _Silent:
     """A listener that ignores all callbacks."""
 
-    def planned(self, before: object, plan: object, duplicates: int, executor: str) -> None:
+    def planned(self, before: object, plan: object, told: object, executor: str) -> None:
         pass
 
     def started(self, logs: str) -> None:

@@ -31,12 +31,12 @@ from stages.media.source import (
     address_of,
     content_name,
     digest,
-    redacted,
     scheme_of,
     source_state,
     steady,
 )
 from stages.media.subtitles.tracks import MAX_BYTES
+from storyloom.fs.url import redacted
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """File extension by demuxer, where it is not the demuxer's name."""
@@ -132,13 +132,22 @@ class Download(Stage[DownloadConfig, MediaRow]):
     name: ClassVar[str] = "download"
     version: ClassVar[int] = 4
     reads: ClassVar[tuple[Input, ...]] = ()
-    manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles", "other_subtitles", "language")
+    manifest_fields: ClassVar[tuple[str, ...]] = (
+        "url",
+        "folder",
+        "subtitles",
+        "other_subtitles",
+        "language",
+        "problem",
+    )
     row: ClassVar[type[Row]] = MediaRow
     Config: ClassVar[type[StageConfig]] = DownloadConfig
 
     @classmethod
     def outside(cls, line: ManifestRow) -> str:
         """Size and modification time of the local files of the line."""
+        if line.problem:
+            return ""
         files = (line.location, line.subtitles_location, *line.other_subtitles_locations)
         return " ".join(source_state(url) for url in files if url)
 
@@ -159,6 +168,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 raise
 
     def one(self, video: Video) -> MediaRow:
+        if video.manifest.problem:
+            raise VideoFailed("bad_line", f"the manifest's line cannot be used: {video.manifest.problem}")
         folder = self.context.media / video.key[:2]
         folder.mkdir(parents=True, exist_ok=True)
         media, source, probed, warnings = self._media(video.manifest, folder)

@@ -78,7 +78,7 @@ def croissant(published: Published, description: str) -> dict[str, Any]:
         "recordSet": [
             _records(
                 "documents",
-                "One interleaved document each; the keys of its JSON are those of storyloom/1.",
+                f"One interleaved document each; the keys of its JSON are those of {published.schema_}.",
                 [
                     _field("documents/sample_id", "sc:Text", "documents-json", "filename", r"^(.+)\.json$"),
                     _field("documents/document", "sc:Text", "documents-json", "content"),

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.manifest import Published
-from storyloom.format.sample import IMAGE_DIGITS, Sample
+from storyloom.format.sample import ADDED, IMAGE_DIGITS, SCHEMA, Sample
 
 SPLIT_NAMES = {"train": "train", "val": "validation"}
 """A split's folder, and the split's name in Hugging Face's `datasets`."""
@@ -26,7 +26,7 @@ def front_matter(published: Published) -> dict[str, Any]:
     features = [
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},
-        {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns().items()]},
+        {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns(published).items()]},
         *({"name": image, "dtype": "image"} for image in images),
     ]
     languages = {language for totals in published.splits.values() for language in totals.languages if language}
@@ -42,10 +42,11 @@ def front_matter(published: Published) -> dict[str, Any]:
     }
 
 
-def _document_columns() -> dict[str, pa.DataType]:
+def _document_columns(published: Published) -> dict[str, pa.DataType]:
     """Name and Arrow type of every key of `KEY.json`, in the order in which the file has them."""
     types = {Sample.model_fields[column.name].alias or column.name: column.type for column in arrow_schema(Sample)}
-    return dict(sorted(types.items()))
+    absent = ADDED if published.schema_ != SCHEMA else {}
+    return {name: kind for name, kind in sorted(types.items()) if name not in absent}
 
 
 def _feature(name: str, column: pa.DataType) -> dict[str, str]:

@@ -107,8 +107,8 @@ def row(document: SourceDocument) -> dict[str, Any]:
     sample = document.sample
     jpegs = dict(zip(sample.pictures, document.jpegs, strict=True))
     whole = json.loads(document.content)
-    per_position = {"texts", "images"}
-    rest = {key: value for key, value in whole.items() if key not in per_position and not isinstance(value, list)}
+    per_position = ("texts", "images", "text_", "image_")
+    rest = {key: value for key, value in whole.items() if not key.startswith(per_position)}
     return {
         "images": [None if name is None else {"bytes": jpegs[name], "path": name} for name in sample.images],
         "texts": sample.texts,

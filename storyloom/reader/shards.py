@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from storyloom.errors import UsageError
 from storyloom.format.manifest import MANIFEST
 from storyloom.format.reader import ShardReader
+from storyloom.format.sample import SchemaName
 from storyloom.fs.folder import ByteRange
 from storyloom.reader.document import Document, parse
 
@@ -39,7 +39,7 @@ class Manifest(BaseModel):
         shards: Training shards, then validation shards, in order.
     """
 
-    schema_: Literal["storyloom/1"] = Field(alias="schema")
+    schema_: SchemaName = Field(alias="schema")
     sha256: str
     shards: list[ShardEntry]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from stages.base import VideoFailed
 from stages.download.fetch import status_failure
 from stages.download.sites.page import Info
-from stages.media.source import redacted
+from storyloom.fs.url import redacted
 
 LIVE = {"is_live": "live_stream", "post_live": "live_stream", "is_upcoming": "premiere"}
 """Codes by yt-dlp's ``live_status``; ``post_live`` is a stream that ended and is not yet a video."""

@@ -14,8 +14,8 @@ from stages.download.sites.extractors import Extractor, extractors_of, is_list
 from stages.download.sites.failures import LATER, by_state
 from stages.download.sites.page import Info, page_of
 from stages.download.sites.tracks import Offer, offered
-from stages.media.source import redacted
 from stages.media.subtitles.tracks import MAX_BYTES
+from storyloom.fs.url import redacted
 
 if TYPE_CHECKING:
     from stages.download.sites.session import Session

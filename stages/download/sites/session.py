@@ -22,7 +22,7 @@ from stages.download.guard import Guard, guarded
 from stages.download.sites.extractors import Extractor
 from stages.download.sites.failures import by_error, causes
 from stages.download.sites.settings import SiteSettings
-from stages.media.source import redacted
+from storyloom.fs.url import redacted
 
 NATIVE = (HttpFD, HlsFD, DashSegmentsFD, IsmFD)
 """yt-dlp's own downloaders, which connect through the session."""

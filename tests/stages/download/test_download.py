@@ -302,3 +302,11 @@ def test_text_tracks_inside_a_video_are_found(media: Path, tmp_path: Path) -> No
     made(tmp_path / "v.mkv", "-i", NARRATED, *tracks, "-c", "copy", "-c:s", "srt")
     assert downloaded(media, str(tmp_path / "v.mkv")).subtitle_tracks == [0, 1]
     assert downloaded(media, str(NARRATED)).subtitle_tracks == []
+
+
+def test_a_line_that_cannot_be_used_fails_with_what_is_wrong(media: Path) -> None:
+    manifest = ManifestRow(video="0" * 20, url="", source_id="list.csv, line 3", problem="it has no url")
+    (row,) = stage(media).process([Video(manifest, [])])
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("bad_line", False)
+    assert "it has no url" in row.error.message
