@@ -102,6 +102,58 @@ class AudioTrack(Model):
     end: Seconds
 
 
+class Chapter(Model):
+    """A chapter of a video: its times in seconds, and its title, empty where it has none."""
+
+    start: Seconds
+    end: Seconds
+    title: str = ""
+
+
+class SiteTrack(Model):
+    """A subtitle track of a site.
+
+    Attributes:
+        file: Its path, relative to the work folder's `media/`.
+        language: BCP 47 code, as the site states it.
+        automatic: Whether the site's speech recognition made it; otherwise people did.
+    """
+
+    file: str
+    language: str
+    automatic: bool
+
+
+class SitePage(Model):
+    """What a site says about a video. Texts are cleaned and cut; those that it does not give are empty.
+
+    Attributes:
+        site: yt-dlp's name of the site, e.g. ``Youtube``.
+        id: The site's own id of the video.
+        title: Title.
+        channel: Who published it.
+        language: BCP 47 code of the speech.
+        license: Licence.
+        upload_date: When it was published, as ``2024-05-31``.
+        description: Description.
+        tags: Tags.
+        chapters: In time order.
+        tracks: The subtitle tracks that were fetched, the likeliest first.
+    """
+
+    site: str
+    id: str
+    title: str = ""
+    channel: str = ""
+    language: str = ""
+    license: str = ""
+    upload_date: str = ""
+    description: str = ""
+    tags: list[str] = []
+    chapters: list[Chapter] = []
+    tracks: list[SiteTrack] = []
+
+
 class MediaRow(Row):
     """The output of `download`: the media file and its streams.
 
@@ -121,8 +173,9 @@ class MediaRow(Row):
         fps: Average frames per second; 0.0 without a picture.
         video_codec: Codec's name; empty without a picture.
         audio_codec: Codec's name; empty without sound.
-        subtitles: Path of the manifest's subtitle track, relative to the work folder's `media/`; empty without one.
-        other_subtitles: Paths of the further subtitle files beside it, as `subtitles`, the likeliest first.
+        subtitles: Path of the subtitle track that is tried first, the manifest's or else a site's, relative to the work
+            folder's `media/`; empty without one.
+        other_subtitles: Paths of the further ones, as `subtitles`, the likeliest first.
         subtitle_tracks: Indexes of the first text tracks among the file's own subtitle tracks.
         video_stream: Index of the picture's stream; -1 without a picture.
         video_followers: Indexes of the streams that go on where the picture ends, as after a programme's change.
@@ -131,6 +184,7 @@ class MediaRow(Row):
         audio_tracks: The audio tracks in order of preference; the first one with speech is used.
         origin: Seconds of the file's own clock at which the video starts.
         corrections: Where its streams leave that clock, by stream, then packet.
+        site: What the site says about the video; None for one that is from no site.
     """
 
     media: str = ""
@@ -158,6 +212,7 @@ class MediaRow(Row):
     audio_tracks: list[AudioTrack] = []
     origin: float = 0.0
     corrections: list[ClockCorrection] = []
+    site: SitePage | None = None
 
     def counts(self) -> dict[str, int]:
         return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}

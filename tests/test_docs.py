@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.download.sites.failures import AVAILABILITY, LIVE, MESSAGES
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -77,5 +79,6 @@ def test_every_code_that_a_stage_raises_is_explained() -> None:
     raised: set[str] = set()
     for file in (ROOT / "stages").rglob("*.py"):
         raised |= set(re.findall(r'Video(?:Failed|Dropped)\(\s*"([a-z_]+)"', file.read_text()))
+    raised |= {code for code, _ in MESSAGES} | {*LIVE.values(), *AVAILABILITY.values(), "region_locked", "not_live"}
     assert len(raised) > 15
     assert raised <= explained

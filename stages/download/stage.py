@@ -9,17 +9,21 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
-from schemas.rows import ManifestRow, MediaRow
+from schemas.rows import ManifestRow, MediaRow, SiteTrack
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
 from stages.download.fetch import Bounds, from_storage, host_of, local_file
 from stages.download.files import fetched_before, link, publish, record, unfinished
 from stages.download.probing import check, probe
+from stages.download.sites.extractors import is_listed
+from stages.download.sites.fetch import from_site
+from stages.download.sites.settings import SiteSettings, check_cookies
+from stages.download.sites.tracks import Offer
 from stages.media.sandbox import Limits
 from stages.media.source import (
     MediaSource,
@@ -45,8 +49,17 @@ class DownloadConfig(StageConfig):
         schemes: URL schemes that may be fetched; ``file`` stands for local paths too. Others are any of fsspec's.
         local_root: Folder under which local files must be, links resolved; empty for anywhere.
         allow_private_addresses: Fetch from hosts at private, loopback or link-local addresses too.
-        sites: Hosts, with their subdomains, that are fetched with yt-dlp; their addresses are not checked.
+        sites: Hosts, with their subdomains, whose pages are read by yt-dlp; docs/sites.md says how.
         site_format: yt-dlp's format selector.
+        site_subtitles: Which of a site's subtitle tracks in the language that is spoken are fetched: ``all``, those
+            that people wrote (``human``), or ``none``.
+        site_cookies: Netscape cookie file of an account, which every worker must see; empty for none.
+        site_proxy: URL of a proxy for sites, which resolves names itself; empty for none.
+        site_rate: Most bytes a second of one fetch from a site; 0 for no limit.
+        site_sleep: Seconds between two requests of one fetch from a site.
+        site_clients: YouTube's player clients that yt-dlp asks as, e.g. ``tv``; none for its own choice.
+        site_extractor_args: yt-dlp's arguments by extractor and name, e.g. ``{youtube: {lang: [de]}}``.
+        site_list_videos: Most videos of a playlist or channel, from its start.
         max_bytes: Most bytes of a file; a larger video is dropped.
         min_duration: Least seconds; a shorter video is dropped.
         max_duration: Most seconds; a longer video is dropped.
@@ -65,6 +78,14 @@ class DownloadConfig(StageConfig):
     allow_private_addresses: bool = False
     sites: tuple[str, ...] = ("youtube.com", "youtu.be", "vimeo.com", "dailymotion.com", "bilibili.com")
     site_format: str = "bv*[height<=720][ext=mp4]+ba[ext=m4a]/b[height<=720][ext=mp4]/bv*[height<=720]+ba/b"
+    site_subtitles: Literal["all", "human", "none"] = "all"
+    site_cookies: Annotated[str, OPERATIONAL] = ""
+    site_proxy: Annotated[str, Field(repr=False), OPERATIONAL] = ""
+    site_rate: Annotated[int, Field(ge=0), OPERATIONAL] = 0
+    site_sleep: Annotated[float, Field(ge=0), OPERATIONAL] = 0.0
+    site_clients: tuple[str, ...] = ()
+    site_extractor_args: dict[str, dict[str, tuple[str, ...]]] = {}
+    site_list_videos: Annotated[int, Field(ge=1), OPERATIONAL] = 1000
     max_bytes: Annotated[int, Field(gt=0)] = 4 * 2**30
     min_duration: Annotated[float, Field(ge=0)] = 0.0
     max_duration: Annotated[float, Field(gt=0)] = 4 * 3600.0
@@ -78,6 +99,23 @@ class DownloadConfig(StageConfig):
     probe_memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 2**30
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
+    @property
+    def site(self) -> SiteSettings:
+        """How sites are asked."""
+        clients = {"youtube": {"player_client": self.site_clients}} if self.site_clients else {}
+        given = self.site_extractor_args
+        return SiteSettings(
+            quality=self.site_format,
+            subtitles=self.site_subtitles,
+            cookies=str(Path(self.site_cookies).expanduser()) if self.site_cookies else "",
+            proxy=self.site_proxy,
+            rate=self.site_rate,
+            sleep=self.site_sleep,
+            extractor_args={site: {**clients.get(site, {}), **given.get(site, {})} for site in {**clients, **given}},
+            allow_private=self.allow_private_addresses,
+            max_duration=self.max_duration,
+        )
+
 
 class Download(Stage[DownloadConfig, MediaRow]):
     """Puts a video's file at ``media/<2 hex>/<key>-<12 hex of its SHA-256>.<ext>``, its record beside it.
@@ -88,11 +126,11 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     A file from an earlier run is fetched again only when the server reports a change; a renewed signed URL fetches
     nothing. If the server does not answer, the file is kept with the warning ``source_unchecked``. A site's page is one
-    upload, which is not requested again.
+    upload, whose media is not requested again; its page is where other subtitles are asked for.
     """
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[tuple[Input, ...]] = ()
     manifest_fields: ClassVar[tuple[str, ...]] = (
         "url",
@@ -117,6 +155,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self._hosts: dict[str, threading.BoundedSemaphore] = {}
         self._stopped = threading.Event()
         check(self._probe_limits)
+        check_cookies(self.config.site_cookies)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Process several videos at once: nearly all the time is spent waiting for servers."""
@@ -140,13 +179,18 @@ class Download(Stage[DownloadConfig, MediaRow]):
             for number, file in enumerate(video.manifest.other_subtitles_locations, 2)
         ]
         problems += [problem for _, found in others for problem in found]
+        of_site = [one.file for one in source.page.tracks] if source.page else []
+        files = [
+            file.relative_to(self.context.media).as_posix() for file, _ in [(track, []), *others] if file
+        ] + of_site
         return MediaRow(
             video=video.key,
             media=media.relative_to(self.context.media).as_posix(),
             sha256=source.sha256,
             size=source.size,
-            subtitles=track.relative_to(self.context.media).as_posix() if track else "",
-            other_subtitles=[file.relative_to(self.context.media).as_posix() for file, _ in others if file],
+            subtitles=files[0] if files else "",
+            other_subtitles=files[1:],
+            site=source.page,
             **probed | {"warnings": list(dict.fromkeys([*probed["warnings"], *warnings, *problems]))},
         )
 
@@ -156,6 +200,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         scheme = self._scheme(url)
         if scheme == "file":
             return *self._linked(local_file(url, self.config.local_root), folder, line), []
+        if is_listed(url, self.config.sites):
+            return self._of_site(line, folder)
         before = fetched_before(folder, key)
         known = before[1].at(url) if before else None
         warnings = []
@@ -171,6 +217,45 @@ class Download(Stage[DownloadConfig, MediaRow]):
         if before[1].address != address_of(url):  # the same content by its tag, under a renewed URL
             record(before[0], before[1].model_copy(update={"address": address_of(url)}))
         return *before, self._checked(before[0], line.language), warnings
+
+    def _of_site(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
+        """A site's video, as `_media` has it; of one that is there, the page alone when other subtitles are wanted."""
+        url, config = line.location, self.config
+        asked = f"{config.site_subtitles} {line.language}"
+        before = fetched_before(folder, line.video)
+        known = before if before and before[1].at(url) and before[1].page else None
+        if known and known[1].asked == asked and self._has_tracks(known[1]):
+            return *known, self._checked(known[0], line.language), []
+        try:
+            with unfinished(folder, line.video) as place, self.timings.on("fetch"), self._turn(host_of(url)):
+                bounds = self._bounds(config.max_bytes)
+                found = from_site(url, place / "site", bounds, config.site, line.language, media=known is None)
+                if found.file:
+                    final, source, probed = self._published(found.file, Validators(), folder, line)
+                else:
+                    assert known is not None, "only of a video that is there the media is not fetched"
+                    (final, source), probed = known, self._checked(known[0], line.language)
+                tracks = [self._site_track(*track, folder, line, n) for n, track in enumerate(found.tracks, 1)]
+        except VideoFailed:
+            if known is None:
+                raise
+            return *known, self._checked(known[0], line.language), ["source_unchecked"]
+        page = found.page.model_copy(update={"tracks": tracks})
+        source = source.model_copy(update={"page": page, "asked": "" if found.problems else asked})
+        record(final, source)
+        return final, source, probed, found.problems
+
+    def _site_track(self, offer: Offer, file: Path, folder: Path, line: ManifestRow, number: int) -> SiteTrack:
+        """Publish a subtitle track of a site."""
+        sha256 = digest(file)
+        final = folder / content_name(f"{line.video}-site{number}", sha256, offer.extension)
+        publish(file, final, sha256)
+        return SiteTrack(
+            file=final.relative_to(self.context.media).as_posix(), language=offer.language, automatic=offer.automatic
+        )
+
+    def _has_tracks(self, source: MediaSource) -> bool:
+        return source.page is not None and all((self.context.media / one.file).is_file() for one in source.page.tracks)
 
     def _linked(self, file: Path, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""
@@ -195,19 +280,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     def _fetched(self, url: str, scheme: str, place: Path, known: MediaSource | None) -> tuple[Path, Validators] | None:
         """The file, fetched into the folder `place`; None when the known one is current."""
-        config = self.config
-        host = host_of(url)
-        if scheme in ("http", "https") and any(host == site or host.endswith(f".{site}") for site in config.sites):
-            if known:
-                return None
-            from stages.download.sites import from_site
-
-            quality, longest = config.site_format, config.max_duration
-            with self.timings.on("fetch"), self._turn(host):
-                bounds = self._bounds(config.max_bytes)
-                return from_site(url, place / "site", bounds, quality=quality, max_duration=longest), Validators()
         file = place / "media"
-        validators = self._copied(url, scheme, file, config.max_bytes, known)
+        validators = self._copied(url, scheme, file, self.config.max_bytes, known)
         return (file, validators) if validators else None
 
     def _copied(

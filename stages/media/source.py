@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from schemas.rows import MediaRow
+from schemas.rows import MediaRow, SitePage
 from stages.base import InputMissing, VideoFailed
 from storyloom.format.model import Model
 from storyloom.fs.url import redacted
@@ -53,6 +53,8 @@ class MediaSource(Model):
         address: SHA-256 of the whole URL, which may hold secrets.
         etag: As `Validators` has it.
         last_modified: As `Validators` has it.
+        page: What the site says about the video, with its subtitle tracks; None for one from no site.
+        asked: The request for tracks that `page` answers; empty when some of them did not come.
     """
 
     sha256: str
@@ -62,6 +64,8 @@ class MediaSource(Model):
     address: str
     etag: str = ""
     last_modified: str = ""
+    page: SitePage | None = None
+    asked: str = ""
 
     @classmethod
     def of(cls, stated: os.stat_result, sha256: str, url: str, validators: Validators | None = None) -> Self:

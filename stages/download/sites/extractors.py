@@ -1,0 +1,62 @@
+"""Which of yt-dlp's extractors may read a page: those of its site, never the one that tries any page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from stages.download.fetch import host_of
+from stages.media.source import scheme_of
+
+Extractor = type[Any]
+"""A class of yt-dlp, which has no types."""
+
+GENERIC = "Generic"
+"""yt-dlp's name of the extractor that reads any page and follows whatever stands in it."""
+
+TABS = frozenset({"YoutubeTab"})
+"""Extractors of lists that also take single videos, so that yt-dlp does not call them lists (2026.10)."""
+
+
+def is_listed(url: str, sites: Collection[str]) -> bool:
+    """Whether a URL's host is one of the sites or a subdomain of one."""
+    if scheme_of(url) not in ("http", "https"):
+        return False
+    host = host_of(url)
+    return any(host == site or host.endswith(f".{site}") for site in sites)
+
+
+def extractors_of(url: str) -> Sequence[Extractor]:
+    """The extractors of a URL's site: yt-dlp's first one for it, then the others of the same site; none if it has none.
+
+    Those of a site are those that yt-dlp keeps in one module. A page is handed on among them only.
+    """
+    first = next((one for one in _all() if one.suitable(url)), None)
+    if first is None:
+        return ()
+    module = _module(first)
+    return (first, *(one for one in _all() if one is not first and _module(one) == module))
+
+
+def is_list(url: str) -> bool:
+    """Whether a URL is that of a playlist or channel, by its form. That of a video in a playlist is not."""
+    first = next(iter(extractors_of(url)), None)
+    if first is None:
+        return False
+    if first.ie_key() in TABS:
+        return "v" not in parse_qs(urlsplit(url).query)
+    return first.is_single_video(url) is False
+
+
+@cache
+def _all() -> tuple[Extractor, ...]:
+    from yt_dlp.extractor import gen_extractor_classes
+
+    return tuple(one for one in gen_extractor_classes() if one.ie_key() != GENERIC)
+
+
+def _module(extractor: Extractor) -> str:
+    """The module of a site; an extractor that yt-dlp has not loaded yet names it itself."""
+    return ".".join(str(getattr(extractor, "_module", extractor.__module__)).split(".")[:3])
