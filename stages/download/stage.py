@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from schemas.config import OPERATIONAL, Resources, StageConfig
+from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
@@ -65,17 +65,17 @@ class DownloadConfig(StageConfig):
     allow_private_addresses: bool = False
     sites: tuple[str, ...] = ("youtube.com", "youtu.be", "vimeo.com", "dailymotion.com", "bilibili.com")
     site_format: str = "bv*[height<=720][ext=mp4]+ba[ext=m4a]/b[height<=720][ext=mp4]/bv*[height<=720]+ba/b"
-    max_bytes: Annotated[int, Field(gt=0)] = 4 * 2**30
-    min_duration: Annotated[float, Field(ge=0)] = 0.0
-    max_duration: Annotated[float, Field(gt=0)] = 4 * 3600.0
-    max_seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 3600.0
-    timeout: Annotated[float, Field(gt=0), OPERATIONAL] = 30.0
-    attempts: Annotated[int, Field(ge=1), OPERATIONAL] = 5
-    retry_pause: Annotated[float, Field(ge=0), OPERATIONAL] = 1.0
-    concurrency: Annotated[int, Field(ge=1), OPERATIONAL] = 4
-    per_host: Annotated[int, Field(ge=1), OPERATIONAL] = 2
-    probe_seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 60.0
-    probe_memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 2**30
+    max_bytes: Annotated[int, Field(gt=0, le=2**50)] = 4 * 2**30
+    min_duration: Annotated[float, Field(ge=0, le=LONGEST)] = 0.0
+    max_duration: Annotated[float, Field(gt=0, le=LONGEST)] = 4 * 3600.0
+    max_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 3600.0
+    timeout: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 30.0
+    attempts: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 5
+    retry_pause: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 1.0
+    concurrency: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 4
+    per_host: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 2
+    probe_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 60.0
+    probe_memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 2**30
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
 

@@ -56,8 +56,8 @@ class ScoreConfig(StageConfig):
     pretrained: str = ""
     precision: Auto | Precision = "auto"
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
-    threads: Annotated[int, Field(ge=1)] = 2
-    batch: Auto | Annotated[int, Field(ge=1)] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    batch: Auto | Annotated[int, Field(ge=1, le=65_536)] = "auto"
 
     @property
     def uses_gpu(self) -> bool:
