@@ -17,6 +17,7 @@ from pipeline.cli.bench import (
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
+from pipeline.cli.failures import RetryCommand, failures_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
 from pipeline.extras import how_to_install
@@ -47,8 +48,9 @@ def _options(
     """Turn a list of videos into interleaved video-text documents."""
 
 
-app.command("run")(run_command)
+app.command("run", cls=RetryCommand)(run_command)
 app.command("status")(status_command)
+app.command("failures")(failures_command)
 app.command("report")(report_command)
 app.command("gc")(gc_command)
 app.command("show")(show_command)

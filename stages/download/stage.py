@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.config import OPERATIONAL, Resources, StageConfig
+from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow, SiteTrack
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
@@ -81,22 +81,22 @@ class DownloadConfig(StageConfig):
     site_subtitles: Literal["all", "human", "none"] = "all"
     site_cookies: Annotated[str, OPERATIONAL] = ""
     site_proxy: Annotated[str, Field(repr=False), OPERATIONAL] = ""
-    site_rate: Annotated[int, Field(ge=0), OPERATIONAL] = 0
-    site_sleep: Annotated[float, Field(ge=0), OPERATIONAL] = 0.0
+    site_rate: Annotated[int, Field(ge=0, le=2**40), OPERATIONAL] = 0
+    site_sleep: Annotated[float, Field(ge=0, le=LONGEST), OPERATIONAL] = 0.0
     site_clients: tuple[str, ...] = ()
     site_extractor_args: dict[str, dict[str, tuple[str, ...]]] = {}
-    site_list_videos: Annotated[int, Field(ge=1), OPERATIONAL] = 1000
-    max_bytes: Annotated[int, Field(gt=0)] = 4 * 2**30
-    min_duration: Annotated[float, Field(ge=0)] = 0.0
-    max_duration: Annotated[float, Field(gt=0)] = 4 * 3600.0
-    max_seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 3600.0
-    timeout: Annotated[float, Field(gt=0), OPERATIONAL] = 30.0
-    attempts: Annotated[int, Field(ge=1), OPERATIONAL] = 5
-    retry_pause: Annotated[float, Field(ge=0), OPERATIONAL] = 1.0
-    concurrency: Annotated[int, Field(ge=1), OPERATIONAL] = 4
-    per_host: Annotated[int, Field(ge=1), OPERATIONAL] = 2
-    probe_seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 60.0
-    probe_memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 2**30
+    site_list_videos: Annotated[int, Field(ge=1, le=10**6), OPERATIONAL] = 1000
+    max_bytes: Annotated[int, Field(gt=0, le=2**50)] = 4 * 2**30
+    min_duration: Annotated[float, Field(ge=0, le=LONGEST)] = 0.0
+    max_duration: Annotated[float, Field(gt=0, le=LONGEST)] = 4 * 3600.0
+    max_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 3600.0
+    timeout: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 30.0
+    attempts: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 5
+    retry_pause: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 1.0
+    concurrency: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 4
+    per_host: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 2
+    probe_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 60.0
+    probe_memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 2**30
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
     @property

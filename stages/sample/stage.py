@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from schemas.config import OPERATIONAL, StageConfig
+from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, StageConfig
 from schemas.rows import FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media.decoder import track_of, video_failed
@@ -79,16 +79,16 @@ class SampleConfig(StageConfig):
         memory: Most bytes of address space for decoding one video.
     """
 
-    interval: Annotated[float, Field(gt=0)] = 4.0
+    interval: Annotated[float, Field(gt=0, le=LONGEST)] = 4.0
     decode: Literal["auto", "all", "references", "keyframes"] = "auto"
     scene_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    min_scene: Annotated[float, Field(ge=0)] = 0.5
+    min_scene: Annotated[float, Field(ge=0, le=LONGEST)] = 0.5
     near_duplicate: Annotated[float, Field(ge=0, le=1)] = 0.95
-    max_side: Annotated[int, Field(ge=16)] = 640
+    max_side: Annotated[int, Field(ge=16, le=16_384)] = 640
     jpeg_qscale: Annotated[int, Field(ge=2, le=31)] = 3
     hwaccel: Literal["none", "cuda"] = "none"
-    seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 3600.0
-    memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 1024**3
+    seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 3600.0
+    memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 1024**3
 
     @property
     def uses_gpu(self) -> bool:
