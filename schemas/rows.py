@@ -291,12 +291,14 @@ class FramesRow(Row):
         frames: In time order, times strictly rising.
         jpegs: One baseline JPEG per frame, in the same order; empty where a reader left the column out.
         near_duplicates: Number of frames left out because they look like the last kept one.
+        thinned: Number of frames left out because there were too many.
         covered: Seconds up to which the picture could be decoded.
     """
 
     frames: list[SampledFrame] = []
     jpegs: list[bytes] = []
     near_duplicates: int = 0
+    thinned: int = 0
     covered: Seconds = 0.0
 
     @model_validator(mode="after")
@@ -309,7 +311,8 @@ class FramesRow(Row):
         return self
 
     def counts(self) -> dict[str, int]:
-        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates}
+        thinned = {"frames_dropped.thinned": self.thinned} if self.thinned else {}
+        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates} | thinned
 
 
 class Sentence(Model):
