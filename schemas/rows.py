@@ -21,7 +21,7 @@ class ManifestRow(Model):
         url: Location of the media as in the manifest: a URL or a local path.
         folder: The manifest's folder, against which relative paths are resolved; it never enters a shard.
         source_id: The manifest's `id`, or the URL where it has none.
-        subtitles: Path or URL of a subtitle track; empty when there is none.
+        subtitles: Path or URL of a subtitle track, on the clock of the whole file; empty when there is none.
         other_subtitles: Paths of further subtitle files beside a local video, the likeliest first.
         title: Title, for the shard; empty when unknown.
         language: BCP 47 code of the speech, when known; empty to have it detected.
@@ -45,6 +45,11 @@ class ManifestRow(Model):
     end: Annotated[float, Field(allow_inf_nan=False)] = -1.0
     extra: str = "{}"
     problem: str = ""
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the video is a part of its file."""
+        return self.start >= 0 or self.end >= 0
 
     @property
     def location(self) -> str:
@@ -125,7 +130,9 @@ class MediaRow(Row):
         video_end: Seconds at which the picture's packets end.
         longest_picture: Most seconds for which one picture stays, the last one up to the end of the video.
         audio_tracks: The audio tracks in order of preference; the first one with speech is used.
-        origin: Seconds of the file's own clock at which the video starts.
+        origin: Seconds of the file's own clock at which the video starts; a clip starts there later than its file.
+        clip: Whether the video is a part of the file; `duration` and the ends of its tracks are those of the clip.
+        clip_start: Seconds of the file's video at which the clip starts; 0.0 for a whole file.
         corrections: Where its streams leave that clock, by stream, then packet.
     """
 
@@ -153,6 +160,8 @@ class MediaRow(Row):
     longest_picture: Seconds = 0.0
     audio_tracks: list[AudioTrack] = []
     origin: float = 0.0
+    clip: bool = False
+    clip_start: Seconds = 0.0
     corrections: list[ClockCorrection] = []
 
     def counts(self) -> dict[str, int]:
