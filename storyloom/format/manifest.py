@@ -17,6 +17,7 @@ from storyloom.format.model import Model
 from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
 from storyloom.fs.folder import ByteRange, DataFolder
+from storyloom.fs.url import without_secrets
 
 MANIFEST = "manifest.json"
 
@@ -159,7 +160,9 @@ def manifest_bytes(folder: DataFolder) -> bytes:
     if isinstance(content, FileNotFoundError | NotADirectoryError):
         raise UsageError(f"{folder.address} holds no finished dataset: there is no {MANIFEST} in it") from None
     if isinstance(content, Exception):
-        raise BadDataset(f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content))}") from content
+        raise BadDataset(
+            without_secrets(f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content))}")
+        ) from content
     if flaw := values_flaw(content):
         raise bad_manifest(folder.address, flaw)
     return content
