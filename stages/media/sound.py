@@ -87,7 +87,7 @@ def decode(track: Track, out: int, gain: float) -> Account:
         out: File descriptor for the samples.
         gain: Factor of the samples.
     """
-    with opened(Path(track.path)) as container:
+    with opened(Path(track.path), track.container) as container:
         decoder = Decoder(container, track)
         line = _Timeline(out, track.end, gain, clip=track.clip)
         for frame in decoder.frames():
@@ -96,6 +96,16 @@ def decode(track: Track, out: int, gain: float) -> Account:
                 continue
             line.add(frame, time, decoder.stated)
         return line.finished(decoder.errors)
+
+
+def most_samples(end: float) -> int:
+    """Most samples of a track that ends at `end` seconds, whatever its packets say."""
+    return round((end + SLACK) * SAMPLE_RATE)
+
+
+def most_bytes(end: float) -> int:
+    """Most bytes of a file of its samples."""
+    return most_samples(end) * SAMPLE.itemsize
 
 
 class _Timeline:
@@ -111,7 +121,7 @@ class _Timeline:
     def __init__(self, out: int, end: float, gain: float, *, clip: bool = False) -> None:
         self._out = out
         self._clip = clip
-        self._end = round((end if clip else end + SLACK) * SAMPLE_RATE)
+        self._end = round(end * SAMPLE_RATE) if clip else most_samples(end)
         self._gain = gain
         self._written = 0
         self._mixer: _Mixer | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from stages.media.formats import OPTIONS, first_name
 
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
@@ -62,6 +65,7 @@ class Track:
 
     Attributes:
         path: The media file.
+        container: Its demuxer, as `download` found it; empty to have it found.
         streams: Index of the stream, and of those that go on where it ends.
         origin: Seconds of the file's clock at which the video starts.
         end: Seconds after `origin` at which the video ends; nothing is decoded beyond it.
@@ -71,6 +75,7 @@ class Track:
     """
 
     path: str
+    container: str
     streams: list[int]
     origin: float
     end: float
@@ -79,25 +84,28 @@ class Track:
     clip_start: float = 0.0
 
 
-def opened(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+def opened(path: Path, kind: str = "", hwaccel: HWAccel | None = None) -> InputContainer:
     """A media file; nothing else is opened, neither files nor addresses that it names.
+
+    Args:
+        path: The file.
+        kind: Its demuxer; empty to have it found among those of `stages.media.formats`.
+        hwaccel: A hardware decoder.
 
     Raises:
         av.FFmpegError: No demuxer can read it.
     """
+    return _open(f"file:{path}", kind, hwaccel=hwaccel)
+
+
+def _open(file: str | _Span, kind: str, options: dict[str, str] | None = None, **others: Any) -> InputContainer:
     import av
 
-    container: InputContainer = av.open(
-        f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=hwaccel, **_lenient()
-    )
+    # Titles need not be UTF-8: from release 19 on, av always replaces invalid bytes.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
+    others |= lenient | {"format": first_name(kind) or None, "options": OPTIONS | (options or {})}
+    container: InputContainer = av.open(file, "r", **others)
     return container
-
-
-def _lenient() -> dict[str, Any]:
-    """Options by which titles need not be UTF-8. From release 19 on, av always replaces invalid bytes."""
-    import av
-
-    return {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
 
 
 class Packets:
@@ -174,8 +182,7 @@ def _opened_at(path: Path, start: int, end: int | None, kind: str) -> InputConta
     import av
 
     with suppress(av.FFmpegError):
-        container: InputContainer = av.open(_Span(path, start, end), format=kind.partition(",")[0], **_lenient())
-        return container
+        return _open(_Span(path, start, end), kind)
     return None
 
 
@@ -298,7 +305,7 @@ class Decoder:
             return None
         options = {"probesize": str(PROBED_BYTES), "analyzeduration": "1000000"}
         with suppress(av.FFmpegError):
-            container = av.open(_Span(Path(self.track.path), start, None), format="mpegts", options=options)
+            container = _open(_Span(Path(self.track.path), start, None), "mpegts", options)
             for stream in container.streams:
                 if stream.id == self.stream.id and stream.codec_context is not None:
                     return self._ready(stream) if stream.codec_context.name != self.context.name else None
@@ -341,11 +348,10 @@ class _Span:
 
     def __init__(self, path: Path, start: int, end: int | None) -> None:
         self._file = path.open("rb")
-        self._file.seek(start)
-        self._left = (path.stat().st_size if end is None else end) - start
+        self._at, self._end = start, path.stat().st_size if end is None else end
 
     def read(self, size: int) -> bytes:
         """The next bytes."""
-        content = self._file.read(min(size, self._left))
-        self._left -= len(content)
+        content = os.pread(self._file.fileno(), min(size, self._end - self._at), self._at)
+        self._at += len(content)
         return content
