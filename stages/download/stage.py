@@ -18,7 +18,7 @@ from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow, SiteTrack
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
 from stages.download.clip import clipped
-from stages.download.fetch import Bounds, from_storage, host_of, local_file
+from stages.download.fetch import Bounds, host_of, local_file
 from stages.download.files import fetched_before, link, publish, record, turn, unfinished
 from stages.download.probing import check, probe
 from stages.download.sites.extractors import is_listed
@@ -51,7 +51,9 @@ class DownloadConfig(StageConfig):
     Attributes:
         schemes: URL schemes that may be fetched; ``file`` stands for local paths too. Others are any of fsspec's.
         local_root: Folder under which local files must be, links resolved; empty for anywhere.
-        allow_private_addresses: Fetch from hosts at private, loopback or link-local addresses too.
+        allow_private_addresses: Fetch from hosts at any address: private, loopback and link-local ones too.
+        instance_credentials: Let object stores' clients ask the machine's metadata service for credentials, such as
+            those of an instance's role. Otherwise they use what is configured, and read public objects without any.
         sites: Hosts, with their subdomains, whose pages are read by yt-dlp; docs/sites.md says how.
         site_format: yt-dlp's format selector.
         site_subtitles: Which of a site's subtitle tracks in the language that is spoken are fetched: ``all``, those
@@ -79,6 +81,7 @@ class DownloadConfig(StageConfig):
     schemes: tuple[str, ...] = ("file", "http", "https", "s3", "gs")
     local_root: str = ""
     allow_private_addresses: bool = False
+    instance_credentials: Annotated[bool, OPERATIONAL] = False
     sites: tuple[str, ...] = ("youtube.com", "youtu.be", "vimeo.com", "dailymotion.com", "bilibili.com")
     site_format: str = "bv*[height<=720][ext=mp4]+ba[ext=m4a]/b[height<=720][ext=mp4]/bv*[height<=720]+ba/b"
     site_subtitles: Literal["all", "human", "none"] = "all"
@@ -333,7 +336,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 from stages.download.web import from_http
 
                 return from_http(url, file, bounds, known, allow_private=self.config.allow_private_addresses)
-            return from_storage(url, file, bounds, known)
+            from stages.download.storage import from_storage
+
+            return from_storage(url, file, bounds, known, instance_credentials=self.config.instance_credentials)
 
     def _scheme(self, url: str) -> str:
         """The URL's scheme, checked against the allowed ones."""
