@@ -28,7 +28,6 @@ from stages.media.source import (
     address_of,
     content_name,
     digest,
-    media_name,
     record_of,
     redacted,
     scheme_of,
@@ -90,8 +89,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
     ``<key>-subtitles2-…`` and so on.
 
     A file from an earlier run is fetched again only when the server reports a change; a renewed signed URL fetches
-    nothing. Clips of one URL share its file, which is fetched once. If the server does not answer, the file is kept with the warning ``source_unchecked``. A site's page is one
-    upload, which is not requested again.
+    nothing. Clips of one URL share its file, which is fetched once. If the server does not answer, the file is kept
+    with the warning ``source_unchecked``. A site's page is one upload, which is not requested again.
     """
 
     name: ClassVar[str] = "download"
@@ -155,7 +154,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     def _media(self, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """The video's file, its record, the output of `probe`, and warnings."""
-        name = media_name(line)
+        name = line.media_name
         folder = self.context.media / name[:2]
         folder.mkdir(parents=True, exist_ok=True)
         scheme = self._scheme(line.location)
@@ -176,7 +175,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self, line: ManifestRow, scheme: str, folder: Path
     ) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """As `_media`, for a file that is not on this machine."""
-        url, name = line.location, media_name(line)
+        url, name = line.location, line.media_name
         before = fetched_before(folder, name)
         known = before[1].at(url) if before else None
         warnings = []
@@ -211,7 +210,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """Probe a fetched file and publish it under its final name."""
         sha256 = digest(file)
         probed = self._checked(file, sha256, line)
-        final = folder / content_name(media_name(line), sha256, _extension_of(probed))
+        final = folder / content_name(line.media_name, sha256, _extension_of(probed))
         publish(file, final, sha256)
         source = MediaSource.of(final.stat(), sha256, line.location, validators)
         record(final, source)

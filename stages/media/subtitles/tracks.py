@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 
 from schemas.rows import MediaRow

@@ -1,4 +1,4 @@
-"""A clip is the part of its file between two times, on a clock of its own: a tone sounds whenever the picture changes."""
+"""A clip is a part of its file, on a clock of its own: a tone sounds whenever the picture changes."""
 
 from __future__ import annotations
 
