@@ -107,8 +107,8 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
         return self._calibration.threshold(self.config.false_accept_rate)
 
     def one(self, video: Video) -> DocumentsRow:
-        if kept := self._same_as(video.key):
-            raise VideoDropped("duplicate", f"the same content as {kept}")
+        if same_as := self._same_as(video.key):
+            raise VideoDropped("duplicate", f"the same content as {same_as}")
         aligned, frames = video[AlignedRow], video[FramesRow].frames
         dropped = [
             DroppedItem(kind="sentence", index=i, time=s.start, reason=s.flag)
