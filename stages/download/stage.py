@@ -34,7 +34,6 @@ from stages.media.source import (
     address_of,
     content_name,
     digest,
-    media_name,
     record_of,
     scheme_of,
     source_state,
@@ -219,7 +218,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     def _media(self, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """The video's file, its record, the output of `probe`, and warnings."""
-        name = media_name(line)
+        name = line.media_name
         folder = self.context.media / name[:2]
         folder.mkdir(parents=True, exist_ok=True)
         scheme = self._scheme(line.location)
@@ -241,7 +240,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self, line: ManifestRow, scheme: str, folder: Path
     ) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """As `_media`, for a file that is not on this machine."""
-        url, name = line.location, media_name(line)
+        url, name = line.location, line.media_name
         if is_listed(url, self.config.sites):
             return self._of_site(line, folder)
         before = fetched_before(folder, name)
@@ -264,12 +263,12 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """A site's video, as `_media` has it; of one that is there, the page alone when other subtitles are wanted."""
         url, config = line.location, self.config
         asked = f"{config.site_subtitles} {line.language}"
-        before = fetched_before(folder, media_name(line))
+        before = fetched_before(folder, line.media_name)
         known = before if before and before[1].at(url) and before[1].page else None
         if known and known[1].asked == asked and self._has_tracks(known[1]):
             return *known, self._checked(known[0], known[1].sha256, line), []
         try:
-            with unfinished(folder, media_name(line)) as place, self.timings.on("fetch"), self._turn(host_of(url)):
+            with unfinished(folder, line.media_name) as place, self.timings.on("fetch"), self._turn(host_of(url)):
                 bounds = self._bounds(config.max_bytes)
                 found = from_site(url, place / "site", bounds, config.site, line.language, media=known is None)
                 if found.file:
@@ -290,7 +289,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _site_track(self, offer: Offer, file: Path, folder: Path, line: ManifestRow, number: int) -> SiteTrack:
         """Publish a subtitle track of a site."""
         sha256 = digest(file)
-        final = folder / content_name(f"{media_name(line)}-site{number}", sha256, offer.extension)
+        final = folder / content_name(f"{line.media_name}-site{number}", sha256, offer.extension)
         publish(file, final, sha256)
         return SiteTrack(
             file=final.relative_to(self.context.media).as_posix(), language=offer.language, automatic=offer.automatic
@@ -317,7 +316,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """Probe a fetched file and publish it under its final name."""
         sha256 = digest(file)
         probed = self._checked(file, sha256, line)
-        final = folder / content_name(media_name(line), sha256, _extension_of(probed))
+        final = folder / content_name(line.media_name, sha256, _extension_of(probed))
         publish(file, final, sha256)
         source = MediaSource.of(final.stat(), sha256, line.location, validators)
         record(final, source)
