@@ -105,7 +105,7 @@ def unfinished(folder: Path, key: str) -> Iterator[Path]:
 
 
 @contextmanager
-def turn(folder: Path, name: str, bounds: Bounds) -> Iterator[None]:
+def alone(folder: Path, name: str, bounds: Bounds) -> Iterator[None]:
     """Wait until no other worker fetches the file of this name; at once where the file system has no locks.
 
     Raises:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,10 +20,11 @@ from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow, SiteTrack
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
 from stages.download.clip import clipped
-from stages.download.fetch import Bounds, host_of, local_file
-from stages.download.files import fetched_before, link, publish, record, turn, unfinished
+from stages.download.fetch import Bounds, local_file, server_of
+from stages.download.files import alone, fetched_before, link, publish, record, unfinished
+from stages.download.pace import Pace, turn
 from stages.download.probing import check, probe
-from stages.download.sites.extractors import is_listed
+from stages.download.sites.extractors import listed_site
 from stages.download.sites.fetch import from_site
 from stages.download.sites.settings import SiteSettings, check_cookies
 from stages.download.sites.tracks import Offer
@@ -74,7 +76,9 @@ class DownloadConfig(StageConfig):
         attempts: Most attempts at one fetch, the first included.
         retry_pause: Seconds before the second attempt; doubles with each further one.
         concurrency: Videos fetched at once by one worker.
-        per_host: Videos fetched at once from one host by one worker.
+        per_host: Videos fetched at once from one host or site: by all workers of a run on Ray, otherwise by all
+            processes of the user on the machine. Redirects to other hosts are not counted.
+        min_interval: Least seconds between two requests of all those to one host or site; 0 for none.
         probe_seconds: Wall-clock limit of probing one file.
         probe_memory: Bytes of address space for probing one file.
     """
@@ -102,6 +106,7 @@ class DownloadConfig(StageConfig):
     retry_pause: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 1.0
     concurrency: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 4
     per_host: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 2
+    min_interval: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 0.0
     probe_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 60.0
     probe_memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 2**30
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
@@ -162,7 +167,6 @@ class Download(Stage[DownloadConfig, MediaRow]):
         return " ".join(source_state(url) for url in files if url)
 
     def setup(self) -> None:
-        self._hosts: dict[str, threading.BoundedSemaphore] = {}
         self._stopped = threading.Event()
         self._began = time.time()
         self._probed: dict[tuple[str, str], dict[str, Any]] = {}
@@ -227,7 +231,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 return *self._linked(file, folder, line), []
         if not line.is_clip:
             return self._remote(line, scheme, folder)
-        with turn(folder, name, self._bounds(self.config.max_bytes)):
+        with alone(folder, name, self._bounds(self.config.max_bytes)):
             before = fetched_before(folder, name)
             if before is not None and record_of(before[0]).stat().st_mtime >= self._began:  # for another of its clips
                 return *before, self._checked(before[0], before[1].sha256, line), []
@@ -241,8 +245,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
     ) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """As `_media`, for a file that is not on this machine."""
         url, name = line.location, line.media_name
-        if is_listed(url, self.config.sites):
-            return self._of_site(line, folder)
+        if site := listed_site(url, self.config.sites):
+            return self._of_site(site, line, folder)
         before = fetched_before(folder, name)
         known = before[1].at(url) if before else None
         warnings = []
@@ -259,7 +263,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
             record(before[0], before[1].model_copy(update={"address": address_of(url)}))
         return *before, self._checked(before[0], before[1].sha256, line), warnings
 
-    def _of_site(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
+    def _of_site(
+        self, site: str, line: ManifestRow, folder: Path
+    ) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """A site's video, as `_media` has it; of one that is there, the page alone when other subtitles are wanted."""
         url, config = line.location, self.config
         asked = f"{config.site_subtitles} {line.language}"
@@ -268,8 +274,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         if known and known[1].asked == asked and self._has_tracks(known[1]):
             return *known, self._checked(known[0], known[1].sha256, line), []
         try:
-            with unfinished(folder, line.media_name) as place, self.timings.on("fetch"), self._turn(host_of(url)):
-                bounds = self._bounds(config.max_bytes)
+            with unfinished(folder, line.media_name) as place, self.timings.on("fetch"), self._turn(site) as pace:
+                bounds = self._bounds(config.max_bytes, pace)
                 found = from_site(url, place / "site", bounds, config.site, line.language, media=known is None)
                 if found.file:
                     final, source, probed = self._published(found.file, Validators(), folder, line)
@@ -332,8 +338,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self, url: str, scheme: str, file: Path, max_bytes: int, known: MediaSource | None = None
     ) -> Validators | None:
         """Fetch the URL's content into `file`, unless the known content is current."""
-        with self.timings.on("fetch"), self._turn(host_of(url)):
-            bounds = self._bounds(max_bytes)
+        with self.timings.on("fetch"), self._turn(server_of(url)) as pace:
+            bounds = self._bounds(max_bytes, pace)
             if scheme in ("http", "https"):
                 from stages.download.web import from_http
 
@@ -349,15 +355,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
             raise VideoFailed("scheme_refused", f"{scheme} is not among download.schemes {self.config.schemes}")
         return scheme
 
-    def _turn(self, host: str) -> threading.BoundedSemaphore:
-        """The semaphore to hold while fetching from a host."""
-        return self._hosts.setdefault(host, threading.BoundedSemaphore(self.config.per_host))
+    def _turn(self, host: str) -> AbstractContextManager[Pace]:
+        """The turn to hold while fetching from a host or site."""
+        return turn(self.context.turns, host, self.config.per_host, self.config.min_interval, self._stopped)
 
     @property
     def _probe_limits(self) -> Limits:
         return Limits(self.config.probe_seconds, self.config.probe_memory)
 
-    def _bounds(self, max_bytes: int) -> Bounds:
+    def _bounds(self, max_bytes: int, pace: Pace | None = None) -> Bounds:
         config = self.config
         deadline = time.monotonic() + config.max_seconds
         return Bounds(
@@ -367,6 +373,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
             attempts=config.attempts,
             pause=config.retry_pause,
             stopped=self._stopped,
+            pace=pace,
         )
 
     def _subtitles(self, url: str, folder: Path, name: str) -> tuple[Path | None, list[str]]:

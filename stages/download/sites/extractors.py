@@ -20,12 +20,12 @@ TABS = frozenset({"YoutubeTab"})
 """Extractors of lists that also take single videos, so that yt-dlp does not call them lists (2026.10)."""
 
 
-def is_listed(url: str, sites: Collection[str]) -> bool:
-    """Whether a URL's host is one of the sites or a subdomain of one."""
+def listed_site(url: str, sites: Collection[str]) -> str:
+    """The one of the sites that is a URL's host or its domain; empty when none is."""
     if scheme_of(url) not in ("http", "https"):
-        return False
+        return ""
     host = host_of(url)
-    return any(host == site or host.endswith(f".{site}") for site in sites)
+    return next((site for site in sites if host == site or host.endswith(f".{site}")), "")
 
 
 def extractors_of(url: str) -> Sequence[Extractor]:
