@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from storyloom.errors import BadDataset, printable
 from storyloom.format.sample import SCHEMA
+from storyloom.format.tar import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +40,23 @@ class Frame:
     text: int
 
     def pixels(self) -> NDArray[np.uint8]:
-        """The decoded picture: RGB, uint8, shape (height, width, 3)."""
+        """The decoded picture: RGB, uint8, shape (height, width, 3).
+
+        Raises:
+            BadDataset: It is no JPEG of `width` and `height`, is damaged, or has over 64 million pixels.
+        """
         import numpy as np
         from PIL import Image
 
-        with Image.open(io.BytesIO(self.jpeg)) as image:
-            return np.asarray(image.convert("RGB"))
+        try:
+            # Pillow would open other formats, too, some of them with programs
+            with Image.open(io.BytesIO(self.jpeg), formats=["JPEG"]) as image:
+                if image.size == (self.width, self.height) and self.width * self.height <= MAX_PIXELS:
+                    return np.asarray(image.convert("RGB"))
+                flaw = f"it has {image.width}x{image.height} pixels, should have {self.width}x{self.height}"
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as reason:
+            flaw = printable(str(reason))
+        raise BadDataset(f"the frame at {self.time} s cannot be decoded: {flaw}")
 
 
 @dataclass(frozen=True, slots=True)

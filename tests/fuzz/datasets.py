@@ -69,7 +69,8 @@ def check(case: Case) -> None:
         mutate(folder, case)
         report, _ = validated(folder, deep=case.seed % 4 == 0)
         changed = (folder / case.file).read_bytes() != (good() / case.file).read_bytes()
-        if changed and case.file.endswith((".tar", ".idx")):
+        # a document that was changed is sealed again with its shard, and may be a right one
+        if changed and case.file.endswith((".tar", ".idx")) and case.operation != "document":
             assert report.violations.total, "validate calls a changed shard fine"
         form = list(FormatName)[case.seed % len(FormatName)]
         for command, read in {**READERS, "export": lambda there: exported(there, form)}.items():
@@ -134,12 +135,14 @@ def _as_json(content: bytes, rng: random.Random) -> bytes:
 def _nasty(value: dict[str, Any], rng: random.Random) -> None:
     """Put something else in the place of one value, at any depth."""
     inner: Any = value
-    while True:
+    while inner:
         keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
         key = rng.choice(keys)
         if not isinstance(inner[key], dict | list) or not inner[key] or rng.random() < 0.2:
             break
         inner = inner[key]
+    else:
+        return
     act = rng.randrange(4)
     if act == 0 and isinstance(inner, dict):
         inner[rng.choice(("x", "", "nan", "1e300", key))] = inner.pop(key)
