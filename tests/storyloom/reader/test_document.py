@@ -77,7 +77,7 @@ def test_a_frame_s_pixels_are_those_of_its_jpeg(out: Path) -> None:
 def test_a_frame_that_is_no_jpeg_is_not_decoded_by_another_decoder(form: str) -> None:
     file = io.BytesIO()
     Image.new("RGB", (64, 48)).save(file, form)
-    with pytest.raises(BadDataset, match="the frame at 1.5 s cannot be decoded"):
+    with pytest.raises(BadDataset, match="cannot be decoded"):
         framed(file.getvalue()).pixels()
 
 
