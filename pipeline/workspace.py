@@ -153,7 +153,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
         UsageError: The manifest or the work folder cannot be used.
     """
     config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
-    manifest, duplicates = read_manifest(config.manifest)
+    manifest, duplicates = read_manifest(config.manifest, config.url_parameters)
     store = Store(Path(config.work))
     if write:
         store.prepare()

@@ -19,7 +19,8 @@ import httpx
 from stages.base import VideoFailed
 from stages.download.fetch import Bounds, host_of, save, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
-from stages.media.source import MediaSource, Validators, redacted, scheme_of
+from stages.media.source import MediaSource, Validators, scheme_of
+from storyloom.fs.url import redacted
 
 MAX_REDIRECTS = 10
 """Our choice; browsers follow about twenty."""

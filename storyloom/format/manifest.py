@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
@@ -14,9 +14,10 @@ from storyloom.errors import BadDataset, UsageError, printable
 from storyloom.format.counts import Count, Counts
 from storyloom.format.layout import PUBLISHED
 from storyloom.format.model import Model
-from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS
+from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
 from storyloom.fs.folder import ByteRange, DataFolder
+from storyloom.fs.url import without_secrets
 
 MANIFEST = "manifest.json"
 
@@ -91,7 +92,7 @@ class Published(Model):
         provenance: How it was made.
     """
 
-    schema_: Literal["storyloom/1"] = Field(default="storyloom/1", alias="schema")
+    schema_: SchemaName = Field(default="storyloom/2", alias="schema")
     name: str
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     max_images: Annotated[int, Field(ge=1, le=10**IMAGE_DIGITS)]
@@ -159,7 +160,8 @@ def manifest_bytes(folder: DataFolder) -> bytes:
     if isinstance(content, FileNotFoundError | NotADirectoryError):
         raise UsageError(f"{folder.address} holds no finished dataset: there is no {MANIFEST} in it") from None
     if isinstance(content, Exception):
-        raise BadDataset(f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content))}") from content
+        message = f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content) or repr(content))}"
+        raise BadDataset(without_secrets(message)) from content
     if flaw := values_flaw(content):
         raise bad_manifest(folder.address, flaw)
     return content

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
 from storyloom.format.manifest import bad_manifest, broken_rules, manifest_bytes, shards_flaw
 from storyloom.format.reader import ShardReader
+from storyloom.format.sample import SchemaName
 from storyloom.format.shard import MOST_DOCUMENTS
 from storyloom.reader.document import Document, parse
 
@@ -38,7 +39,7 @@ class Manifest(BaseModel):
         shards: Training shards, then validation shards, in order.
     """
 
-    schema_: Literal["storyloom/1"] = Field(alias="schema")
+    schema_: SchemaName = Field(alias="schema")
     sha256: str
     shards: list[ShardEntry]
 

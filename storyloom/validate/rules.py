@@ -78,6 +78,9 @@ DOCUMENT = {
     "text_interval": "a text ends before it starts",
     "time_order": "`image_time` or `text_start` falls",
     "position_order": "positions are not in time order with a frame before the text that holds it",
+    "chapters": "`chapters` and `chapter_start` have different lengths, or `chapter_start` falls",
+    "upload_date": "`upload_date` is neither empty nor a date such as `2024-05-31`",
+    "extra": "`extra` is not a JSON object as a string",
     "document_span": "a time lies outside `doc_start` and `doc_end`",
 }
 

@@ -94,7 +94,7 @@ def framed(content: bytes, width: int = 64, height: int = 48) -> Frame:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"schema": "other/2"}', "no document of storyloom/1"),
+        (b'{"schema": "other/2"}', "no document of storyloom/1 or storyloom/2"),
         (b'{"schema": "storyloom/1"}', "there is no 'images'"),
         (b"{", "Expecting"),
     ],
