@@ -50,11 +50,10 @@ def open_within(root: str | os.PathLike[str], file: str) -> FileIO:
         if reason.errno in (errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG):
             raise Refused(f"{file} is not a regular file below a folder: {reason.strerror}") from None
         raise type(reason)(reason.errno, reason.strerror, file) from None
-    opened = FileIO(handle)
     if flaw := _flaw(handle):
-        opened.close()
+        os.close(handle)
         raise Refused(f"{file} {flaw}")
-    return opened
+    return FileIO(handle)
 
 
 def read_within(root: str | os.PathLike[str], file: str, most: int) -> bytes:

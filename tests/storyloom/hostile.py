@@ -355,6 +355,17 @@ def refused() -> Iterator[tuple[str, Change]]:
     yield "document-texts", document(texts=1)
     yield "document-images", document(images={"a": 1})
     yield "document-times", document(image_time=[1.0])
+    for key, value in {
+        "image_time": ["x"],
+        "image_text_index": [0],
+        "image_clip_score": [None, None],
+        "text_start": None,
+        "text_source": [1, 2],
+        "language": ["en"],
+        "license": 5,
+        "doc_end": "x",
+    }.items():
+        yield f"document-{key}", document(**{key: value})
 
 
 def miscounted() -> Iterator[tuple[str, Change]]:
@@ -369,17 +380,6 @@ def miscounted() -> Iterator[tuple[str, Change]]:
     yield "max-images", at("max_images", 10**9)
     yield "histogram-nan", at("shards.0.images_per_document", {"nan": 1})
     yield "histogram-text", at("shards.0.images_per_document", {"x": 1})
-    for key, value in {
-        "image_time": ["x"],
-        "image_text_index": [0],
-        "image_clip_score": [None, None],
-        "text_start": None,
-        "text_source": [1, 2],
-        "language": ["en"],
-        "license": 5,
-        "doc_end": "x",
-    }.items():
-        yield f"document-{key}", document(**{key: value})
 
 
 def noticed() -> Iterator[tuple[str, Change]]:
