@@ -47,7 +47,7 @@ def open_within(root: str | os.PathLike[str], file: str) -> FileIO:
     except OSError as reason:
         if reason.errno == errno.ELOOP:
             raise Refused(f"{file} is a link, which is not followed") from None
-        if reason.errno in (errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG):
+        if reason.errno in (errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG) and reason.filename != os.fspath(root):
             raise Refused(f"{file} is not a regular file below a folder: {reason.strerror}") from None
         raise type(reason)(reason.errno, reason.strerror, file) from None
     if flaw := _flaw(handle):
