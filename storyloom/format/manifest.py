@@ -160,9 +160,8 @@ def manifest_bytes(folder: DataFolder) -> bytes:
     if isinstance(content, FileNotFoundError | NotADirectoryError):
         raise UsageError(f"{folder.address} holds no finished dataset: there is no {MANIFEST} in it") from None
     if isinstance(content, Exception):
-        raise BadDataset(
-            without_secrets(f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content))}")
-        ) from content
+        message = f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content) or repr(content))}"
+        raise BadDataset(without_secrets(message)) from content
     if flaw := values_flaw(content):
         raise bad_manifest(folder.address, flaw)
     return content

@@ -28,6 +28,9 @@ MAX_DOCUMENT = 4 * 2**20
 MAX_IMAGE = 64 * 2**20
 """Bytes of an image (our choice)."""
 
+MAX_PIXELS = 64 * 10**6
+"""Pixels of an image that is decoded: 192 MB (our choice)."""
+
 MAX_SAMPLE = 192 * 2**20
 """Bytes of a document with its images in a shard: it is held in memory whole, twice (our choice)."""
 

@@ -18,6 +18,10 @@ BLOB = re.compile(r"(?:\.\./)+blobs/(?:[0-9a-f]{40}|[0-9a-f]{64})")
 ``snapshots`` (huggingface_hub's guide "Understand caching")."""
 
 
+MOST_HOLES = 16 * 2**20
+"""Bytes of a file that take no room on the disk, at most (our choice): a terabyte of them costs a stranger nothing."""
+
+
 class Refused(OSError):
     """A name leads out of the folder, or to something that is no regular file."""
 
@@ -32,7 +36,7 @@ def open_within(root: str | os.PathLike[str], file: str) -> FileIO:
         file: Path of the file within it, with forward slashes.
 
     Raises:
-        Refused: The path is absolute or has ``..``, a link is on it, or it is a folder, a pipe or a device.
+        Refused: The path is absolute or has ``..``, a link is on it, it is a folder, a pipe or a device, or has holes.
         OSError: It cannot be opened.
     """
     steps = file.split("/")
@@ -43,12 +47,12 @@ def open_within(root: str | os.PathLike[str], file: str) -> FileIO:
     except OSError as reason:
         if reason.errno == errno.ELOOP:
             raise Refused(f"{file} is a link, which is not followed") from None
-        if reason.errno in (errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG):
+        if reason.errno in (errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG) and reason.filename != os.fspath(root):
             raise Refused(f"{file} is not a regular file below a folder: {reason.strerror}") from None
         raise type(reason)(reason.errno, reason.strerror, file) from None
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    if flaw := _flaw(handle):
         os.close(handle)
-        raise Refused(f"{file} is not a regular file")
+        raise Refused(f"{file} {flaw}")
     return FileIO(handle)
 
 
@@ -73,6 +77,31 @@ def read_within(root: str | os.PathLike[str], file: str, most: int) -> bytes:
 def is_folder(path: Path) -> bool:
     """Whether it is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
+
+
+def _flaw(handle: int) -> str:
+    """Why an open file is not read; empty when it is."""
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a regular file"
+    # st_blocks may be 0 where the file lies on a server; holes are counted only where there may be some
+    if found.st_size - 512 * found.st_blocks > MOST_HOLES and _holes(handle, found.st_size) > MOST_HOLES:
+        return f"has holes of over {MOST_HOLES} bytes"
+    return ""
+
+
+def _holes(handle: int, size: int) -> int:
+    """Bytes of a file's holes; counting ends beyond `MOST_HOLES`."""
+    holes = at = 0
+    while at < size and holes <= MOST_HOLES:
+        hole = os.lseek(handle, at, os.SEEK_HOLE)
+        try:
+            at = os.lseek(handle, hole, os.SEEK_DATA) if hole < size else size
+        except OSError:  # ENXIO: no data follows
+            at = size
+        holes += at - hole
+    os.lseek(handle, 0, os.SEEK_SET)
+    return holes
 
 
 def _handle(root: str, steps: Sequence[str]) -> int:

@@ -65,7 +65,7 @@ def check_syntax(folder: Path, splits: Sequence[str], violations: Violations) ->
 
 def _most(right: bytes) -> int:
     """Bytes that a file may have in the place of one with this content: it may be written in another way."""
-    return 4 * len(right) + 2**16
+    return 4 * len(right) + 2**17
 
 
 def _parsed(file: str, content: bytes, violations: Violations) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from storyloom.validate.result import ShardFacts
 from storyloom.validate.violation import Violations
 
 COUNTED = ("nsamples", "nimages")
+KINDS = ("videos", "frames", "sentences", "documents")
 HASHED = ("filesize", "sha256", "md5sum")
 
 
@@ -69,6 +70,9 @@ def _check_funnel(
     published: Published, facts: Sequence[ShardFacts | None], nvideos: int, violations: Violations
 ) -> None:
     """In = out + dropped + failed; and what was kept is what the shards hold, where all of them could be read."""
+    kinds = [row.what for row in published.provenance.funnel]
+    if len(set(kinds) & set(KINDS)) < len(kinds):
+        violations.add(MANIFEST, "manifest_funnel", f"its rows count {kinds}, must be some of {', '.join(KINDS)}")
     for row in published.provenance.funnel:
         gone = sum(row.dropped.values()) + sum(row.failed.values())
         if row.found != row.kept + gone:
