@@ -164,7 +164,10 @@ class Store:
         """
         for folder in (self.work, self.plan, self.manifests, self.media, self.summaries, self.attempts, self.profile):
             if os.path.lexists(folder) and not folder.is_dir():
-                raise UsageError(f"{folder}, of the work folder, is no folder; remove it or choose another `work`")
+                raise UsageError(
+                    f"the work folder {self.work} cannot be written: {folder} is no folder; remove it or choose another"
+                    " with --set work=…"
+                )
 
     def prepare(self) -> None:
         """Create the work folder, check that it is writable, and remove the leftovers of killed writers.
