@@ -215,7 +215,7 @@ _noting: dict[str, TextIO] = {}
 def remove_empty_traces(folder: Path) -> None:
     """Remove the crash traces of processes that ended without a crash."""
     for file in folder.glob("*.trace") if folder.is_dir() else []:
-        if not file.stat().st_size and not _alive(file.stem):
+        if file.is_file() and not file.stat().st_size and not _alive(file.stem):
             file.unlink(missing_ok=True)
 
 
@@ -247,7 +247,7 @@ def _crash_of(folder: Path, worker: str) -> str:
 
 def _alive(worker: str) -> bool:
     """Whether a process of this machine is alive; a process of another machine is unknown and counts as dead."""
-    host, process = worker.partition("#")[0].rsplit(".", 1)
+    host, _, process = worker.partition("#")[0].rpartition(".")
     if host != socket.gethostname():
         return False
     try:

@@ -168,8 +168,10 @@ def _set(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise UsageError(f"--set takes key=value, e.g. --set filter.false_accept_rate=0.01; got {_short(override)}")
-    if odd_character(override) or key.count(".") >= DEEPEST:
-        raise UsageError(f"--set {_short(override)}: the key is no key of a config")
+    if odd := odd_character(override):
+        raise UsageError(f"--set {_short(override)} holds the character {odd}")
+    if key.count(".") >= DEEPEST:
+        raise UsageError(f"--set {_short(override)}: no key has so many sections")
     *sections, last = key.split(".")
     inside = content
     for section in sections:

@@ -13,6 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
 from pipeline.failures import codes_there, to_retry, write_ledger
+from pipeline.places import check_places, check_writable
 from pipeline.plan import Plan
 from pipeline.progress import Listener
 from pipeline.publish.publish import check_output
@@ -74,8 +75,10 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         RunFailed: Selected units are missing at the end, or there is no document.
     """
     selected = selection.stages(config)
+    output = _check_output(config, selected)
+    if output is not None:
+        check_writable(output)
     workspace = survey(config, write=True)
-    _check_output(config, selected)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
@@ -108,8 +111,8 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
         RunFailed: The run would be refused, since what the selected stages read is missing.
     """
     selected = selection.stages(config)
-    workspace = survey(config)
     _check_output(config, selected)
+    workspace = survey(config)
     before = status(workspace)
     if selection.force:
         again = {name: list(workspace.done(name)) for name in selected}
@@ -203,10 +206,14 @@ def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[
         yield RayExecutor([name for name in config.graph.names if name in stages], turns), logs
 
 
-def _check_output(config: RunConfig, selected: frozenset[str]) -> None:
-    """Refuse an output folder that cannot be published to, before anything is done."""
-    if PUBLISHED in selected:
-        check_output(Path(config.output).expanduser().absolute())
+def _check_output(config: RunConfig, selected: frozenset[str]) -> Path | None:
+    """Refuse an output folder that cannot be published to, before anything is done; None where nothing is published."""
+    check_places(config)
+    if PUBLISHED not in selected:
+        return None
+    output = Path(config.output).expanduser().absolute()
+    check_output(output)
+    return output
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:

@@ -156,6 +156,19 @@ class Store:
         self.profile = work / "profile"
         self.failures = work / "failures.parquet"
 
+    def check(self) -> None:
+        """Check that nothing else has the place of its folders; nothing is written.
+
+        Raises:
+            UsageError: Something has.
+        """
+        for folder in (self.work, self.plan, self.manifests, self.media, self.summaries, self.attempts, self.profile):
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise UsageError(
+                    f"the work folder {self.work} cannot be written: {folder} is no folder; remove it or choose another"
+                    " with --set work=…"
+                )
+
     def prepare(self) -> None:
         """Create the work folder, check that it is writable, and remove the leftovers of killed writers.
 
@@ -302,9 +315,9 @@ class Store:
         for file in sorted((self.work / stage).glob("*/stage.json")):
             try:
                 content = json.loads(file.read_bytes())
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue
-            if isinstance(content, dict) and {"config", "version"} <= content.keys():
+            if isinstance(content, dict) and isinstance(content.get("config"), dict) and "version" in content:
                 found.append(content)
         return found
 

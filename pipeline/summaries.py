@@ -201,6 +201,8 @@ def _marks(folder: Path) -> dict[str, Identity]:
         for entry in entries:
             if entry.name.endswith(".json") and entry.name.count(".") == 2:  # noqa: PLR2004 - <unit>.<key>.json
                 try:
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
                     found = entry.stat()
                 except FileNotFoundError:  # removed since it was listed: no longer done
                     continue

@@ -15,6 +15,7 @@ from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.manifest import read_manifest
+from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
 from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, rows_of
 from pipeline.summaries import Summaries
@@ -152,6 +153,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
     Raises:
         UsageError: The manifest or the work folder cannot be used.
     """
+    check_places(config)
     config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
     manifest, told = read_manifest(
         config.manifest,
@@ -160,6 +162,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
         without=(Path(config.work), Path(config.output).expanduser()),
     )
     store = Store(Path(config.work))
+    store.check()
     if write:
         store.prepare()
     videos = manifest["video"].to_pylist()

@@ -20,7 +20,7 @@ from storyloom.errors import UsageError
 GOOD = "manifest: list.txt\nwork: work\noutput: out\n"
 
 SECONDS = 2.0
-"""Of a refusal; a second is what it may take, and other tests run beside this one."""
+"""Of the processor for a refusal: no more than a second on a machine that is not busy."""
 
 PAIRS = list(pairwise("abcdefghijklmnopqrstu"))
 BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in PAIRS)
@@ -91,10 +91,10 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_config_is_refused_at_once(tmp_path: Path, name: str) -> None:
-    file, began = written(tmp_path, HOSTILE[name]), time.monotonic()
+    file, began = written(tmp_path, HOSTILE[name]), time.process_time()
     with pytest.raises(UsageError) as refused:
         load_config(file)
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     assert len(str(refused.value)) < 200_000
     assert str(refused.value).isprintable() or "\n" in str(refused.value)
 
@@ -221,10 +221,10 @@ def test_what_is_no_file_is_no_config(tmp_path: Path) -> None:
     ],
 )
 def test_an_odd_override_is_refused(tmp_path: Path, override: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UsageError) as refused:
         load_config(written(tmp_path, GOOD), [override])
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     assert "\x1b" not in str(refused.value)
     assert len(str(refused.value)) < 50_000
 
