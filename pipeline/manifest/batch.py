@@ -17,7 +17,10 @@ from storyloom.view.counts import count_of
 COLUMNS = ("url", "id", "subtitles", "title", "language", "license", "start", "end")
 """The columns of a list that mean something to us."""
 
-EXACT = ("url", "id", "subtitles")
+PLACE = ("member", "offset", "size")
+"""The columns that say where in a tar a video is: its member's name, and its bytes."""
+
+EXACT = ("url", "id", "subtitles", "member")
 """Those that must be what is written: nothing is cleaned."""
 
 BATCH = 1 << 16
@@ -35,7 +38,7 @@ class Batch:
     """Some lines of a list.
 
     Attributes:
-        columns: Those of `COLUMNS` that the list has, without nulls; text as written.
+        columns: Those of `COLUMNS` and `PLACE` that the list has, without nulls; text as written.
         places: Number of each line in its list, from 1.
         extra: The other columns of each line as a JSON object; None when there are none.
         problems: By the index of a line, why it cannot be used.
@@ -81,7 +84,7 @@ class Line:
 
     Attributes:
         place: Its number in the list, from 1.
-        columns: Text of those of `COLUMNS` that it has.
+        columns: Text of those of `COLUMNS` and `PLACE` that it has.
         extra: Its other columns.
         problem: Why it cannot be used; empty for one that can.
     """
@@ -107,7 +110,9 @@ def batches(lines: Iterable[Line], told: Told) -> Iterator[Batch]:
 def _batch(lines: Sequence[Line], told: Told) -> Batch:
     names = set[str]().union(*(line.columns.keys() for line in lines))
     return Batch(
-        columns={name: texts([line.columns.get(name, "") for line in lines]) for name in COLUMNS if name in names},
+        columns={
+            name: texts([line.columns.get(name, "") for line in lines]) for name in (*COLUMNS, *PLACE) if name in names
+        },
         places=[line.place for line in lines],
         extra=texts([extra_json(line.extra, told) for line in lines]) if any(line.extra for line in lines) else None,
         problems={number: problem for number, line in enumerate(lines) if (problem := line.problem or _wrong(line))},

@@ -32,7 +32,7 @@ class Found:
     Attributes:
         media: Relative paths of the media, sorted.
         lists: Relative paths of metadata of Hugging Face folders; the media in these folders are not among `media`.
-        tables: Relative paths of Parquet files and tars, sorted.
+        tables: Relative paths of Parquet files and tars, sorted, where there is nothing else.
         others: Files that are passed over, by ending.
         notes: What else is passed over, and why.
     """
@@ -82,6 +82,9 @@ def look_through(folder: Path, without: Collection[Path]) -> Found:
                 (links if entry.is_symlink() else folders).append(f"{path}/")
             elif not has_list:
                 _file(entry, path, found)
+    if found.media or found.lists:
+        found.others.update(os.path.splitext(name)[1].lower() for name in found.tables)  # noqa: PTH122
+        found.tables.clear()
     found.media.sort()
     found.tables.sort()
     found.notes.sort()

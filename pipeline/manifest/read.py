@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.beside import Beside
-from pipeline.manifest.batch import COLUMNS, Batch, Told, texts
+from pipeline.manifest.batch import COLUMNS, PLACE, Batch, Told, texts
 from pipeline.manifest.clips import clip_id, clip_seconds
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.sources import Source, read_source, sources_of
@@ -104,20 +104,26 @@ class _Lines:
         """The rows of a batch, in columns as `_INNER` has them."""
         size = len(batch.places)
         problems = dict(batch.problems)
-        fields = {name: batch.columns.get(name, pa.repeat("", size)) for name in COLUMNS}
+        fields = {name: batch.columns.get(name, pa.repeat("", size)) for name in (*COLUMNS, *PLACE)}
         urls = self._urls(fields["url"], problems)
         clean = {name: self._cleaned(fields[name], name) for name in ("title", "language", "license", "id")}
         starts, ends = clip_seconds(fields["start"], fields["end"], problems)
         places = [f"{self._source.name}, line {place}" for place in batch.places]
-        shown = [self._shown(url) for url in urls]
+        members = fields["member"].to_pylist()
+        shown = [
+            self._shown(url) + (f"#{clean_text(member)[0]}" if member else "")
+            for url, member in zip(urls, members, strict=True)
+        ]
         given = [self._shown(one) for one in clean["id"].to_pylist()]
         ids = [
             places[number] if number in problems else one or clip_id(shown[number], starts[number], ends[number])
             for number, one in enumerate(given)
         ]
         raw = pc.utf8_trim_whitespace(fields["id"]).to_pylist()
-        named_by = [f"id {one}" if one else f"url {url}" for one, url in zip(raw, urls, strict=True)]
-        subtitles, others = self._subtitles(urls, fields["subtitles"], clean["language"], problems)
+        named_by = [
+            f"id {one}" if one else f"url {url}#{member}" for one, url, member in zip(raw, urls, members, strict=True)
+        ]
+        subtitles, others = self._subtitles(urls, members, fields["subtitles"], clean["language"], problems)
         columns = {
             "video": pa.array([hashlib.sha256(one.encode()).hexdigest()[:20] for one in ids], pa.string()),
             "url": texts(urls),
@@ -132,6 +138,9 @@ class _Lines:
             "start": pa.array(starts, pa.float64()),
             "end": pa.array(ends, pa.float64()),
             "extra": pa.repeat("{}", size) if batch.extra is None else batch.extra,
+            "member": fields["member"],
+            "offset": _numbers(fields["offset"]),
+            "size": _numbers(fields["size"]),
             "problem": pa.array([problems.get(number, "") for number in range(size)], pa.string()),
             "named_by": texts(named_by),
             "place": pa.array(places, pa.string()),
@@ -174,7 +183,7 @@ class _Lines:
         return pc.utf8_trim_whitespace(column)
 
     def _subtitles(
-        self, urls: list[str], given: pa.Array, languages: pa.Array, problems: Mapping[int, str]
+        self, urls: list[str], members: list[str], given: pa.Array, languages: pa.Array, problems: Mapping[int, str]
     ) -> tuple[list[str], list[list[str]]]:
         """For each row its subtitles, given or the likeliest file beside a local video, and the others beside it."""
         prefix = self._source.prefix
@@ -184,7 +193,12 @@ class _Lines:
         ]
         others: list[list[str]] = [[]] * len(urls)
         for number, (url, language) in enumerate(zip(urls, languages.to_pylist(), strict=True)):
-            if likeliest[number] or number in problems or ("://" in url and not url.startswith(FILE_URL)):
+            if (
+                likeliest[number]
+                or number in problems
+                or members[number]
+                or ("://" in url and not url.startswith(FILE_URL))
+            ):
                 continue
             path = unquote(url[len(FILE_URL) :].removeprefix("localhost")) if url.startswith(FILE_URL) else url
             video = os.path.join(self._base, os.path.expanduser(path) if path.startswith("~/") else path)  # noqa: PTH111, PTH118 - a million videos
@@ -192,6 +206,10 @@ class _Lines:
                 folder = os.path.dirname(path)  # noqa: PTH120
                 likeliest[number], *others[number] = (os.path.join(folder, name) for name in names)  # noqa: PTH118
         return likeliest, others
+
+
+def _numbers(column: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(column, ""), "-1", column).cast(pa.int64())
 
 
 def _besides(told: Told) -> str:

@@ -20,6 +20,7 @@ from pipeline.manifest.folder import MEDIA_SUFFIXES, METADATA, Found, folder_lin
 from pipeline.manifest.jsons import array_lines, json_lines
 from pipeline.manifest.opened import ListUnreadable, as_text, unpacked, unpacked_suffix
 from pipeline.manifest.parquet import parquet_batches
+from pipeline.manifest.tars import tar_lines
 from pipeline.manifest.text import text_lines
 from storyloom.errors import UsageError
 
@@ -109,7 +110,10 @@ def read_source(source: Source, columns: Columns, told: Told) -> Iterator[Batch]
         columns = replace(columns, file_name=True)
     try:
         with Path(source.path).open("rb") as file:
-            if suffix == ".parquet":
+            if suffix == ".tar":
+                name = os.path.basename(source.path)  # noqa: PTH119
+                yield from batches(tar_lines(cast("BinaryIO", file), name, told), told)
+            elif suffix == ".parquet":
                 yield from parquet_batches(file, columns, told)
             else:
                 with unpacked(cast("BinaryIO", file), source.path) as content:

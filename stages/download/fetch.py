@@ -157,7 +157,9 @@ def local_file(url: str, root: str) -> Path:
     return file
 
 
-def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None) -> Validators | None:
+def from_storage(
+    url: str, file: Path, bounds: Bounds, known: MediaSource | None, part: tuple[int, int] | None = None
+) -> Validators | None:
     """Copy an object that fsspec can open, e.g. from S3; credentials come from fsspec's own configuration.
 
     Args:
@@ -165,6 +167,7 @@ def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None
         file: The copy.
         bounds: Limits of the fetch.
         known: The content from an earlier run.
+        part: First byte and number of bytes to copy; None for all.
 
     Returns:
         Validators of the content; None when it is the known one, which is then not copied.
@@ -191,16 +194,28 @@ def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None
             if known and known.etag == found.etag:
                 return None
         with file.open("wb") as copied:
-            save(_stored(filesystem, url), copied, 0, bounds)
+            save(_stored(filesystem, url, part), copied, 0, bounds)
         return found
 
     return with_retries(copy, bounds)
 
 
-def _stored(filesystem: Any, url: str) -> Iterator[bytes]:
+def _stored(filesystem: Any, url: str, part: tuple[int, int] | None) -> Iterator[bytes]:
     with _failures_typed(url), filesystem.open(url, "rb") as source:
+        yield from chunks_of(source, part)
+
+
+def chunks_of(source: BinaryIO, part: tuple[int, int] | None) -> Iterator[bytes]:
+    """The content of a file, or its bytes from one on, so many."""
+    if part is None:
         while chunk := source.read(CHUNK):
             yield chunk
+        return
+    start, left = part
+    source.seek(start)
+    while chunk := source.read(min(left, CHUNK)):
+        left -= len(chunk)
+        yield chunk
 
 
 @contextmanager

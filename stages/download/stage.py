@@ -17,7 +17,7 @@ from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
-from stages.download.fetch import Bounds, from_storage, host_of, local_file
+from stages.download.fetch import Bounds, chunks_of, from_storage, host_of, local_file, save
 from stages.download.files import fetched_before, link, publish, record, unfinished
 from stages.download.probing import check, probe
 from stages.media.sandbox import Limits
@@ -100,6 +100,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
         "subtitles",
         "other_subtitles",
         "language",
+        "member",
+        "offset",
+        "size",
         "problem",
     )
     row: ClassVar[type[Row]] = MediaRow
@@ -154,6 +157,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """The video's file, its record, the output of `probe`, and warnings."""
         url, key = line.location, line.video
         scheme = self._scheme(url)
+        if line.member:
+            return *self._of_tar(line, folder), []
         if scheme == "file":
             return *self._linked(local_file(url, self.config.local_root), folder, line), []
         before = fetched_before(folder, key)
@@ -171,6 +176,27 @@ class Download(Stage[DownloadConfig, MediaRow]):
         if before[1].address != address_of(url):  # the same content by its tag, under a renewed URL
             record(before[0], before[1].model_copy(update={"address": address_of(url)}))
         return *before, self._checked(before[0], line.language), warnings
+
+    def _of_tar(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any]]:
+        """A copy of a tar's member."""
+        url, bounds, part = line.location, self._bounds(self.config.max_bytes), (line.offset, line.size)
+        bounds.check_size(line.size)
+        scheme = self._scheme(url)
+        if scheme in ("http", "https"):
+            raise VideoFailed("scheme_refused", "tars are read from disks and object stores; fetch this one first")
+        with unfinished(folder, line.video) as place:
+            file = place / "media"
+            if scheme == "file":
+                with local_file(url, self.config.local_root).open("rb") as tar, file.open("wb") as copied:
+                    save(chunks_of(tar, part), copied, 0, bounds)
+            else:
+                with self.timings.on("fetch"), self._turn(host_of(url)):
+                    from_storage(url, file, bounds, None, part)
+            if file.stat().st_size < line.size:
+                raise VideoFailed(
+                    "truncated_download", f"the tar ends within {line.member}: was it replaced? Run again"
+                )
+            return self._published(file, Validators(), folder, line)
 
     def _linked(self, file: Path, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""

@@ -1,9 +1,11 @@
 """Reading manifests of every form, and saying what is wrong with one."""
 
 import gzip
+import io
 import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -533,3 +535,96 @@ def test_an_id_that_is_a_url_is_published_without_secrets(tmp_path: Path) -> Non
 def test_a_renewed_signature_is_the_same_video(tmp_path: Path) -> None:
     keys = [read(written(tmp_path, "list.txt", f"https://example.org/a.mp4?sig={n}\n"))[0].video for n in range(2)]
     assert keys[0] == keys[1]
+
+
+def tar_of(path: Path, members: dict[str, bytes]) -> str:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return str(path)
+
+
+def test_a_tar_of_videos_is_read_with_what_it_says_of_them(tmp_path: Path) -> None:
+    said = {
+        "url": "https://example.org/watch",
+        "title": "A",
+        "license": "CC0",
+        "views": 3,
+        "start": 5,
+        "language": None,
+    }
+    members = {
+        "00/a.mp4": b"first",
+        "00/a.json": json.dumps(said).encode(),
+        "00/a.txt": b"a caption\n",
+        "00/b.json": b"[1]",
+        "00/b.webm": b"second",
+        "00/c.jpg": b"x",
+        "00/d.txt": b"alone",
+    }
+    rows, told = read_manifest(tar_of(tmp_path / "0.tar", members))
+    one, two = rows_of(rows)
+    assert (one.source_id, one.published_url, one.title, one.license, one.start) == (
+        *["0.tar#00/a.mp4"] * 2,
+        "A",
+        "CC0",
+        -1.0,
+    )
+    assert json.loads(one.extra) == {
+        "caption": "a caption",
+        "start": 5,
+        "url": "https://example.org/watch",
+        "views": 3,
+    }
+    assert (two.source_id, two.extra) == ("0.tar#00/b.webm", "{}")
+    content = (tmp_path / "0.tar").read_bytes()
+    assert [content[row.offset : row.offset + row.size] for row in (one, two)] == [b"first", b"second"]
+    assert one.location == str(tmp_path / "0.tar")
+    assert told == (
+        "JSON members of tars passed over: 1 line, the first: 00/b.json: it is an array, not a JSON object",
+        "members of tars passed over, since they are neither media nor their JSON or text: 1 line, the first: 00/c.jpg",
+    )
+
+
+def test_a_folder_and_a_pattern_of_tars_are_read(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    tar_of(tmp_path / "0.tar", {"a.mp4": b"1"})
+    tar_of(tmp_path / "sub" / "1.tar", {"a.mp4": b"2"})
+    for manifest in (f"{tmp_path}/**/*.tar", str(tmp_path)):
+        rows = read(manifest)
+        assert [(row.source_id, row.location) for row in rows] == [
+            ("0.tar#a.mp4", str(tmp_path / "0.tar")),
+            ("sub/1.tar#a.mp4", str(tmp_path / "sub" / "1.tar")),
+        ]
+
+
+def test_a_damaged_tar_keeps_what_comes_before(tmp_path: Path) -> None:
+    whole = Path(
+        tar_of(tmp_path / "w.tar", {"a.mp4": b"1" * 600, "b.mp4": b"2" * 600, "c.mp4": b"3" * 600})
+    ).read_bytes()
+    (tmp_path / "short.tar").write_bytes(whole[: 1536 + 600])
+    rows, told = read_manifest(str(tmp_path / "short.tar"))
+    assert (rows["member"].to_pylist(), "short.tar is damaged" in told[0]) == (["a.mp4"], True)
+    (tmp_path / "wrong.tar").write_bytes(whole[:1536] + b"\xff" * 4096)
+    rows, told = read_manifest(str(tmp_path / "wrong.tar"))
+    assert (rows["member"].to_pylist(), "wrong.tar is damaged" in told[0]) == (["a.mp4"], True)
+    (tmp_path / "no.tar").write_bytes(b"\xff" * 4096)
+    with pytest.raises(UsageError, match="it is no tar of videos"):
+        read_manifest(str(tmp_path / "no.tar"))
+
+
+def test_links_and_members_that_are_not_there_of_a_tar_are_no_videos(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "l.tar", "w") as tar:
+        link = tarfile.TarInfo("a.mp4")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    with pytest.raises(UsageError, match=r"holds no paths, URLs or media; members of tars passed over.*: 1 line"):
+        read_manifest(str(tmp_path / "l.tar"))
+    with tarfile.open(tmp_path / "h.tar", "w") as tar:
+        huge = tarfile.TarInfo("b.mp4")
+        huge.size = 2**40
+        tar.addfile(huge)
+    with pytest.raises(UsageError, match="it is no tar of videos"):
+        read_manifest(str(tmp_path / "h.tar"))

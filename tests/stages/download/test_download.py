@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from schemas.rows import ManifestRow, MediaRow
@@ -310,3 +312,44 @@ def test_a_line_that_cannot_be_used_fails_with_what_is_wrong(media: Path) -> Non
     assert row.error is not None
     assert (row.error.code, row.error.retryable) == ("bad_line", False)
     assert "it has no url" in row.error.message
+
+
+def test_a_member_of_a_tar_is_copied_by_its_range(media: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "v.tar", "w") as tar:
+        tar.add(__file__, "other.txt")
+        tar.add(NARRATED, "narrated.mp4")
+    with tarfile.open(tmp_path / "v.tar") as tar:
+        place = tar.getmember("narrated.mp4").offset_data
+    line = ManifestRow(
+        video="0" * 20,
+        url="v.tar",
+        folder=str(tmp_path),
+        source_id="x",
+        member="narrated.mp4",
+        offset=place,
+        size=len(CONTENT),
+    )
+    cut = line.model_copy(update={"video": "1" * 20, "size": 2**30})
+    large = line.model_copy(update={"video": "2" * 20, "size": 2**40})
+    rows = list(stage(media).process([Video(one, []) for one in (line, cut, large)]))
+    assert isinstance(rows[0], MediaRow)
+    assert (rows[0].sha256, rows[0].has_video) == (SHA256, True)
+    assert [row.error.code if row.error else "" for row in rows] == ["", "truncated_download", ""]
+    assert rows[2].dropped is not None
+    assert rows[2].dropped.reason == "too_large"
+    outside = stage(media, local_root=str(media)).process([Video(line, [])])
+    assert [row.error.code for row in outside if row.error] == ["outside_root"]
+
+
+def test_a_member_of_a_tar_in_an_object_store_is_copied_by_its_range(media: Path) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/v.tar", b"x" * 700 + CONTENT + b"y" * 700)
+    line = ManifestRow(
+        video="0" * 20, url="memory://bucket/v.tar", source_id="x", member="narrated.mp4", offset=700, size=len(CONTENT)
+    )
+    try:
+        (row,) = stage(media, schemes=("memory",)).process([Video(line, [])])
+    finally:
+        store.rm("/bucket", recursive=True)
+    assert isinstance(row, MediaRow)
+    assert (row.error, row.sha256) == (None, SHA256)
