@@ -43,6 +43,15 @@ class Found:
     others: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
+    def settled(self) -> Found:
+        """The same in order; tables beside media are passed over."""
+        if self.media or self.lists:
+            self.others.update(os.path.splitext(name)[1].lower() for name in self.tables)  # noqa: PTH122
+            self.tables.clear()
+        for names in (self.media, self.lists, self.tables, self.notes):
+            names.sort()
+        return self
+
 
 def look_through(folder: Path, without: Collection[Path]) -> Found:
     """Find the media below a folder; each folder counts once, however many links lead to it.
@@ -82,13 +91,7 @@ def look_through(folder: Path, without: Collection[Path]) -> Found:
                 (links if entry.is_symlink() else folders).append(f"{path}/")
             elif not has_list:
                 _file(entry, path, found)
-    if found.media or found.lists:
-        found.others.update(os.path.splitext(name)[1].lower() for name in found.tables)  # noqa: PTH122
-        found.tables.clear()
-    found.media.sort()
-    found.tables.sort()
-    found.notes.sort()
-    return found
+    return found.settled()
 
 
 def _file(entry: os.DirEntry[str], path: str, found: Found) -> None:

@@ -162,6 +162,8 @@ class _Lines:
                 url = raw
             if not url:
                 problems.setdefault(number, "it has no url")
+            elif self._source.remote and (url.startswith(("/", "~/")) or url.lower().startswith(FILE_URL)):
+                problems.setdefault(number, "a remote list names no files of this machine")
             elif "://" in url:
                 if not url.isprintable() and clean_text(url, len(url))[1] and not url.startswith(FILE_URL):
                     problems.setdefault(number, "its url has control characters")

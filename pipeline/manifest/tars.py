@@ -57,7 +57,7 @@ def tar_lines(source: BinaryIO, name: str, told: Told) -> Iterator[Line]:
                 _look(tar, member, path.suffix.lower(), videos, said, told)
             source.seek(tar.offset)
             if source.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
-                raise tarfile.InvalidHeaderError("a header is damaged")
+                raise tarfile.HeaderError("a header is damaged")
     except tarfile.TarError as reason:
         if not place and not videos:
             raise ListUnreadable(f"it is no tar of videos: {reason}") from reason
