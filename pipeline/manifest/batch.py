@@ -33,6 +33,11 @@ MAX_EXTRA = 1 << 16
 """Most characters of a line's other columns, as JSON (our choice: each document of the video repeats them)."""
 
 
+MAX_SENTENCES = 20
+MAX_SENTENCE = 400
+"""Most sentences that are told of a manifest, and most characters of one (our choice)."""
+
+
 @dataclass
 class Batch:
     """Some lines of a list.
@@ -75,7 +80,8 @@ class Told:
             f"{what}: {count_of(times, 'lines')}" + (f", the first: {self.first[what]}" if self.first[what] else "")
             for what, times in self.counts.items()
         ]
-        return [*self.sentences, *counted]
+        all_ = [clean_text(sentence, MAX_SENTENCE)[0] for sentence in [*self.sentences, *counted]]
+        return all_ if len(all_) <= MAX_SENTENCES else [*all_[:MAX_SENTENCES], f"and {len(all_) - MAX_SENTENCES} more"]
 
 
 @dataclass

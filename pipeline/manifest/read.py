@@ -23,7 +23,7 @@ from schemas.rows import ManifestRow
 from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
-from storyloom.fs.url import published
+from storyloom.fs.url import published, redacted
 
 SCHEMA = arrow_schema(ManifestRow)
 
@@ -71,18 +71,25 @@ def read_manifest(
         UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used, or the ids of
             different lines come out the same.
     """
+    try:
+        return _read(manifest, url_parameters, Columns(columns or {}), without)
+    except UsageError as reason:  # says what a stranger's list holds
+        raise UsageError(clean_text(str(reason))[0]) from reason
+
+
+def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[Path]) -> Manifest:
     told, beside = Told(), Beside()
     found: list[pa.Table] = []
-    names = Columns(columns or {})
     base, sources = sources_of(manifest, without)
     for source in sources:
         lines = _Lines(source, base, url_parameters, beside, told)
-        found += [lines.rows(batch) for batch in read_source(source, names, told)]
+        found += [lines.rows(batch) for batch in read_source(source, columns, told)]
     rows = pa.concat_tables(found) if found else _INNER.empty_table()
+    shown = redacted(manifest)
     if not len(rows):
-        raise UsageError(f"the manifest {manifest} holds no paths, URLs or media{_besides(told)}")
-    _check_problems(rows, manifest, told)
-    rows = _first_of_each(rows, manifest, told)
+        raise UsageError(f"the manifest {shown} holds no paths, URLs or media{_besides(told)}")
+    _check_problems(rows, shown, told)
+    rows = _first_of_each(rows, shown, told)
     return Manifest(rows.select(SCHEMA.names), tuple(told.lines()))
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.manifest import read_manifest
 from schemas.rows import ManifestRow
+from schemas.text import clean_text
 from storyloom.errors import UsageError
 from tests.manifests import rows as rows_of
 
@@ -63,6 +64,12 @@ def test_a_file_whose_name_is_no_text_fails_alone(tmp_path: Path) -> None:
         ("caf\ufffd.mp4", True),
         ("caf\ufffd.mp4", True),
         ("good.mp4", False),
+    ]
+    name = tmp_path.name
+    assert [row.source_id for row in rows] == [
+        f"{name}, file 1 (caf\ufffd.mp4)",
+        f"{name}, file 2 (caf\ufffd.mp4)",
+        "good.mp4",
     ]
 
 
@@ -628,3 +635,16 @@ def test_links_and_members_that_are_not_there_of_a_tar_are_no_videos(tmp_path: P
         tar.addfile(huge)
     with pytest.raises(UsageError, match="it is no tar of videos"):
         read_manifest(str(tmp_path / "h.tar"))
+
+
+def test_what_a_list_holds_reaches_no_terminal(tmp_path: Path) -> None:
+    line = b"\x1b]0;x\x07# \xff.mp4\n'\x1b[2J\xff'\n#\x1b[2J\xff.mp4\nv.mp4\n"
+    (tmp_path / "l.txt").write_bytes(line)
+    _, told = read_manifest(str(tmp_path / "l.txt"))
+    assert len(told) == 3
+    assert all(clean_text(sentence) == (sentence, False) for sentence in told)
+    for name, content in (("l.csv", b"\x1b[2J\xff,b\nx,y\n"), ("l.jsonl", b'{"\\u001b[2J\\ud800": 1}\n')):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match="no column `url`") as refused:
+            read_manifest(str(tmp_path / name))
+        assert clean_text(str(refused.value)) == (str(refused.value), False)
