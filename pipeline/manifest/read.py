@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -115,7 +115,7 @@ class _Lines:
         urls = self._urls(fields["url"], problems)
         clean = {name: self._cleaned(fields[name], name) for name in ("title", "language", "license", "id")}
         starts, ends = clip_seconds(fields["start"], fields["end"], problems)
-        places = [f"{self._source.name}, line {place}" for place in batch.places]
+        places = self._places(batch.places, texts(urls).to_pylist())
         members = fields["member"].to_pylist()
         shown = [
             self._shown(url) + (f"#{clean_text(member)[0]}" if member else "")
@@ -153,6 +153,13 @@ class _Lines:
             "place": pa.array(places, pa.string()),
         }
         return pa.table({name: columns[name] for name in _INNER.names}, schema=_INNER)
+
+    def _places(self, numbers: Sequence[int], urls: Sequence[str]) -> list[str]:
+        """Where each line is, as messages have it."""
+        name = self._source.name
+        if self._source.found is None:
+            return [f"{name}, line {number}" for number in numbers]
+        return [f"{name}, file {number} ({url})" for number, url in zip(numbers, urls, strict=True)]
 
     def _shown(self, url: str) -> str:
         """The URL as it is published."""

@@ -94,7 +94,7 @@ def _of_file(file: Path, prefix: str) -> Source:
 def _of_folder(folder: Path, without: Collection[Path]) -> list[Source]:
     found = look_through(folder, without)
     sources = [_of_file(folder / one, one[: -len(os.path.basename(one))]) for one in (*found.lists, *found.tables)]  # noqa: PTH119
-    return [Source(str(folder), found=found), *sources]
+    return [Source(folder.absolute().name, found=found), *sources]
 
 
 def _of_pattern(pattern: Path) -> tuple[str, list[Source]]:
