@@ -128,11 +128,11 @@ def read_source(source: Source, columns: Columns, told: Told) -> Iterator[Batch]
         columns = replace(columns, file_name=True)
     try:
         with opened(source.path) if source.remote else Path(source.path).open("rb") as file:
+            name = source.path if source.remote else os.path.basename(source.path)  # noqa: PTH119
             if suffix == ".tar":
-                name = source.path if source.remote else os.path.basename(source.path)  # noqa: PTH119
                 yield from batches(tar_lines(file, name, told), told)
             elif suffix == ".parquet":
-                yield from parquet_batches(file, columns, told)
+                yield from parquet_batches(file, name, columns, told)
             else:
                 with unpacked(file, redacted(source.path)) as content:
                     yield from batches(_lines(content, suffix, source, columns, told), told)

@@ -17,6 +17,7 @@ from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
+from stages.download.embedded import from_parquet
 from stages.download.fetch import Bounds, chunks_of, from_storage, host_of, local_file, save
 from stages.download.files import fetched_before, link, publish, record, unfinished
 from stages.download.probing import check, probe
@@ -158,7 +159,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         url, key = line.location, line.video
         scheme = self._scheme(url)
         if line.member:
-            return *self._of_tar(line, folder), []
+            return *self._held(line, folder), []
         if scheme == "file":
             return *self._linked(local_file(url, self.config.local_root), folder, line), []
         before = fetched_before(folder, key)
@@ -177,16 +178,19 @@ class Download(Stage[DownloadConfig, MediaRow]):
             record(before[0], before[1].model_copy(update={"address": address_of(url)}))
         return *before, self._checked(before[0], line.language), warnings
 
-    def _of_tar(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any]]:
-        """A copy of a tar's member."""
+    def _held(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any]]:
+        """A copy of a tar's member, or of what a row of a Parquet file holds."""
         url, bounds, part = line.location, self._bounds(self.config.max_bytes), (line.offset, line.size)
         bounds.check_size(line.size)
         scheme = self._scheme(url)
-        if scheme in ("http", "https"):
-            raise VideoFailed("scheme_refused", "tars are read from disks and object stores; fetch this one first")
+        if scheme in ("http", "https") or (line.size < 0 and scheme != "file"):
+            message = f"no videos are read out of tars over http(s), or of remote Parquet; copy {redacted(url)} first"
+            raise VideoFailed("scheme_refused", message)
         with unfinished(folder, line.video) as place:
             file = place / "media"
-            if scheme == "file":
+            if line.size < 0:
+                from_parquet(local_file(url, self.config.local_root), line.offset, file, bounds)
+            elif scheme == "file":
                 with local_file(url, self.config.local_root).open("rb") as tar, file.open("wb") as copied:
                     save(chunks_of(tar, part), copied, 0, bounds)
             else:

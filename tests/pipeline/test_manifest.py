@@ -648,3 +648,19 @@ def test_what_a_list_holds_reaches_no_terminal(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no column `url`") as refused:
             read_manifest(str(tmp_path / name))
         assert clean_text(str(refused.value)) == (str(refused.value), False)
+
+
+def test_parquet_that_holds_videos_is_read_without_them(tmp_path: Path) -> None:
+    for number in range(2):
+        held = [{"bytes": bytes([row]) * 1000, "path": f"{row}.mp4"} for row in range(3)]
+        table = pa.table({"video": held, "title": ["A", "B", "C"], "label": [0, 1, 2]})
+        pq.write_table(table, tmp_path / f"train-{number}.parquet", row_group_size=2)
+    (tmp_path / "README.md").touch()
+    rows = read(str(tmp_path))
+    assert [row.source_id for row in rows][2:4] == ["train-0.parquet#2", "train-1.parquet#0"]
+    assert [(row.offset, row.title, row.extra) for row in rows][3:] == [
+        (0, "A", '{"label":0}'),
+        (1, "B", '{"label":1}'),
+        (2, "C", '{"label":2}'),
+    ]
+    assert rows[0].location == str(tmp_path / "train-0.parquet")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.rows import ManifestRow, MediaRow
@@ -353,3 +355,18 @@ def test_a_member_of_a_tar_in_an_object_store_is_copied_by_its_range(media: Path
         store.rm("/bucket", recursive=True)
     assert isinstance(row, MediaRow)
     assert (row.error, row.sha256) == (None, SHA256)
+
+
+def test_a_video_that_a_parquet_file_holds_is_copied(media: Path, tmp_path: Path) -> None:
+    held = [{"bytes": content, "path": "x"} for content in (b"other", CONTENT, None)]
+    pq.write_table(pa.table({"video": held, "n": [1, 2, 3]}), tmp_path / "v.parquet", row_group_size=1)
+    lines = [
+        ManifestRow(
+            video=f"{row}" * 20, url="v.parquet", folder=str(tmp_path), source_id="x", member=f"{row}", offset=row
+        )
+        for row in (1, 2, 9)
+    ]
+    rows = list(stage(media).process([Video(line, []) for line in lines]))
+    assert isinstance(rows[0], MediaRow)
+    assert (rows[0].error, rows[0].sha256) == (None, SHA256)
+    assert [row.error.code for row in rows if row.error] == ["not_found", "not_found"]
