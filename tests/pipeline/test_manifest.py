@@ -65,10 +65,10 @@ def test_a_file_whose_name_is_no_text_fails_alone(tmp_path: Path) -> None:
         ("caf\ufffd.mp4", True),
         ("good.mp4", False),
     ]
-    name = tmp_path.name
+    place = tmp_path.name
     assert [row.source_id for row in rows] == [
-        f"{name}, file 1 (caf\ufffd.mp4)",
-        f"{name}, file 2 (caf\ufffd.mp4)",
+        f"{place}, file 1 (caf\ufffd.mp4)",
+        f"{place}, file 2 (caf\ufffd.mp4)",
         "good.mp4",
     ]
 
