@@ -329,7 +329,7 @@ class Sentence(Model):
     Attributes:
         start: Seconds, of its first word.
         end: Seconds, of its last word.
-        text: Trimmed, without control characters or training placeholders.
+        text: Trimmed, without control characters or special tokens of trainers.
         words: Number of words (characters, in languages without spaces).
         source: Source of the text.
         flag: Why it should not be trusted, e.g. ``repetition``; empty when it can.

@@ -11,6 +11,7 @@ from storyloom.format.manifest import MANIFEST
 from storyloom.format.reader import ShardReader
 from storyloom.format.sample import SchemaName
 from storyloom.fs.folder import ByteRange
+from storyloom.fs.url import without_secrets
 from storyloom.reader.document import Document, parse
 
 
@@ -55,7 +56,7 @@ def load_manifest(reader: ShardReader) -> Manifest:
     if isinstance(content, FileNotFoundError):
         raise UsageError(f"{address} holds no finished dataset: there is no {MANIFEST} in it")
     if isinstance(content, Exception):
-        raise UsageError(f"cannot read {address}/{MANIFEST}: {content!r}") from content
+        raise UsageError(without_secrets(f"cannot read {address}/{MANIFEST}: {content!r}")) from content
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
