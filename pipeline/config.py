@@ -36,7 +36,8 @@ class RunConfig(Section):
     """The config of a run; `config_class` adds a section per stage.
 
     Attributes:
-        manifest: Text file with a path or URL a line, CSV, JSONL or Parquet with a `url` column, or a folder of media.
+        manifest: A list of paths and URLs (text, CSV, TSV, JSON, Parquet, a tar of videos), a folder of media, a media
+            file, a pattern, or the URL of a list or of an object store's prefix.
         work: Folder for the files between stages; every worker must see it under this path.
         output: Folder for the finished shards.
         seed: Of all random choices: the order of the manifest, null pairs, the order of documents.
@@ -58,7 +59,7 @@ class RunConfig(Section):
     runner: RunnerConfig = RunnerConfig()
     parts: PartsConfig = PartsConfig()
 
-    @field_validator("manifest", "work", "output")
+    @field_validator("work", "output")
     @classmethod
     def _is_local(cls, place: str) -> str:
         return local_place(place)

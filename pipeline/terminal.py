@@ -20,7 +20,6 @@ from pipeline.progress import Advance
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
 from schemas.duplicates import Duplicates
-from schemas.text import clean_text
 from storyloom.format.model import Model
 from storyloom.view.counts import count_of
 from storyloom.view.text import shown
@@ -70,7 +69,7 @@ class TerminalListener:
         new = f", {plan.new_parts} new" if plan.new_parts else ""
         say(f"{count_of(sum(map(len, plan.videos)), 'videos')} in {count_of(len(plan.parts), 'parts')}{new}")
         for sentence in told:
-            say(f"  {clean_text(sentence)[0]}", highlight=False, markup=False)
+            say(f"  {sentence}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
         if not to_do:
             say("every stage is up to date")

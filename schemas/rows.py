@@ -31,6 +31,10 @@ class ManifestRow(Model):
         start: Seconds of the file at which the video starts, of a clip; -1.0 for the file's start.
         end: Seconds of the file at which it ends; -1.0 for the file's end.
         extra: The manifest's other columns, for the shard: a JSON object with sorted keys, without spaces.
+        member: Name of the member of the tar at `url` that is the video, or number of the row of the Parquet file there
+            that holds it; empty for a file of its own.
+        offset: Bytes before it in the tar, or number of the row; -1 for a file of its own.
+        size: Its bytes in the tar; -1 otherwise.
         problem: Why the line cannot be used, with the remedy; empty for one that can.
     """
 
@@ -47,6 +51,9 @@ class ManifestRow(Model):
     start: Annotated[float, Field(allow_inf_nan=False)] = -1.0
     end: Annotated[float, Field(allow_inf_nan=False)] = -1.0
     extra: str = "{}"
+    member: str = ""
+    offset: int = -1
+    size: int = -1
     problem: str = ""
 
     @property

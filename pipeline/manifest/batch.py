@@ -17,7 +17,10 @@ from storyloom.view.counts import count_of
 COLUMNS = ("url", "id", "subtitles", "title", "language", "license", "start", "end")
 """The columns of a list that mean something to us."""
 
-EXACT = ("url", "id", "subtitles")
+PLACE = ("member", "offset", "size")
+"""The columns that say where in a tar a video is: its member's name, and its bytes."""
+
+EXACT = ("url", "id", "subtitles", "member")
 """Those that must be what is written: nothing is cleaned."""
 
 BATCH = 1 << 16
@@ -30,12 +33,17 @@ MAX_EXTRA = 1 << 16
 """Most characters of a line's other columns, as JSON (our choice: each document of the video repeats them)."""
 
 
+MAX_SENTENCES = 20
+MAX_SENTENCE = 400
+"""Most sentences that are told of a manifest, and most characters of one (our choice)."""
+
+
 @dataclass
 class Batch:
     """Some lines of a list.
 
     Attributes:
-        columns: Those of `COLUMNS` that the list has, without nulls; text as written.
+        columns: Those of `COLUMNS` and `PLACE` that the list has, without nulls; text as written.
         places: Number of each line in its list, from 1.
         extra: The other columns of each line as a JSON object; None when there are none.
         problems: By the index of a line, why it cannot be used.
@@ -72,7 +80,8 @@ class Told:
             f"{what}: {count_of(times, 'lines')}" + (f", the first: {self.first[what]}" if self.first[what] else "")
             for what, times in self.counts.items()
         ]
-        return [*self.sentences, *counted]
+        all_ = [clean_text(sentence, MAX_SENTENCE)[0] for sentence in [*self.sentences, *counted]]
+        return all_ if len(all_) <= MAX_SENTENCES else [*all_[:MAX_SENTENCES], f"and {len(all_) - MAX_SENTENCES} more"]
 
 
 @dataclass
@@ -81,7 +90,7 @@ class Line:
 
     Attributes:
         place: Its number in the list, from 1.
-        columns: Text of those of `COLUMNS` that it has.
+        columns: Text of those of `COLUMNS` and `PLACE` that it has.
         extra: Its other columns.
         problem: Why it cannot be used; empty for one that can.
     """
@@ -107,7 +116,9 @@ def batches(lines: Iterable[Line], told: Told) -> Iterator[Batch]:
 def _batch(lines: Sequence[Line], told: Told) -> Batch:
     names = set[str]().union(*(line.columns.keys() for line in lines))
     return Batch(
-        columns={name: texts([line.columns.get(name, "") for line in lines]) for name in COLUMNS if name in names},
+        columns={
+            name: texts([line.columns.get(name, "") for line in lines]) for name in (*COLUMNS, *PLACE) if name in names
+        },
         places=[line.place for line in lines],
         extra=texts([extra_json(line.extra, told) for line in lines]) if any(line.extra for line in lines) else None,
         problems={number: problem for number, line in enumerate(lines) if (problem := line.problem or _wrong(line))},

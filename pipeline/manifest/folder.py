@@ -32,7 +32,7 @@ class Found:
     Attributes:
         media: Relative paths of the media, sorted.
         lists: Relative paths of metadata of Hugging Face folders; the media in these folders are not among `media`.
-        tables: Relative paths of Parquet files and tars, sorted.
+        tables: Relative paths of Parquet files and tars, sorted, where there is nothing else.
         others: Files that are passed over, by ending.
         notes: What else is passed over, and why.
     """
@@ -42,6 +42,15 @@ class Found:
     tables: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+
+    def settled(self) -> Found:
+        """The same in order; tables beside media are passed over."""
+        if self.media or self.lists:
+            self.others.update(os.path.splitext(name)[1].lower() for name in self.tables)  # noqa: PTH122
+            self.tables.clear()
+        for names in (self.media, self.lists, self.tables, self.notes):
+            names.sort()
+        return self
 
 
 def look_through(folder: Path, without: Collection[Path]) -> Found:
@@ -82,10 +91,7 @@ def look_through(folder: Path, without: Collection[Path]) -> Found:
                 (links if entry.is_symlink() else folders).append(f"{path}/")
             elif not has_list:
                 _file(entry, path, found)
-    found.media.sort()
-    found.tables.sort()
-    found.notes.sort()
-    return found
+    return found.settled()
 
 
 def _file(entry: os.DirEntry[str], path: str, found: Found) -> None:

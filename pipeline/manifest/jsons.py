@@ -45,6 +45,22 @@ _DECODER = json.JSONDecoder(
 )
 
 
+def object_of(text: str) -> dict[str, Any]:
+    """The object of a JSON text.
+
+    Raises:
+        ValueError: It is none; the message says why.
+    """
+    try:
+        value = _DECODER.decode(text.strip())
+        found = _value(value)
+    except (ValueError, RecursionError) as reason:
+        raise ValueError(_said(reason)) from reason
+    if not isinstance(found, dict):
+        raise ValueError(f"it is {_kind(value)}, not a JSON object")  # noqa: TRY004 - a value of the file's
+    return found
+
+
 def json_lines(text: io.TextIOWrapper, columns: Columns, told: Told) -> Iterator[Line]:
     """The lines of a JSONL list.
 

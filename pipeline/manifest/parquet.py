@@ -10,13 +10,15 @@ import pyarrow.compute as pc
 
 from pipeline.manifest.batch import BATCH, EXACT, Batch, Told, clean_surrogates, extra_json, not_text, texts
 from pipeline.manifest.columns import Columns
+from stages.download.embedded import media_column
 
 
-def parquet_batches(source: Any, columns: Columns, told: Told) -> Iterator[Batch]:
+def parquet_batches(source: Any, url: str, columns: Columns, told: Told) -> Iterator[Batch]:
     """The lines of a Parquet list in batches.
 
     Args:
         source: An open file, or a path.
+        url: The file's name or URL, for the rows of which it holds the videos.
         columns: The names of columns.
         told: What is told.
 
@@ -28,21 +30,27 @@ def parquet_batches(source: Any, columns: Columns, told: Told) -> Iterator[Batch
 
     with pq.ParquetFile(source) as file:
         schema = file.schema_arrow
-        ours = columns.ours(schema.names, told)
-        others = [field for field in schema if field.name not in ours]
+        media = "" if columns.needed & set(schema.names) else media_column(schema)
+        ours = columns.of(schema.names) if media else columns.ours(schema.names, told)
+        others = [field for field in schema if field.name not in (*ours, media)]
         kept = [field.name for field in others if not _has_bytes(field.type)]
         for field in others:
             if field.name not in kept:
                 told.say(f"column `{field.name}` holds bytes, which are not kept")
         begin = 1
-        for batch in file.iter_batches(BATCH, columns=[*ours, *kept]):
+        # A video's path is short; its bytes are not read.
+        read = [*ours, *kept, *([f"{media}.path"] if media else [])]
+        for batch in file.iter_batches(BATCH, columns=read):
             found = Batch({}, range(begin, begin + len(batch)))
+            if media:
+                rows = [str(number - 1) for number in found.places]
+                found.columns |= {"url": pa.repeat(url, len(rows)), "member": texts(rows), "offset": texts(rows)}
             for name, our in ours.items():
                 found.columns[our] = _as_text(batch.column(name), name, our, found.problems)
             if kept:
                 values = {name: _values(batch.column(name), name, told) for name in kept}
-                rows = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
-                found.extra = texts([extra_json(row, told) for row in rows])
+                lines = (dict(zip(values, line, strict=True)) for line in zip(*values.values(), strict=True))
+                found.extra = texts([extra_json(line, told) for line in lines])
             begin += len(batch)
             yield found
 

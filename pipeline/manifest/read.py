@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.beside import Beside
-from pipeline.manifest.batch import COLUMNS, Batch, Told, texts
+from pipeline.manifest.batch import COLUMNS, PLACE, Batch, Told, texts
 from pipeline.manifest.clips import clip_id, clip_seconds
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.sources import Source, read_source, sources_of
@@ -23,7 +23,7 @@ from schemas.rows import ManifestRow
 from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
-from storyloom.fs.url import published
+from storyloom.fs.url import published, redacted
 
 SCHEMA = arrow_schema(ManifestRow)
 
@@ -71,18 +71,25 @@ def read_manifest(
         UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used, or the ids of
             different lines come out the same.
     """
+    try:
+        return _read(manifest, url_parameters, Columns(columns or {}), without)
+    except UsageError as reason:  # says what a stranger's list holds
+        raise UsageError(clean_text(str(reason))[0]) from reason
+
+
+def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[Path]) -> Manifest:
     told, beside = Told(), Beside()
     found: list[pa.Table] = []
-    names = Columns(columns or {})
     base, sources = sources_of(manifest, without)
     for source in sources:
         lines = _Lines(source, base, url_parameters, beside, told)
-        found += [lines.rows(batch) for batch in read_source(source, names, told)]
+        found += [lines.rows(batch) for batch in read_source(source, columns, told)]
     rows = pa.concat_tables(found) if found else _INNER.empty_table()
+    shown = redacted(manifest)
     if not len(rows):
-        raise UsageError(f"the manifest {manifest} holds no paths, URLs or media{_besides(told)}")
-    _check_problems(rows, manifest, told)
-    rows = _first_of_each(rows, manifest, told)
+        raise UsageError(f"the manifest {shown} holds no paths, URLs or media{_besides(told)}")
+    _check_problems(rows, shown, told)
+    rows = _first_of_each(rows, shown, told)
     return Manifest(rows.select(SCHEMA.names), tuple(told.lines()))
 
 
@@ -104,20 +111,26 @@ class _Lines:
         """The rows of a batch, in columns as `_INNER` has them."""
         size = len(batch.places)
         problems = dict(batch.problems)
-        fields = {name: batch.columns.get(name, pa.repeat("", size)) for name in COLUMNS}
+        fields = {name: batch.columns.get(name, pa.repeat("", size)) for name in (*COLUMNS, *PLACE)}
         urls = self._urls(fields["url"], problems)
         clean = {name: self._cleaned(fields[name], name) for name in ("title", "language", "license", "id")}
         starts, ends = clip_seconds(fields["start"], fields["end"], problems)
-        places = [f"{self._source.name}, line {place}" for place in batch.places]
-        shown = [self._shown(url) for url in urls]
+        places = self._places(batch.places, texts(urls).to_pylist())
+        members = fields["member"].to_pylist()
+        shown = [
+            self._shown(url) + (f"#{clean_text(member)[0]}" if member else "")
+            for url, member in zip(urls, members, strict=True)
+        ]
         given = [self._shown(one) for one in clean["id"].to_pylist()]
         ids = [
             places[number] if number in problems else one or clip_id(shown[number], starts[number], ends[number])
             for number, one in enumerate(given)
         ]
         raw = pc.utf8_trim_whitespace(fields["id"]).to_pylist()
-        named_by = [f"id {one}" if one else f"url {url}" for one, url in zip(raw, urls, strict=True)]
-        subtitles, others = self._subtitles(urls, fields["subtitles"], clean["language"], problems)
+        named_by = [
+            f"id {one}" if one else f"url {url}#{member}" for one, url, member in zip(raw, urls, members, strict=True)
+        ]
+        subtitles, others = self._subtitles(urls, members, fields["subtitles"], clean["language"], problems)
         columns = {
             "video": pa.array([hashlib.sha256(one.encode()).hexdigest()[:20] for one in ids], pa.string()),
             "url": texts(urls),
@@ -132,11 +145,21 @@ class _Lines:
             "start": pa.array(starts, pa.float64()),
             "end": pa.array(ends, pa.float64()),
             "extra": pa.repeat("{}", size) if batch.extra is None else batch.extra,
+            "member": fields["member"],
+            "offset": _numbers(fields["offset"]),
+            "size": _numbers(fields["size"]),
             "problem": pa.array([problems.get(number, "") for number in range(size)], pa.string()),
             "named_by": texts(named_by),
             "place": pa.array(places, pa.string()),
         }
         return pa.table({name: columns[name] for name in _INNER.names}, schema=_INNER)
+
+    def _places(self, numbers: Sequence[int], urls: Sequence[str]) -> list[str]:
+        """Where each line is, as messages have it."""
+        name = self._source.name
+        if self._source.found is None:
+            return [f"{name}, line {number}" for number in numbers]
+        return [f"{name}, file {number} ({url})" for number, url in zip(numbers, urls, strict=True)]
 
     def _shown(self, url: str) -> str:
         """The URL as it is published."""
@@ -153,6 +176,8 @@ class _Lines:
                 url = raw
             if not url:
                 problems.setdefault(number, "it has no url")
+            elif self._source.remote and (url.startswith(("/", "~/")) or url.lower().startswith(FILE_URL)):
+                problems.setdefault(number, "a remote list names no files of this machine")
             elif "://" in url:
                 if not url.isprintable() and clean_text(url, len(url))[1] and not url.startswith(FILE_URL):
                     problems.setdefault(number, "its url has control characters")
@@ -174,7 +199,7 @@ class _Lines:
         return pc.utf8_trim_whitespace(column)
 
     def _subtitles(
-        self, urls: list[str], given: pa.Array, languages: pa.Array, problems: Mapping[int, str]
+        self, urls: list[str], members: list[str], given: pa.Array, languages: pa.Array, problems: Mapping[int, str]
     ) -> tuple[list[str], list[list[str]]]:
         """For each row its subtitles, given or the likeliest file beside a local video, and the others beside it."""
         prefix = self._source.prefix
@@ -184,7 +209,12 @@ class _Lines:
         ]
         others: list[list[str]] = [[]] * len(urls)
         for number, (url, language) in enumerate(zip(urls, languages.to_pylist(), strict=True)):
-            if likeliest[number] or number in problems or ("://" in url and not url.startswith(FILE_URL)):
+            if (
+                likeliest[number]
+                or number in problems
+                or members[number]
+                or ("://" in url and not url.startswith(FILE_URL))
+            ):
                 continue
             path = unquote(url[len(FILE_URL) :].removeprefix("localhost")) if url.startswith(FILE_URL) else url
             video = os.path.join(self._base, os.path.expanduser(path) if path.startswith("~/") else path)  # noqa: PTH111, PTH118 - a million videos
@@ -192,6 +222,10 @@ class _Lines:
                 folder = os.path.dirname(path)  # noqa: PTH120
                 likeliest[number], *others[number] = (os.path.join(folder, name) for name in names)  # noqa: PTH118
         return likeliest, others
+
+
+def _numbers(column: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(column, ""), "-1", column).cast(pa.int64())
 
 
 def _besides(told: Told) -> str:

@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -20,8 +21,11 @@ from pipeline.manifest.folder import MEDIA_SUFFIXES, METADATA, Found, folder_lin
 from pipeline.manifest.jsons import array_lines, json_lines
 from pipeline.manifest.opened import ListUnreadable, as_text, unpacked, unpacked_suffix
 from pipeline.manifest.parquet import parquet_batches
+from pipeline.manifest.remote import folder_of, found_below, opened, scheme_of, suffix_of
+from pipeline.manifest.tars import tar_lines
 from pipeline.manifest.text import text_lines
 from storyloom.errors import UsageError
+from storyloom.fs.url import redacted
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Source:
         prefix: Before the relative paths of a list that is not in the manifest's own folder.
         found: Of a folder of media.
         media: Names of media files.
+        remote: Whether the path is a URL: the list then names no files of this machine's.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Source:
     prefix: str = ""
     found: Found | None = None
     media: tuple[str, ...] = ()
+    remote: bool = False
 
 
 def sources_of(manifest: str, without: Collection[Path]) -> tuple[str, list[Source]]:
@@ -49,7 +55,10 @@ def sources_of(manifest: str, without: Collection[Path]) -> tuple[str, list[Sour
     Raises:
         UsageError: There is nothing of that name, or it cannot be read.
     """
-    place = Path(manifest).expanduser() if manifest.startswith("~/") else Path(manifest)
+    if scheme_of(manifest) not in ("", "file"):
+        return "", _remote(manifest)
+    path = unquote(manifest[len("file://") :].removeprefix("localhost")) if scheme_of(manifest) else manifest
+    place = Path(path).expanduser() if path.startswith("~/") else Path(path)
     try:
         is_file, is_folder, is_there = place.is_file(), place.is_dir(), place.exists()
     except (OSError, ValueError) as reason:
@@ -65,6 +74,17 @@ def sources_of(manifest: str, without: Collection[Path]) -> tuple[str, list[Sour
     raise UsageError(f"no manifest at {place.absolute()}; give a list of paths or URLs, or a folder of media")
 
 
+def _remote(url: str) -> list[Source]:
+    """The lists behind a URL; a prefix ends with a slash, or is a pattern."""
+    if suffix_of(url) in MEDIA_SUFFIXES and "*" not in url:
+        return [Source(redacted(url), media=(url,))]
+    if not (url.endswith("/") or "*" in url):
+        name = redacted(url).rpartition("/")[2]
+        return [Source(name, path=url, prefix=folder_of(url), remote=True)]
+    found = found_below(url)
+    return [Source(redacted(url), found=found), *(Source(redacted(one), path=one, remote=True) for one in found.tables)]
+
+
 def _of_file(file: Path, prefix: str) -> Source:
     if file.suffix.lower() in MEDIA_SUFFIXES:
         return Source(prefix + file.name, prefix=prefix, media=(file.name,))
@@ -73,9 +93,8 @@ def _of_file(file: Path, prefix: str) -> Source:
 
 def _of_folder(folder: Path, without: Collection[Path]) -> list[Source]:
     found = look_through(folder, without)
-    lists = [*found.lists, *(found.tables if not (found.media or found.lists) else [])]
-    sources = [_of_file(folder / one, one[: -len(os.path.basename(one))]) for one in lists]  # noqa: PTH119
-    return [Source(str(folder), found=found), *sources]
+    sources = [_of_file(folder / one, one[: -len(os.path.basename(one))]) for one in (*found.lists, *found.tables)]  # noqa: PTH119
+    return [Source(folder.absolute().name, found=found), *sources]
 
 
 def _of_pattern(pattern: Path) -> tuple[str, list[Source]]:
@@ -104,15 +123,18 @@ def read_source(source: Source, columns: Columns, told: Told) -> Iterator[Batch]
     if source.media:
         yield from batches((Line(number, {"url": name}) for number, name in enumerate(source.media, 1)), told)
         return
-    suffix = unpacked_suffix(source.path)
+    suffix = suffix_of(source.path) if source.remote else unpacked_suffix(source.path)
     if Path(source.path).name.lower() in METADATA:
         columns = replace(columns, file_name=True)
     try:
-        with Path(source.path).open("rb") as file:
-            if suffix == ".parquet":
-                yield from parquet_batches(file, columns, told)
+        with opened(source.path) if source.remote else Path(source.path).open("rb") as file:
+            name = source.path if source.remote else os.path.basename(source.path)  # noqa: PTH119
+            if suffix == ".tar":
+                yield from batches(tar_lines(file, name, told), told)
+            elif suffix == ".parquet":
+                yield from parquet_batches(file, name, columns, told)
             else:
-                with unpacked(cast("BinaryIO", file), source.path) as content:
+                with unpacked(file, redacted(source.path)) as content:
                     yield from batches(_lines(content, suffix, source, columns, told), told)
     except ListUnreadable as reason:
         raise UsageError(f"the manifest {source.name}: {reason}") from reason
@@ -129,5 +151,5 @@ def _lines(content: BinaryIO, suffix: str, source: Source, columns: Columns, tol
     elif suffix == ".json":
         yield from array_lines(as_text(content), columns, told)
     else:
-        folder = os.path.dirname(os.path.abspath(source.path))  # noqa: PTH100, PTH120
+        folder = "" if source.remote else os.path.dirname(os.path.abspath(source.path))  # noqa: PTH100, PTH120
         yield from text_lines(as_text(content), folder, told)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pipeline.manifest.batch import Line, Told
 from pipeline.manifest.folder import MEDIA_SUFFIXES
-from pipeline.manifest.opened import numbered_lines
+from pipeline.manifest.opened import ListUnreadable, numbered_lines
 
 
 def text_lines(text: io.TextIOWrapper, base: str, told: Told) -> Iterator[Line]:
@@ -21,8 +21,13 @@ def text_lines(text: io.TextIOWrapper, base: str, told: Told) -> Iterator[Line]:
         text: The list.
         base: Folder of relative paths; empty when it is remote.
         told: What is told.
+
+    Raises:
+        ListUnreadable: It is a page, or a line is too long.
     """
     for number, line in numbered_lines(text):
+        if number == 1 and line.lstrip().lower().startswith(("<!doctype", "<html", "<?xml")):
+            raise ListUnreadable("it is a page or XML, not a list; put the URL of a page with a video into a list")
         name = line.strip()
         if not name:
             continue

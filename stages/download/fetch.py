@@ -22,6 +22,9 @@ from storyloom.fs.url import redacted
 
 T = TypeVar("T")
 
+CHUNK = 1 << 20
+"""Bytes read from an object store or a tar at a time (our choice)."""
+
 LONGEST_PAUSE = 60.0
 """Seconds up to which the pause between attempts grows (our choice)."""
 
@@ -201,3 +204,16 @@ def local_file(url: str, root: str) -> Iterator[Held]:
             kind = "a folder; list its files, or give it as the manifest" if stat.S_ISDIR(mode) else "no regular file"
             raise VideoFailed("not_a_file", f"{file.real} is {kind}")
         yield file
+
+
+def chunks_of(source: BinaryIO, part: tuple[int, int] | None) -> Iterator[bytes]:
+    """The content of a file, or its bytes from one on, so many."""
+    if part is None:
+        while chunk := source.read(CHUNK):
+            yield chunk
+        return
+    start, left = part
+    source.seek(start)
+    while chunk := source.read(min(left, CHUNK)):
+        left -= len(chunk)
+        yield chunk

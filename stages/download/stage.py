@@ -20,7 +20,8 @@ from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow, SiteTrack
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
 from stages.download.clip import clipped
-from stages.download.fetch import Bounds, local_file, server_of
+from stages.download.embedded import from_parquet
+from stages.download.fetch import Bounds, chunks_of, local_file, save, server_of
 from stages.download.files import alone, fetched_before, link, publish, record, unfinished
 from stages.download.pace import Pace, turn
 from stages.download.probing import check, probe
@@ -151,6 +152,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
         "subtitles",
         "other_subtitles",
         "language",
+        "member",
+        "offset",
+        "size",
         "problem",
         "start",
         "end",
@@ -226,6 +230,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         folder = self.context.media / name[:2]
         folder.mkdir(parents=True, exist_ok=True)
         scheme = self._scheme(line.location)
+        if line.member:
+            return *self._held(line, folder), []
         if scheme == "file":
             with local_file(line.location, self.config.local_root) as file:
                 return *self._linked(file, folder, line), []
@@ -304,6 +310,35 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _has_tracks(self, source: MediaSource) -> bool:
         return source.page is not None and all((self.context.media / one.file).is_file() for one in source.page.tracks)
 
+    def _held(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any]]:
+        """A copy of a tar's member, or of what a row of a Parquet file holds."""
+        url, part = line.location, (line.offset, line.size)
+        self._bounds(self.config.max_bytes).check_size(line.size)
+        scheme = self._scheme(url)
+        if scheme in ("http", "https") or (line.size < 0 and scheme != "file"):
+            message = f"no videos are read out of tars over http(s), or of remote Parquet; copy {redacted(url)} first"
+            raise VideoFailed("scheme_refused", message)
+        with unfinished(folder, line.media_name) as place:
+            file = place / "media"
+            if scheme != "file":
+                self._copied(url, scheme, file, self.config.max_bytes, part=part)
+            else:
+                with local_file(url, self.config.local_root) as holder:
+                    self._copied_out(holder.path, line, file)
+            if file.stat().st_size < line.size:
+                message = f"the tar ends within {line.member}: was it replaced? Run again"
+                raise VideoFailed("truncated_download", message)
+            return self._published(file, Validators(), folder, line)
+
+    def _copied_out(self, holder: Path, line: ManifestRow, file: Path) -> None:
+        """Copy a tar's member, or what a row of a Parquet file holds."""
+        bounds = self._bounds(self.config.max_bytes)
+        if line.size < 0:
+            from_parquet(holder, line.offset, file, bounds)
+            return
+        with holder.open("rb") as tar, file.open("wb") as copied:
+            save(chunks_of(tar, (line.offset, line.size)), copied, 0, bounds)
+
     def _linked(self, file: Held, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
@@ -335,9 +370,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
         return (file, validators) if validators else None
 
     def _copied(
-        self, url: str, scheme: str, file: Path, max_bytes: int, known: MediaSource | None = None
+        self,
+        url: str,
+        scheme: str,
+        file: Path,
+        max_bytes: int,
+        known: MediaSource | None = None,
+        part: tuple[int, int] | None = None,
     ) -> Validators | None:
-        """Fetch the URL's content into `file`, unless the known content is current."""
+        """Fetch the URL's content, or so many bytes from one on, into `file`, unless the known content is current."""
         with self.timings.on("fetch"), self._turn(server_of(url)) as pace:
             bounds = self._bounds(max_bytes, pace)
             if scheme in ("http", "https"):
@@ -346,7 +387,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 return from_http(url, file, bounds, known, allow_private=self.config.allow_private_addresses)
             from stages.download.storage import from_storage
 
-            return from_storage(url, file, bounds, known, instance_credentials=self.config.instance_credentials)
+            credentials = self.config.instance_credentials
+            return from_storage(url, file, bounds, known, instance_credentials=credentials, part=part)
 
     def _scheme(self, url: str) -> str:
         """The URL's scheme, checked against the allowed ones."""

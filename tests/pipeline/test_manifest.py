@@ -1,9 +1,11 @@
 """Reading manifests of every form, and saying what is wrong with one."""
 
 import gzip
+import io
 import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from pipeline.manifest import read_manifest
 from schemas.rows import ManifestRow
+from schemas.text import clean_text
 from storyloom.errors import UsageError
 from tests.manifests import rows as rows_of
 
@@ -61,6 +64,12 @@ def test_a_file_whose_name_is_no_text_fails_alone(tmp_path: Path) -> None:
         ("caf\ufffd.mp4", True),
         ("caf\ufffd.mp4", True),
         ("good.mp4", False),
+    ]
+    place = tmp_path.name
+    assert [row.source_id for row in rows] == [
+        f"{place}, file 1 (caf\ufffd.mp4)",
+        f"{place}, file 2 (caf\ufffd.mp4)",
+        "good.mp4",
     ]
 
 
@@ -533,3 +542,125 @@ def test_an_id_that_is_a_url_is_published_without_secrets(tmp_path: Path) -> Non
 def test_a_renewed_signature_is_the_same_video(tmp_path: Path) -> None:
     keys = [read(written(tmp_path, "list.txt", f"https://example.org/a.mp4?sig={n}\n"))[0].video for n in range(2)]
     assert keys[0] == keys[1]
+
+
+def tar_of(path: Path, members: dict[str, bytes]) -> str:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return str(path)
+
+
+def test_a_tar_of_videos_is_read_with_what_it_says_of_them(tmp_path: Path) -> None:
+    said = {
+        "url": "https://example.org/watch",
+        "title": "A",
+        "license": "CC0",
+        "views": 3,
+        "start": 5,
+        "language": None,
+    }
+    members = {
+        "00/a.mp4": b"first",
+        "00/a.json": json.dumps(said).encode(),
+        "00/a.txt": b"a caption\n",
+        "00/b.json": b"[1]",
+        "00/b.webm": b"second",
+        "00/c.jpg": b"x",
+        "00/d.txt": b"alone",
+    }
+    rows, told = read_manifest(tar_of(tmp_path / "0.tar", members))
+    one, two = rows_of(rows)
+    assert (one.source_id, one.published_url, one.title, one.license, one.start) == (
+        *["0.tar#00/a.mp4"] * 2,
+        "A",
+        "CC0",
+        -1.0,
+    )
+    assert json.loads(one.extra) == {
+        "caption": "a caption",
+        "start": 5,
+        "url": "https://example.org/watch",
+        "views": 3,
+    }
+    assert (two.source_id, two.extra) == ("0.tar#00/b.webm", "{}")
+    content = (tmp_path / "0.tar").read_bytes()
+    assert [content[row.offset : row.offset + row.size] for row in (one, two)] == [b"first", b"second"]
+    assert one.location == str(tmp_path / "0.tar")
+    assert told == (
+        "JSON members of tars passed over: 1 line, the first: 00/b.json: it is an array, not a JSON object",
+        "members of tars passed over, since they are neither media nor their JSON or text: 1 line, the first: 00/c.jpg",
+    )
+
+
+def test_a_folder_and_a_pattern_of_tars_are_read(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    tar_of(tmp_path / "0.tar", {"a.mp4": b"1"})
+    tar_of(tmp_path / "sub" / "1.tar", {"a.mp4": b"2"})
+    for manifest in (f"{tmp_path}/**/*.tar", str(tmp_path)):
+        rows = read(manifest)
+        assert [(row.source_id, row.location) for row in rows] == [
+            ("0.tar#a.mp4", str(tmp_path / "0.tar")),
+            ("sub/1.tar#a.mp4", str(tmp_path / "sub" / "1.tar")),
+        ]
+
+
+def test_a_damaged_tar_keeps_what_comes_before(tmp_path: Path) -> None:
+    whole = Path(
+        tar_of(tmp_path / "w.tar", {"a.mp4": b"1" * 600, "b.mp4": b"2" * 600, "c.mp4": b"3" * 600})
+    ).read_bytes()
+    (tmp_path / "short.tar").write_bytes(whole[: 1536 + 600])
+    rows, told = read_manifest(str(tmp_path / "short.tar"))
+    assert (rows["member"].to_pylist(), "short.tar is damaged" in told[0]) == (["a.mp4"], True)
+    (tmp_path / "wrong.tar").write_bytes(whole[:1536] + b"\xff" * 4096)
+    rows, told = read_manifest(str(tmp_path / "wrong.tar"))
+    assert (rows["member"].to_pylist(), "wrong.tar is damaged" in told[0]) == (["a.mp4"], True)
+    (tmp_path / "no.tar").write_bytes(b"\xff" * 4096)
+    with pytest.raises(UsageError, match="it is no tar of videos"):
+        read_manifest(str(tmp_path / "no.tar"))
+
+
+def test_links_and_members_that_are_not_there_of_a_tar_are_no_videos(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "l.tar", "w") as tar:
+        link = tarfile.TarInfo("a.mp4")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    with pytest.raises(UsageError, match=r"holds no paths, URLs or media; members of tars passed over.*: 1 line"):
+        read_manifest(str(tmp_path / "l.tar"))
+    with tarfile.open(tmp_path / "h.tar", "w") as tar:
+        huge = tarfile.TarInfo("b.mp4")
+        huge.size = 2**40
+        tar.addfile(huge)
+    with pytest.raises(UsageError, match="it is no tar of videos"):
+        read_manifest(str(tmp_path / "h.tar"))
+
+
+def test_what_a_list_holds_reaches_no_terminal(tmp_path: Path) -> None:
+    line = b"\x1b]0;x\x07# \xff.mp4\n'\x1b[2J\xff'\n#\x1b[2J\xff.mp4\nv.mp4\n"
+    (tmp_path / "l.txt").write_bytes(line)
+    _, told = read_manifest(str(tmp_path / "l.txt"))
+    assert len(told) == 3
+    assert all(clean_text(sentence) == (sentence, False) for sentence in told)
+    for name, content in (("l.csv", b"\x1b[2J\xff,b\nx,y\n"), ("l.jsonl", b'{"\\u001b[2J\\ud800": 1}\n')):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match="no column `url`") as refused:
+            read_manifest(str(tmp_path / name))
+        assert clean_text(str(refused.value)) == (str(refused.value), False)
+
+
+def test_parquet_that_holds_videos_is_read_without_them(tmp_path: Path) -> None:
+    for number in range(2):
+        held = [{"bytes": bytes([row]) * 1000, "path": f"{row}.mp4"} for row in range(3)]
+        table = pa.table({"video": held, "title": ["A", "B", "C"], "label": [0, 1, 2]})
+        pq.write_table(table, tmp_path / f"train-{number}.parquet", row_group_size=2)
+    (tmp_path / "README.md").touch()
+    rows = read(str(tmp_path))
+    assert [row.source_id for row in rows][2:4] == ["train-0.parquet#2", "train-1.parquet#0"]
+    assert [(row.offset, row.title, row.extra) for row in rows][3:] == [
+        (0, "A", '{"label":0}'),
+        (1, "B", '{"label":1}'),
+        (2, "C", '{"label":2}'),
+    ]
+    assert rows[0].location == str(tmp_path / "train-0.parquet")

@@ -3,12 +3,16 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.rows import ManifestRow, MediaRow
@@ -348,3 +352,59 @@ def test_a_file_that_is_swapped_for_a_link_between_the_check_and_the_reading_is_
 def test_what_is_no_regular_file_is_not_waited_for(media: Path, tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "v.mp4")
     assert outcome(downloaded(media, str(tmp_path / "v.mp4"))) == "not_a_file"
+
+
+def test_a_member_of_a_tar_is_copied_by_its_range(media: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "v.tar", "w") as tar:
+        tar.add(__file__, "other.txt")
+        tar.add(NARRATED, "narrated.mp4")
+    with tarfile.open(tmp_path / "v.tar") as tar:
+        place = tar.getmember("narrated.mp4").offset_data
+    line = ManifestRow(
+        video="0" * 20,
+        url="v.tar",
+        folder=str(tmp_path),
+        source_id="x",
+        member="narrated.mp4",
+        offset=place,
+        size=len(CONTENT),
+    )
+    cut = line.model_copy(update={"video": "1" * 20, "size": 2**30})
+    large = line.model_copy(update={"video": "2" * 20, "size": 2**40})
+    rows = list(stage(media).process([Video(one, []) for one in (line, cut, large)]))
+    assert isinstance(rows[0], MediaRow)
+    assert (rows[0].sha256, rows[0].has_video) == (SHA256, True)
+    assert [row.error.code if row.error else "" for row in rows] == ["", "truncated_download", ""]
+    assert rows[2].dropped is not None
+    assert rows[2].dropped.reason == "too_large"
+    outside = stage(media, local_root=str(media)).process([Video(line, [])])
+    assert [row.error.code for row in outside if row.error] == ["outside_root"]
+
+
+def test_a_member_of_a_tar_in_an_object_store_is_copied_by_its_range(media: Path) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/v.tar", b"x" * 700 + CONTENT + b"y" * 700)
+    line = ManifestRow(
+        video="0" * 20, url="memory://bucket/v.tar", source_id="x", member="narrated.mp4", offset=700, size=len(CONTENT)
+    )
+    try:
+        (row,) = stage(media, schemes=("memory",)).process([Video(line, [])])
+    finally:
+        store.rm("/bucket", recursive=True)
+    assert isinstance(row, MediaRow)
+    assert (row.error, row.sha256) == (None, SHA256)
+
+
+def test_a_video_that_a_parquet_file_holds_is_copied(media: Path, tmp_path: Path) -> None:
+    held = [{"bytes": content, "path": "x"} for content in (b"other", CONTENT, None)]
+    pq.write_table(pa.table({"video": held, "n": [1, 2, 3]}), tmp_path / "v.parquet", row_group_size=1)
+    lines = [
+        ManifestRow(
+            video=f"{row}" * 20, url="v.parquet", folder=str(tmp_path), source_id="x", member=f"{row}", offset=row
+        )
+        for row in (1, 2, 9)
+    ]
+    rows = list(stage(media).process([Video(line, []) for line in lines]))
+    assert isinstance(rows[0], MediaRow)
+    assert (rows[0].error, rows[0].sha256) == (None, SHA256)
+    assert [row.error.code for row in rows if row.error] == ["not_found", "not_found"]

@@ -70,6 +70,13 @@ def test_a_document_becomes_its_json_and_its_images_in_time_order(tmp_path: Path
     }
 
 
+def test_the_manifests_other_columns_reach_the_document(tmp_path: Path) -> None:
+    manifest, row, frames = video("a", document())
+    extra = '{"channel":"Lab","views":12}'
+    write_group([(manifest.model_copy(update={"extra": extra}), row, frames)], tmp_path, SMALL, 0)
+    assert [one["extra"] for one in read_documents(tmp_path).values()] == [extra]
+
+
 def test_only_the_frames_of_the_document_are_written(tmp_path: Path) -> None:
     frames = [DocumentFrame(frame=n, time=float(n), text=-1, similarity=-1.0, shift=0.0) for n in (1, 3)]
     one = document().model_copy(update={"frames": frames})
