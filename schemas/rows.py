@@ -214,6 +214,12 @@ class MediaRow(Row):
     corrections: list[ClockCorrection] = []
     site: SitePage | None = None
 
+    @property
+    def chapters(self) -> list[Chapter]:
+        """The chapters that the site states, as far as they begin within the video."""
+        stated = self.site.chapters if self.site else []
+        return [chapter for chapter in stated if chapter.start < self.duration]
+
     def counts(self) -> dict[str, int]:
         return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}
 

@@ -19,6 +19,7 @@ from schemas.rows import (
     DocumentText,
     DroppedItem,
     FramesRow,
+    MediaRow,
     SampledFrame,
     ScoresRow,
     Sentence,
@@ -51,6 +52,8 @@ class FilterConfig(StageConfig):
         max_words: Most words of a document (OBELICS).
         max_images: Most images of a document (OBELICS).
         max_silence: Seconds without a sentence that end a document (our choice).
+        chapters: Whether a document also ends where its site says that a chapter does, with the sentence whose middle
+            lies before that (our choice).
         topic_similarity: A document also ends at a scene cut where the text before and after it is less similar than
             this. -1.0, the default, is off: the value depends on the model, and short captions differ at every cut.
     """
@@ -65,6 +68,7 @@ class FilterConfig(StageConfig):
     max_words: Annotated[int, Field(ge=1)] = 2000
     max_images: Annotated[int, Field(ge=1, le=1000)] = 30
     max_silence: Annotated[float, Field(gt=0)] = 30.0
+    chapters: bool = True
     topic_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
@@ -73,15 +77,16 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     """Assigns, drops and cuts into documents. A dropped frame does not drop its text; every drop has a reason."""
 
     name = "filter"
-    version = 2
+    version = 3
     reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)))
     row = DocumentsRow
     Config = FilterConfig
 
     @classmethod
     def inputs(cls, config: FilterConfig) -> tuple[Input, ...]:
-        """Read the calibration only if the threshold depends on it."""
-        return (*cls.reads, Input("calibrate")) if config.threshold == "calibrated" else cls.reads
+        """Read the calibration only if the threshold depends on it, and what sites say only for their chapters."""
+        calibrated = (Input("calibrate"),) if config.threshold == "calibrated" else ()
+        return (*cls.reads, *((Input("download"),) if config.chapters else ()), *calibrated)
 
     @property
     def _calibration(self) -> Calibration:
@@ -112,8 +117,9 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
 
         documents: list[DocumentDraft] = []
         turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
-        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence)
-        for units in documents_of(all_units, turns, self._limits()):
+        chapters = self._chapter_starts(video)
+        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
+        for units in documents_of(all_units, turns, self._limits(), chapters):
             reason = self._document_reason(units)
             surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
             if reason:
@@ -156,6 +162,11 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     @property
     def _has_evidence(self) -> bool:
         return self.config.threshold != "calibrated" or bool(self._calibration.quantiles)
+
+    def _chapter_starts(self, video: Video) -> list[float]:
+        if not (self.config.chapters and video.has(MediaRow)):
+            return []
+        return sorted(chapter.start for chapter in video[MediaRow].chapters)
 
     def _limits(self) -> DocumentLimits:
         config = self.config
