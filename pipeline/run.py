@@ -35,12 +35,14 @@ class Selection:
         start: Name of the stage from which all are selected; empty for none.
         force: Whether to redo finished units.
         retry: Whether to redo units with retryable failures, e.g. a server that did not answer.
+        refresh: Whether to read playlists and channels again.
     """
 
     only: tuple[str, ...] = ()
     start: str = ""
     force: bool = False
     retry: bool = False
+    refresh: bool = False
 
     def stages(self, config: RunConfig) -> frozenset[str]:
         """Names of the stages under a config.
@@ -68,7 +70,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         RunFailed: Selected units are missing at the end, or there is no document.
     """
     selected = selection.stages(config)
-    workspace = survey(config, write=True)
+    workspace = survey(config, write=True, refresh=selection.refresh)
     _check_output(config, selected)
     if selection.force:
         for name in selected:

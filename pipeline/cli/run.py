@@ -29,6 +29,9 @@ def run_command(
     retry: Annotated[
         bool, typer.Option("--retry", help="Do again what failed in a way that may pass, e.g. a server was silent.")
     ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Read playlists and channels again, which were read by an earlier run.")
+    ] = False,
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. ray://head:10001.")] = None,
@@ -54,7 +57,7 @@ def run_command(
     changes += [f"runner.address={address}"] if address else []
     changes += ["runner.profile=true"] if profile else []
     loaded = load_config(config, changes)
-    selection = Selection(tuple(only or ()), start or "", force=force, retry=retry)
+    selection = Selection(tuple(only or ()), start or "", force=force, retry=retry, refresh=refresh)
     listener = TerminalListener(terminal())
     if dry_run:
         preview(loaded, selection, listener)

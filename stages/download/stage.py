@@ -6,8 +6,9 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,12 +17,13 @@ from pydantic import Field
 from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow, SiteTrack
-from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
+from stages.base import Input, Listing, Stage, Video, VideoDropped, VideoFailed
 from stages.download.fetch import Bounds, from_storage, host_of, local_file
 from stages.download.files import fetched_before, link, publish, record, unfinished
 from stages.download.probing import check, probe
-from stages.download.sites.extractors import is_listed
+from stages.download.sites.extractors import is_list, is_listed
 from stages.download.sites.fetch import from_site
+from stages.download.sites.lists import listing
 from stages.download.sites.settings import SiteSettings, check_cookies
 from stages.download.sites.tracks import Offer
 from stages.media.sandbox import Limits
@@ -150,6 +152,31 @@ class Download(Stage[DownloadConfig, MediaRow]):
             return ""
         files = (line.location, line.subtitles_location, *line.other_subtitles_locations)
         return " ".join(source_state(url) for url in files if url)
+
+    @classmethod
+    def lists(cls, urls: Sequence[str], config: DownloadConfig) -> list[int]:
+        """Playlists and channels of the listed sites; none where yt-dlp is not installed, which their rows then say."""
+        hosts = "|".join(re.escape(site) for site in config.sites)
+        of_site = re.compile(rf"https?://(?:[^/?#]*[.@])?(?:{hosts})(?:[:/?#]|$)", re.IGNORECASE)
+        candidates = [position for position, url in enumerate(urls) if of_site.match(url)] if hosts else []
+        if not candidates or find_spec("yt_dlp") is None:
+            return []
+        return [at for at in candidates if is_listed(urls[at], config.sites) and is_list(urls[at])]
+
+    @classmethod
+    def listed(cls, url: str, config: DownloadConfig) -> Listing:
+        bounds = Bounds(
+            config.max_bytes,
+            time.monotonic() + config.max_seconds,
+            timeout=config.timeout,
+            attempts=config.attempts,
+            pause=config.retry_pause,
+        )
+        return listing(url, bounds, config.site, config.site_list_videos)
+
+    @classmethod
+    def most_listed(cls, config: DownloadConfig) -> int:
+        return config.site_list_videos
 
     def setup(self) -> None:
         self._hosts: dict[str, threading.BoundedSemaphore] = {}

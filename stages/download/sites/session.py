@@ -84,7 +84,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
     def get_info_extractor(self, ie_key: str) -> Any:
         """One of the site's extractors; another, such as the generic one, is not there even for those that name it."""
         if ie_key not in self._ies:
-            raise yt_dlp.utils.ExtractorError(f"the page is handed on to {ie_key}, which is of no site", expected=True)
+            raise KeyError(ie_key)
         return super().get_info_extractor(ie_key)
 
     def save_cookies(self) -> None:
