@@ -14,6 +14,8 @@ from storyloom.format.model import Model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.failures import Failure
+
 
 @dataclass(frozen=True)
 class Advance:
@@ -45,6 +47,12 @@ class Listener(Protocol):
 
     def advanced(self, done: Advance) -> None:
         """A unit of a stage is done; called from several threads."""
+
+    def noted(self, sentence: str) -> None:
+        """Something that the user should know."""
+
+    def failed(self, first: Sequence[Failure], total: int) -> None:
+        """The run is over, also by an interruption or an error; `first` are some of all the failures."""
 
     def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
         """All selected stages are done; `results` are those of the corpus steps."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.failures import Failure
 from pipeline.funnel import funnel
 from pipeline.plan import Plan
 from pipeline.progress import Advance
@@ -117,6 +118,23 @@ class TerminalListener:
         for result in results.values():
             if isinstance(result, Calibration) and result.samples < ENOUGH:
                 say(f"the threshold rests on {result.samples} null scores only; set filter.threshold instead")
+
+    def noted(self, sentence: str) -> None:
+        """Print a sentence."""
+        self._console.print(sentence, highlight=False, markup=False)
+
+    def failed(self, first: Sequence[Failure], total: int) -> None:
+        """Print the first failures, and how many more there are."""
+        self.stop()
+        if not first:
+            return
+        self._console.print(f"{count_of(total, 'failures')}:", highlight=False)
+        for one in first:
+            again = " (to be done again)" if one.pending else ""
+            text = f"  {one.name}: {one.stage}.{one.code}{again}: {one.message}"
+            self._console.print(text, highlight=False, markup=False)
+        more = f"  and {total - len(first):,} more; " if total > len(first) else "  "
+        self._console.print(f"{more}`storyloom failures CONFIG` has them all", highlight=False, markup=False)
 
     def stop(self) -> None:
         """Stop the bars, also when the run fails."""

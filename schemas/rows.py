@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.row import Row, Similarity, VideoKey
-from storyloom.format.model import Model, Seconds
+from storyloom.format.model import Model, Seconds, to_milliseconds
 
 
 class ManifestRow(Model):
@@ -22,7 +22,7 @@ class ManifestRow(Model):
         folder: The manifest's folder, against which relative paths are resolved; it never enters a shard.
         source_id: The manifest's `id`, or the published URL where it has none.
         published_url: `url` without userinfo and query but for `url_parameters`; a path as it is.
-        subtitles: Path or URL of a subtitle track; empty when there is none.
+        subtitles: Path or URL of a subtitle track, on the clock of the whole file; empty when there is none.
         other_subtitles: Paths of further subtitle files beside a local video, the likeliest first.
         title: Title, for the shard; empty when unknown.
         language: BCP 47 code of the speech, when known; empty to have it detected.
@@ -47,6 +47,11 @@ class ManifestRow(Model):
     end: Annotated[float, Field(allow_inf_nan=False)] = -1.0
     extra: str = "{}"
     problem: str = ""
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the video is a part of its file."""
+        return self.start >= 0 or self.end >= 0
 
     @property
     def location(self) -> str:
@@ -182,7 +187,9 @@ class MediaRow(Row):
         video_end: Seconds at which the picture's packets end.
         longest_picture: Most seconds for which one picture stays, the last one up to the end of the video.
         audio_tracks: The audio tracks in order of preference; the first one with speech is used.
-        origin: Seconds of the file's own clock at which the video starts.
+        origin: Seconds of the file's own clock at which the video starts; a clip starts there later than its file.
+        clip: Whether the video is a part of the file; `duration` and the ends of its tracks are those of the clip.
+        clip_start: Seconds of the file's video at which the clip starts; 0.0 for a whole file.
         corrections: Where its streams leave that clock, by stream, then packet.
         site: What the site says about the video; None for one that is from no site.
     """
@@ -211,14 +218,25 @@ class MediaRow(Row):
     longest_picture: Seconds = 0.0
     audio_tracks: list[AudioTrack] = []
     origin: float = 0.0
+    clip: bool = False
+    clip_start: Seconds = 0.0
     corrections: list[ClockCorrection] = []
     site: SitePage | None = None
 
     @property
     def chapters(self) -> list[Chapter]:
-        """The chapters that the site states, as far as they begin within the video."""
+        """The chapters that the site states, on the video's clock, as far as they are within the video or clip."""
         stated = self.site.chapters if self.site else []
-        return [chapter for chapter in stated if chapter.start < self.duration]
+        shift = self.clip_start
+        return [
+            Chapter(
+                start=to_milliseconds(max(0.0, chapter.start - shift)),
+                end=to_milliseconds(min(self.duration, chapter.end - shift)),
+                title=chapter.title,
+            )
+            for chapter in stated
+            if chapter.end > shift and chapter.start - shift < self.duration
+        ]
 
     def counts(self) -> dict[str, int]:
         return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}
@@ -356,12 +374,14 @@ class FramesRow(Row):
         frames: In time order, times strictly rising.
         jpegs: One baseline JPEG per frame, in the same order; empty where a reader left the column out.
         near_duplicates: Number of frames left out because they look like the last kept one.
+        thinned: Number of frames left out because there were too many.
         covered: Seconds up to which the picture could be decoded.
     """
 
     frames: list[SampledFrame] = []
     jpegs: list[bytes] = []
     near_duplicates: int = 0
+    thinned: int = 0
     covered: Seconds = 0.0
 
     @model_validator(mode="after")
@@ -374,7 +394,8 @@ class FramesRow(Row):
         return self
 
     def counts(self) -> dict[str, int]:
-        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates}
+        thinned = {"frames_dropped.thinned": self.thinned} if self.thinned else {}
+        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates} | thinned
 
 
 class Sentence(Model):

@@ -73,5 +73,11 @@ class _Silent:
     def advanced(self, done: object) -> None:
         pass
 
+    def noted(self, sentence: str) -> None:
+        pass
+
+    def failed(self, first: object, total: int) -> None:
+        pass
+
     def finished(self, after: object, results: object) -> None:
         pass

@@ -17,6 +17,7 @@ from pipeline.cli.bench import (
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
+from pipeline.cli.failures import RetryCommand, failures_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
 from pipeline.extras import how_to_install
@@ -47,8 +48,9 @@ def _options(
     """Turn a list of videos into interleaved video-text documents."""
 
 
-app.command("run")(run_command)
+app.command("run", cls=RetryCommand)(run_command)
 app.command("status")(status_command)
+app.command("failures")(failures_command)
 app.command("report")(report_command)
 app.command("gc")(gc_command)
 app.command("show")(show_command)
@@ -77,18 +79,27 @@ def main() -> None:
     try:
         app()
     except StoryloomError as problem:
-        typer.echo(f"storyloom: {problem}", err=True)
+        _say(problem)
         sys.exit(problem.exit_code)
     except OSError as problem:
         from pipeline.attempts import of_the_machine
 
         if not (of_the_machine(problem) or isinstance(problem, PermissionError)):
             raise
-        typer.echo(f"storyloom: {problem}. Nothing is lost: mend that and run again", err=True)
+        _say(f"{problem}. Nothing is lost: mend that and run again")
         sys.exit(FAILED)
     except ModuleNotFoundError as missing:
         message = how_to_install(missing)
         if message is None:
             raise
-        typer.echo(f"storyloom: {message}", err=True)
+        _say(message)
         sys.exit(USAGE)
+
+
+def _say(problem: object) -> None:
+    """Print a problem; it may quote a URL, a file's name or a stranger's text."""
+    from storyloom.fs.url import without_secrets
+    from storyloom.view.text import shown
+
+    lines = without_secrets(f"storyloom: {problem}").split("\n")
+    typer.echo("\n".join(map(shown, lines)), err=True)

@@ -1,4 +1,4 @@
-"""Fetching media files: common code, local paths and object stores. See also web.py and sites.py."""
+"""Fetching media files: common code and local paths. See also web.py, storage.py and sites.py."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from stages.base import VideoDropped, VideoFailed
-from stages.media.source import MediaSource, Validators, local_path, scheme_of
+from stages.media.source import local_path
 from storyloom.fs.url import redacted
 
 T = TypeVar("T")
 
-CHUNK = 1 << 20
-"""Bytes read from an object store at a time (our choice)."""
-
 LONGEST_PAUSE = 60.0
 """Seconds up to which the pause between attempts grows (our choice)."""
+
+
+PAST_DEADLINE = 0.01
+"""Seconds after the deadline at which waiting ends, so that it has surely come (our choice)."""
 
 
 class RetryAfter(VideoFailed):
@@ -78,7 +78,7 @@ class Bounds:
             VideoFailed: ``too_slow``.
         """
         self.check_time()
-        return max(0.001, min(self.timeout, self.deadline - time.monotonic()))
+        return min(self.timeout, self.deadline - time.monotonic() + PAST_DEADLINE)
 
 
 def host_of(url: str) -> str:
@@ -164,62 +164,3 @@ def local_file(url: str, root: str) -> Path:
     if not os.access(file, os.R_OK):
         raise VideoFailed("forbidden", f"{file} may not be read by this user")
     return file
-
-
-def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None) -> Validators | None:
-    """Copy an object that fsspec can open, e.g. from S3; credentials come from fsspec's own configuration.
-
-    Args:
-        url: Of the object.
-        file: The copy.
-        bounds: Limits of the fetch.
-        known: The content from an earlier run.
-
-    Returns:
-        Validators of the content; None when it is the known one, which is then not copied.
-
-    Raises:
-        VideoFailed: ``missing_package``, ``scheme_refused``, ``not_found``, ``forbidden``, ``storage_error`` or
-            ``too_slow``.
-        VideoDropped: ``too_large``.
-    """
-    import fsspec
-
-    scheme = scheme_of(url)
-    try:
-        filesystem = fsspec.filesystem(scheme)  # not url_to_fs: a chain such as zip://…::http://… must not be followed
-    except ImportError as missing:
-        message = f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)"
-        raise VideoFailed("missing_package", message, retryable=True) from missing
-    except ValueError as unknown:
-        raise VideoFailed("scheme_refused", f"no package opens {scheme}:// URLs") from unknown
-
-    def copy() -> Validators | None:
-        with _failures_typed(url):
-            found = Validators(etag=filesystem.ukey(url))
-            if known and known.etag == found.etag:
-                return None
-        with file.open("wb") as copied:
-            save(_stored(filesystem, url), copied, 0, bounds)
-        return found
-
-    return with_retries(copy, bounds)
-
-
-def _stored(filesystem: Any, url: str) -> Iterator[bytes]:
-    with _failures_typed(url), filesystem.open(url, "rb") as source:
-        while chunk := source.read(CHUNK):
-            yield chunk
-
-
-@contextmanager
-def _failures_typed(url: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as reason:
-        raise VideoFailed("not_found", f"there is nothing at {redacted(url)}") from reason
-    except PermissionError as reason:
-        raise VideoFailed("forbidden", f"{redacted(url)} may not be read: {reason}") from reason
-    except Exception as reason:  # each store's package has its own exceptions
-        message = f"{redacted(url)} could not be read: {type(reason).__name__}: {reason}"
-        raise VideoFailed("storage_error", message, retryable=True) from reason

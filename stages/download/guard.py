@@ -178,8 +178,9 @@ class _Connection(StreamRequestHandler):
                 for side in other:
                     side.settimeout(patience)
                 found = ready.select(patience)
-                if not found and patience == self.server.bounds.timeout:
-                    return  # else the deadline has come, which is said above
+                if not found:
+                    self.server.bounds.check_time()
+                    return
                 for key, _ in found:
                     side = key.fileobj
                     assert isinstance(side, socket.socket)

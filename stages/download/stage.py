@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.config import OPERATIONAL, Resources, StageConfig
+from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow, SiteTrack
 from stages.base import Input, Listing, Stage, Video, VideoDropped, VideoFailed
-from stages.download.fetch import Bounds, from_storage, host_of, local_file
-from stages.download.files import fetched_before, link, publish, record, unfinished
+from stages.download.clip import clipped
+from stages.download.fetch import Bounds, host_of, local_file
+from stages.download.files import fetched_before, link, publish, record, turn, unfinished
 from stages.download.probing import check, probe
 from stages.download.sites.extractors import is_list, is_listed
 from stages.download.sites.fetch import from_site
@@ -33,12 +36,14 @@ from stages.media.source import (
     address_of,
     content_name,
     digest,
+    media_name,
+    record_of,
     scheme_of,
     source_state,
     steady,
 )
 from stages.media.subtitles.tracks import MAX_BYTES
-from storyloom.fs.url import redacted
+from storyloom.fs.url import redacted, without_secrets
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """File extension by demuxer, where it is not the demuxer's name."""
@@ -50,7 +55,9 @@ class DownloadConfig(StageConfig):
     Attributes:
         schemes: URL schemes that may be fetched; ``file`` stands for local paths too. Others are any of fsspec's.
         local_root: Folder under which local files must be, links resolved; empty for anywhere.
-        allow_private_addresses: Fetch from hosts at private, loopback or link-local addresses too.
+        allow_private_addresses: Fetch from hosts at any address: private, loopback and link-local ones too.
+        instance_credentials: Let object stores' clients ask the machine's metadata service for credentials, such as
+            those of an instance's role. Otherwise they use what is configured, and read public objects without any.
         sites: Hosts, with their subdomains, whose pages are read by yt-dlp; docs/sites.md says how.
         site_format: yt-dlp's format selector.
         site_subtitles: Which of a site's subtitle tracks in the language that is spoken are fetched: ``all``, those
@@ -63,8 +70,8 @@ class DownloadConfig(StageConfig):
         site_extractor_args: yt-dlp's arguments by extractor and name, e.g. ``{youtube: {lang: [de]}}``.
         site_list_videos: Most videos of a playlist or channel, from its start.
         max_bytes: Most bytes of a file; a larger video is dropped.
-        min_duration: Least seconds; a shorter video is dropped.
-        max_duration: Most seconds; a longer video is dropped.
+        min_duration: Least seconds; a shorter video or clip is dropped.
+        max_duration: Most seconds; a longer video or clip is dropped.
         max_seconds: Wall-clock limit of fetching one video, with all attempts.
         timeout: Seconds without data after which a connection is closed.
         attempts: Most attempts at one fetch, the first included.
@@ -78,27 +85,28 @@ class DownloadConfig(StageConfig):
     schemes: tuple[str, ...] = ("file", "http", "https", "s3", "gs")
     local_root: str = ""
     allow_private_addresses: bool = False
+    instance_credentials: Annotated[bool, OPERATIONAL] = False
     sites: tuple[str, ...] = ("youtube.com", "youtu.be", "vimeo.com", "dailymotion.com", "bilibili.com")
     site_format: str = "bv*[height<=720][ext=mp4]+ba[ext=m4a]/b[height<=720][ext=mp4]/bv*[height<=720]+ba/b"
     site_subtitles: Literal["all", "human", "none"] = "all"
     site_cookies: Annotated[str, OPERATIONAL] = ""
     site_proxy: Annotated[str, Field(repr=False), OPERATIONAL] = ""
-    site_rate: Annotated[int, Field(ge=0), OPERATIONAL] = 0
-    site_sleep: Annotated[float, Field(ge=0), OPERATIONAL] = 0.0
+    site_rate: Annotated[int, Field(ge=0, le=2**40), OPERATIONAL] = 0
+    site_sleep: Annotated[float, Field(ge=0, le=LONGEST), OPERATIONAL] = 0.0
     site_clients: tuple[str, ...] = ()
     site_extractor_args: dict[str, dict[str, tuple[str, ...]]] = {}
-    site_list_videos: Annotated[int, Field(ge=1), OPERATIONAL] = 1000
-    max_bytes: Annotated[int, Field(gt=0)] = 4 * 2**30
-    min_duration: Annotated[float, Field(ge=0)] = 0.0
-    max_duration: Annotated[float, Field(gt=0)] = 4 * 3600.0
-    max_seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 3600.0
-    timeout: Annotated[float, Field(gt=0), OPERATIONAL] = 30.0
-    attempts: Annotated[int, Field(ge=1), OPERATIONAL] = 5
-    retry_pause: Annotated[float, Field(ge=0), OPERATIONAL] = 1.0
-    concurrency: Annotated[int, Field(ge=1), OPERATIONAL] = 4
-    per_host: Annotated[int, Field(ge=1), OPERATIONAL] = 2
-    probe_seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 60.0
-    probe_memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 2**30
+    site_list_videos: Annotated[int, Field(ge=1, le=10**6), OPERATIONAL] = 1000
+    max_bytes: Annotated[int, Field(gt=0, le=2**50)] = 4 * 2**30
+    min_duration: Annotated[float, Field(ge=0, le=LONGEST)] = 0.0
+    max_duration: Annotated[float, Field(gt=0, le=LONGEST)] = 4 * 3600.0
+    max_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 3600.0
+    timeout: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 30.0
+    attempts: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 5
+    retry_pause: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 1.0
+    concurrency: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 4
+    per_host: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 2
+    probe_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 60.0
+    probe_memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 2**30
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
     @property
@@ -127,8 +135,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
     ``<key>-subtitles2-…`` and so on.
 
     A file from an earlier run is fetched again only when the server reports a change; a renewed signed URL fetches
-    nothing. If the server does not answer, the file is kept with the warning ``source_unchecked``. A site's page is one
-    upload, whose media is not requested again; its page is where other subtitles are asked for.
+    nothing. Clips of one URL share its file, which is fetched once. If the server does not answer, the file is kept
+    with the warning ``source_unchecked``. A site's page is one upload, whose media is not requested again; its page is
+    where other subtitles are asked for.
     """
 
     name: ClassVar[str] = "download"
@@ -141,6 +150,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         "other_subtitles",
         "language",
         "problem",
+        "start",
+        "end",
     )
     row: ClassVar[type[Row]] = MediaRow
     Config: ClassVar[type[StageConfig]] = DownloadConfig
@@ -181,6 +192,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def setup(self) -> None:
         self._hosts: dict[str, threading.BoundedSemaphore] = {}
         self._stopped = threading.Event()
+        self._began = time.time()
+        self._probed: dict[tuple[str, str], dict[str, Any]] = {}
         check(self._probe_limits)
         check_cookies(self.config.site_cookies)
 
@@ -194,12 +207,22 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
+    def guarded(self, video: Video, work: Callable[[Video], MediaRow] | None = None) -> Row:
+        """As every stage's; what an exception of another package says of a URL's secrets stays out of the message."""
+        row = super().guarded(video, work)
+        if row.error is None:
+            return row
+        line = video.manifest
+        message = without_secrets(row.error.message, line.url, line.subtitles)
+        return row.model_copy(update={"error": row.error.model_copy(update={"message": message})})
+
     def one(self, video: Video) -> MediaRow:
         if video.manifest.problem:
             raise VideoFailed("bad_line", f"the manifest's line cannot be used: {video.manifest.problem}")
         folder = self.context.media / video.key[:2]
         folder.mkdir(parents=True, exist_ok=True)
-        media, source, probed, warnings = self._media(video.manifest, folder)
+        media, source, whole, warnings = self._media(video.manifest)
+        probed = self._bounded(clipped(whole, video.manifest)) if video.manifest.is_clip else whole
         track, problems = self._subtitles(video.manifest.subtitles_location, folder, f"{video.key}-subtitles")
         others = [
             self._subtitles(file, folder, f"{video.key}-subtitles{number}")
@@ -221,19 +244,37 @@ class Download(Stage[DownloadConfig, MediaRow]):
             **probed | {"warnings": list(dict.fromkeys([*probed["warnings"], *warnings, *problems]))},
         )
 
-    def _media(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
+    def _media(self, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """The video's file, its record, the output of `probe`, and warnings."""
-        url, key = line.location, line.video
-        scheme = self._scheme(url)
+        name = media_name(line)
+        folder = self.context.media / name[:2]
+        folder.mkdir(parents=True, exist_ok=True)
+        scheme = self._scheme(line.location)
         if scheme == "file":
-            return *self._linked(local_file(url, self.config.local_root), folder, line), []
+            return *self._linked(local_file(line.location, self.config.local_root), folder, line), []
+        if not line.is_clip:
+            return self._remote(line, scheme, folder)
+        with turn(folder, name, self._bounds(self.config.max_bytes)):
+            before = fetched_before(folder, name)
+            if before is not None and record_of(before[0]).stat().st_mtime >= self._began:  # for another of its clips
+                return *before, self._checked(before[0], before[1].sha256, line), []
+            found = self._remote(line, scheme, folder)
+            if not found[3]:  # its source answered
+                record_of(found[0]).touch()
+            return found
+
+    def _remote(
+        self, line: ManifestRow, scheme: str, folder: Path
+    ) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
+        """As `_media`, for a file that is not on this machine."""
+        url, name = line.location, media_name(line)
         if is_listed(url, self.config.sites):
             return self._of_site(line, folder)
-        before = fetched_before(folder, key)
+        before = fetched_before(folder, name)
         known = before[1].at(url) if before else None
         warnings = []
         try:
-            with unfinished(folder, key) as place:
+            with unfinished(folder, name) as place:
                 if found := self._fetched(url, scheme, place, known):
                     return *self._published(*found, folder, line), []
         except VideoFailed:
@@ -243,30 +284,33 @@ class Download(Stage[DownloadConfig, MediaRow]):
         assert before is not None, "only what is there already is not fetched"
         if before[1].address != address_of(url):  # the same content by its tag, under a renewed URL
             record(before[0], before[1].model_copy(update={"address": address_of(url)}))
-        return *before, self._checked(before[0], line.language), warnings
+        return *before, self._checked(before[0], before[1].sha256, line), warnings
 
     def _of_site(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """A site's video, as `_media` has it; of one that is there, the page alone when other subtitles are wanted."""
         url, config = line.location, self.config
         asked = f"{config.site_subtitles} {line.language}"
-        before = fetched_before(folder, line.video)
+        before = fetched_before(folder, media_name(line))
         known = before if before and before[1].at(url) and before[1].page else None
         if known and known[1].asked == asked and self._has_tracks(known[1]):
-            return *known, self._checked(known[0], line.language), []
+            return *known, self._checked(known[0], known[1].sha256, line), []
         try:
-            with unfinished(folder, line.video) as place, self.timings.on("fetch"), self._turn(host_of(url)):
+            with unfinished(folder, media_name(line)) as place, self.timings.on("fetch"), self._turn(host_of(url)):
                 bounds = self._bounds(config.max_bytes)
-                found = from_site(url, place / "site", bounds, config.site, line.language, media=known is None)
+                site = (
+                    replace(config.site, max_duration=math.inf) if line.is_clip else config.site
+                )  # a clip's own counts
+                found = from_site(url, place / "site", bounds, site, line.language, media=known is None)
                 if found.file:
                     final, source, probed = self._published(found.file, Validators(), folder, line)
                 else:
                     assert known is not None, "only of a video that is there the media is not fetched"
-                    (final, source), probed = known, self._checked(known[0], line.language)
+                    (final, source), probed = known, self._checked(known[0], known[1].sha256, line)
                 tracks = [self._site_track(*track, folder, line, n) for n, track in enumerate(found.tracks, 1)]
         except VideoFailed:
             if known is None:
                 raise
-            return *known, self._checked(known[0], line.language), ["source_unchecked"]
+            return *known, self._checked(known[0], known[1].sha256, line), ["source_unchecked"]
         page = found.page.model_copy(update={"tracks": tracks})
         source = source.model_copy(update={"page": page, "asked": "" if found.problems else asked})
         record(final, source)
@@ -275,7 +319,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _site_track(self, offer: Offer, file: Path, folder: Path, line: ManifestRow, number: int) -> SiteTrack:
         """Publish a subtitle track of a site."""
         sha256 = digest(file)
-        final = folder / content_name(f"{line.video}-site{number}", sha256, offer.extension)
+        final = folder / content_name(f"{media_name(line)}-site{number}", sha256, offer.extension)
         publish(file, final, sha256)
         return SiteTrack(
             file=final.relative_to(self.context.media).as_posix(), language=offer.language, automatic=offer.automatic
@@ -287,8 +331,10 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _linked(self, file: Path, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
-            probed = self._checked(file, line.language)
-            source = MediaSource.of(stated, digest(file), str(file))
+            self._check_size(file)
+            sha256 = digest(file)
+            probed = self._checked(file, sha256, line)
+            source = MediaSource.of(stated, sha256, str(file))
         final = folder / content_name(line.video, source.sha256, _extension_of(probed))
         link(file, final)
         record(final, source)
@@ -298,8 +344,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self, file: Path, validators: Validators, folder: Path, line: ManifestRow
     ) -> tuple[Path, MediaSource, dict[str, Any]]:
         """Probe a fetched file and publish it under its final name."""
-        probed, sha256 = self._checked(file, line.language), digest(file)
-        final = folder / content_name(line.video, sha256, _extension_of(probed))
+        sha256 = digest(file)
+        probed = self._checked(file, sha256, line)
+        final = folder / content_name(media_name(line), sha256, _extension_of(probed))
         publish(file, final, sha256)
         source = MediaSource.of(final.stat(), sha256, line.location, validators)
         record(final, source)
@@ -321,7 +368,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 from stages.download.web import from_http
 
                 return from_http(url, file, bounds, known, allow_private=self.config.allow_private_addresses)
-            return from_storage(url, file, bounds, known)
+            from stages.download.storage import from_storage
+
+            return from_storage(url, file, bounds, known, instance_credentials=self.config.instance_credentials)
 
     def _scheme(self, url: str) -> str:
         """The URL's scheme, checked against the allowed ones."""
@@ -382,20 +431,34 @@ class Download(Stage[DownloadConfig, MediaRow]):
         record(final, MediaSource.of(final.stat(), sha256, url))
         return final
 
-    def _checked(self, file: Path, language: str) -> dict[str, Any]:
+    def _checked(self, file: Path, sha256: str, line: ManifestRow) -> dict[str, Any]:
         """The output of `probe`, checked with the file's size against the configured bounds.
+
+        A file of clips, whose bounds are each clip's own, is looked at once by a worker.
 
         Args:
             file: The media file.
-            language: BCP 47 code of the speech; empty if unknown.
+            sha256: Of its content.
+            line: The video's line of the manifest.
         """
-        config = self.config
-        size = file.stat().st_size
-        if size > config.max_bytes:
-            raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {config.max_bytes}")
+        self._check_size(file)
+        if line.is_clip and (known := self._probed.get((sha256, line.language))):
+            return known
         with self.timings.on("decode"):
-            probed = probe(file, self._probe_limits, language)
-        duration = probed["duration"]
+            found = probe(file, self._probe_limits, line.language)
+        if not line.is_clip:
+            return self._bounded(found)
+        self._probed[sha256, line.language] = found
+        return found
+
+    def _check_size(self, file: Path) -> None:
+        size, most = file.stat().st_size, self.config.max_bytes
+        if size > most:
+            raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {most}")
+
+    def _bounded(self, probed: dict[str, Any]) -> dict[str, Any]:
+        """The output of `probe` for a video or a clip, whose duration is checked against the configured bounds."""
+        config, duration = self.config, probed["duration"]
         if duration > config.max_duration:
             raise VideoDropped("too_long", f"{duration:g} s, over download.max_duration = {config.max_duration:g}")
         if duration < config.min_duration:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from schemas.calibration import Calibration
-from schemas.config import OPERATIONAL, Resources, StageConfig
+from schemas.config import LONGEST, OPERATIONAL, Resources, StageConfig
 from schemas.row import Dropped
 from schemas.rows import (
     AlignedRow,
@@ -59,15 +59,15 @@ class FilterConfig(StageConfig):
     """
 
     mode: Literal["time", "clip"] = "clip"
-    shift_cost: Annotated[float, Field(ge=0.0)] = 0.5
+    shift_cost: Annotated[float, Field(ge=0.0, le=1e6)] = 0.5
     threshold: Literal["calibrated"] | Annotated[float, Field(ge=-1.0, le=1.0)] = "calibrated"
     false_accept_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     max_black: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
-    min_sharpness: Annotated[float, Field(ge=0.0)] = 0.0
-    min_words: Annotated[int, Field(ge=1)] = 10
-    max_words: Annotated[int, Field(ge=1)] = 2000
+    min_sharpness: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    min_words: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    max_words: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     max_images: Annotated[int, Field(ge=1, le=1000)] = 30
-    max_silence: Annotated[float, Field(gt=0)] = 30.0
+    max_silence: Annotated[float, Field(gt=0, le=LONGEST)] = 30.0
     chapters: bool = True
     topic_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from schemas.rows import MediaRow, SitePage
+from schemas.rows import ManifestRow, MediaRow, SitePage
 from stages.base import InputMissing, VideoFailed
 from storyloom.format.model import Model
 from storyloom.fs.url import redacted
@@ -24,6 +24,9 @@ RECORD_SUFFIX = ".source.json"
 
 UNKNOWN_SIZE = -1
 """Size of a record that no response can have."""
+
+KEY_DIGITS = 20
+"""Hexadecimal digits of a video's key."""
 
 NAME_DIGITS = 12
 """Hexadecimal digits of a content's SHA-256 in file names: 48 bits distinguish the contents of a video."""
@@ -210,6 +213,12 @@ def digest(file: Path) -> str:
 def content_name(name: str, sha256: str, extension: str) -> str:
     """The file name of one content of `name`."""
     return f"{name}-{sha256[:NAME_DIGITS]}.{extension}"
+
+
+def media_name(line: ManifestRow) -> str:
+    """The beginning of the names of a video's media files: its key; for clips of a file, one that they share."""
+    shared = line.is_clip and scheme_of(line.location) != "file"
+    return address_of(line.location)[:KEY_DIGITS] if shared else line.video
 
 
 def record_of(file: Path) -> Path:

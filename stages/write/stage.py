@@ -55,7 +55,7 @@ class WriteConfig(StageConfig):
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), OPERATIONAL] = "storyloom"
-    shard_bytes: Annotated[int, Field(gt=0)] = 512 * 2**20
+    shard_bytes: Annotated[int, Field(gt=0, le=2**40)] = 512 * 2**20
     max_images: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 30
     val_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
 

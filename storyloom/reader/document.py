@@ -126,15 +126,18 @@ def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
     Raises:
         ValueError: The bytes are something else; the message says what is wrong.
     """
-    values = json.loads(content)
+    try:
+        values = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if not isinstance(values, dict) or values.get("schema") not in get_args(SchemaName):
         raise ValueError(f"it is no document of {' or '.join(get_args(SchemaName))}")
     try:
         return _document(values if values["schema"] == SCHEMA else ADDED | values, jpegs)
     except KeyError as error:
         raise ValueError(f"there is no {error}") from None
-    except TypeError as error:
-        raise ValueError(str(error)) from None
+    except (TypeError, StopIteration) as error:
+        raise ValueError(str(error) or "it has more positions than values") from None
 
 
 def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes]) -> Document:

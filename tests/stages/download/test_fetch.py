@@ -1,45 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import pytest
 
-from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome
+from tests.downloads import SHA256, downloaded, files, left_by, outcome
 from tests.http_server import Server
-
-
-@pytest.fixture
-def stored() -> Iterator[str]:
-    """An object in fsspec's in-memory store."""
-    with fsspec.open("memory://bucket/talk.mp4", "wb") as file:
-        file.write(CONTENT)
-    yield "memory://bucket/talk.mp4"
-    fsspec.filesystem("memory").rm("/bucket", recursive=True)
-
-
-def test_an_object_store_is_read_through_fsspec(media: Path, stored: str) -> None:
-    row = downloaded(media, stored, schemes=("memory",))
-    assert (row.sha256, files(media)) == (SHA256, left_by(row))
-
-
-def test_an_object_store_keeps_to_the_bounds_and_the_schemes(media: Path, stored: str) -> None:
-    assert outcome(downloaded(media, stored, schemes=("memory",), max_bytes=1000)) == "too_large"
-    assert outcome(downloaded(media, stored)) == "scheme_refused"
-    assert outcome(downloaded(media, "memory://bucket/none.mp4", schemes=("memory",))) == "not_found"
-    assert files(media) == []
-
-
-def test_a_scheme_whose_package_is_missing_names_it(media: Path) -> None:
-    if importlib.util.find_spec("gcsfs"):
-        pytest.skip("gcsfs is installed")
-    row = downloaded(media, "gs://bucket/talk.mp4")
-    assert row.error is not None
-    assert (row.error.code, row.error.retryable) == ("missing_package", True)
-    assert "gcsfs" in row.error.message
 
 
 @pytest.fixture

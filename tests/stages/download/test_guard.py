@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,10 @@ def test_the_end_of_the_block_ends_its_connections(server: Server) -> None:
 def test_a_stranger_on_this_machine_gets_no_connection(said: bytes) -> None:
     with guarded(bounds(), allow_private=True) as guard:
         address: Any = guard.server_address
-        with socket.create_connection(address, 5) as stranger:
+        answer = b""
+        with socket.create_connection(address, 5) as stranger, suppress(OSError):  # it may be thrown out at once
             stranger.sendall(said)
             stranger.shutdown(socket.SHUT_WR)
-            answer = b"".join(iter(lambda: stranger.recv(100), b""))
+            while more := stranger.recv(100):
+                answer += more
     assert answer in (b"", b"\x05\x02", b"\x05\x02\x01\x01")

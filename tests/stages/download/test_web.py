@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -215,10 +216,135 @@ def test_the_certificate_must_be_that_of_the_name(media: Path, tmp_path: Path, m
     tls.load_cert_chain(certificate, key)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     trusting = httpx.create_ssl_context()
-    monkeypatch.setattr("stages.download.web._tls", lambda: trusting)
+    monkeypatch.setattr("stages.download.transport._tls", lambda: trusting)
     with serving(CONTENT, tls) as server:
         named = downloaded(media, f"https://localhost:{server.server_port}/good.mp4")
         unnamed = downloaded(media, f"https://127.0.0.1:{server.server_port}/good.mp4")
     assert named.sha256 == SHA256
     assert unnamed.error is not None
     assert (unnamed.error.code, unnamed.error.retryable) == ("bad_certificate", False)
+
+
+@pytest.mark.parametrize(
+    "path", ["drips_status", "drips_header", "drips_chunk_header", "drips_trailers", "drips_hints", "stalls_always"]
+)
+def test_the_time_for_a_video_is_bounded_whatever_the_server_is_in_the_middle_of(
+    media: Path, server: Server, path: str
+) -> None:
+    began = time.monotonic()
+    row = downloaded(media, server.url(path), max_seconds=0.4, attempts=9)
+    assert time.monotonic() - began < 1.5
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("too_slow", True)
+
+
+def test_a_tls_handshake_that_drips_is_left_at_the_deadline(media: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        row = downloaded(media, f"https://127.0.0.1:{silent.getsockname()[1]}/good.mp4", max_seconds=0.4)
+    assert time.monotonic() - began < 1.5
+    assert outcome(row) == "too_slow"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("floods_hints", "connection_failed"),
+        ("no_http", "connection_failed"),
+        ("garbage", "connection_failed"),
+        ("status_of_two_digits", "connection_failed"),
+        ("switches", "connection_failed"),
+        ("long_header", "connection_failed"),
+        ("lengths_differ", "connection_failed"),
+        ("length_negative", "connection_failed"),
+        ("length_endless", "connection_failed"),
+        ("a_part", "bad_range"),
+        ("a_part_without_range", "bad_range"),
+        ("encoded_never?gzip", "bad_encoding"),
+        ("encoded_never?deflate", "bad_encoding"),
+        ("encoded_never?br", "bad_encoding"),
+        ("encoded_never?zstd", "bad_encoding"),
+        ("encoded_never?compress", "bad_encoding"),
+        ("encoded?gzip,gzip,gzip,gzip", "bad_encoding"),
+        ("redirect?ftp://127.0.0.1/video.mp4", "scheme_refused"),
+        ("redirect?javascript:alert(1)", "bad_url"),
+        ("redirect?http://[::1", "bad_url"),
+        ("redirect?http://127.0.0.1:99999/", "connection_failed"),
+        ("redirect?http://a%20b/", "unknown_host"),
+        ("redirect?http:///video.mp4", "not_found"),
+        ("redirect?https://.localhost/", "unknown_host"),
+        (f"redirect?http://{'a' * 70}.example/", "unknown_host"),
+        ("redirect?http://xn--/", "bad_url"),
+    ],
+)
+def test_what_is_not_as_http_says_has_a_code(media: Path, server: Server, path: str, code: str) -> None:
+    assert outcome(downloaded(media, server.url(path), attempts=1)) == code
+    assert files(media) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "length_and_chunks",
+        "range_of_many_digits",
+        "range_of_unknown_size",
+        "range_of_something_longer",
+        "range_encoded",
+        "range_multipart",
+        "etag_beyond_ascii",
+        "all_as_a_part",
+        "encoded?gzip",
+        "encoded?deflate",
+        "encoded?raw",
+        "encoded?br",
+        "encoded?zstd",
+        "encoded?br,gzip",
+        "encoded?identity",
+        "encoded_cut_once",
+        "encoded_never?aws-chunked",
+        "retry_after?-5",
+        "retry_after?soon",
+        "retry_after?Wed,_21_Oct_2015_07:28:00_+999999999999999999",
+        "retry_after?Wed,_21_Oct_20150000_07:28:00_GMT",
+        "retry_after?Wed,_21_Oct_2015_07:28:00",
+    ],
+)
+def test_an_odd_server_still_gives_the_right_bytes(media: Path, server: Server, path: str) -> None:
+    row = downloaded(media, server.url(path))
+    assert (row.error, row.sha256) == (None, SHA256)
+    assert files(media) == left_by(row)
+
+
+@pytest.mark.parametrize("after", [str(10**30), "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_server_that_never_wants_to_be_asked_again_is_not_waited_for(media: Path, server: Server, after: str) -> None:
+    row = downloaded(media, server.url(f"retry_after?{after.replace(' ', '_')}"))
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("rate_limited", True)
+
+
+@pytest.mark.parametrize("codings", ["gzip", "br", "zstd", "zstd,br"])
+def test_a_bomb_ends_at_the_bound_of_bytes(media: Path, server: Server, codings: str) -> None:
+    server.content = bytes(64 << 20)
+    assert outcome(downloaded(media, server.url(f"encoded?{codings}"), max_bytes=1 << 20)) == "too_large"
+
+
+def test_a_file_that_came_in_a_coding_is_fetched_again_only_when_it_changed(media: Path, server: Server) -> None:
+    first = downloaded(media, server.url("encoded?gzip"))
+    assert downloaded(media, server.url("encoded?gzip")) == first
+    assert server.requests[1].if_none_match == '"e1"'
+
+
+def test_subtitles_in_a_coding_are_read(media: Path, server: Server, tmp_path: Path) -> None:
+    server.content = b"WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n"
+    (tmp_path / "talk.mp4").write_bytes(CONTENT)
+    row = downloaded(media, str(tmp_path / "talk.mp4"), subtitles=server.url("encoded?gzip"))
+    assert (media / row.subtitles).read_bytes() == server.content
+
+
+def test_a_password_and_a_cookie_go_to_their_host_alone(media: Path, server: Server) -> None:
+    elsewhere = server.url("good.mp4").replace("127.0.0.1", "localhost")
+    url = server.url(f"cookie?{elsewhere}").replace("http://", "http://user:secret@", 1)
+    assert downloaded(media, url).sha256 == SHA256
+    first, second = server.requests
+    assert first.authorization is not None
+    assert (second.authorization, second.cookie) == (None, None)

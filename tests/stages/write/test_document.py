@@ -47,3 +47,14 @@ def test_what_the_site_says_is_in_the_document_where_the_manifest_says_nothing(
     assert (sample.title, sample.license) == written
     assert (sample.channel, sample.upload_date) == ("Ceramics", "2024-05-31")
     assert (sample.chapters, sample.chapter_start) == (["Red", ""], [0.0, 2.0])
+
+
+def test_chapters_of_a_clip_are_on_its_own_clock_and_those_outside_are_not_its() -> None:
+    stated = [Chapter(start=10.0 * n, end=10.0 * n + 10.0, title=str(n)) for n in range(6)]
+    site = SitePage(site="Talk", id="1", chapters=stated)
+    media = MediaRow(video="0" * 20, clip=True, clip_start=15.0, duration=20.0, site=site)
+    assert [(one.start, one.end, one.title) for one in media.chapters] == [
+        (0.0, 5.0, "1"),
+        (5.0, 15.0, "2"),
+        (15.0, 20.0, "3"),
+    ]
