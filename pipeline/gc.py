@@ -12,7 +12,6 @@ from pipeline.config import RunConfig
 from pipeline.plan import unused_files
 from pipeline.store import Store
 from pipeline.workspace import Workspace, survey
-from stages.media.source import media_name
 from storyloom.errors import UsageError
 
 KEY = re.compile(r"[0-9a-f]{16}")
@@ -106,7 +105,7 @@ def _lists(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 
 def _media(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     videos = {video for workspace in workspaces for members in workspace.plan.videos for video in members}
-    videos |= {media_name(line) for workspace in workspaces for line in workspace.lines.clips()}
+    videos |= {line.media_name for workspace in workspaces for line in workspace.lines.clips()}
     for path in sorted(store.media.glob("??/*")):
         if MEDIA.match(path.name) and path.name[:20] not in videos:
             yield _item(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.row import Row, Similarity, VideoKey
+from schemas.row import KEY_DIGITS, Row, Similarity, VideoKey
 from storyloom.format.model import Model, Seconds, to_milliseconds
 
 
@@ -52,6 +53,12 @@ class ManifestRow(Model):
     def is_clip(self) -> bool:
         """Whether the video is a part of its file."""
         return self.start >= 0 or self.end >= 0
+
+    @property
+    def media_name(self) -> str:
+        """The beginning of the names of its media files: its key; for clips of one URL, a name that they share."""
+        local = "://" not in self.url or self.url.lower().startswith("file://")
+        return self.video if local or not self.is_clip else hashlib.sha256(self.url.encode()).hexdigest()[:KEY_DIGITS]
 
     @property
     def location(self) -> str:
@@ -404,7 +411,7 @@ class Sentence(Model):
     Attributes:
         start: Seconds, of its first word.
         end: Seconds, of its last word.
-        text: Trimmed, without control characters or training placeholders.
+        text: Trimmed, without control characters or special tokens of trainers.
         words: Number of words (characters, in languages without spaces).
         source: Source of the text.
         flag: Why it should not be trusted, e.g. ``repetition``; empty when it can.
@@ -544,6 +551,7 @@ class DocumentsRow(Row):
     """The output of `filter`: documents and dropped items.
 
     Attributes:
+        content: SHA-256 of the video's file, which decides on the split of its documents; empty if unknown.
         threshold: Similarity below which a frame was dropped; in `clip` mode more was asked for.
         lag: Seconds by which speech follows the picture, as estimated in `clip` mode, the median over the frames;
             negative when it comes first, 0.0 when unclear and in `time` mode.
@@ -554,6 +562,7 @@ class DocumentsRow(Row):
         dropped_items: In time order.
     """
 
+    content: str = ""
     threshold: float = 0.0
     lag: float = 0.0
     lag_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0

@@ -179,9 +179,7 @@ def _voice(clip: Clip) -> Wave:
     """The recording of a sentence, without the silence before and after it."""
     found = probe(clip.file, LIMITS)
     stream = found["audio_tracks"][0]["stream"]
-    audio = decode(
-        Track(str(clip.file), found["container"], [stream], found["origin"], found["duration"]), LIMITS
-    ).audio
+    audio = decode(Track(str(clip.file), [stream], found["origin"], found["duration"]), LIMITS).audio
     first = round(clip.start * SAMPLE_RATE)
     samples = audio[first : len(audio) if clip.seconds is None else first + round(clip.seconds * SAMPLE_RATE)]
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > SILENT)

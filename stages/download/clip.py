@@ -26,7 +26,7 @@ def clipped(probed: dict[str, Any], line: ManifestRow) -> dict[str, Any]:
     wanted = to_milliseconds(line.end) if line.end >= 0 else whole
     end = min(wanted, whole)
     if start >= end:
-        message = f"the clip from {start:g} s to {wanted:g} s is empty: the video lasts {whole:g} s; correct `start` and `end`"
+        message = f"the clip from {start:g} to {wanted:g} s is empty: the video lasts {whole:g} s; correct the manifest"
         raise VideoFailed("clip_outside", message)
 
     def within(time: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 import threading
@@ -29,6 +30,7 @@ from stages.download.sites.fetch import from_site
 from stages.download.sites.lists import listing
 from stages.download.sites.settings import SiteSettings, check_cookies
 from stages.download.sites.tracks import Offer
+from stages.media.held import Held
 from stages.media.sandbox import Limits
 from stages.media.source import (
     MediaSource,
@@ -36,7 +38,6 @@ from stages.media.source import (
     address_of,
     content_name,
     digest,
-    media_name,
     record_of,
     scheme_of,
     source_state,
@@ -246,12 +247,13 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     def _media(self, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """The video's file, its record, the output of `probe`, and warnings."""
-        name = media_name(line)
+        name = line.media_name
         folder = self.context.media / name[:2]
         folder.mkdir(parents=True, exist_ok=True)
         scheme = self._scheme(line.location)
         if scheme == "file":
-            return *self._linked(local_file(line.location, self.config.local_root), folder, line), []
+            with local_file(line.location, self.config.local_root) as file:
+                return *self._linked(file, folder, line), []
         if not line.is_clip:
             return self._remote(line, scheme, folder)
         with turn(folder, name, self._bounds(self.config.max_bytes)):
@@ -267,7 +269,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self, line: ManifestRow, scheme: str, folder: Path
     ) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """As `_media`, for a file that is not on this machine."""
-        url, name = line.location, media_name(line)
+        url, name = line.location, line.media_name
         if is_listed(url, self.config.sites):
             return self._of_site(line, folder)
         before = fetched_before(folder, name)
@@ -290,12 +292,12 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """A site's video, as `_media` has it; of one that is there, the page alone when other subtitles are wanted."""
         url, config = line.location, self.config
         asked = f"{config.site_subtitles} {line.language}"
-        before = fetched_before(folder, media_name(line))
+        before = fetched_before(folder, line.media_name)
         known = before if before and before[1].at(url) and before[1].page else None
         if known and known[1].asked == asked and self._has_tracks(known[1]):
             return *known, self._checked(known[0], known[1].sha256, line), []
         try:
-            with unfinished(folder, media_name(line)) as place, self.timings.on("fetch"), self._turn(host_of(url)):
+            with unfinished(folder, line.media_name) as place, self.timings.on("fetch"), self._turn(host_of(url)):
                 bounds = self._bounds(config.max_bytes)
                 site = (
                     replace(config.site, max_duration=math.inf) if line.is_clip else config.site
@@ -319,7 +321,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _site_track(self, offer: Offer, file: Path, folder: Path, line: ManifestRow, number: int) -> SiteTrack:
         """Publish a subtitle track of a site."""
         sha256 = digest(file)
-        final = folder / content_name(f"{media_name(line)}-site{number}", sha256, offer.extension)
+        final = folder / content_name(f"{line.media_name}-site{number}", sha256, offer.extension)
         publish(file, final, sha256)
         return SiteTrack(
             file=final.relative_to(self.context.media).as_posix(), language=offer.language, automatic=offer.automatic
@@ -328,15 +330,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _has_tracks(self, source: MediaSource) -> bool:
         return source.page is not None and all((self.context.media / one.file).is_file() for one in source.page.tracks)
 
-    def _linked(self, file: Path, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
+    def _linked(self, file: Held, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
-            self._check_size(file)
-            sha256 = digest(file)
-            probed = self._checked(file, sha256, line)
-            source = MediaSource.of(stated, sha256, str(file))
+            self._check_size(file.path)
+            sha256 = digest(file.path)
+            probed = self._checked(file.path, sha256, line)
+            source = MediaSource.of(stated, sha256, str(file.real))
         final = folder / content_name(line.video, source.sha256, _extension_of(probed))
-        link(file, final)
+        link(file.real, final)
         record(final, source)
         return final, source, probed
 
@@ -346,7 +348,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """Probe a fetched file and publish it under its final name."""
         sha256 = digest(file)
         probed = self._checked(file, sha256, line)
-        final = folder / content_name(media_name(line), sha256, _extension_of(probed))
+        final = folder / content_name(line.media_name, sha256, _extension_of(probed))
         publish(file, final, sha256)
         source = MediaSource.of(final.stat(), sha256, line.location, validators)
         record(final, source)
@@ -418,9 +420,10 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """The subtitle track at a URL, copied to `file` and from there into the folder."""
         scheme = self._scheme(url)
         if scheme == "file":
-            source = local_file(url, self.config.local_root)
-            self._bounds(MAX_BYTES).check_size(source.stat().st_size)
-            shutil.copyfile(source, file)
+            with local_file(url, self.config.local_root) as source, source.path.open("rb") as content:
+                self._bounds(MAX_BYTES).check_size(os.fstat(content.fileno()).st_size)
+                with file.open("wb") as copied:
+                    shutil.copyfileobj(content, copied)
         else:
             self._copied(url, scheme, file, MAX_BYTES)
         sha256 = digest(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from stages.download.files import VALIDATOR_SUFFIX
 from stages.download.transport import CheckedTransport
 from stages.media.source import MediaSource, Validators, scheme_of
 from storyloom.fs.url import redacted
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it logs every URL with its query
 
 MAX_REDIRECTS = 10
 """Our choice; browsers follow about twenty."""

@@ -65,21 +65,21 @@ class Track:
 
     Attributes:
         path: The media file.
-        container: Its demuxer, as `download` found it; empty to have it found.
         streams: Index of the stream, and of those that go on where it ends.
         origin: Seconds of the file's clock at which the video starts.
         end: Seconds after `origin` at which the video ends; nothing is decoded beyond it.
         corrections: Stream, number of a packet among those of the stream, and the seconds to add from there on.
+        container: The file's demuxer, as `download` found it; empty to have it found.
         clip: Whether the video is a part of the file.
         clip_start: Seconds of the file's video at which the clip starts.
     """
 
     path: str
-    container: str
     streams: list[int]
     origin: float
     end: float
     corrections: list[tuple[int, int, float]] = field(default_factory=list)
+    container: str = ""
     clip: bool = False
     clip_start: float = 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,9 @@ SPLIT_NAMES = {"train": "train", "val": "validation"}
 """A split's folder, and the split's name in Hugging Face's `datasets`."""
 
 DTYPES = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
+
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+"""The form of BCP 47's codes."""
 
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 """The hub's size categories by the number below which they apply."""
@@ -29,17 +33,23 @@ def front_matter(published: Published) -> dict[str, Any]:
         {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns(published).items()]},
         *({"name": image, "dtype": "image"} for image in images),
     ]
-    languages = {language for totals in published.splits.values() for language in totals.languages if language}
+    languages = language_codes(published)
     documents = sum(totals.nsamples for totals in published.splits.values())
     return {
         "pretty_name": published.name,
-        **({"language": sorted(languages)} if languages else {}),
+        **({"language": languages} if languages else {}),
         "task_categories": ["image-text-to-text"],
         "size_categories": [next((name for below, name in SIZES if documents < below), "n>10M")],
         "tags": ["webdataset", "interleaved", "video"],
         "configs": [{"config_name": "default", "data_files": data_files}],
         "dataset_info": {"features": features},
     }
+
+
+def language_codes(published: Published) -> list[str]:
+    """The documents' languages that are codes; a manifest may name others, which the hub refuses."""
+    found = {language for totals in published.splits.values() for language in totals.languages}
+    return sorted(filter(LANGUAGE.fullmatch, found))
 
 
 def _document_columns(published: Published) -> dict[str, pa.DataType]:

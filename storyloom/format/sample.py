@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, Valida
 from pydantic_core import PydanticCustomError
 
 from storyloom.format.model import MOST_SECONDS, Model
+from storyloom.format.tokens import special_token
 
 SCHEMA = "storyloom/2"
 """Name and version of the format that is written. Version 1, which lacks the keys of `ADDED`, is still read."""
@@ -35,8 +36,8 @@ ADDED: dict[str, Any] = {
 KEY_PATTERN = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
 """No dots, since readers cut a member's name at its first one; Hugging Face drops names that start with ``__``."""
 
-PLACEHOLDERS = ("<image>", "<video>", "<audio>", "<|endofchunk|>")
-"""Literals that training loaders count."""
+PLACEHOLDERS_1 = ("<image>", "<video>", "<audio>", "<|endofchunk|>")
+"""Literals that version 1 kept out of texts; version 2 keeps out all of `tokens`."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Unicode's category Cc, control characters."""
@@ -213,13 +214,18 @@ class Sample(Model):
     @model_validator(mode="after")
     def _words(self) -> Self:
         for text in self.spoken:
-            if token := next((token for token in PLACEHOLDERS if token in text), None):
-                raise _broken("placeholder", f"text {text!r} holds {token!r}, which training loaders count")
+            if token := self._token_in(text):
+                raise _broken("placeholder", f"text {text!r} holds {token!r}, which is no text to a trainer")
             if CONTROL.search(text):
                 raise _broken("control_character", f"text {text!r} holds a control character")
             if not text.strip():
                 raise _broken("blank_text", f"text {text!r} says nothing")
         return self
+
+    def _token_in(self, text: str) -> str:
+        if self.schema_ == "storyloom/1":
+            return next((token for token in PLACEHOLDERS_1 if token in text), "")
+        return special_token(text)
 
     @model_validator(mode="after")
     def _time_order(self) -> Self:

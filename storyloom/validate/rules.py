@@ -72,7 +72,7 @@ DOCUMENT = {
     "member_name": "an entry of `images` is not the full name of its member",
     "text_index": "`image_text_index` points at no text",
     "one_value_each": "an `image_*` or `text_*` list does not have one value per image or text",
-    "placeholder": "a text holds `<image>`, `<video>`, `<audio>` or `<|endofchunk|>`",
+    "placeholder": "a text holds a special token of trainers, such as `<image>` or `<|im_end|>`",
     "control_character": "a text holds a control character",
     "blank_text": "a text says nothing",
     "text_interval": "a text ends before it starts",

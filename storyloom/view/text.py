@@ -7,6 +7,9 @@ import re
 LONGEST_NAME = 200
 """Characters of a title, a licence or another name that are shown (our choice)."""
 
+LONGEST_SENTENCE = 2000
+"""Characters of a sentence that are shown (our choice)."""
+
 UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # controls
     "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates of the reading direction

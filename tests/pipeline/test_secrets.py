@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import secrets
 import stat
 import tarfile
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli import app, main
 from tests.http_server import Server, serving
 from tests.runs import ROOT, clip
 
@@ -114,3 +115,26 @@ def test_the_run_came_through(folder: Path) -> None:
     shards = list((folder / "out").rglob("*.tar"))
     assert any(b"/good.mp4?v=1" in text for shard in shards for text in texts(shard))
     assert (folder / "page.html").exists()
+
+
+@pytest.mark.parametrize("line", ["https://u:{}@a.example/x?sig={},b,c", "a.mp4,\x1b]0;{}\x07,https://u:{}@b"])
+def test_a_message_of_a_command_quotes_a_line_without_secrets(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.csv").write_text("url,id\n" + line.replace("{}", PASSWORD) + "\n", encoding="utf-8")
+    config = str(ROOT / "configs" / "demo.yaml")
+    places = ("manifest=" + str(tmp_path / "list.csv"), f"work={tmp_path / 'work'}", f"output={tmp_path / 'out'}")
+    monkeypatch.setattr("sys.argv", ["storyloom", "status", config, *(p for one in places for p in ("--set", one))])
+    with pytest.raises(SystemExit):
+        main()
+    printed = capsys.readouterr().err
+    assert "cannot be read as .csv" in printed
+    assert "\x1b" not in printed
+    assert f"{PASSWORD}@" not in printed
+    assert f"sig={PASSWORD}" not in printed
+
+
+def test_httpx_logs_no_request() -> None:
+    import stages.download.web  # noqa: F401 - which sets the level
+
+    assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)

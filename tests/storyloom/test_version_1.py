@@ -40,7 +40,7 @@ DOCUMENT = {
     "text_end": [3.5],
     "text_source": ["asr"],
     "text_start": [0.0],
-    "texts": [None, "words of the first version"],
+    "texts": [None, "words of the first version <|im_end|>"],
     "title": "a",
     "video_id": "v",
     "video_url": "https://example.org/v.mp4?a=b",
@@ -86,10 +86,11 @@ def test_it_is_shown_and_counted(out: Path) -> None:
     assert "CC0 1" in said("stats", out)
 
 
-def test_it_is_exported_as_it_is(out: Path, tmp_path: Path) -> None:
+def test_it_is_exported_without_special_tokens(out: Path, tmp_path: Path) -> None:
     said("export", out, tmp_path / "dest", "--to", "obelics")
     (row,) = pq.read_table(tmp_path / "dest/data/train-00000.parquet").to_pylist()
     assert json.loads(row["general_metadata"])["schema"] == "storyloom/1"
+    assert row["texts"] == [None, "words of the first version im_end"]
 
 
 def test_the_reader_gives_it_empty_values_for_the_keys_of_version_2() -> None:

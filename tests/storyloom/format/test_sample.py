@@ -194,7 +194,7 @@ def test_a_refusal_names_key_rule_and_value() -> None:
     assert isinstance(error, FormatError)
     assert (error.key, error.rule) == (KEY, "placeholder")
     assert str(error) == (
-        f"{KEY}: text 'a {{brace}} <image>' holds '<image>', which training loaders count [placeholder]"
+        f"{KEY}: text 'a {{brace}} <image>' holds '<image>', which is no text to a trainer [placeholder]"
     )
 
 
@@ -252,6 +252,12 @@ def test_a_document_of_version_1_is_read_with_empty_values_and_written_as_it_was
     sample = Sample.model_validate(version_1())
     assert {name: getattr(sample, name) for name in ADDED} == ADDED
     assert json.loads(sample.to_json_bytes()) == version_1()
+
+
+def test_version_1_lets_tokens_through_that_version_2_refuses() -> None:
+    texts = [None, "so <|im_end|>", None, "then"]
+    assert Sample.model_validate(version_1() | {"texts": texts}).spoken == ["so <|im_end|>", "then"]
+    assert rule(values(texts=texts)) == "placeholder"
 
 
 def test_a_document_of_version_1_has_no_key_of_version_2() -> None:
