@@ -42,7 +42,8 @@ class RunConfig(Section):
         output: Folder for the finished shards.
         seed: Of all random choices: the order of the manifest, null pairs, the order of documents.
         url_parameters: Parameters of URLs' queries that are published, in `video_url` and as the id of a video that
-            has none in the manifest. All others, which may be signatures and tokens, stay out; ``v`` is YouTube's.
+            has none in the manifest. All others, which may be signatures and tokens, stay out; the default ones are
+            YouTube's.
         columns: Names of the manifest's columns by ours, e.g. ``{url: video_link}``.
         stages: Stages of your own, as ``module:Class``.
         runner: How units are run.
@@ -53,7 +54,7 @@ class RunConfig(Section):
     work: str = Field(min_length=1)
     output: str = Field(min_length=1)
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
-    url_parameters: tuple[str, ...] = ("v",)
+    url_parameters: tuple[str, ...] = ("v", "list")
     columns: dict[Column, str] = {}
     stages: tuple[str, ...] = ()
     runner: RunnerConfig = RunnerConfig()

@@ -40,6 +40,7 @@ class Selection:
         start: Name of the stage from which all are selected; empty for none.
         force: Whether to redo finished units.
         retry: Whether to redo units with retryable failures, e.g. a server that did not answer.
+        refresh: Whether to read playlists and channels again.
         codes: Codes of failures whose units are redone, retryable or not.
     """
 
@@ -47,6 +48,7 @@ class Selection:
     start: str = ""
     force: bool = False
     retry: bool = False
+    refresh: bool = False
     codes: tuple[str, ...] = ()
 
     def stages(self, config: RunConfig) -> frozenset[str]:
@@ -78,7 +80,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     output = _check_output(config, selected)
     if output is not None:
         check_writable(output)
-    workspace = survey(config, write=True)
+    workspace = survey(config, write=True, refresh=selection.refresh)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))

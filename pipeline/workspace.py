@@ -14,6 +14,7 @@ from pipeline.extras import setup_problem
 from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
+from pipeline.lists import expanded
 from pipeline.manifest import read_manifest
 from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
@@ -143,12 +144,13 @@ class Workspace:
         return found
 
 
-def survey(config: RunConfig, *, write: bool = False) -> Workspace:
+def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> Workspace:
     """Plan the manifest and read the state of its work folder.
 
     Args:
         config: The run's config.
         write: Whether the work folder is created and the plan saved, as a run needs it; otherwise nothing is written.
+        refresh: Whether playlists and channels that were read before are read again.
 
     Raises:
         UsageError: The manifest or the work folder cannot be used.
@@ -165,6 +167,8 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
     store.check()
     if write:
         store.prepare()
+    manifest, of_lists = expanded(manifest, config, store.plan, write=write, refresh=refresh)
+    told = (*told, *of_lists)
     videos = manifest["video"].to_pylist()
     for _ in range(PLANNED_AT_ONCE):
         plan = make_plan(videos, store.plan, config.parts, config.seed)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.row import KEY_DIGITS, Row, Similarity, VideoKey
-from storyloom.format.model import Model, Seconds
+from storyloom.format.model import Model, Seconds, to_milliseconds
 
 
 class ManifestRow(Model):
@@ -236,6 +236,21 @@ class MediaRow(Row):
     clip_start: Seconds = 0.0
     corrections: list[ClockCorrection] = []
     site: SitePage | None = None
+
+    @property
+    def chapters(self) -> list[Chapter]:
+        """The chapters that the site states, on the video's clock, as far as they are within the video or clip."""
+        stated = self.site.chapters if self.site else []
+        shift = self.clip_start
+        return [
+            Chapter(
+                start=to_milliseconds(max(0.0, chapter.start - shift)),
+                end=to_milliseconds(min(self.duration, chapter.end - shift)),
+                title=chapter.title,
+            )
+            for chapter in stated
+            if chapter.end > shift and chapter.start - shift < self.duration
+        ]
 
     def counts(self) -> dict[str, int]:
         return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}

@@ -91,6 +91,25 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """The videos of a list at a URL, such as a playlist.
+
+    Attributes:
+        title: The list's title.
+        urls: Of its videos, in its order.
+        ids: The site's own id of each; empty where it has none.
+        more: Whether it has more than were asked for.
+        unusable: Number of its entries that have no URL.
+    """
+
+    title: str
+    urls: tuple[str, ...]
+    ids: tuple[str, ...]
+    more: bool = False
+    unusable: int = 0
+
+
+@dataclass(frozen=True)
 class Context:
     """The context that a run gives to all its stages.
 
@@ -188,6 +207,26 @@ class AnyStage(ABC, Generic[ConfigT]):
         """The state of a video's inputs outside the work folder, e.g. a local file's size and time. Must be cheap."""
         del line
         return ""
+
+    @classmethod
+    def lists(cls, urls: Sequence[str], config: Any) -> list[int]:
+        """Positions of the URLs that stand for several videos, by their form: nothing is fetched."""
+        del urls, config
+        return []
+
+    @classmethod
+    def listed(cls, url: str, config: Any) -> Listing:
+        """The videos behind one of the URLs that `lists` found. It is asked once, and the answer kept in the plan.
+
+        Raises:
+            VideoFailed: It cannot be read.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def most_listed(cls, config: Any) -> int:
+        """Most videos that are taken from a list."""
+        raise NotImplementedError
 
     @classmethod
     def check(cls, sections: Mapping[str, StageConfig]) -> None:

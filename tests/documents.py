@@ -74,7 +74,7 @@ def video(name: str, *documents: DocumentDraft, jpegs: list[bytes] | None = None
     manifest = ManifestRow(video=video_key(name), url=url, source_id=name, published_url=url, title=name)
     rows = DocumentsRow(video=manifest.video, documents=list(documents) if jpegs else numbered(documents))
     pictures = jpegs or [jpeg(hash_of(name) + n) for n in range(sum(len(d.frames) for d in documents))]
-    return manifest, rows, lambda: sampled(rows, pictures)
+    return VideoDocuments(manifest, rows, lambda: sampled(rows, pictures))
 
 
 def numbered(documents: Sequence[DocumentDraft]) -> list[DocumentDraft]:

@@ -36,6 +36,9 @@ def run_command(
             " shows, what failed with it, whether it may pass or not; repeatable.",
         ),
     ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Read playlists and channels again, which were read by an earlier run.")
+    ] = False,
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. ray://head:10001.")] = None,
@@ -62,7 +65,9 @@ def run_command(
     changes += ["runner.profile=true"] if profile else []
     loaded = load_config(config, changes)
     codes = tuple(code for code in retry or () if code != ANY)
-    selection = Selection(tuple(only or ()), start or "", force=force, retry=ANY in (retry or ()), codes=codes)
+    selection = Selection(
+        tuple(only or ()), start or "", force=force, retry=ANY in (retry or ()), codes=codes, refresh=refresh
+    )
     listener = TerminalListener(terminal())
     if dry_run:
         preview(loaded, selection, listener)

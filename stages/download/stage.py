@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,15 +21,16 @@ from pydantic import Field
 from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow, SiteTrack
-from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
+from stages.base import Input, Listing, Stage, Video, VideoDropped, VideoFailed
 from stages.download.clip import clipped
 from stages.download.embedded import from_parquet
 from stages.download.fetch import Bounds, chunks_of, local_file, save, server_of
 from stages.download.files import alone, fetched_before, link, publish, record, unfinished
 from stages.download.pace import Pace, turn
 from stages.download.probing import check, probe
-from stages.download.sites.extractors import listed_site
+from stages.download.sites.extractors import is_list, listed_site
 from stages.download.sites.fetch import from_site
+from stages.download.sites.lists import listing
 from stages.download.sites.settings import SiteSettings, check_cookies
 from stages.download.sites.tracks import Offer
 from stages.media.held import Held
@@ -170,6 +174,31 @@ class Download(Stage[DownloadConfig, MediaRow]):
         files = (line.location, line.subtitles_location, *line.other_subtitles_locations)
         return " ".join(source_state(url) for url in files if url)
 
+    @classmethod
+    def lists(cls, urls: Sequence[str], config: DownloadConfig) -> list[int]:
+        """Playlists and channels of the listed sites; none where yt-dlp is not installed, which their rows then say."""
+        hosts = "|".join(re.escape(site) for site in config.sites)
+        of_site = re.compile(rf"https?://(?:[^/?#]*[.@])?(?:{hosts})(?:[:/?#]|$)", re.IGNORECASE)
+        candidates = [position for position, url in enumerate(urls) if of_site.match(url)] if hosts else []
+        if not candidates or find_spec("yt_dlp") is None:
+            return []
+        return [at for at in candidates if listed_site(urls[at], config.sites) and is_list(urls[at])]
+
+    @classmethod
+    def listed(cls, url: str, config: DownloadConfig) -> Listing:
+        bounds = Bounds(
+            config.max_bytes,
+            time.monotonic() + config.max_seconds,
+            timeout=config.timeout,
+            attempts=config.attempts,
+            pause=config.retry_pause,
+        )
+        return listing(url, bounds, config.site, config.site_list_videos)
+
+    @classmethod
+    def most_listed(cls, config: DownloadConfig) -> int:
+        return config.site_list_videos
+
     def setup(self) -> None:
         self._stopped = threading.Event()
         self._began = time.time()
@@ -282,7 +311,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         try:
             with unfinished(folder, line.media_name) as place, self.timings.on("fetch"), self._turn(site) as pace:
                 bounds = self._bounds(config.max_bytes, pace)
-                found = from_site(url, place / "site", bounds, config.site, line.language, media=known is None)
+                asking = replace(config.site, max_duration=math.inf) if line.is_clip else config.site  # a clip's counts
+                found = from_site(url, place / "site", bounds, asking, line.language, media=known is None)
                 if found.file:
                     final, source, probed = self._published(found.file, Validators(), folder, line)
                 else:

@@ -53,6 +53,8 @@ class FilterConfig(StageConfig):
         max_words: Most words of a document (OBELICS).
         max_images: Most images of a document (OBELICS).
         max_silence: Seconds without a sentence that end a document (our choice).
+        chapters: Whether a document also ends where its site says that a chapter does, with the sentence whose middle
+            lies before that (our choice).
         duplicates: What becomes of a video whose content an earlier one has, by the hash of its file: ``keep`` makes
             documents of it too, in the same split; ``drop`` leaves it out. For that, `filter` waits for all downloads.
         topic_similarity: A document also ends at a scene cut where the text before and after it is less similar than
@@ -69,6 +71,7 @@ class FilterConfig(StageConfig):
     max_words: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     max_images: Annotated[int, Field(ge=1, le=1000)] = 30
     max_silence: Annotated[float, Field(gt=0, le=LONGEST)] = 30.0
+    chapters: bool = True
     duplicates: Literal["keep", "drop"] = "keep"
     topic_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
@@ -126,8 +129,9 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
 
         documents: list[DocumentDraft] = []
         turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
-        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence)
-        for units in documents_of(all_units, turns, self._limits()):
+        chapters = self._chapter_starts(video)
+        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
+        for units in documents_of(all_units, turns, self._limits(), chapters):
             reason = self._document_reason(units)
             surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
             if reason:
@@ -171,6 +175,11 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     @property
     def _has_evidence(self) -> bool:
         return self.config.threshold != "calibrated" or bool(self._calibration.quantiles)
+
+    def _chapter_starts(self, video: Video) -> list[float]:
+        if not (self.config.chapters and video.has(MediaRow)):
+            return []
+        return sorted(chapter.start for chapter in video[MediaRow].chapters)
 
     def _limits(self) -> DocumentLimits:
         config = self.config

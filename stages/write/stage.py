@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import DocumentDraft, DocumentsRow, FramesRow, ManifestRow
+from schemas.rows import DocumentDraft, DocumentsRow, FramesRow, ManifestRow, MediaRow
 from stages.base import GroupStage, Input, Video
 from stages.write.document import to_sample
 from storyloom.format.counts import Counts
@@ -23,8 +23,21 @@ from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_numbers, write_shard
 from storyloom.format.tar import sample_bytes
 
-VideoDocuments = tuple[ManifestRow, DocumentsRow, Callable[[], FramesRow]]
-"""A video's manifest row, its documents, and a function that loads its frames."""
+
+class VideoDocuments(NamedTuple):
+    """A video as it is written.
+
+    Attributes:
+        manifest: Its line of the manifest.
+        row: Its documents.
+        frames: Loads its frames.
+        media: What `download` knows of it, with what its site says; None where nothing is known.
+    """
+
+    manifest: ManifestRow
+    row: DocumentsRow
+    frames: Callable[[], FramesRow]
+    media: MediaRow | None = None
 
 
 class WriteConfig(StageConfig):
@@ -59,8 +72,8 @@ class Write(GroupStage[WriteConfig, GroupShards]):
 
     name = "write"
     version = 4
-    reads = (Input("filter"), Input("sample"))
-    manifest_fields = ("published_url", "source_id", "title", "license", "extra")
+    reads = (Input("filter"), Input("sample"), Input("download"))
+    manifest_fields = ("published_url", "source_id", "title", "license", "extra", "start")
     seeded = True
     result = GroupShards
     Config = WriteConfig
@@ -77,7 +90,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
 
     def write(self, videos: Iterable[Video], folder: Path) -> GroupShards:
         documents = (
-            (video.manifest, video[DocumentsRow], partial(video.__getitem__, FramesRow))
+            VideoDocuments(video.manifest, video[DocumentsRow], partial(video.__getitem__, FramesRow), video[MediaRow])
             for video in videos
             if video[DocumentsRow].documents
         )
@@ -139,7 +152,7 @@ def split_of(content: str, val_share: float) -> Split:
 
 def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[SpoolEntry]:
     seen: set[str] = set()
-    for manifest, row, load_frames in videos:
+    for manifest, row, load_frames, media in videos:
         if manifest.video != row.video:
             raise FormatError(manifest.video, "wrong_row", f"its documents are those of video {row.video}")
         frames = load_frames() if row.documents else FramesRow(video=row.video)
@@ -149,7 +162,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 raise FormatError(key, "duplicate_key", "two documents have this key: is the video listed twice?")
             seen.add(key)
             images = _images(key, document, frames)
-            sample = to_sample(key, manifest, row, document, images, config.max_images)
+            sample = to_sample(key, manifest, row, document, images, config.max_images, media)
             members = sample_bytes(key, sample.to_json_bytes(), images)
             offset = spool.tell()
             spool.write(members)

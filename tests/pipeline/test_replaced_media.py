@@ -7,7 +7,7 @@ import pytest
 from pipeline.run import Selection, run
 from pipeline.status import status
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText
-from stages.write.stage import WriteConfig, write_group
+from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.errors import RunFailed
 from storyloom.format.sample import FormatError
 from storyloom.validate.dataset import validate_dataset
@@ -150,7 +150,10 @@ def test_write_refuses_a_frame_that_is_not_the_documents(tmp_path: Path, times: 
     frames = frames_row(times)
     with pytest.raises(FormatError) as refused:
         write_group(
-            [(MANIFEST, DocumentsRow(video=KEY, documents=[document]), lambda: frames)], tmp_path, WriteConfig(), 0
+            [VideoDocuments(MANIFEST, DocumentsRow(video=KEY, documents=[document]), lambda: frames)],
+            tmp_path,
+            WriteConfig(),
+            0,
         )
     assert refused.value.rule == rule
     assert list(tmp_path.glob("*.tar")) == []

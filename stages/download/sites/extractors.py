@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
@@ -33,21 +34,43 @@ def extractors_of(url: str) -> Sequence[Extractor]:
 
     Those of a site are those that yt-dlp keeps in one module. A page is handed on among them only.
     """
-    first = next((one for one in _all() if one.suitable(url)), None)
+    first = _first(url)
     if first is None:
         return ()
-    module = _module(first)
-    return (first, *(one for one in _all() if one is not first and _module(one) == module))
+    return (first, *(one for one in _by_module(_all())[_module(first)] if one is not first))
 
 
 def is_list(url: str) -> bool:
     """Whether a URL is that of a playlist or channel, by its form. That of a video in a playlist is not."""
-    first = next(iter(extractors_of(url)), None)
+    first = _first(url)
     if first is None:
         return False
     if first.ie_key() in TABS:
         return "v" not in parse_qs(urlsplit(url).query)
     return first.is_single_video(url) is False
+
+
+_MODULE_OF: dict[str, str] = {}
+"""The module of a host whose page was seen: its few extractors are asked before all 1,700 are."""
+
+
+def _first(url: str) -> Extractor | None:
+    """yt-dlp's first extractor for a URL, those of the host's site before others."""
+    host = host_of(url)
+    of_site = _by_module(_all()).get(_MODULE_OF.get(host, ""), ())
+    for one in itertools.chain(of_site, _all()):
+        if one.suitable(url):
+            _MODULE_OF[host] = _module(one)
+            return one
+    return None
+
+
+@cache
+def _by_module(extractors: tuple[Extractor, ...]) -> dict[str, tuple[Extractor, ...]]:
+    found: dict[str, tuple[Extractor, ...]] = {}
+    for one in extractors:
+        found[_module(one)] = (*found.get(_module(one), ()), one)
+    return found
 
 
 @cache

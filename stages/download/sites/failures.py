@@ -36,7 +36,7 @@ MESSAGES: Sequence[tuple[str, str]] = (
     ),
     (
         "members_only",
-        r"members?.only|join this channel|channel's members|premium|subscribers?.only|paid|purchase|\brent",
+        r"members?.only|join this channel|channel's members|premium|subscribers?.only|\bpaid\b|payment|purchase|\brent",
     ),
     ("private_video", r"\bprivate\b|privacy settings"),
     (

@@ -59,6 +59,9 @@ def from_site(
     """
     extractors = site_extractors(url)
     if is_list(url):
+        from stages.download.sites.lists import listing
+
+        listing(url, bounds, settings, 1)  # why it could not be read when the run was planned, if it still cannot
         message = f"{redacted(url)} is a list of videos that could not be read when the run was planned; run again"
         raise VideoFailed("list_not_expanded", message, retryable=True)
 

@@ -22,16 +22,15 @@ from stages.download.guard import Guard, guarded
 from stages.download.sites.extractors import Extractor
 from stages.download.sites.failures import by_error, causes
 from stages.download.sites.settings import SiteSettings
+from stages.media.formats import DEMUXERS, PROTOCOLS
 from storyloom.fs.url import redacted
 
 NATIVE = (HttpFD, HlsFD, DashSegmentsFD, IsmFD)
 """yt-dlp's own downloaders, which connect through the session."""
 
-CONTAINERS = "aac,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpegts,ogg"
-"""ffmpeg's demuxers of what sites send: it joins picture and sound, and opens no playlist that comes instead."""
-
-NO_NETWORK = {"ffmpeg_i": ["-protocol_whitelist", "file,pipe", "-format_whitelist", CONTAINERS]}
-"""Options of every input of ffmpeg, in yt-dlp's words: it must not connect by itself, which no guard would see."""
+NO_NETWORK = {"ffmpeg_i": ["-protocol_whitelist", PROTOCOLS, "-format_whitelist", ",".join(sorted(DEMUXERS))]}
+"""Options of every input of ffmpeg, in yt-dlp's words: it joins picture and sound, must not connect by itself, which no
+guard would see, and opens no playlist that comes instead."""
 
 
 class Notes:
@@ -84,7 +83,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
     def get_info_extractor(self, ie_key: str) -> Any:
         """One of the site's extractors; another, such as the generic one, is not there even for those that name it."""
         if ie_key not in self._ies:
-            raise yt_dlp.utils.ExtractorError(f"the page is handed on to {ie_key}, which is of no site", expected=True)
+            raise KeyError(ie_key)
         return super().get_info_extractor(ie_key)
 
     def save_cookies(self) -> None:

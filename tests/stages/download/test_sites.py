@@ -304,3 +304,12 @@ def test_a_page_with_several_videos_is_not_one(media: Path, site: Site) -> None:
     row = fetched(media, site.add("cups", None, **page))
     assert outcome(row) == "several_videos"
     assert files(media) == []
+
+
+@pytest.mark.parametrize(("videos", "code"), [(["a"], "list_not_expanded"), ([], "list_empty"), (None, "not_found")])
+def test_a_list_that_was_not_read_when_the_run_was_planned_says_why(
+    media: Path, site: Site, videos: list[str] | None, code: str
+) -> None:
+    url = site.url("list/tea") if videos is None else site.add_list("tea", videos)
+    row = fetched(media, url)
+    assert outcome(row) == code, row.error
