@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from stages.base import VideoDropped, VideoFailed
+from stages.media.held import Held, held
 from stages.media.source import MediaSource, Validators, local_path, redacted, scheme_of
 
 T = TypeVar("T")
@@ -125,8 +126,9 @@ def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> 
     return have
 
 
-def local_file(url: str, root: str) -> Path:
-    """The file behind a path or ``file://`` URL, symbolic links resolved.
+@contextmanager
+def local_file(url: str, root: str) -> Iterator[Held]:
+    """Hold the file behind a path or ``file://`` URL open: what is checked is what was opened, whatever its name.
 
     Args:
         url: Path, relative to the working directory unless absolute, or URL.
@@ -139,21 +141,24 @@ def local_file(url: str, root: str) -> Path:
         path = local_path(url)
     except ValueError as reason:
         raise VideoFailed("bad_url", str(reason)) from reason
-    try:
-        file = path.resolve(strict=True)
-        mode = file.stat().st_mode
-    except PermissionError as reason:
-        raise VideoFailed("forbidden", f"{path}: a folder on the way may not be entered") from reason
-    except (OSError, ValueError, RuntimeError) as reason:  # ValueError: a null byte; RuntimeError: a symlink loop
-        raise VideoFailed("not_found", f"there is no file {str(path)!r}; is this machine meant to see it?") from reason
-    if root and not file.is_relative_to(Path(root).resolve()):
-        raise VideoFailed("outside_root", f"{file} does not lie under download.local_root = {root}")
-    if not stat.S_ISREG(mode):
-        kind = "a folder; list its files, or give it as the manifest" if stat.S_ISDIR(mode) else "no regular file"
-        raise VideoFailed("not_a_file", f"{file} is {kind}")
-    if not os.access(file, os.R_OK):
-        raise VideoFailed("forbidden", f"{file} may not be read by this user")
-    return file
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(held(path))
+            mode = file.path.stat().st_mode
+        except PermissionError as reason:
+            message = f"{path}: it may not be read by this user, or a folder on the way may not be entered"
+            raise VideoFailed("forbidden", message) from reason
+        except (OSError, ValueError) as reason:  # ValueError: a null byte
+            if isinstance(reason, OSError) and reason.errno in (errno.ENXIO, errno.EOPNOTSUPP):
+                raise VideoFailed("not_a_file", f"{path} is no regular file") from reason
+            message = f"there is no file {str(path)!r}; is this machine meant to see it?"
+            raise VideoFailed("not_found", message) from reason
+        if root and not file.real.is_relative_to(Path(root).resolve()):
+            raise VideoFailed("outside_root", f"{file.real} does not lie under download.local_root = {root}")
+        if not stat.S_ISREG(mode):
+            kind = "a folder; list its files, or give it as the manifest" if stat.S_ISDIR(mode) else "no regular file"
+            raise VideoFailed("not_a_file", f"{file.real} is {kind}")
+        yield file
 
 
 def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None) -> Validators | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -21,6 +22,7 @@ from stages.download.clip import clipped
 from stages.download.fetch import Bounds, from_storage, host_of, local_file
 from stages.download.files import fetched_before, link, publish, record, turn, unfinished
 from stages.download.probing import check, probe
+from stages.media.held import Held
 from stages.media.sandbox import Limits
 from stages.media.source import (
     MediaSource,
@@ -159,7 +161,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         folder.mkdir(parents=True, exist_ok=True)
         scheme = self._scheme(line.location)
         if scheme == "file":
-            return *self._linked(local_file(line.location, self.config.local_root), folder, line), []
+            with local_file(line.location, self.config.local_root) as file:
+                return *self._linked(file, folder, line), []
         if not line.is_clip:
             return self._remote(line, scheme, folder)
         with turn(folder, name, self._bounds(self.config.max_bytes)):
@@ -192,15 +195,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
             record(before[0], before[1].model_copy(update={"address": address_of(url)}))
         return *before, self._checked(before[0], before[1].sha256, line), warnings
 
-    def _linked(self, file: Path, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
+    def _linked(self, file: Held, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
-            self._check_size(file)
-            sha256 = digest(file)
-            probed = self._checked(file, sha256, line)
-            source = MediaSource.of(stated, sha256, str(file))
+            self._check_size(file.path)
+            sha256 = digest(file.path)
+            probed = self._checked(file.path, sha256, line)
+            source = MediaSource.of(stated, sha256, str(file.real))
         final = folder / content_name(line.video, source.sha256, _extension_of(probed))
-        link(file, final)
+        link(file.real, final)
         record(final, source)
         return final, source, probed
 
@@ -291,9 +294,10 @@ class Download(Stage[DownloadConfig, MediaRow]):
         """The subtitle track at a URL, copied to `file` and from there into the folder."""
         scheme = self._scheme(url)
         if scheme == "file":
-            source = local_file(url, self.config.local_root)
-            self._bounds(MAX_BYTES).check_size(source.stat().st_size)
-            shutil.copyfile(source, file)
+            with local_file(url, self.config.local_root) as source, source.path.open("rb") as content:
+                self._bounds(MAX_BYTES).check_size(os.fstat(content.fileno()).st_size)
+                with file.open("wb") as copied:
+                    shutil.copyfileobj(content, copied)
         else:
             self._copied(url, scheme, file, MAX_BYTES)
         sha256 = digest(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from stages.media.formats import OPTIONS, first_name
 
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
@@ -46,11 +49,12 @@ PROBED_BYTES = 500_000
 """Bytes of a transport stream in which a new codec is looked for (our choice)."""
 
 HEADERS = {
-    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3.{0,40}?(?:webm|matroska)", re.DOTALL),
+    "matroska": re.compile(rb"\x1a\x45\xdf\xa3.{0,40}?(?:webm|matroska)", re.DOTALL),
     "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09"),
     "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
 }
-"""Beginnings of the formats that recorders append to each other, by demuxer: its own reading does not heed the next."""
+"""Beginnings of the formats that recorders append to each other, by the first name of the demuxer, whose own reading
+does not heed the next."""
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read the alpha of a codec, where ffmpeg's own do not."""
@@ -66,6 +70,7 @@ class Track:
         origin: Seconds of the file's clock at which the video starts.
         end: Seconds after `origin` at which the video ends; nothing is decoded beyond it.
         corrections: Stream, number of a packet among those of the stream, and the seconds to add from there on.
+        container: The file's demuxer, as `download` found it; empty to have it found.
         clip: Whether the video is a part of the file.
         clip_start: Seconds of the file's video at which the clip starts.
     """
@@ -75,29 +80,33 @@ class Track:
     origin: float
     end: float
     corrections: list[tuple[int, int, float]] = field(default_factory=list)
+    container: str = ""
     clip: bool = False
     clip_start: float = 0.0
 
 
-def opened(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+def opened(path: Path, kind: str = "", hwaccel: HWAccel | None = None) -> InputContainer:
     """A media file; nothing else is opened, neither files nor addresses that it names.
+
+    Args:
+        path: The file.
+        kind: Its demuxer; empty to have it found among those of `stages.media.formats`.
+        hwaccel: A hardware decoder.
 
     Raises:
         av.FFmpegError: No demuxer can read it.
     """
+    return _open(f"file:{path}", kind, hwaccel=hwaccel)
+
+
+def _open(file: str | _Span, kind: str, options: dict[str, str] | None = None, **others: Any) -> InputContainer:
     import av
 
-    container: InputContainer = av.open(
-        f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=hwaccel, **_lenient()
-    )
+    # Titles need not be UTF-8: from release 19 on, av always replaces invalid bytes.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
+    others |= lenient | {"format": first_name(kind) or None, "options": OPTIONS | (options or {})}
+    container: InputContainer = av.open(file, "r", **others)
     return container
-
-
-def _lenient() -> dict[str, Any]:
-    """Options by which titles need not be UTF-8. From release 19 on, av always replaces invalid bytes."""
-    import av
-
-    return {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
 
 
 class Packets:
@@ -124,7 +133,7 @@ class Packets:
     def __iter__(self) -> Iterator[Packet[Any]]:
         container: InputContainer | None = self._container
         types = {index: self._container.streams[index].type for index in self._streams}
-        kind, start = self._container.format.name, 0
+        kind, start = first_name(self._container.format.name), 0
         following = _next_header(self._path, 1, kind)
         while container is not None:
             streams = [one for one in container.streams if types.get(one.index) == one.type]
@@ -174,8 +183,7 @@ def _opened_at(path: Path, start: int, end: int | None, kind: str) -> InputConta
     import av
 
     with suppress(av.FFmpegError):
-        container: InputContainer = av.open(_Span(path, start, end), format=kind.partition(",")[0], **_lenient())
-        return container
+        return _open(_Span(path, start, end), kind)
     return None
 
 
@@ -298,7 +306,7 @@ class Decoder:
             return None
         options = {"probesize": str(PROBED_BYTES), "analyzeduration": "1000000"}
         with suppress(av.FFmpegError):
-            container = av.open(_Span(Path(self.track.path), start, None), format="mpegts", options=options)
+            container = _open(_Span(Path(self.track.path), start, None), "mpegts", options)
             for stream in container.streams:
                 if stream.id == self.stream.id and stream.codec_context is not None:
                     return self._ready(stream) if stream.codec_context.name != self.context.name else None
@@ -319,7 +327,7 @@ def _may_seek(container: InputContainer, track: Track) -> bool:
         return False
     if track.corrections or len(track.streams) > 1:
         return False
-    with opened(Path(track.path)) as trial:
+    with opened(Path(track.path), track.container) as trial:
         _seek(trial, track)
         for packet in _demuxed(trial, [trial.streams[track.streams[0]]]):
             if packet.pts is None or (time := float(packet.pts * packet.stream.time_base) - track.origin) > 0:
@@ -341,11 +349,10 @@ class _Span:
 
     def __init__(self, path: Path, start: int, end: int | None) -> None:
         self._file = path.open("rb")
-        self._file.seek(start)
-        self._left = (path.stat().st_size if end is None else end) - start
+        self._at, self._end = start, path.stat().st_size if end is None else end
 
     def read(self, size: int) -> bytes:
         """The next bytes."""
-        content = self._file.read(min(size, self._left))
-        self._left -= len(content)
+        content = os.pread(self._file.fileno(), min(size, self._end - self._at), self._at)
+        self._at += len(content)
         return content

@@ -88,7 +88,7 @@ class Account:
 
 def select(track: Track, settings: PictureSettings, out: IO[bytes]) -> Account:
     """Select the frames of a picture and write them to `out`."""
-    with opened(Path(track.path), _accelerator(settings.hwaccel)) as container:
+    with opened(Path(track.path), track.container, _accelerator(settings.hwaccel)) as container:
         decoder = Decoder(container, track, settings.skip_frame)
         developer = Developer(settings.max_side, settings.qscale)
         selector: FrameSelector[Shot] = FrameSelector(settings.interval, settings.min_scene)

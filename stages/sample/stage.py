@@ -16,7 +16,7 @@ from pydantic import Field
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.rows import FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
-from stages.media.decoder import track_of, video_failed
+from stages.media.decoder import in_child, track_of, video_failed
 from stages.media.sandbox import ChildFailed, Limits, Program, child
 from stages.media.source import reading
 from stages.media.track import TAIL_SECONDS, Track
@@ -153,10 +153,11 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
     def _select(self, track: Track, media: MediaRow, kept: _Kept) -> tuple[float, bool]:
         """Collect the selected frames; returns the last decoded time in seconds, and whether pictures are missing."""
         limits = Limits(self.config.seconds, self.config.memory)
-        arguments = json.dumps(asdict(track)), json.dumps(asdict(self._settings(media)))
+        arguments = in_child(track), json.dumps(asdict(self._settings(media)))
+        program = Program(pictures.__name__, arguments, Path(track.path), free=self.config.hwaccel != "none")
         covered, errors = -1.0, 0
         try:
-            with child(Program(pictures.__name__, arguments), limits) as output:
+            with child(program, limits) as output:
                 for line in output:
                     found = json.loads(line)
                     if "errors" in found:

@@ -41,7 +41,7 @@ def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str
     for track in media.subtitle_tracks:
         try:
             with reading(folder, media) as file:
-                content = embedded(file, track, limits)
+                content = embedded(file, media.container, track, limits)
         except ChildFailed:
             content = b""
         yield _within(media, cues(content))
@@ -75,18 +75,19 @@ def _kept(video: str, file: Path) -> bytes:
     return content
 
 
-def embedded(media: Path, track: int, limits: Limits) -> bytes:
+def embedded(media: Path, container: str, track: int, limits: Limits) -> bytes:
     """A text track of a media file as SubStation Alpha, on the clock of its frames and audio.
 
     Every text format can be written as that; as WebVTT, comments would be gone but drawings would become text.
 
     Args:
         media: The file.
+        container: Its demuxer, as `download` found it.
         track: Number among its subtitle tracks, from 0.
         limits: Bounds of the child that reads it.
 
     Raises:
         ChildFailed: ffmpeg cannot read it, or it exceeds `MAX_BYTES`.
     """
-    with child(ffmpeg.command(media, f"s:{track}", "ass"), limits) as text:
+    with child(ffmpeg.writing(media, container, f"s:{track}", "ass"), limits) as text:
         return text.read(MAX_BYTES)

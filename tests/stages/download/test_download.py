@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,9 @@ import pytest
 
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Video
+from stages.download.fetch import local_file
 from stages.download.stage import Download, DownloadConfig
+from stages.media.held import Held
 from stages.media.subtitles.tracks import MAX_BYTES
 from tests.downloads import CONTENT, EDGE, NARRATED, SHA256, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
@@ -302,3 +307,36 @@ def test_text_tracks_inside_a_video_are_found(media: Path, tmp_path: Path) -> No
     made(tmp_path / "v.mkv", "-i", NARRATED, *tracks, "-c", "copy", "-c:s", "srt")
     assert downloaded(media, str(tmp_path / "v.mkv")).subtitle_tracks == [0, 1]
     assert downloaded(media, str(NARRATED)).subtitle_tracks == []
+
+
+@pytest.mark.parametrize("role", ["url", "subtitles"])
+def test_a_file_that_is_swapped_for_a_link_between_the_check_and_the_reading_is_not_read(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    inside, secret = tmp_path / "inside", tmp_path / "secret.vtt"
+    inside.mkdir()
+    (inside / "talk.mp4").write_bytes(CONTENT)
+    (inside / "talk.vtt").write_text("WEBVTT\n")
+    secret.write_bytes(CONTENT[:-1] + b"x" if role == "url" else b"secret")
+    swapped = inside / ("talk.mp4" if role == "url" else "talk.vtt")
+
+    @contextmanager
+    def checked(url: str, root: str) -> Iterator[Held]:
+        with local_file(url, root) as file:
+            if file.real == swapped:
+                swapped.unlink()
+                swapped.symlink_to(secret)
+            yield file
+
+    monkeypatch.setattr("stages.download.stage.local_file", checked)
+    row = downloaded(media, f"{inside}/talk.mp4", subtitles=f"{inside}/talk.vtt", local_root=str(inside))
+    if role == "url":
+        assert outcome(row) == "media_changed"
+    else:
+        assert (media / row.subtitles).read_text() == "WEBVTT\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: socket.socket(socket.AF_UNIX).bind(str(path))])
+def test_what_is_no_regular_file_is_not_waited_for(media: Path, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "v.mp4")
+    assert outcome(downloaded(media, str(tmp_path / "v.mp4"))) == "not_a_file"
