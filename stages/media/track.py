@@ -39,7 +39,7 @@ BEFORE_CLIP = 1.0
 AFTER_CLIP = 1.0
 """Seconds after its end up to which its packets are read: decoders hold frames back (our choice)."""
 
-SOUGHT = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"})
+SOUGHT = frozenset({"mov", "matroska", "mpegts"})
 """Demuxers after whose seeking the packets' times are still those that the file states."""
 
 REORDERED = 16
@@ -323,7 +323,7 @@ def _may_seek(container: InputContainer, track: Track) -> bool:
 
     A keyframe before it must be found. A clock that is corrected by the numbers of packets needs all of them.
     """
-    if container.format.name not in SOUGHT or track.clip_start <= BEFORE_CLIP:
+    if first_name(container.format.name) not in SOUGHT or track.clip_start <= BEFORE_CLIP:
         return False
     if track.corrections or len(track.streams) > 1:
         return False
