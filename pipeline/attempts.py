@@ -41,7 +41,17 @@ finished other work; the same in one that had not; a killed process, which may b
 and faults of the machine alone. So two crashes are enough, and six preempted machines are not."""
 
 OF_THE_MACHINE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOMEM}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ESTALE,
+        errno.ENOMEM,
+    }
 )
 """Errors of the operating system that no video causes."""
 

@@ -18,8 +18,9 @@ from stages.media.track import Track
 def track_of(media: MediaRow, streams: list[int], path: Path) -> Track:
     """A stream of a video's file with those that go on where it ends, as `download` found them."""
     corrections = [(one.stream, one.packet, one.offset) for one in media.corrections if one.stream in streams]
-    where = media.origin, media.duration, corrections, media.container
-    return Track(str(path), streams, *where, media.clip, media.clip_start)
+    return Track(
+        str(path), streams, media.origin, media.duration, corrections, media.container, media.clip, media.clip_start
+    )
 
 
 def in_child(track: Track) -> str:

@@ -151,6 +151,7 @@ class _Timeline:
     def finished(self, errors: int) -> Account:
         """Write the rest; returns the account, with the number of packets that could not be decoded."""
         self._flush()
+        os.ftruncate(self._out, self._written * SAMPLE.itemsize)
         seconds = {name: round(count / SAMPLE_RATE, 3) for name, count in self._counts.items()}
         from_top = np.cumsum(self._levels[::-1])
         level = QUIETEST
@@ -173,10 +174,7 @@ class _Timeline:
             return
         if self._written:
             self._counts["filled"] += missing
-        silence = bytes(SAMPLE_RATE * SAMPLE.itemsize)
-        left = missing * SAMPLE.itemsize
-        while left:
-            left -= os.write(self._out, silence[:left])
+        os.lseek(self._out, missing * SAMPLE.itemsize, os.SEEK_CUR)  # a hole, which takes no room on the disk
         self._written += missing
 
     def _write(self, block: Floats) -> None:
@@ -224,10 +222,13 @@ class _Mixer:
         """Add a frame; yields blocks as they are full."""
         frame.pts = None  # the resampler would fill gaps by it
         self._take(self._resampler.resample(frame))
-        while self._samples >= BLOCK:
-            held = np.concatenate(self._held)
-            self._held, self._samples = [held[BLOCK:]], self._samples - BLOCK
-            yield mixed(held[:BLOCK], self._names)
+        whole = self._samples // BLOCK * BLOCK
+        if not whole:
+            return
+        held = np.concatenate(self._held)
+        self._held, self._samples = [held[whole:].copy()], self._samples - whole
+        for start in range(0, whole, BLOCK):
+            yield mixed(held[start : start + BLOCK], self._names)
 
     def rest(self) -> Iterator[Floats]:
         """Yield what is left."""

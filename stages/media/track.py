@@ -39,7 +39,7 @@ BEFORE_CLIP = 1.0
 AFTER_CLIP = 1.0
 """Seconds after its end up to which its packets are read: decoders hold frames back (our choice)."""
 
-SOUGHT = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"})
+SOUGHT = frozenset({"mov", "matroska", "mpegts"})
 """Demuxers after whose seeking the packets' times are still those that the file states."""
 
 REORDERED = 16
@@ -49,11 +49,12 @@ PROBED_BYTES = 500_000
 """Bytes of a transport stream in which a new codec is looked for (our choice)."""
 
 HEADERS = {
-    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3.{0,40}?(?:webm|matroska)", re.DOTALL),
+    "matroska": re.compile(rb"\x1a\x45\xdf\xa3.{0,40}?(?:webm|matroska)", re.DOTALL),
     "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09"),
     "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
 }
-"""Beginnings of the formats that recorders append to each other, by demuxer: its own reading does not heed the next."""
+"""Beginnings of the formats that recorders append to each other, by the first name of the demuxer, whose own reading
+does not heed the next."""
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read the alpha of a codec, where ffmpeg's own do not."""
@@ -132,7 +133,7 @@ class Packets:
     def __iter__(self) -> Iterator[Packet[Any]]:
         container: InputContainer | None = self._container
         types = {index: self._container.streams[index].type for index in self._streams}
-        kind, start = self._container.format.name, 0
+        kind, start = first_name(self._container.format.name), 0
         following = _next_header(self._path, 1, kind)
         while container is not None:
             streams = [one for one in container.streams if types.get(one.index) == one.type]
@@ -322,11 +323,11 @@ def _may_seek(container: InputContainer, track: Track) -> bool:
 
     A keyframe before it must be found. A clock that is corrected by the numbers of packets needs all of them.
     """
-    if container.format.name not in SOUGHT or track.clip_start <= BEFORE_CLIP:
+    if first_name(container.format.name) not in SOUGHT or track.clip_start <= BEFORE_CLIP:
         return False
     if track.corrections or len(track.streams) > 1:
         return False
-    with opened(Path(track.path)) as trial:
+    with opened(Path(track.path), track.container) as trial:
         _seek(trial, track)
         for packet in _demuxed(trial, [trial.streams[track.streams[0]]]):
             if packet.pts is None or (time := float(packet.pts * packet.stream.time_base) - track.origin) > 0:

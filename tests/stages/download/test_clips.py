@@ -32,14 +32,15 @@ def test_clips_of_one_url_fetch_it_once_over_all_parts_and_workers(path: str, tm
             row
             for some in workers.map(lambda n: list(made[n].process(videos[n:] + videos[:n])), range(3))
             for row in some
+            if isinstance(row, MediaRow)
         ]
         assert server.sent == len(CONTENT)
     assert sorted(map(outcome, rows)) == ["clip_outside"] * 3 + ["live"] * 9
-    assert len({row.media for row in rows if isinstance(row, MediaRow) and row.live}) == 1
+    assert len({row.media for row in rows if row.live}) == 1
     assert {(row.clip_start, row.duration) for row in rows[:2]} == {(0.0, 2.0), (2.0, 3.0)}
 
 
 def test_a_clip_s_own_length_is_held_against_the_bounds(tmp_path: Path) -> None:
     videos = clips(str(NARRATED), (0.0, 1.0), (0.0, 3.0), (0.0, 6.0))
-    rows = list(stage(tmp_path, min_duration=2.0, max_duration=5.0).process(videos))
-    assert list(map(outcome, rows)) == ["too_short", "live", "too_long"]
+    rows = stage(tmp_path, min_duration=2.0, max_duration=5.0).process(videos)
+    assert [outcome(row) for row in rows if isinstance(row, MediaRow)] == ["too_short", "live", "too_long"]

@@ -69,7 +69,7 @@ def heard(file: Path, row: MediaRow) -> tuple[list[float], float, float]:
 def shown(file: Path, row: MediaRow) -> list[tuple[float, bool]]:
     """Seconds of each frame, and whether a scene begins with it."""
     settings = PictureSettings(interval=60, min_scene=0.5, step=0.01, scene_threshold=0.3, max_side=64, qscale=5)
-    with opened(file) as container:
+    with opened(file, row.container) as container:
         decoder = Decoder(container, track_of(row, [row.video_stream], file))
         return [(found.time, found.cut) for found in candidates(Seen().frames(decoder), settings)]
 
@@ -99,7 +99,7 @@ def test_a_clip_of_the_whole_is_the_whole(media: Path) -> None:
 def test_what_is_before_a_clip_is_not_decoded(kind: str, tmp_path: Path) -> None:
     file = made(tmp_path / f"long.{kind}", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=25:d=120", *H264, "-g", "50", "-an")
     row = clip(file, 100.0, 104.0)
-    with opened(file) as container:
+    with opened(file, row.container) as container:
         decoder = Decoder(container, track_of(row, [row.video_stream], file))
         decoded = sum(1 for _ in decoder.frames())
     assert 100 <= decoded < 400
