@@ -32,6 +32,8 @@ def published(url: str, parameters: Collection[str] = ()) -> str:
         url: A URL, a chain of fsspec's, or a path, which stays as it is.
         parameters: Names of the query's parameters that stay.
     """
+    if not any(mark in url for mark in "@?#"):
+        return url
     return "::".join(_published(one, parameters) for one in NEXT_OF_CHAIN.split(url))
 
 
