@@ -22,9 +22,15 @@ RENEWAL = 10.0
 
 
 class Hosts:
-    """The turns that are taken, and when each host may be asked; the actor's class. Times are `clock`'s, in seconds."""
+    """The turns that are taken, and when each host may be asked; the actor's class.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        lease: Seconds for which a turn is kept for a worker that is not heard of.
+        clock: Gives the time in seconds.
+    """
+
+    def __init__(self, lease: float = LEASE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease = lease
         self._clock = clock
         self._taken: dict[str, dict[str, float]] = defaultdict(dict)
         self._next: dict[str, float] = {}
@@ -35,13 +41,13 @@ class Hosts:
         taken = self._taken[host] = {one: until for one, until in self._taken[host].items() if until > now}
         if len(taken) >= most:
             return False
-        taken[lease] = now + LEASE
+        taken[lease] = now + self._lease
         return True
 
     def renew(self, leases: dict[str, str]) -> None:
         """Keep the turns of leases, named with their hosts; also those that a restarted actor has forgotten."""
         for lease, host in leases.items():
-            self._taken[host][lease] = self._clock() + LEASE
+            self._taken[host][lease] = self._clock() + self._lease
 
     def give_back(self, host: str, lease: str) -> None:
         """End a lease."""
@@ -62,13 +68,13 @@ class Hosts:
 
 
 @contextmanager
-def shared_turns() -> Iterator[RayTurns]:
-    """The turns of a run on the session's cluster; the actor ends with the block."""
+def shared_turns(lease: float = LEASE) -> Iterator[RayTurns]:
+    """The turns of a run on the session's cluster; the actor, with these leases, ends with the block."""
     import ray
 
     name = f"storyloom-turns-{uuid.uuid4().hex}"
     # Where its node is lost it starts again with an empty memory, which renewals fill.
-    actor: Any = ray.remote(Hosts).options(name=name, num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    actor: Any = ray.remote(Hosts).options(name=name, num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(lease)
     try:
         yield RayTurns(name)
     finally:
@@ -121,11 +127,9 @@ class RayTurns:
         """Give signs of life while the process lives."""
         while True:
             time.sleep(RENEWAL)
-            with self._lock:
-                held = dict(self._held)
-            if held:
-                with suppress(Exception):  # the run has ended, or the next sign comes through
-                    self._asked("renew", held)
+            with self._lock, suppress(Exception):  # the run has ended, or the next sign comes through
+                if self._held:  # locked, so that nothing is renewed that is given back meanwhile
+                    self._asked("renew", dict(self._held))
 
     def _asked(self, method: str, *arguments: object) -> Any:
         import ray

@@ -54,7 +54,7 @@ class Pace:
 
 
 @contextmanager
-def turn(turns: Turns, host: str, most: int, interval: float, stopped: threading.Event) -> Iterator[Pace]:
+def turn_at(turns: Turns, host: str, most: int, interval: float, stopped: threading.Event) -> Iterator[Pace]:
     """Hold one of `most` turns at a host, once it is free; the other arguments are those of `Pace`."""
     look = FIRST_LOOK
     while (give_back := turns.take(host, most)) is None:

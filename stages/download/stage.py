@@ -26,7 +26,7 @@ from stages.download.clip import clipped
 from stages.download.embedded import from_parquet
 from stages.download.fetch import Bounds, chunks_of, local_file, save, server_of
 from stages.download.files import alone, fetched_before, link, publish, record, unfinished
-from stages.download.pace import Pace, turn
+from stages.download.pace import Pace, turn_at
 from stages.download.probing import check, probe
 from stages.download.sites.extractors import is_list, listed_site
 from stages.download.sites.fetch import from_site
@@ -429,7 +429,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     def _turn(self, host: str) -> AbstractContextManager[Pace]:
         """The turn to hold while fetching from a host or site."""
-        return turn(self.context.turns, host, self.config.per_host, self.config.min_interval, self._stopped)
+        return turn_at(self.context.turns, host, self.config.per_host, self.config.min_interval, self._stopped)
 
     @property
     def _probe_limits(self) -> Limits:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.executors.ray_session import ray_session
-from pipeline.executors.ray_turns import LEASE, Hosts, RayTurns, shared_turns
+from pipeline.executors.ray_turns import LEASE, RENEWAL, Hosts, RayTurns, shared_turns
 from pipeline.run import Selection, run
 from stages.turns import LONGEST
 from tests.downloads import CONTENT
@@ -27,7 +27,7 @@ class Clock:
 
 def test_a_lease_of_a_worker_that_is_not_heard_of_ends() -> None:
     clock = Clock()
-    hosts = Hosts(clock)
+    hosts = Hosts(LEASE, clock)
     assert hosts.take("a", 2, "first")
     assert hosts.take("a", 2, "second")
     assert not hosts.take("a", 2, "third")
@@ -43,14 +43,14 @@ def test_a_lease_of_a_worker_that_is_not_heard_of_ends() -> None:
 
 
 def test_an_actor_that_started_anew_learns_of_the_turns_that_are_taken() -> None:
-    hosts = Hosts(Clock())
+    hosts = Hosts(LEASE, Clock())
     hosts.renew({"first": "a"})
     assert not hosts.take("a", 1, "second")
 
 
 def test_requests_keep_their_distance_and_pauses_are_bounded() -> None:
     clock = Clock()
-    hosts = Hosts(clock)
+    hosts = Hosts(LEASE, clock)
     assert hosts.due("a", 5.0) == 0.0
     assert hosts.due("a", 5.0) == 5.0
     clock.now += 5.0
@@ -68,7 +68,7 @@ def test_workers_of_a_cluster_share_the_turns_and_the_dead_hold_none(monkeypatch
         time.sleep(hold)
         return held is not None
 
-    with ray_session(""), shared_turns() as turns:
+    with ray_session(""), shared_turns(lease=RENEWAL + 2) as turns:
         import ray
 
         task = ray.remote(num_cpus=0.1, max_retries=0)(take)
@@ -80,8 +80,8 @@ def test_workers_of_a_cluster_share_the_turns_and_the_dead_hold_none(monkeypatch
         ray.cancel(first, force=True)
         ended = time.monotonic()
         while not ray.get(task.remote(turns, 0.0)):
-            assert time.monotonic() - ended < LEASE + 30
-            time.sleep(2)
+            assert time.monotonic() - ended < LEASE
+            time.sleep(1)
 
 
 @pytest.mark.ray
