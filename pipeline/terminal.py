@@ -18,6 +18,7 @@ from pipeline.plan import Plan
 from pipeline.progress import Advance
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
+from schemas.duplicates import Duplicates
 from storyloom.format.model import Model
 from storyloom.view.counts import count_of
 from storyloom.view.text import shown
@@ -118,6 +119,8 @@ class TerminalListener:
         for result in results.values():
             if isinstance(result, Calibration) and result.samples < ENOUGH:
                 say(f"the threshold rests on {result.samples} null scores only; set filter.threshold instead")
+            if isinstance(result, Duplicates) and result.same_as:
+                say(_duplicates(result), highlight=False, markup=False)
 
     def stop(self) -> None:
         """Stop the bars, also when the run fails."""
@@ -156,6 +159,12 @@ class TerminalListener:
         rest = state.rest(self._elapsed())
         line = f"{stage}: {state.done} of {state.units}{', ' + rest if rest else ''}"
         self._console.print(line, highlight=False, markup=False)
+
+
+def _duplicates(found: Duplicates) -> str:
+    """A line about videos with the same content."""
+    example = min(found.same_as.values())
+    return f"{len(found.same_as)} videos have the same content as another one, e.g. as {example}: see filter.duplicates"
 
 
 def funnel_table(stages: Sequence[StageStatus]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.row import Row, Similarity, VideoKey
+from schemas.row import KEY_DIGITS, Row, Similarity, VideoKey
 from storyloom.format.model import Model, Seconds
 
 
@@ -22,7 +23,7 @@ class ManifestRow(Model):
         folder: The manifest's folder, against which relative paths are resolved; it never enters a shard.
         source_id: The manifest's `id`, or the published URL where it has none.
         published_url: `url` without userinfo and query but for `url_parameters`; a path as it is.
-        subtitles: Path or URL of a subtitle track; empty when there is none.
+        subtitles: Path or URL of a subtitle track, on the clock of the whole file; empty when there is none.
         other_subtitles: Paths of further subtitle files beside a local video, the likeliest first.
         title: Title, for the shard; empty when unknown.
         language: BCP 47 code of the speech, when known; empty to have it detected.
@@ -54,6 +55,19 @@ class ManifestRow(Model):
     offset: int = -1
     size: int = -1
     problem: str = ""
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the video is a part of its file."""
+        return self.start >= 0 or self.end >= 0
+
+    @property
+    def media_name(self) -> str:
+        """The beginning of the names of its media files: its key; for clips of one URL, a name that they share."""
+        local = "://" not in self.url or self.url.lower().startswith("file://")
+        if local or self.member or not self.is_clip:
+            return self.video
+        return hashlib.sha256(self.url.encode()).hexdigest()[:KEY_DIGITS]
 
     @property
     def location(self) -> str:
@@ -136,7 +150,9 @@ class MediaRow(Row):
         video_end: Seconds at which the picture's packets end.
         longest_picture: Most seconds for which one picture stays, the last one up to the end of the video.
         audio_tracks: The audio tracks in order of preference; the first one with speech is used.
-        origin: Seconds of the file's own clock at which the video starts.
+        origin: Seconds of the file's own clock at which the video starts; a clip starts there later than its file.
+        clip: Whether the video is a part of the file; `duration` and the ends of its tracks are those of the clip.
+        clip_start: Seconds of the file's video at which the clip starts; 0.0 for a whole file.
         corrections: Where its streams leave that clock, by stream, then packet.
     """
 
@@ -164,6 +180,8 @@ class MediaRow(Row):
     longest_picture: Seconds = 0.0
     audio_tracks: list[AudioTrack] = []
     origin: float = 0.0
+    clip: bool = False
+    clip_start: Seconds = 0.0
     corrections: list[ClockCorrection] = []
 
     def counts(self) -> dict[str, int]:
@@ -302,12 +320,14 @@ class FramesRow(Row):
         frames: In time order, times strictly rising.
         jpegs: One baseline JPEG per frame, in the same order; empty where a reader left the column out.
         near_duplicates: Number of frames left out because they look like the last kept one.
+        thinned: Number of frames left out because there were too many.
         covered: Seconds up to which the picture could be decoded.
     """
 
     frames: list[SampledFrame] = []
     jpegs: list[bytes] = []
     near_duplicates: int = 0
+    thinned: int = 0
     covered: Seconds = 0.0
 
     @model_validator(mode="after")
@@ -320,7 +340,8 @@ class FramesRow(Row):
         return self
 
     def counts(self) -> dict[str, int]:
-        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates}
+        thinned = {"frames_dropped.thinned": self.thinned} if self.thinned else {}
+        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates} | thinned
 
 
 class Sentence(Model):
@@ -469,6 +490,7 @@ class DocumentsRow(Row):
     """The output of `filter`: documents and dropped items.
 
     Attributes:
+        content: SHA-256 of the video's file, which decides on the split of its documents; empty if unknown.
         threshold: Similarity below which a frame was dropped; in `clip` mode more was asked for.
         lag: Seconds by which speech follows the picture, as estimated in `clip` mode, the median over the frames;
             negative when it comes first, 0.0 when unclear and in `time` mode.
@@ -479,6 +501,7 @@ class DocumentsRow(Row):
         dropped_items: In time order.
     """
 
+    content: str = ""
     threshold: float = 0.0
     lag: float = 0.0
     lag_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -263,11 +263,13 @@ class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
     Class attributes:
         result: Model of its result, whose hash enters the keys of its readers.
         whole: Whether every part is read; otherwise only the first-planned parts of the first group.
+        told: Whether it is done for what it tells at the end of a run, even if no stage reads it.
     """
 
     scope = "corpus"
     result: ClassVar[type[Model]]
     whole: ClassVar[bool] = True
+    told: ClassVar[bool] = False
 
     @abstractmethod
     def reduce(self, rows: Iterable[RowT]) -> ResultT:
@@ -275,6 +277,17 @@ class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
 
         Memory must not grow with the corpus where `whole` is set.
         """
+
+    @classmethod
+    def seen_by(cls, result: ResultT, videos: Collection[str]) -> Model:
+        """What a part that reads the result may look at: a change elsewhere does not make the part stale.
+
+        Args:
+            result: Of the step.
+            videos: Keys of the part's videos.
+        """
+        del videos
+        return result
 
 
 class GroupStage(AnyStage[ConfigT], Generic[ConfigT, ResultT]):

@@ -17,9 +17,10 @@ from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Stage, Video, VideoDropped, VideoFailed
+from stages.download.clip import clipped
 from stages.download.embedded import from_parquet
 from stages.download.fetch import Bounds, chunks_of, from_storage, host_of, local_file, save
-from stages.download.files import fetched_before, link, publish, record, unfinished
+from stages.download.files import fetched_before, link, publish, record, turn, unfinished
 from stages.download.probing import check, probe
 from stages.media.sandbox import Limits
 from stages.media.source import (
@@ -28,6 +29,7 @@ from stages.media.source import (
     address_of,
     content_name,
     digest,
+    record_of,
     scheme_of,
     source_state,
     steady,
@@ -49,8 +51,8 @@ class DownloadConfig(StageConfig):
         sites: Hosts, with their subdomains, that are fetched with yt-dlp; their addresses are not checked.
         site_format: yt-dlp's format selector.
         max_bytes: Most bytes of a file; a larger video is dropped.
-        min_duration: Least seconds; a shorter video is dropped.
-        max_duration: Most seconds; a longer video is dropped.
+        min_duration: Least seconds; a shorter video or clip is dropped.
+        max_duration: Most seconds; a longer video or clip is dropped.
         max_seconds: Wall-clock limit of fetching one video, with all attempts.
         timeout: Seconds without data after which a connection is closed.
         attempts: Most attempts at one fetch, the first included.
@@ -88,12 +90,12 @@ class Download(Stage[DownloadConfig, MediaRow]):
     ``<key>-subtitles2-…`` and so on.
 
     A file from an earlier run is fetched again only when the server reports a change; a renewed signed URL fetches
-    nothing. If the server does not answer, the file is kept with the warning ``source_unchecked``. A site's page is one
-    upload, which is not requested again.
+    nothing. Clips of one URL share its file, which is fetched once. If the server does not answer, the file is kept
+    with the warning ``source_unchecked``. A site's page is one upload, which is not requested again.
     """
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[tuple[Input, ...]] = ()
     manifest_fields: ClassVar[tuple[str, ...]] = (
         "url",
@@ -101,6 +103,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         "subtitles",
         "other_subtitles",
         "language",
+        "start",
+        "end",
         "member",
         "offset",
         "size",
@@ -120,6 +124,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def setup(self) -> None:
         self._hosts: dict[str, threading.BoundedSemaphore] = {}
         self._stopped = threading.Event()
+        self._began = time.time()
+        self._probed: dict[tuple[str, str], dict[str, Any]] = {}
         check(self._probe_limits)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
@@ -146,7 +152,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
             raise VideoFailed("bad_line", f"the manifest's line cannot be used: {video.manifest.problem}")
         folder = self.context.media / video.key[:2]
         folder.mkdir(parents=True, exist_ok=True)
-        media, source, probed, warnings = self._media(video.manifest, folder)
+        media, source, whole, warnings = self._media(video.manifest)
+        probed = self._bounded(clipped(whole, video.manifest)) if video.manifest.is_clip else whole
         track, problems = self._subtitles(video.manifest.subtitles_location, folder, f"{video.key}-subtitles")
         others = [
             self._subtitles(file, folder, f"{video.key}-subtitles{number}")
@@ -163,19 +170,37 @@ class Download(Stage[DownloadConfig, MediaRow]):
             **probed | {"warnings": list(dict.fromkeys([*probed["warnings"], *warnings, *problems]))},
         )
 
-    def _media(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
+    def _media(self, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
         """The video's file, its record, the output of `probe`, and warnings."""
-        url, key = line.location, line.video
-        scheme = self._scheme(url)
+        name = line.media_name
+        folder = self.context.media / name[:2]
+        folder.mkdir(parents=True, exist_ok=True)
+        scheme = self._scheme(line.location)
         if line.member:
             return *self._held(line, folder), []
         if scheme == "file":
-            return *self._linked(local_file(url, self.config.local_root), folder, line), []
-        before = fetched_before(folder, key)
+            return *self._linked(local_file(line.location, self.config.local_root), folder, line), []
+        if not line.is_clip:
+            return self._remote(line, scheme, folder)
+        with turn(folder, name, self._bounds(self.config.max_bytes)):
+            before = fetched_before(folder, name)
+            if before is not None and record_of(before[0]).stat().st_mtime >= self._began:  # for another of its clips
+                return *before, self._checked(before[0], before[1].sha256, line), []
+            found = self._remote(line, scheme, folder)
+            if not found[3]:  # its source answered
+                record_of(found[0]).touch()
+            return found
+
+    def _remote(
+        self, line: ManifestRow, scheme: str, folder: Path
+    ) -> tuple[Path, MediaSource, dict[str, Any], list[str]]:
+        """As `_media`, for a file that is not on this machine."""
+        url, name = line.location, line.media_name
+        before = fetched_before(folder, name)
         known = before[1].at(url) if before else None
         warnings = []
         try:
-            with unfinished(folder, key) as place:
+            with unfinished(folder, name) as place:
                 if found := self._fetched(url, scheme, place, known):
                     return *self._published(*found, folder, line), []
         except VideoFailed:
@@ -185,7 +210,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         assert before is not None, "only what is there already is not fetched"
         if before[1].address != address_of(url):  # the same content by its tag, under a renewed URL
             record(before[0], before[1].model_copy(update={"address": address_of(url)}))
-        return *before, self._checked(before[0], line.language), warnings
+        return *before, self._checked(before[0], before[1].sha256, line), warnings
 
     def _held(self, line: ManifestRow, folder: Path) -> tuple[Path, MediaSource, dict[str, Any]]:
         """A copy of a tar's member, or of what a row of a Parquet file holds."""
@@ -214,8 +239,10 @@ class Download(Stage[DownloadConfig, MediaRow]):
     def _linked(self, file: Path, folder: Path, line: ManifestRow) -> tuple[Path, MediaSource, dict[str, Any]]:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
-            probed = self._checked(file, line.language)
-            source = MediaSource.of(stated, digest(file), str(file))
+            self._check_size(file)
+            sha256 = digest(file)
+            probed = self._checked(file, sha256, line)
+            source = MediaSource.of(stated, sha256, str(file))
         final = folder / content_name(line.video, source.sha256, _extension_of(probed))
         link(file, final)
         record(final, source)
@@ -225,8 +252,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self, file: Path, validators: Validators, folder: Path, line: ManifestRow
     ) -> tuple[Path, MediaSource, dict[str, Any]]:
         """Probe a fetched file and publish it under its final name."""
-        probed, sha256 = self._checked(file, line.language), digest(file)
-        final = folder / content_name(line.video, sha256, _extension_of(probed))
+        sha256 = digest(file)
+        probed = self._checked(file, sha256, line)
+        final = folder / content_name(line.media_name, sha256, _extension_of(probed))
         publish(file, final, sha256)
         source = MediaSource.of(final.stat(), sha256, line.location, validators)
         record(final, source)
@@ -320,20 +348,34 @@ class Download(Stage[DownloadConfig, MediaRow]):
         record(final, MediaSource.of(final.stat(), sha256, url))
         return final
 
-    def _checked(self, file: Path, language: str) -> dict[str, Any]:
+    def _checked(self, file: Path, sha256: str, line: ManifestRow) -> dict[str, Any]:
         """The output of `probe`, checked with the file's size against the configured bounds.
+
+        A file of clips, whose bounds are each clip's own, is looked at once by a worker.
 
         Args:
             file: The media file.
-            language: BCP 47 code of the speech; empty if unknown.
+            sha256: Of its content.
+            line: The video's line of the manifest.
         """
-        config = self.config
-        size = file.stat().st_size
-        if size > config.max_bytes:
-            raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {config.max_bytes}")
+        self._check_size(file)
+        if line.is_clip and (known := self._probed.get((sha256, line.language))):
+            return known
         with self.timings.on("decode"):
-            probed = probe(file, self._probe_limits, language)
-        duration = probed["duration"]
+            found = probe(file, self._probe_limits, line.language)
+        if not line.is_clip:
+            return self._bounded(found)
+        self._probed[sha256, line.language] = found
+        return found
+
+    def _check_size(self, file: Path) -> None:
+        size, most = file.stat().st_size, self.config.max_bytes
+        if size > most:
+            raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {most}")
+
+    def _bounded(self, probed: dict[str, Any]) -> dict[str, Any]:
+        """The output of `probe` for a video or a clip, whose duration is checked against the configured bounds."""
+        config, duration = self.config, probed["duration"]
         if duration > config.max_duration:
             raise VideoDropped("too_long", f"{duration:g} s, over download.max_duration = {config.max_duration:g}")
         if duration < config.min_duration:

@@ -16,7 +16,7 @@ from stages.media.track import Track
 def track_of(media: MediaRow, streams: list[int], path: Path) -> Track:
     """A stream of a video's file with those that go on where it ends, as `download` found them."""
     corrections = [(one.stream, one.packet, one.offset) for one in media.corrections if one.stream in streams]
-    return Track(str(path), streams, media.origin, media.duration, corrections)
+    return Track(str(path), streams, media.origin, media.duration, corrections, media.clip, media.clip_start)
 
 
 def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:

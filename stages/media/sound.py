@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.media.forkserver import EXTRA
-from stages.media.track import Decoder, Track, opened
+from stages.media.track import BEFORE_CLIP, Decoder, Track, opened
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -89,9 +89,12 @@ def decode(track: Track, out: int, gain: float) -> Account:
     """
     with opened(Path(track.path)) as container:
         decoder = Decoder(container, track)
-        line = _Timeline(out, track.end, gain)
+        line = _Timeline(out, track.end, gain, clip=track.clip)
         for frame in decoder.frames():
-            line.add(frame, decoder.time(frame), decoder.stated)
+            time = decoder.time(frame)
+            if track.clip and time is not None and time < -BEFORE_CLIP:
+                continue
+            line.add(frame, time, decoder.stated)
         return line.finished(decoder.errors)
 
 
@@ -102,11 +105,13 @@ class _Timeline:
         out: File descriptor for the samples.
         end: Seconds at which the output ends at the latest.
         gain: Factor of the samples.
+        clip: Whether there is more of the track than is wanted, before the start and after the end.
     """
 
-    def __init__(self, out: int, end: float, gain: float) -> None:
+    def __init__(self, out: int, end: float, gain: float, *, clip: bool = False) -> None:
         self._out = out
-        self._end = round((end + SLACK) * SAMPLE_RATE)
+        self._clip = clip
+        self._end = round((end if clip else end + SLACK) * SAMPLE_RATE)
         self._gain = gain
         self._written = 0
         self._mixer: _Mixer | None = None
@@ -152,6 +157,7 @@ class _Timeline:
     def _seek(self, position: int) -> None:
         """Go on at a position: put silence before it, or leave out as many of the next samples as are behind."""
         self._skipped = max(0, self._written - position)
+        self._before = max(0, -position) if self._clip else 0  # of those, samples before the start
         missing = min(position, self._end) - self._written
         if missing <= 0:
             return
@@ -165,9 +171,11 @@ class _Timeline:
 
     def _write(self, block: Floats) -> None:
         late = min(self._skipped, len(block))
+        before = min(self._before, late)
         self._skipped -= late
+        self._before -= before
         block = block[late : late + max(0, self._end - self._written)]
-        self._counts["cut"] += late
+        self._counts["cut"] += late - before
         self._counts["decoded"] += len(block)
         self._written += len(block)
         self._measure(block)

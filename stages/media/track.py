@@ -30,6 +30,15 @@ SWITCH = 8
 BARREN = 64
 """Packets without a frame after which another codec is looked for: codecs reorder up to 16 pictures (our choice)."""
 
+BEFORE_CLIP = 1.0
+"""Seconds before a clip from which it is decoded: decoders of sound need some to start (our choice)."""
+
+AFTER_CLIP = 1.0
+"""Seconds after its end up to which its packets are read: decoders hold frames back (our choice)."""
+
+SOUGHT = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts"})
+"""Demuxers after whose seeking the packets' times are still those that the file states."""
+
 REORDERED = 16
 """Most pictures that a codec puts into another order."""
 
@@ -57,6 +66,8 @@ class Track:
         origin: Seconds of the file's clock at which the video starts.
         end: Seconds after `origin` at which the video ends; nothing is decoded beyond it.
         corrections: Stream, number of a packet among those of the stream, and the seconds to add from there on.
+        clip: Whether the video is a part of the file.
+        clip_start: Seconds of the file's video at which the clip starts.
     """
 
     path: str
@@ -64,6 +75,8 @@ class Track:
     origin: float
     end: float
     corrections: list[tuple[int, int, float]] = field(default_factory=list)
+    clip: bool = False
+    clip_start: float = 0.0
 
 
 def opened(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
@@ -176,6 +189,7 @@ class Decoder:
 
     Attributes:
         stream: The stream of the last packet.
+        track: As given.
         context: Its decoder.
         errors: Number of packets that could not be decoded.
         stated: Seconds that the last packet lasts, as stated; 0.0 if unknown.
@@ -187,7 +201,7 @@ class Decoder:
         self.stated = 0.0
         self._skip_frame = skip_frame
         self._container = container
-        self._track = track
+        self.track = track
         self.context: Any = self._ready(self.stream)
 
     def frames(self) -> Iterator[Any]:
@@ -225,12 +239,14 @@ class Decoder:
 
     def _packets(self) -> Iterator[tuple[int, Packet[Any]]]:
         """The packets on the one clock, each with the number of its appended file."""
-        due: dict[int, list[tuple[int, float]]] = {index: [] for index in self._track.streams}
-        for index, number, correction in reversed(self._track.corrections):
+        due: dict[int, list[tuple[int, float]]] = {index: [] for index in self.track.streams}
+        for index, number, correction in reversed(self.track.corrections):
             due[index].append((number, correction))
         numbers: Counter[int] = Counter()
         late: dict[int, float] = {}
-        packets = Packets(Path(self._track.path), self._container, self._track.streams)
+        if _may_seek(self._container, self.track):
+            _seek(self._container, self.track)
+        packets = Packets(Path(self.track.path), self._container, self.track.streams)
         for packet in packets:
             index = packet.stream_index
             while due[index] and due[index][-1][0] <= numbers[index]:
@@ -240,7 +256,15 @@ class Decoder:
                 offset = round(seconds / packet.stream.time_base)
                 packet.dts = None if packet.dts is None else packet.dts + offset
                 packet.pts = None if packet.pts is None else packet.pts + offset
+            if self._is_after(packet):
+                return
             yield packets.part, packet
+
+    def _is_after(self, packet: Packet[Any]) -> bool:
+        """Whether a packet and all that follow it in its stream lie after the clip."""
+        if not self.track.clip or packet.dts is None:
+            return False
+        return float(packet.dts * packet.stream.time_base) - self.track.origin >= self.track.end + AFTER_CLIP
 
     def _ready(self, stream: Any) -> Any:
         """The decoder of a stream. One thread gives the same damaged pictures in every run."""
@@ -274,7 +298,7 @@ class Decoder:
             return None
         options = {"probesize": str(PROBED_BYTES), "analyzeduration": "1000000"}
         with suppress(av.FFmpegError):
-            container = av.open(_Span(Path(self._track.path), start, None), format="mpegts", options=options)
+            container = av.open(_Span(Path(self.track.path), start, None), format="mpegts", options=options)
             for stream in container.streams:
                 if stream.id == self.stream.id and stream.codec_context is not None:
                     return self._ready(stream) if stream.codec_context.name != self.context.name else None
@@ -283,7 +307,33 @@ class Decoder:
     def time(self, frame: Frame) -> float | None:
         """Seconds at which a frame is shown or heard, on the one clock; None where nothing states it."""
         pts = frame.pts if frame.pts is not None else frame.dts
-        return None if pts is None else float(pts * (frame.time_base or self.stream.time_base)) - self._track.origin
+        return None if pts is None else float(pts * (frame.time_base or self.stream.time_base)) - self.track.origin
+
+
+def _may_seek(container: InputContainer, track: Track) -> bool:
+    """Whether a clip can be decoded without all that is before it, with the same times.
+
+    A keyframe before it must be found. A clock that is corrected by the numbers of packets needs all of them.
+    """
+    if container.format.name not in SOUGHT or track.clip_start <= BEFORE_CLIP:
+        return False
+    if track.corrections or len(track.streams) > 1:
+        return False
+    with opened(Path(track.path)) as trial:
+        _seek(trial, track)
+        for packet in _demuxed(trial, [trial.streams[track.streams[0]]]):
+            if packet.pts is None or (time := float(packet.pts * packet.stream.time_base) - track.origin) > 0:
+                return False
+            if packet.is_keyframe:
+                return time <= 0
+    return False
+
+
+def _seek(container: InputContainer, track: Track) -> None:
+    import av
+
+    with suppress(av.FFmpegError):
+        container.seek(round((track.origin - BEFORE_CLIP) * 1_000_000))
 
 
 class _Span:

@@ -37,8 +37,9 @@ class WriteConfig(StageConfig):
             it. Each split's last shard is smaller.
         max_images: Most images of a document, fixed for the dataset (OBELICS: 30): Hugging Face silently drops
             images beyond the number that the card declares.
-        val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the video's key,
-            so no video is in two splits, and a growing manifest moves none.
+        val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the file's content,
+            so that no video is in two splits, under whatever names and in whatever clips, and a growing manifest moves
+            none.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), OPERATIONAL] = "storyloom"
@@ -130,9 +131,9 @@ def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteCon
     return shards
 
 
-def split_of(video: str, val_share: float) -> Split:
-    """The split of all documents of the video with this key."""
-    place = int.from_bytes(hashlib.sha256(f"split|{video}".encode()).digest()[:8], "big") / 2**64
+def split_of(content: str, val_share: float) -> Split:
+    """The split of all documents of this content: the hash of a file, or a video's key where that is unknown."""
+    place = int.from_bytes(hashlib.sha256(f"split|{content}".encode()).digest()[:8], "big") / 2**64
     return "val" if place < val_share else "train"
 
 
@@ -154,7 +155,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             spool.write(members)
             yield SpoolEntry(
                 key=key,
-                split=split_of(manifest.video, config.val_share),
+                split=split_of(row.content or manifest.video, config.val_share),
                 offset=offset,
                 size=len(members),
                 counts=Counts.of(sample),

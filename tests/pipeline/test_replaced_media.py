@@ -78,7 +78,10 @@ def test_what_another_config_did_again_is_stale_under_this_one(
     run_quietly(second.config, selection)
     assert_true_pictures(second)
     why = {one.stage: one.why for one in status(first.workspace) if one.to_do}
-    assert why == {"filter": "align changed, sample changed, score changed", "write": "filter to be done again"}
+    assert why == {
+        "filter": "align changed, download changed, sample changed, score changed",
+        "write": "filter to be done again",
+    }
     with pytest.raises(RunFailed, match="write reads filter, which has 1 of 1 parts to do"):
         run(first.config, Selection(("write",), force=True), Recorder())
     assert set(made_by_run(first.config)) == {"filter", "write"}
