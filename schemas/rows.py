@@ -65,7 +65,9 @@ class ManifestRow(Model):
     def media_name(self) -> str:
         """The beginning of the names of its media files: its key; for clips of one URL, a name that they share."""
         local = "://" not in self.url or self.url.lower().startswith("file://")
-        return self.video if local or not self.is_clip else hashlib.sha256(self.url.encode()).hexdigest()[:KEY_DIGITS]
+        if local or self.member or not self.is_clip:
+            return self.video
+        return hashlib.sha256(self.url.encode()).hexdigest()[:KEY_DIGITS]
 
     @property
     def location(self) -> str:
