@@ -94,7 +94,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     """
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[tuple[Input, ...]] = ()
     manifest_fields: ClassVar[tuple[str, ...]] = ("url", "folder", "subtitles", "other_subtitles", "language")
     row: ClassVar[type[Row]] = MediaRow
