@@ -35,13 +35,10 @@ def attempt(behaviour: str, target: str) -> str:
     return "done"
 
 
-def run(behaviour: str, target: str = "") -> None:
+def run(behaviour: str, target: str = "") -> None:  # noqa: C901 - one line for each
     """Behave as named."""
     if behaviour in ("read", "write", "execute", "connect", "kill", "flood"):
         sys.stdout.write(attempt(behaviour, target))
-        return
-    if behaviour == "environment":
-        json.dump(sorted(os.environ), sys.stdout)
         return
     if behaviour.startswith("SIG"):
         os.kill(os.getpid(), getattr(signal, behaviour))
@@ -49,8 +46,13 @@ def run(behaviour: str, target: str = "") -> None:
         time.sleep(60)
     elif behaviour == "say":
         sys.stdout.write(f"{os.getppid()}\n")
+    elif behaviour == "environment":
+        json.dump(sorted(os.environ), sys.stdout)
     elif behaviour == "extra":
         os.write(EXTRA, b"into the file")
+    elif behaviour == "fill":
+        while True:
+            os.write(EXTRA, bytes(1000))
     elif behaviour == "memory":
         bytearray(2**33)
     elif behaviour == "disk":
