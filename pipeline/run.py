@@ -199,9 +199,10 @@ def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[
         return
     from pipeline.executors.ray import RayExecutor
     from pipeline.executors.ray_session import ray_session
+    from pipeline.executors.ray_turns import shared_turns
 
-    with ray_session(config.runner.address) as logs:
-        yield RayExecutor([name for name in config.graph.names if name in stages]), logs
+    with ray_session(config.runner.address) as logs, shared_turns() as turns:
+        yield RayExecutor([name for name in config.graph.names if name in stages], turns), logs
 
 
 def _check_output(config: RunConfig, selected: frozenset[str]) -> None:

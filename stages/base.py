@@ -12,6 +12,7 @@ from schemas.config import StageConfig
 from schemas.row import Dropped, Row, RowError
 from schemas.rows import ManifestRow
 from stages.timing import Timings
+from stages.turns import FolderTurns, Turns
 from storyloom.format.model import Model
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
@@ -116,11 +117,13 @@ class Context:
         seed: The run's seed.
         media: Folder of the media files.
         results: Known results of corpus steps, by the step's name.
+        turns: The budgets of the hosts that media come from.
     """
 
     seed: int
     media: Path
     results: Mapping[str, Model] = field(default_factory=dict)
+    turns: Turns = field(default_factory=FolderTurns)
 
     def result(self, step: str, kind: type[ResultT]) -> ResultT:
         """The result of a corpus step that the stage reads."""

@@ -10,6 +10,7 @@ from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Video
 from stages.download.stage import Download, DownloadConfig
 from stages.media.source import record_of
+from stages.turns import FolderTurns
 
 ROOT = Path(__file__).parents[1]
 EDGE = ROOT.parent / "shared" / "data" / "edge"
@@ -26,7 +27,8 @@ def video(url: str, source_id: str = "", subtitles: str = "", language: str = ""
 
 
 def stage(media: Path, **config: Any) -> Download:
-    made = Download(DownloadConfig(retry_pause=0.0, **config), Context(seed=0, media=media))
+    context = Context(seed=0, media=media, turns=FolderTurns(media.parent / "turns"))
+    made = Download(DownloadConfig(retry_pause=0.0, **config), context)
     made.setup()
     return made
 

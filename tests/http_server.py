@@ -398,6 +398,9 @@ class Handler(BaseHTTPRequestHandler):
         end = len(self.server.content)
         self.send(self.server.content, 206, Content_Range=f"bytes 0-{end - 1}/{end}")
 
+    def answer_all_and_more_as_a_part(self, before: int) -> None:
+        self.send(self.server.content, 206, Content_Range="bytes 0-9/10")
+
     def answer_a_part(self, before: int) -> None:
         end = len(self.server.content)
         self.send(self.server.content[:1000], 206, Content_Range=f"bytes 0-999/{end}")

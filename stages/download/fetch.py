@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from stages.base import VideoDropped, VideoFailed
+from stages.download.pace import Pace
 from stages.media.held import Held, held
 from stages.media.source import local_path
 from storyloom.fs.url import redacted
@@ -52,6 +53,7 @@ class Bounds:
         attempts: Most attempts, the first included.
         pause: Seconds before the second attempt; doubles with each further one.
         stopped: Set when the run was interrupted.
+        pace: The turn at the host; None for what has none.
     """
 
     max_bytes: int
@@ -60,6 +62,7 @@ class Bounds:
     attempts: int
     pause: float
     stopped: threading.Event = field(default_factory=threading.Event)
+    pace: Pace | None = None
 
     def check_size(self, size: int) -> None:
         """Raise VideoDropped ``too_large`` for a file of more than `max_bytes`."""
@@ -95,6 +98,20 @@ def host_of(url: str) -> str:
         raise VideoFailed("bad_url", f"{redacted(url)} is not a URL: {reason}") from reason
 
 
+def server_of(url: str) -> str:
+    """The URL's host in lower case, with its port where that is stated.
+
+    Raises:
+        VideoFailed: ``bad_url``.
+    """
+    host = host_of(url)
+    try:
+        port = urlsplit(url).port
+    except ValueError as reason:
+        raise VideoFailed("bad_url", f"{redacted(url)} is not a URL: {reason}") from reason
+    return f"{host}:{port}" if port else host
+
+
 def status_failure(status: int, url: str, after: float | None = None) -> VideoFailed:
     """The failure for an HTTP status other than success; `after` is the server's Retry-After, in seconds."""
     answer = f"{host_of(url)} answered {status} for {redacted(url)}"
@@ -110,7 +127,10 @@ def status_failure(status: int, url: str, after: float | None = None) -> VideoFa
 
 
 def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
-    """Call until success or a permanent failure, with growing pauses or those of the server's Retry-After."""
+    """Call until success or a permanent failure, with growing pauses or those of the server's Retry-After.
+
+    Each attempt waits until the host may be asked; one that the server limits makes all workers leave it alone.
+    """
     from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, wait_exponential_jitter
 
     growing = wait_exponential_jitter(initial=bounds.pause, max=LONGEST_PAUSE, jitter=bounds.pause)
@@ -122,9 +142,20 @@ def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
     def enough(state: RetryCallState) -> bool:
         return state.attempt_number >= bounds.attempts or time.monotonic() + state.upcoming_sleep > bounds.deadline
 
+    def paced() -> T:
+        if bounds.pace is None:
+            return attempt()
+        bounds.pace.wait(bounds.deadline)
+        try:
+            return attempt()
+        except VideoFailed as failed:
+            if isinstance(failed, RetryAfter) or failed.code == "rate_limited":
+                bounds.pace.pause(failed.after if isinstance(failed, RetryAfter) else bounds.pause)
+            raise
+
     worth_it = retry_if_exception(lambda error: isinstance(error, VideoFailed) and error.retryable)
     sleep = sleep_using_event(bounds.stopped)
-    return Retrying(retry=worth_it, wait=pause, stop=enough, sleep=sleep, reraise=True)(attempt)
+    return Retrying(retry=worth_it, wait=pause, stop=enough, sleep=sleep, reraise=True)(paced)
 
 
 def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> int:

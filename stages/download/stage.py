@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -22,10 +23,11 @@ from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow, SiteTrack
 from stages.base import Input, Listing, Stage, Video, VideoDropped, VideoFailed
 from stages.download.clip import clipped
-from stages.download.fetch import Bounds, host_of, local_file
+from stages.download.fetch import Bounds, local_file, server_of
 from stages.download.files import fetched_before, link, publish, record, turn, unfinished
+from stages.download.pace import Pace, turn_at
 from stages.download.probing import check, probe
-from stages.download.sites.extractors import is_list, is_listed
+from stages.download.sites.extractors import is_list, is_listed, site_of
 from stages.download.sites.fetch import from_site
 from stages.download.sites.lists import listing
 from stages.download.sites.settings import SiteSettings, check_cookies
@@ -78,7 +80,9 @@ class DownloadConfig(StageConfig):
         attempts: Most attempts at one fetch, the first included.
         retry_pause: Seconds before the second attempt; doubles with each further one.
         concurrency: Videos fetched at once by one worker.
-        per_host: Videos fetched at once from one host by one worker.
+        per_host: Videos fetched at once from one host or site: by all workers of a run on Ray, otherwise by all
+            processes of the user on the machine. Redirects to other hosts are not counted.
+        min_interval: Least seconds between two requests of all those to one host or site; 0 for none.
         probe_seconds: Wall-clock limit of probing one file.
         probe_memory: Bytes of address space for probing one file.
     """
@@ -106,6 +110,7 @@ class DownloadConfig(StageConfig):
     retry_pause: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 1.0
     concurrency: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 4
     per_host: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 2
+    min_interval: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 0.0
     probe_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 60.0
     probe_memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 2**30
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
@@ -191,7 +196,6 @@ class Download(Stage[DownloadConfig, MediaRow]):
         return config.site_list_videos
 
     def setup(self) -> None:
-        self._hosts: dict[str, threading.BoundedSemaphore] = {}
         self._stopped = threading.Event()
         self._began = time.time()
         self._probed: dict[tuple[str, str], dict[str, Any]] = {}
@@ -297,8 +301,12 @@ class Download(Stage[DownloadConfig, MediaRow]):
         if known and known[1].asked == asked and self._has_tracks(known[1]):
             return *known, self._checked(known[0], known[1].sha256, line), []
         try:
-            with unfinished(folder, line.media_name) as place, self.timings.on("fetch"), self._turn(host_of(url)):
-                bounds = self._bounds(config.max_bytes)
+            with (
+                unfinished(folder, line.media_name) as place,
+                self.timings.on("fetch"),
+                self._turn(site_of(url, config.sites)) as pace,
+            ):
+                bounds = self._bounds(config.max_bytes, pace)
                 site = (
                     replace(config.site, max_duration=math.inf) if line.is_clip else config.site
                 )  # a clip's own counts
@@ -364,8 +372,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self, url: str, scheme: str, file: Path, max_bytes: int, known: MediaSource | None = None
     ) -> Validators | None:
         """Fetch the URL's content into `file`, unless the known content is current."""
-        with self.timings.on("fetch"), self._turn(host_of(url)):
-            bounds = self._bounds(max_bytes)
+        with self.timings.on("fetch"), self._turn(server_of(url)) as pace:
+            bounds = self._bounds(max_bytes, pace)
             if scheme in ("http", "https"):
                 from stages.download.web import from_http
 
@@ -381,15 +389,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
             raise VideoFailed("scheme_refused", f"{scheme} is not among download.schemes {self.config.schemes}")
         return scheme
 
-    def _turn(self, host: str) -> threading.BoundedSemaphore:
-        """The semaphore to hold while fetching from a host."""
-        return self._hosts.setdefault(host, threading.BoundedSemaphore(self.config.per_host))
+    def _turn(self, host: str) -> AbstractContextManager[Pace]:
+        """The turn to hold while fetching from a host or site."""
+        return turn_at(self.context.turns, host, self.config.per_host, self.config.min_interval, self._stopped)
 
     @property
     def _probe_limits(self) -> Limits:
         return Limits(self.config.probe_seconds, self.config.probe_memory)
 
-    def _bounds(self, max_bytes: int) -> Bounds:
+    def _bounds(self, max_bytes: int, pace: Pace | None = None) -> Bounds:
         config = self.config
         deadline = time.monotonic() + config.max_seconds
         return Bounds(
@@ -399,6 +407,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
             attempts=config.attempts,
             pause=config.retry_pause,
             stopped=self._stopped,
+            pace=pace,
         )
 
     def _subtitles(self, url: str, folder: Path, name: str) -> tuple[Path | None, list[str]]:

@@ -91,10 +91,11 @@ def _attempt(
             content.seek(start)
             size = save(decoded(_received(response, bounds), codings), content, start, bounds)
         found = _validators(response)
-    if size < total and not codings:  # a server may send less of a range than requested
-        raise _truncated(url, size)
-    if size > total and start:
-        raise _other_bytes(url, validator)
+    if total and not codings:
+        if size < total:  # a server may send less of a range than requested
+            raise _truncated(url, size)
+        if size > total:
+            raise _other_bytes(url, validator)
     return found
 
 

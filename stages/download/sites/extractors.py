@@ -21,12 +21,17 @@ TABS = frozenset({"YoutubeTab"})
 """Extractors of lists that also take single videos, so that yt-dlp does not call them lists (2026.10)."""
 
 
+def site_of(url: str, sites: Collection[str]) -> str:
+    """The one among the sites whose host, or a subdomain of it, a URL has; empty for none."""
+    if scheme_of(url) not in ("http", "https"):
+        return ""
+    host = host_of(url)
+    return next((site for site in sites if host == site or host.endswith(f".{site}")), "")
+
+
 def is_listed(url: str, sites: Collection[str]) -> bool:
     """Whether a URL's host is one of the sites or a subdomain of one."""
-    if scheme_of(url) not in ("http", "https"):
-        return False
-    host = host_of(url)
-    return any(host == site or host.endswith(f".{site}") for site in sites)
+    return bool(site_of(url, sites))
 
 
 def extractors_of(url: str) -> Sequence[Extractor]:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -259,6 +260,7 @@ def test_a_tls_handshake_that_drips_is_left_at_the_deadline(media: Path) -> None
         ("length_negative", "connection_failed"),
         ("length_endless", "connection_failed"),
         ("a_part", "bad_range"),
+        ("all_and_more_as_a_part", "bad_range"),
         ("a_part_without_range", "bad_range"),
         ("encoded_never?gzip", "bad_encoding"),
         ("encoded_never?deflate", "bad_encoding"),
@@ -348,3 +350,34 @@ def test_a_password_and_a_cookie_go_to_their_host_alone(media: Path, server: Ser
     first, second = server.requests
     assert first.authorization is not None
     assert (second.authorization, second.cookie) == (None, None)
+
+
+def test_a_server_that_limits_one_is_left_alone_by_all(media: Path, server: Server) -> None:
+    failed = downloaded(media, server.url("rate_limited_for_a_day.mp4"), attempts=2)
+    began = time.monotonic()
+    other = downloaded(media, server.url("good.mp4"), max_seconds=5)
+    assert outcome(failed) == outcome(other) == "rate_limited"
+    assert other.error is not None
+    assert other.error.retryable
+    assert time.monotonic() - began < 3
+    assert [seen.path for seen in server.requests] == ["/rate_limited_for_a_day.mp4"]
+
+
+def test_requests_to_a_host_keep_their_distance(media: Path, server: Server) -> None:
+    began = time.monotonic()
+    rows = list(
+        stage(media, allow_private_addresses=True, min_interval=0.3, concurrency=4).process(
+            [video(server.url(f"gone.mp4?{number}")) for number in range(4)]
+        )
+    )
+    assert len(rows) == len(server.requests) == 4
+    assert time.monotonic() - began >= 0.9
+
+
+def test_two_stages_on_a_machine_fetch_no_more_at_once_than_a_host_has_turns(media: Path, server: Server) -> None:
+    videos = [video(server.url(f"slow?{number}")) for number in range(8)]
+    stages = [stage(media, allow_private_addresses=True, per_host=1, concurrency=4) for _ in range(2)]
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda one: list(one[0].process(one[1])), zip(stages, (videos[:4], videos[4:]), strict=True)))
+    assert len(server.requests) == 8
+    assert server.most_at_once == 1
