@@ -12,7 +12,12 @@ import pytest
 from pipeline.config import RunConfig, config_from
 from pipeline.lists import expanded
 from pipeline.manifest import read_manifest
+from pipeline.run import Selection
+from pipeline.workspace import survey
+from schemas.rows import MediaRow
 from stages.download.sites import extractors
+from tests.downloads import CONTENT
+from tests.runs import demo_config, run_quietly
 from tests.site import Site, TalkIE, TalkListIE, serving_site
 
 
@@ -151,3 +156,21 @@ def test_several_playlists_of_youtube_are_told_apart(tmp_path: Path) -> None:
     )
     assert len(rows) == 3
     assert len(told) == 2  # the third is a video
+
+
+def test_a_run_fetches_the_videos_of_a_playlist_and_a_list_that_fails_has_its_row(tmp_path: Path, site: Site) -> None:
+    for name in ("a", "b"):
+        site.add(name, CONTENT)
+    manifest = tmp_path / "videos.txt"
+    manifest.write_text(f"{site.add_list('tea', ['a', 'b'])}\n{site.url('list/gone')}\n")
+    allowed = ["download.sites=['127.0.0.1']", "download.allow_private_addresses=true", "download.attempts=1"]
+    config = demo_config(tmp_path, f"manifest={manifest}", *allowed)
+    recorder = run_quietly(config, Selection(only=("download",)))
+    assert "2 videos" in recorder.told[0]
+    workspace = survey(config)
+    rows = [row for part in workspace.plan.parts for row in workspace.rows("download", part, MediaRow)]
+    assert sorted(row.site.title if row.site else row.error.code if row.error else "" for row in rows) == [
+        "About a",
+        "About b",
+        "not_found",
+    ]

@@ -24,7 +24,7 @@ AVAILABILITY = {
 ADULT = 18
 """Years from which yt-dlp's ``age_limit`` is that of an age gate."""
 
-LATER = frozenset({"bot_check", "rate_limited", "live_stream", "premiere", "not_live"})
+LATER = frozenset({"bot_check", "live_stream", "premiere", "not_live"})
 """Codes that may pass, but not within the pauses between attempts."""
 
 MESSAGES: Sequence[tuple[str, str]] = (
@@ -122,7 +122,9 @@ def by_error(url: str, error: BaseException, notes: Sequence[str] = ()) -> Video
 def failed(code: str, url: str, reason: str) -> VideoFailed:
     """A failure with its reason and the way out, where there is one."""
     way_out = f"; {HELP[code]}" if code in HELP else ""
-    return VideoFailed(code, f"{redacted(url)}: {_plain(reason)}{way_out}", retryable=code in LATER)
+    return VideoFailed(
+        code, f"{redacted(url)}: {_plain(reason)}{way_out}", retryable=code in LATER or code == "rate_limited"
+    )
 
 
 def _by_message(message: str) -> str:
