@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.row import RowError
 from stages.media.sandbox import ChildKilled
 from storyloom.fs.atomic import temporary
+from storyloom.fs.url import without_secrets
 
 UNSUSPICIOUS = 2
 """Failed attempts at a part after which its videos are processed one by one (our choice): machines fail."""
@@ -124,7 +125,7 @@ class Attempts:
 
     def fail(self, reason: BaseException, *, proven: bool) -> Attempt:
         """Record the failure of the attempt; `proven` is whether this process has finished other units of the stage."""
-        message = f"{type(reason).__name__}: {reason}"[:MESSAGE_KEPT]
+        message = without_secrets(f"{type(reason).__name__}: {reason}")[:MESSAGE_KEPT]
         assert self._attempt is not None
         proven = proven or bool(self._attempt.passed)
         try:

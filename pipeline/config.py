@@ -37,6 +37,8 @@ class RunConfig(Section):
         work: Folder for the files between stages; every worker must see it under this path.
         output: Folder for the finished shards.
         seed: Of all random choices: the order of the manifest, null pairs, the order of documents.
+        url_parameters: Parameters of URLs' queries that are published, in `video_url` and as the id of a video that
+            has none in the manifest. All others, which may be signatures and tokens, stay out; ``v`` is YouTube's.
         stages: Stages of your own, as ``module:Class``.
         runner: How units are run.
         parts: How the manifest is cut into parts.
@@ -46,6 +48,7 @@ class RunConfig(Section):
     work: str = Field(min_length=1)
     output: str = Field(min_length=1)
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
+    url_parameters: tuple[str, ...] = ("v",)
     stages: tuple[str, ...] = ()
     runner: RunnerConfig = RunnerConfig()
     parts: PartsConfig = PartsConfig()

@@ -16,7 +16,7 @@ from pipeline.manifest import SCHEMA
 from pipeline.plan import Plan
 from schemas.rows import ManifestRow
 from storyloom.errors import RunFailed
-from storyloom.fs.atomic import commit_bytes
+from storyloom.fs.atomic import committing
 
 ROW_GROUP = 4096
 """Approximate rows of a Parquet row group: a worker reads one of them for a part (our choice)."""
@@ -52,12 +52,18 @@ class Lines:
         return f"{hashlib.sha256(self._content()).hexdigest()[:16]}.parquet"
 
     def save(self, folder: Path) -> Path:
-        """Write the lines for workers, under a name with their hash; an existing valid file is kept."""
+        """Write the lines for workers, under a name with their hash; an existing valid file is kept.
+
+        URLs lie in it with their passwords and signatures, without which nothing is fetched: only its owner may read
+        it.
+        """
         content = self._content()
         file = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
         if file.exists() and file.read_bytes() != content:
             file.unlink(missing_ok=True)
-        commit_bytes(file, content)
+        with committing(file) as unfinished:
+            unfinished.touch(mode=0o600)
+            unfinished.write_bytes(content)
         return file
 
     def _content(self) -> bytes:

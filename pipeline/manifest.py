@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -16,6 +16,7 @@ from pipeline.beside import Beside
 from schemas.rows import ManifestRow
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
+from storyloom.fs.url import published
 
 SCHEMA = arrow_schema(ManifestRow)
 
@@ -28,11 +29,15 @@ MEDIA_SUFFIXES = frozenset(
 )
 
 
-def read_manifest(path: str) -> tuple[pa.Table, int]:
+def read_manifest(path: str, url_parameters: Collection[str] = ()) -> tuple[pa.Table, int]:
     """The manifest's rows in their order, and the number of lines left out because they repeat an earlier id.
 
     Relative paths are relative to the manifest's folder, so that a manifest can travel with its media. A local video
     without subtitles in the manifest has the subtitle files beside it, where there are any.
+
+    Args:
+        path: Of the manifest.
+        url_parameters: Parameters of URLs' queries that are published.
 
     Returns:
         A table with the columns of `ManifestRow`, one row per video, and the number of lines left out.
@@ -50,7 +55,7 @@ def read_manifest(path: str) -> tuple[pa.Table, int]:
         what = "media files" if source.is_dir() else "paths or URLs"
         raise UsageError(f"the manifest {path} holds no {what}")
     base = source if source.is_dir() else source.parent
-    rows = _rows(_texts(lines, path), base.absolute(), path)
+    rows = _rows(_texts(lines, path), base.absolute(), path, url_parameters)
     first = _first_of_each(rows["video"])
     if len(first) == len(rows):
         return rows, 0
@@ -126,11 +131,13 @@ def _texts(lines: pa.Table, path: str) -> dict[str, pa.ChunkedArray]:
     return texts
 
 
-def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
+def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str, url_parameters: Collection[str]) -> pa.Table:
     without = pc.index(texts["url"], "").as_py()
     if without >= 0:
         raise UsageError(f"{path}, row {without + 1}: no url")
-    source_id = pc.if_else(pc.equal(texts["id"], ""), texts["url"], texts["id"])
+    given_id = pc.if_else(pc.equal(texts["id"], ""), texts["url"], texts["id"])
+    source_id = _published(given_id, url_parameters)
+    _check_ids(given_id, source_id, path)
     subtitles, others = _with_beside(texts, base)
     columns = {
         **texts,
@@ -139,8 +146,26 @@ def _rows(texts: dict[str, pa.ChunkedArray], base: Path, path: str) -> pa.Table:
         "video": pa.chunked_array([_keys(chunk) for chunk in source_id.chunks], pa.string()),
         "folder": _repeated(str(base), len(source_id)),
         "source_id": source_id,
+        "published_url": _published(texts["url"], url_parameters),
     }
     return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _published(urls: pa.ChunkedArray, parameters: Collection[str]) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array([published(url, parameters) for url in urls.to_pylist()], pa.string())])
+
+
+def _check_ids(given: pa.ChunkedArray, ids: pa.ChunkedArray, path: str) -> None:
+    """Refuse URLs that only their unpublished parts tell apart: one id would make them one video."""
+    first: dict[str, tuple[int, str]] = {}
+    for row, (url, name) in enumerate(zip(given.to_pylist(), ids.to_pylist(), strict=True), start=1):
+        before, same = first.setdefault(name, (row, url))
+        if same != url:
+            raise UsageError(
+                f"the manifest {path}: rows {before} and {row} are both {name}, and differ in the password or query"
+                " only, which is not published. Give them ids, or name the parameter that tells them apart in"
+                " `url_parameters`"
+            )
 
 
 def _with_beside(texts: dict[str, pa.ChunkedArray], base: Path) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.failures import Failure
 from pipeline.funnel import funnel
@@ -20,6 +21,7 @@ from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
 from storyloom.format.model import Model
 from storyloom.view.counts import count_of
+from storyloom.view.text import shown
 
 LINE_SECONDS = 60.0
 """Seconds between two lines of progress off a terminal."""
@@ -73,7 +75,7 @@ class TerminalListener:
             return
         say(f"to do (runner: {executor}):")
         for one in to_do:
-            why = f"  ({one.why})" if one.why else ""
+            why = f"  ({shown(one.why)})" if one.why else ""
             say(
                 f"  {one.stage:<10} {one.to_do} of {count_of(one.units, one.unit + 's')}{why}",
                 highlight=False,
@@ -113,7 +115,7 @@ class TerminalListener:
         for one in after:
             warnings |= Counter(one.warnings)  # later stages repeat the warnings of their inputs
         if warnings:
-            say("warnings: " + ", ".join(f"{code} {n}" for code, n in sorted(warnings.items())), highlight=False)
+            say(Text("warnings: " + shown(", ".join(f"{code} {n}" for code, n in sorted(warnings.items())))))
         for result in results.values():
             if isinstance(result, Calibration) and result.samples < ENOUGH:
                 say(f"the threshold rests on {result.samples} null scores only; set filter.threshold instead")
@@ -178,9 +180,9 @@ def funnel_table(stages: Sequence[StageStatus]) -> Table:
     """The funnel as a table: a line per kind of item."""
     table = Table("", "found", "kept", "left out")
     for row in funnel(stages):
-        reasons = [f"{reason} {n}" for reason, n in row.dropped.items()]
-        reasons += [f"[red]{code} {n}[/red]" for code, n in row.failed.items()]
-        table.add_row(row.what, str(row.found), str(row.kept), ", ".join(reasons))
+        reasons = [Text(shown(f"{reason} {n}")) for reason, n in row.dropped.items()]
+        reasons += [Text(shown(f"{code} {n}"), "red") for code, n in row.failed.items()]
+        table.add_row(row.what, str(row.found), str(row.kept), Text(", ").join(reasons))
     return table
 
 
@@ -191,5 +193,6 @@ def status_table(stages: Sequence[StageStatus]) -> Table:
         here = f"{one.stage}."
         failed = ", ".join(f"{k.removeprefix(here)} {n}" for k, n in one.failed.items() if k.startswith(here))
         dropped = ", ".join(f"{k.removeprefix(here)} {n}" for k, n in one.dropped.items() if k.startswith(here))
-        table.add_row(one.stage, str(one.done), str(one.to_do), failed, dropped, one.why)
+        said = (Text(shown(cell)) for cell in (failed, dropped, one.why))
+        table.add_row(one.stage, str(one.done), str(one.to_do), *said)
     return table

@@ -155,7 +155,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
     """
     check_places(config)
     config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
-    manifest, duplicates = read_manifest(config.manifest)
+    manifest, duplicates = read_manifest(config.manifest, config.url_parameters)
     store = Store(Path(config.work))
     store.check()
     if write:

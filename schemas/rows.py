@@ -20,7 +20,8 @@ class ManifestRow(Model):
         video: Key of the video.
         url: Location of the media as in the manifest: a URL or a local path.
         folder: The manifest's folder, against which relative paths are resolved; it never enters a shard.
-        source_id: The manifest's `id`, or the URL where it has none.
+        source_id: The manifest's `id`, or the published URL where it has none.
+        published_url: `url` without userinfo and query but for `url_parameters`; a path as it is.
         subtitles: Path or URL of a subtitle track; empty when there is none.
         other_subtitles: Paths of further subtitle files beside a local video, the likeliest first.
         title: Title, for the shard; empty when unknown.
@@ -32,6 +33,7 @@ class ManifestRow(Model):
     url: str
     folder: str = ""
     source_id: str
+    published_url: str = ""
     subtitles: str = ""
     other_subtitles: list[str] = []
     title: str = ""
@@ -310,7 +312,7 @@ class Sentence(Model):
     Attributes:
         start: Seconds, of its first word.
         end: Seconds, of its last word.
-        text: Trimmed, without control characters or training placeholders.
+        text: Trimmed, without control characters or special tokens of trainers.
         words: Number of words (characters, in languages without spaces).
         source: Source of the text.
         flag: Why it should not be trusted, e.g. ``repetition``; empty when it can.

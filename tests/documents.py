@@ -70,7 +70,8 @@ def document(
 
 def video(name: str, *documents: DocumentDraft, jpegs: list[bytes] | None = None) -> VideoDocuments:
     """A video with these documents, as `write_group` reads it."""
-    manifest = ManifestRow(video=video_key(name), url=f"https://example.org/{name}.mp4", source_id=name, title=name)
+    url = f"https://example.org/{name}.mp4"
+    manifest = ManifestRow(video=video_key(name), url=url, source_id=name, published_url=url, title=name)
     rows = DocumentsRow(video=manifest.video, documents=list(documents) if jpegs else numbered(documents))
     pictures = jpegs or [jpeg(hash_of(name) + n) for n in range(sum(len(d.frames) for d in documents))]
     return manifest, rows, lambda: sampled(rows, pictures)

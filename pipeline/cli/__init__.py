@@ -92,18 +92,27 @@ def main() -> None:
     try:
         app()
     except StoryloomError as problem:
-        typer.echo(f"storyloom: {problem}", err=True)
+        _say(problem)
         sys.exit(problem.exit_code)
     except OSError as problem:
         from pipeline.attempts import of_the_machine
 
         if not (of_the_machine(problem) or isinstance(problem, PermissionError) or problem.errno in OUT_OF_PLACE):
             raise
-        typer.echo(f"storyloom: {problem}. Nothing is lost: mend that and run again", err=True)
+        _say(f"{problem}. Nothing is lost: mend that and run again")
         sys.exit(FAILED)
     except ModuleNotFoundError as missing:
         message = how_to_install(missing)
         if message is None:
             raise
-        typer.echo(f"storyloom: {message}", err=True)
+        _say(message)
         sys.exit(USAGE)
+
+
+def _say(problem: object) -> None:
+    """Print a problem; it may quote a URL, a file's name or a stranger's text."""
+    from storyloom.fs.url import without_secrets
+    from storyloom.view.text import shown
+
+    lines = without_secrets(f"storyloom: {problem}").split("\n")
+    typer.echo("\n".join(map(shown, lines)), err=True)

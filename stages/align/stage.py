@@ -46,7 +46,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
     """Makes sentences of words and pairs them with frames, by times only."""
 
     name = "align"
-    version = 2
+    version = 3
     reads = (Input("transcribe"), Input("sample", without=("jpegs",)))
     seeded = True
     row = AlignedRow

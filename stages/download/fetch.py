@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from stages.base import VideoDropped, VideoFailed
-from stages.media.source import MediaSource, Validators, local_path, redacted, scheme_of
+from stages.media.source import MediaSource, Validators, local_path, scheme_of
+from storyloom.fs.url import redacted
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from stages.base import VideoDropped, VideoFailed
 from stages.download.fetch import Bounds, status_failure, with_retries
-from stages.media.source import redacted
+from storyloom.fs.url import redacted
 
 GONE = re.compile(r"\bprivate\b|removed|unavailable|deleted|terminated|does not exist", re.IGNORECASE)
 RESTRICTED = re.compile(r"sign in|log ?in|members?.only|confirm your age|your country|your location", re.IGNORECASE)

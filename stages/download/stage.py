@@ -6,7 +6,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
@@ -27,12 +27,12 @@ from stages.media.source import (
     address_of,
     content_name,
     digest,
-    redacted,
     scheme_of,
     source_state,
     steady,
 )
 from stages.media.subtitles.tracks import MAX_BYTES
+from storyloom.fs.url import redacted, without_secrets
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
 """File extension by demuxer, where it is not the demuxer's name."""
@@ -118,6 +118,15 @@ class Download(Stage[DownloadConfig, MediaRow]):
                 self._stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def guarded(self, video: Video, work: Callable[[Video], MediaRow] | None = None) -> Row:
+        """As every stage's; what an exception of another package says of a URL's secrets stays out of the message."""
+        row = super().guarded(video, work)
+        if row.error is None:
+            return row
+        line = video.manifest
+        message = without_secrets(row.error.message, line.url, line.subtitles)
+        return row.model_copy(update={"error": row.error.model_copy(update={"message": message})})
 
     def one(self, video: Video) -> MediaRow:
         folder = self.context.media / video.key[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import logging
 import re
 import socket
 import ssl
@@ -19,7 +20,10 @@ import httpx
 from stages.base import VideoFailed
 from stages.download.fetch import Bounds, host_of, save, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
-from stages.media.source import MediaSource, Validators, redacted, scheme_of
+from stages.media.source import MediaSource, Validators, scheme_of
+from storyloom.fs.url import redacted
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it logs every URL with its query
 
 MAX_REDIRECTS = 10
 """Our choice; browsers follow about twenty."""

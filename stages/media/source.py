@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
 from schemas.rows import MediaRow
 from stages.base import InputMissing, VideoFailed
 from storyloom.format.model import Model
+from storyloom.fs.url import redacted
 
 RECORD_SUFFIX = ".source.json"
 """Suffix of the record beside a media file, instead of the file's own extension."""
@@ -175,17 +176,6 @@ def source_state(url: str) -> str:
 def address_of(url: str) -> str:
     """SHA-256 of a path or URL, in hexadecimal: tells URLs apart and gives no signature away."""
     return hashlib.sha256(url.encode()).hexdigest()
-
-
-def redacted(url: str) -> str:
-    """The URL for messages: without password and query, which contain the keys of signed URLs; a path as it is."""
-    if scheme_of(url) == "file":
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.partition("?")[0]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def scheme_of(url: str) -> str:

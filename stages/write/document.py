@@ -7,20 +7,26 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from schemas.rows import DocumentDraft, DocumentFrame, ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, ManifestRow
 from storyloom.format.model import to_milliseconds
-from storyloom.format.sample import SCHEMA, FormatError, Sample, frames_first, image_name, refusal
+from storyloom.format.sample import ADDED, SCHEMA, FormatError, Sample, frames_first, image_name, refusal
 
 
 def to_sample(
-    key: str, manifest: ManifestRow, document: DocumentDraft, jpegs: Sequence[bytes], max_images: int
+    key: str,
+    manifest: ManifestRow,
+    row: DocumentsRow,
+    document: DocumentDraft,
+    jpegs: Sequence[bytes],
+    max_images: int,
 ) -> Sample:
     """The sample of a document.
 
     Args:
         key: Its key.
         manifest: The video's line of the manifest.
-        document: Frames and texts.
+        row: The video's documents.
+        document: The one among them.
         jpegs: One JPEG per frame of the document, in order.
         max_images: Most images a document of the dataset may have.
 
@@ -47,12 +53,15 @@ def to_sample(
         "text_end": [_seconds(text.end) for text in texts],
         "text_source": [text.source for text in texts],
         "video_id": manifest.source_id,
-        "video_url": manifest.url,
+        "video_url": manifest.published_url,
         "title": manifest.title,
         "doc_start": _seconds(document.start),
         "doc_end": _seconds(document.end),
         "language": document.language,
         "license": manifest.license,
+        **ADDED,
+        "lag": _seconds(row.lag),
+        "lag_confidence": row.lag_confidence,
     }
     try:
         return Sample.model_validate(values, context={"max_images": max_images})

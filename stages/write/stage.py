@@ -57,9 +57,9 @@ class Write(GroupStage[WriteConfig, GroupShards]):
     """Writes the documents of a group's videos; `storyloom run` publishes the shards of all groups as one dataset."""
 
     name = "write"
-    version = 3
+    version = 4
     reads = (Input("filter"), Input("sample"))
-    manifest_fields = ("url", "source_id", "title", "license")
+    manifest_fields = ("published_url", "source_id", "title", "license")
     seeded = True
     result = GroupShards
     Config = WriteConfig
@@ -148,7 +148,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 raise FormatError(key, "duplicate_key", "two documents have this key: is the video listed twice?")
             seen.add(key)
             images = _images(key, document, frames)
-            sample = to_sample(key, manifest, document, images, config.max_images)
+            sample = to_sample(key, manifest, row, document, images, config.max_images)
             members = sample_bytes(key, sample.to_json_bytes(), images)
             offset = spool.tell()
             spool.write(members)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from storyloom.errors import UsageError
 from storyloom.format.counts import Counts
 from storyloom.format.model import Model
+from storyloom.format.sample import SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
 
 MANIFEST = "manifest.json"
@@ -74,7 +75,7 @@ class Published(Model):
         provenance: How it was made.
     """
 
-    schema_: Literal["storyloom/1"] = Field(default="storyloom/1", alias="schema")
+    schema_: SchemaName = Field(default="storyloom/2", alias="schema")
     name: str
     sha256: str
     max_images: int

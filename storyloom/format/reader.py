@@ -19,6 +19,7 @@ from storyloom.errors import RunFailed
 from storyloom.format.sample import Sample, refusal
 from storyloom.format.tar import BLOCK, padded, read_header, read_index, tar_members
 from storyloom.fs.folder import ByteRange, DataFolder
+from storyloom.fs.url import without_secrets
 
 JSON_BYTES = 8192
 """Bytes read at first where only a document's JSON is wanted: header and JSON of most documents (our choice)."""
@@ -48,7 +49,7 @@ class BadShard(RunFailed):
     @classmethod
     def at(cls, shard: str, place: str, flaw: str, way_out: str = WAY_OUT) -> Self:
         """The error that names a shard, a place in it, what is wrong there, and the way out."""
-        error = cls(f"{shard}{', ' if place else ''}{place}: {flaw}. {way_out}.")
+        error = cls(without_secrets(f"{shard}{', ' if place else ''}{place}: {flaw}. {way_out}."))
         error.shard, error.place = shard, place
         return error
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from storyloom.fs.url import redacted
+
 ATTEMPTS = 4
 """Attempts at a range, the first included (our choice)."""
 
@@ -37,17 +39,17 @@ class DataFolder:
         options: fsspec's options for the URL, e.g. credentials.
 
     Attributes:
-        address: The path or URL, without a slash at its end.
+        address: The path, or the URL without userinfo and query, without a slash at its end.
     """
 
     def __init__(self, place: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> None:
-        self.address = os.fspath(place).rstrip("/")
+        self._root = os.fspath(place).rstrip("/")
         self._files: Any = None
-        self._root = self.address
-        if "://" in self.address:
+        self.address = redacted(self._root)
+        if "://" in self._root:
             from fsspec.core import url_to_fs
 
-            self._files, root = url_to_fs(self.address, **(options or {}))
+            self._files, root = url_to_fs(self._root, **(options or {}))
             self._root = root.rstrip("/")
 
     def read(self, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:

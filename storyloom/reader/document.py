@@ -6,9 +6,9 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from storyloom.format.sample import SCHEMA
+from storyloom.format.sample import ADDED, SCHEMA, SchemaName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +77,13 @@ class Document:
         license: Empty when unknown.
         start: Seconds, of the document's first frame or word.
         end: Seconds, of its last.
+        extra: The manifest's other columns, as a JSON object.
+        channel: Who published the video; empty when unknown.
+        upload_date: When, as ``2024-05-31``; empty when unknown.
+        chapters: Start in seconds and title of each chapter of the video.
+        lag: Seconds by which speech follows the picture in the video; 0.0 where unclear.
+        lag_confidence: 0 to 1.
+        video_start: Seconds in the source file at which the video starts.
     """
 
     key: str
@@ -88,6 +95,13 @@ class Document:
     license: str
     start: float
     end: float
+    extra: str
+    channel: str
+    upload_date: str
+    chapters: tuple[tuple[float, str], ...]
+    lag: float
+    lag_confidence: float
+    video_start: float
 
     @property
     def frames(self) -> list[Frame]:
@@ -113,10 +127,10 @@ def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
         ValueError: The bytes are something else; the message says what is wrong.
     """
     values = json.loads(content)
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise ValueError(f"it is no document of {SCHEMA}")
+    if not isinstance(values, dict) or values.get("schema") not in get_args(SchemaName):
+        raise ValueError(f"it is no document of {' or '.join(get_args(SchemaName))}")
     try:
-        return _document(values, jpegs)
+        return _document(values if values["schema"] == SCHEMA else ADDED | values, jpegs)
     except KeyError as error:
         raise ValueError(f"there is no {error}") from None
     except TypeError as error:
@@ -145,4 +159,11 @@ def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes]) -> Document
         license=values["license"],
         start=values["doc_start"],
         end=values["doc_end"],
+        extra=values["extra"],
+        channel=values["channel"],
+        upload_date=values["upload_date"],
+        chapters=tuple(zip(values["chapter_start"], values["chapters"], strict=True)),
+        lag=values["lag"],
+        lag_confidence=values["lag_confidence"],
+        video_start=values["video_start"],
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from storyloom.errors import UsageError
 from storyloom.format.manifest import MANIFEST
 from storyloom.format.reader import ShardReader
+from storyloom.format.sample import SchemaName
 from storyloom.fs.folder import ByteRange
+from storyloom.fs.url import without_secrets
 from storyloom.reader.document import Document, parse
 
 
@@ -39,7 +40,7 @@ class Manifest(BaseModel):
         shards: Training shards, then validation shards, in order.
     """
 
-    schema_: Literal["storyloom/1"] = Field(alias="schema")
+    schema_: SchemaName = Field(alias="schema")
     sha256: str
     shards: list[ShardEntry]
 
@@ -55,7 +56,7 @@ def load_manifest(reader: ShardReader) -> Manifest:
     if isinstance(content, FileNotFoundError):
         raise UsageError(f"{address} holds no finished dataset: there is no {MANIFEST} in it")
     if isinstance(content, Exception):
-        raise UsageError(f"cannot read {address}/{MANIFEST}: {content!r}") from content
+        raise UsageError(without_secrets(f"cannot read {address}/{MANIFEST}: {content!r}")) from content
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:

@@ -72,12 +72,15 @@ DOCUMENT = {
     "member_name": "an entry of `images` is not the full name of its member",
     "text_index": "`image_text_index` points at no text",
     "one_value_each": "an `image_*` or `text_*` list does not have one value per image or text",
-    "placeholder": "a text holds `<image>`, `<video>`, `<audio>` or `<|endofchunk|>`",
+    "placeholder": "a text holds a special token of trainers, such as `<image>` or `<|im_end|>`",
     "control_character": "a text holds a control character",
     "blank_text": "a text says nothing",
     "text_interval": "a text ends before it starts",
     "time_order": "`image_time` or `text_start` falls",
     "position_order": "positions are not in time order with a frame before the text that holds it",
+    "chapters": "`chapters` and `chapter_start` have different lengths, or `chapter_start` falls",
+    "upload_date": "`upload_date` is neither empty nor a date such as `2024-05-31`",
+    "extra": "`extra` is not a JSON object as a string",
     "document_span": "a time lies outside `doc_start` and `doc_end`",
 }
 

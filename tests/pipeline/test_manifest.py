@@ -123,3 +123,26 @@ def test_a_manifest_that_may_never_end_is_refused(tmp_path: Path, monkeypatch: p
     os.mkfifo("pipe.txt")
     with pytest.raises(UsageError, match=rf"the manifest .*{place} is no regular file"):
         read_manifest(place)
+
+
+def test_an_id_is_published_without_secrets(tmp_path: Path) -> None:
+    url = "https://user:5ecret@example.org/watch?v=1&sig=5ecret"
+    (row,) = rows_of(read_manifest(written(tmp_path, "list.txt", url + "\n"), ("v",))[0])
+    assert (row.url, row.published_url, row.source_id) == (url, *["https://example.org/watch?v=1"] * 2)
+
+
+def test_an_id_that_is_a_url_is_published_without_secrets(tmp_path: Path) -> None:
+    (row,) = read(written(tmp_path, "list.csv", "url,id\na.mp4,https://u:5ecret@example.org/a.mp4\n"))
+    assert row.source_id == "https://example.org/a.mp4"
+
+
+def test_a_renewed_signature_is_the_same_video(tmp_path: Path) -> None:
+    keys = [read(written(tmp_path, "list.txt", f"https://example.org/a.mp4?sig={n}\n"))[0].video for n in range(2)]
+    assert keys[0] == keys[1]
+
+
+def test_urls_that_only_their_queries_tell_apart_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "list.txt", "https://example.org/get?id=1\na.mp4\nhttps://example.org/get?id=2\n")
+    with pytest.raises(UsageError, match=r"rows 1 and 3 .* `url_parameters`"):
+        read_manifest(path)
+    assert len(read_manifest(path, ("id",))[0]) == 3

@@ -39,7 +39,7 @@ def test_a_document_becomes_its_json_and_its_images_in_time_order(tmp_path: Path
     assert list(members) == [f"{key}.json", f"{key}.000.jpg", f"{key}.001.jpg"]
     assert [members[f"{key}.000.jpg"], members[f"{key}.001.jpg"]] == one[2]().jpegs[-2:]
     assert json.loads(members[f"{key}.json"]) == {
-        "schema": "storyloom/1",
+        "schema": "storyloom/2",
         "sample_id": key,
         "texts": [None, "so here we 3 0", None, "so here we 3 1"],
         "images": [f"{key}.000.jpg", None, f"{key}.001.jpg", None],
@@ -59,6 +59,14 @@ def test_a_document_becomes_its_json_and_its_images_in_time_order(tmp_path: Path
         "doc_end": 4.0,
         "language": "en",
         "license": "",
+        "extra": "{}",
+        "channel": "",
+        "upload_date": "",
+        "chapters": [],
+        "chapter_start": [],
+        "lag": 0.0,
+        "lag_confidence": 0.0,
+        "video_start": 0.0,
     }
 
 

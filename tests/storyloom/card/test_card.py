@@ -66,7 +66,7 @@ def test_licences_are_counted_and_named_to_croissant(published: tuple[Published,
     counts = [made.splits[split].licenses.get("CC-BY-4.0", 0) for split in ("train", "val")]
     assert rows["CC-BY-4.0"] == f"| CC-BY-4.0 | {counts[0]} | {counts[1]} |"
     assert sum(counts) == 8
-    assert "| a\\|b | " in text
+    assert "| `a\\|b` | " in text
     assert "| unknown | " in text
     assert json.loads((out / "croissant.json").read_bytes())["license"] == ["CC-BY-4.0", "a|b"]
 
@@ -74,7 +74,7 @@ def test_licences_are_counted_and_named_to_croissant(published: tuple[Published,
 def test_the_card_says_how_the_dataset_was_made_and_where_it_ends(published: tuple[Published, Path]) -> None:
     text = (published[1] / "README.md").read_text()
     assert "| filter | 0123456789abcdef |  |" in text
-    assert "| score |  | tiny@1 |" in text
+    assert "| score |  | `tiny@1` |" in text
     assert "| ffmpeg | 5.1 |" in text
     assert "| what | found | kept | dropped: transcribe.no_speech |" in text
     assert "| videos | 4 | 3 | 1 |" in text

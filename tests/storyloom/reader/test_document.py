@@ -75,7 +75,7 @@ def test_a_frame_s_pixels_are_those_of_its_jpeg(out: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"schema": "other/2"}', "no document of storyloom/1"),
+        (b'{"schema": "other/2"}', "no document of storyloom/1 or storyloom/2"),
         (b'{"schema": "storyloom/1"}', "there is no 'images'"),
         (b"{", "Expecting"),
     ],

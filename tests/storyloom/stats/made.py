@@ -37,6 +37,7 @@ def video(name: str, *documents: DocumentDraft, title: str, license_name: str = 
         video=video_key(name),
         url=url or f"https://example.org/{name}.mp4",
         source_id=name,
+        published_url=url or f"https://example.org/{name}.mp4",
         title=title,
         license=license_name,
     )
