@@ -24,6 +24,7 @@ from schemas.rows import ManifestRow
 from stages.base import ROWS
 from storyloom.fs.atomic import replacing
 from storyloom.fs.url import redacted
+from storyloom.view.text import shown
 
 UNFINISHED = "unfinished"
 """Code of a video over which attempts failed, and whose part is not done yet."""
@@ -105,15 +106,15 @@ def failures(workspace: Workspace) -> Iterator[Failure]:
                 yield from (found[video] for video in workspace.plan.members[part] if video in found)
 
 
-def write_ledger(workspace: Workspace, shown: int) -> tuple[list[Failure], int]:
+def write_ledger(workspace: Workspace, most: int) -> tuple[list[Failure], int]:
     """Bring the ledger up to date; the first failures, and the number of all.
 
     Args:
         workspace: With the current marks.
-        shown: Most failures to return.
+        most: Most failures to return.
     """
     found = failures(workspace)
-    first, total = list(islice(found, shown)), 0
+    first, total = list(islice(found, most)), 0
     file = workspace.job.store.failures
     if not first:
         file.unlink(missing_ok=True)
@@ -258,13 +259,8 @@ def _time(seconds: float) -> datetime:
 
 
 def _name(line: ManifestRow) -> str:
-    return _printable(redacted(line.source_id))
+    return shown(redacted(line.source_id))
 
 
 def _without_secrets(message: str) -> str:
-    return _printable(IN_TEXT.sub(lambda url: redacted(url[0]), message))
-
-
-def _printable(text: str) -> str:
-    """A text in one line, without what a terminal would act upon."""
-    return "".join(one if one.isprintable() else " " for one in text)
+    return shown(IN_TEXT.sub(lambda url: redacted(url[0]), message))
