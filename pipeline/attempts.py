@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.row import RowError
 from stages.media.sandbox import ChildKilled
 from storyloom.fs.atomic import temporary
+from storyloom.fs.url import without_secrets
 
 UNSUSPICIOUS = 2
 """Failed attempts at a part after which its videos are processed one by one (our choice): machines fail."""
@@ -40,7 +41,17 @@ finished other work; the same in one that had not; a killed process, which may b
 and faults of the machine alone. So two crashes are enough, and six preempted machines are not."""
 
 OF_THE_MACHINE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOMEM}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ESTALE,
+        errno.ENOMEM,
+    }
 )
 """Errors of the operating system that no video causes."""
 
@@ -124,7 +135,7 @@ class Attempts:
 
     def fail(self, reason: BaseException, *, proven: bool) -> Attempt:
         """Record the failure of the attempt; `proven` is whether this process has finished other units of the stage."""
-        message = f"{type(reason).__name__}: {reason}"[:MESSAGE_KEPT]
+        message = without_secrets(f"{type(reason).__name__}: {reason}")[:MESSAGE_KEPT]
         assert self._attempt is not None
         proven = proven or bool(self._attempt.passed)
         try:
@@ -214,7 +225,7 @@ _noting: dict[str, TextIO] = {}
 def remove_empty_traces(folder: Path) -> None:
     """Remove the crash traces of processes that ended without a crash."""
     for file in folder.glob("*.trace") if folder.is_dir() else []:
-        if not file.stat().st_size and not _alive(file.stem):
+        if file.is_file() and not file.stat().st_size and not _alive(file.stem):
             file.unlink(missing_ok=True)
 
 
@@ -246,7 +257,7 @@ def _crash_of(folder: Path, worker: str) -> str:
 
 def _alive(worker: str) -> bool:
     """Whether a process of this machine is alive; a process of another machine is unknown and counts as dead."""
-    host, process = worker.partition("#")[0].rsplit(".", 1)
+    host, _, process = worker.partition("#")[0].rpartition(".")
     if host != socket.gethostname():
         return False
     try:

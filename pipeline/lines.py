@@ -16,7 +16,7 @@ from pipeline.manifest import SCHEMA
 from pipeline.plan import Plan
 from schemas.rows import ManifestRow
 from storyloom.errors import RunFailed
-from storyloom.fs.atomic import commit_bytes
+from storyloom.fs.atomic import committing
 
 ROW_GROUP = 4096
 """Approximate rows of a Parquet row group: a worker reads one of them for a part (our choice)."""
@@ -41,6 +41,12 @@ class Lines:
         start, end = self._place[part]
         return [ManifestRow.model_construct(**row) for row in self._table.slice(start, end - start).to_pylist()]
 
+    def clips(self) -> Iterator[ManifestRow]:
+        """The lines of clips."""
+        found = pc.or_(pc.greater_equal(self._table["start"], 0.0), pc.greater_equal(self._table["end"], 0.0))
+        for row in self._table.filter(found).to_pylist():
+            yield ManifestRow.model_construct(**row)
+
     def parts_with(self, source_ids: list[str]) -> list[str]:
         """The parts that hold videos with these ids of the manifest."""
         found = np.flatnonzero(pc.is_in(self._table["source_id"], value_set=pa.array(source_ids, pa.string())))
@@ -52,12 +58,18 @@ class Lines:
         return f"{hashlib.sha256(self._content()).hexdigest()[:16]}.parquet"
 
     def save(self, folder: Path) -> Path:
-        """Write the lines for workers, under a name with their hash; an existing valid file is kept."""
+        """Write the lines for workers, under a name with their hash; an existing valid file is kept.
+
+        URLs lie in it with their passwords and signatures, without which nothing is fetched: only its owner may read
+        it.
+        """
         content = self._content()
         file = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
         if file.exists() and file.read_bytes() != content:
             file.unlink(missing_ok=True)
-        commit_bytes(file, content)
+        with committing(file) as unfinished:
+            unfinished.touch(mode=0o600)
+            unfinished.write_bytes(content)
         return file
 
     def _content(self) -> bytes:

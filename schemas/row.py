@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from storyloom.format.model import Model
+from storyloom.fs.url import without_secrets
 
-VideoKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
-"""First 20 hexadecimal digits of the SHA-256 of a manifest row's id (or URL, where it has none)."""
+KEY_DIGITS = 20
+
+VideoKey = Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{KEY_DIGITS}}}$")]
+"""First `KEY_DIGITS` hexadecimal digits of the SHA-256 of a manifest row's id (or published URL, where it has none)."""
 
 
 Similarity = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
 """Cosine similarity of a frame and a text, rounded to 4 decimals (beyond these, devices disagree)."""
+
+
+LONGEST_MESSAGE = 2000
+"""Characters of a message that are kept: it may quote a server (our choice)."""
+
+
+def _kept(message: str) -> str:
+    message = without_secrets(message)
+    return message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 1] + "…"
+
+
+Message = Annotated[str, AfterValidator(_kept)]
+"""Text for the user, without userinfo and queries of the URLs that it quotes."""
 
 
 class RowError(Model):
@@ -28,7 +44,7 @@ class RowError(Model):
 
     stage: str
     code: str
-    message: str
+    message: Message
     retryable: bool = False
 
 
@@ -43,7 +59,7 @@ class Dropped(Model):
 
     stage: str
     reason: str
-    detail: str = ""
+    detail: Message = ""
 
 
 class Row(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +60,7 @@ def stats_command(
         dropped = _dropped_frames(output, gallery_size, config, overrides or []) if config else None
         write_page(stats, output, html, gallery_size, dropped)
     if as_json:
-        typer.echo(stats.model_dump_json(indent=1))
+        typer.echo(json.dumps(stats.model_dump(mode="json"), indent=1))
     else:
         print_stats(stats, terminal())
         if html is not None:

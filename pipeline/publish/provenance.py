@@ -9,6 +9,7 @@ from pipeline.funnel import funnel
 from pipeline.status import StageStatus
 from pipeline.workspace import Workspace
 from storyloom.format.manifest import Provenance
+from storyloom.fs.url import redacted
 
 
 def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance:
@@ -25,10 +26,14 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
 
 
 def _without_folders(config: Any) -> dict[str, Any]:
-    """A stage's config with local paths cut to their last component: a dataset does not describe the machine."""
-    return {
-        key: value.rsplit("/", 1)[-1]
-        if isinstance(value, str) and value.removeprefix("local-dir:").startswith("/")
-        else value
-        for key, value in config.items()
-    }
+    """A stage's config with local paths cut to their last component: a dataset does not describe the machine.
+
+    URLs lose what may be secret in them.
+    """
+    return {key: _without_folder(value) for key, value in config.items()}
+
+
+def _without_folder(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.rsplit("/", 1)[-1] if value.removeprefix("local-dir:").startswith("/") else redacted(value)

@@ -9,6 +9,7 @@ from itertools import pairwise, zip_longest
 
 from schemas.rows import Segment, Sentence, TextSource, Word
 from storyloom.format.model import to_milliseconds
+from storyloom.format.tokens import neutralised
 
 TERMINAL = re.compile(r"[.!?…。！？｡؟।][\"'”’»)\]]*$")
 """A word that ends a sentence, in the scripts that Whisper writes punctuation for."""
@@ -18,9 +19,6 @@ PAUSE_MARK = re.compile(r"[,;:，、；：][\"'”’»)\]]*$")
 
 ABBREVIATION = re.compile(r"^(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|vs|No|Fig|approx|etc|(?:[A-Za-z]\.)+[A-Za-z])\.$")
 """Words whose full stop ends no sentence: initials, titles, ``U.S.``."""
-
-PLACEHOLDER = re.compile(r"<(image|video|audio|\|endofchunk\|)>", re.IGNORECASE)
-"""Literals that training loaders count; spoken text must not contain them (docs/format.md)."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -143,11 +141,8 @@ def _without_overlap(found: Sequence[Sentence]) -> Iterator[Sentence]:
 
 
 def clean(text: str) -> str:
-    """Text as shards hold it: one line, single spaces, no control characters, no training placeholders."""
-    text = CONTROL.sub(" ", text)
-    while PLACEHOLDER.search(text):  # removing one from "<<image>>" leaves another
-        text = PLACEHOLDER.sub(lambda match: match.group(1).strip("|"), text)
-    return " ".join(text.split())
+    """Text as shards hold it: one line, single spaces, no control characters, no special tokens of trainers."""
+    return neutralised(" ".join(CONTROL.sub(" ", text).split()))
 
 
 def segment_flag(segment: Segment) -> str:

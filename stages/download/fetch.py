@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -15,9 +16,14 @@ from urllib.parse import urlsplit
 
 from stages.base import VideoDropped, VideoFailed
 from stages.download.pace import Pace
-from stages.media.source import local_path, redacted
+from stages.media.held import Held, held
+from stages.media.source import local_path
+from storyloom.fs.url import redacted
 
 T = TypeVar("T")
+
+CHUNK = 1 << 20
+"""Bytes read from an object store or a tar at a time (our choice)."""
 
 LONGEST_PAUSE = 60.0
 """Seconds up to which the pause between attempts grows (our choice)."""
@@ -165,8 +171,9 @@ def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> 
     return have
 
 
-def local_file(url: str, root: str) -> Path:
-    """The file behind a path or ``file://`` URL, symbolic links resolved.
+@contextmanager
+def local_file(url: str, root: str) -> Iterator[Held]:
+    """Hold the file behind a path or ``file://`` URL open: what is checked is what was opened, whatever its name.
 
     Args:
         url: Path, relative to the working directory unless absolute, or URL.
@@ -179,18 +186,34 @@ def local_file(url: str, root: str) -> Path:
         path = local_path(url)
     except ValueError as reason:
         raise VideoFailed("bad_url", str(reason)) from reason
-    try:
-        file = path.resolve(strict=True)
-        mode = file.stat().st_mode
-    except PermissionError as reason:
-        raise VideoFailed("forbidden", f"{path}: a folder on the way may not be entered") from reason
-    except (OSError, ValueError, RuntimeError) as reason:  # ValueError: a null byte; RuntimeError: a symlink loop
-        raise VideoFailed("not_found", f"there is no file {str(path)!r}; is this machine meant to see it?") from reason
-    if root and not file.is_relative_to(Path(root).resolve()):
-        raise VideoFailed("outside_root", f"{file} does not lie under download.local_root = {root}")
-    if not stat.S_ISREG(mode):
-        kind = "a folder; list its files, or give it as the manifest" if stat.S_ISDIR(mode) else "no regular file"
-        raise VideoFailed("not_a_file", f"{file} is {kind}")
-    if not os.access(file, os.R_OK):
-        raise VideoFailed("forbidden", f"{file} may not be read by this user")
-    return file
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(held(path))
+            mode = file.path.stat().st_mode
+        except PermissionError as reason:
+            message = f"{path}: it may not be read by this user, or a folder on the way may not be entered"
+            raise VideoFailed("forbidden", message) from reason
+        except (OSError, ValueError) as reason:  # ValueError: a null byte
+            if isinstance(reason, OSError) and reason.errno in (errno.ENXIO, errno.EOPNOTSUPP):
+                raise VideoFailed("not_a_file", f"{path} is no regular file") from reason
+            message = f"there is no file {str(path)!r}; is this machine meant to see it?"
+            raise VideoFailed("not_found", message) from reason
+        if root and not file.real.is_relative_to(Path(root).resolve()):
+            raise VideoFailed("outside_root", f"{file.real} does not lie under download.local_root = {root}")
+        if not stat.S_ISREG(mode):
+            kind = "a folder; list its files, or give it as the manifest" if stat.S_ISDIR(mode) else "no regular file"
+            raise VideoFailed("not_a_file", f"{file.real} is {kind}")
+        yield file
+
+
+def chunks_of(source: BinaryIO, part: tuple[int, int] | None) -> Iterator[bytes]:
+    """The content of a file, or its bytes from one on, so many."""
+    if part is None:
+        while chunk := source.read(CHUNK):
+            yield chunk
+        return
+    start, left = part
+    source.seek(start)
+    while chunk := source.read(min(left, CHUNK)):
+        left -= len(chunk)
+        yield chunk

@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import VideoFailed
-from stages.download.fetch import Bounds, save, with_retries
-from stages.media.source import MediaSource, Validators, redacted, scheme_of
-
-CHUNK = 1 << 20
-"""Bytes read from an object store at a time (our choice)."""
+from stages.download.fetch import Bounds, chunks_of, save, with_retries
+from stages.media.source import MediaSource, Validators, scheme_of
+from storyloom.fs.url import redacted
 
 OF_INSTANCES = ("container-role", "iam-role")
 """botocore's providers that ask the machine's metadata service."""
 
 
 def from_storage(
-    url: str, file: Path, bounds: Bounds, known: MediaSource | None, *, instance_credentials: bool
+    url: str,
+    file: Path,
+    bounds: Bounds,
+    known: MediaSource | None,
+    *,
+    instance_credentials: bool,
+    part: tuple[int, int] | None = None,
 ) -> Validators | None:
     """Copy an object that fsspec can open, e.g. from S3, with the credentials configured for fsspec or the store.
 
@@ -31,6 +35,7 @@ def from_storage(
         bounds: Limits of the fetch.
         known: The content from an earlier run.
         instance_credentials: Whether the machine's metadata service may be asked for credentials.
+        part: First byte and number of bytes to copy; None for all.
 
     Returns:
         Validators of the content; None when it is the known one, which is then not copied.
@@ -48,7 +53,7 @@ def from_storage(
             if known and known.etag == found.etag:
                 return None
         with file.open("wb") as copied:
-            save(_stored(filesystem, url), copied, 0, bounds)
+            save(_stored(filesystem, url, part), copied, 0, bounds)
         return found
 
     return with_retries(copy, bounds)
@@ -97,10 +102,9 @@ def _without_instance_of_s3() -> dict[str, Any]:
     return {"session": session, "anon": looked.get_credentials() is None}
 
 
-def _stored(filesystem: Any, url: str) -> Iterator[bytes]:
+def _stored(filesystem: Any, url: str, part: tuple[int, int] | None) -> Iterator[bytes]:
     with _failures_typed(url), filesystem.open(url, "rb") as source:
-        while chunk := source.read(CHUNK):
-            yield chunk
+        yield from chunks_of(source, part)
 
 
 @contextmanager

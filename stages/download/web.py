@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,10 @@ from stages.download.encodings import codings_of, decoded
 from stages.download.fetch import Bounds, host_of, save, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
 from stages.download.transport import CheckedTransport
-from stages.media.source import MediaSource, Validators, redacted, scheme_of
+from stages.media.source import MediaSource, Validators, scheme_of
+from storyloom.fs.url import redacted
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it logs every URL with its query
 
 MAX_REDIRECTS = 10
 """Our choice; browsers follow about twenty."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from storyloom.format.manifest import Published
+from storyloom.view.text import LONGEST_NAME, shown
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -50,7 +51,9 @@ CONTEXT: dict[str, Any] = {
 def croissant(published: Published, description: str) -> dict[str, Any]:
     """The JSON-LD of a dataset: a file object per shard with its SHA-256, its documents and its images."""
     archives = [{"@id": shard.file} for shard in published.shards]
-    licenses = sorted({name for totals in published.splits.values() for name in totals.licenses if name})
+    licenses = sorted(
+        {shown(name, LONGEST_NAME) for totals in published.splits.values() for name in totals.licenses if name}
+    )
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -78,7 +81,7 @@ def croissant(published: Published, description: str) -> dict[str, Any]:
         "recordSet": [
             _records(
                 "documents",
-                "One interleaved document each; the keys of its JSON are those of storyloom/1.",
+                f"One interleaved document each; the keys of its JSON are those of {published.schema_}.",
                 [
                     _field("documents/sample_id", "sc:Text", "documents-json", "filename", r"^(.+)\.json$"),
                     _field("documents/document", "sc:Text", "documents-json", "content"),

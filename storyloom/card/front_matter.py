@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
 
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.manifest import Published
-from storyloom.format.sample import IMAGE_DIGITS, Sample
+from storyloom.format.sample import ADDED, IMAGE_DIGITS, SCHEMA, Sample
 
 SPLIT_NAMES = {"train": "train", "val": "validation"}
 """A split's folder, and the split's name in Hugging Face's `datasets`."""
 
 DTYPES = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
+
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+"""The form of BCP 47's codes."""
 
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 """The hub's size categories by the number below which they apply."""
@@ -26,14 +30,14 @@ def front_matter(published: Published) -> dict[str, Any]:
     features = [
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},
-        {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns().items()]},
+        {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns(published).items()]},
         *({"name": image, "dtype": "image"} for image in images),
     ]
-    languages = {language for totals in published.splits.values() for language in totals.languages if language}
+    languages = language_codes(published)
     documents = sum(totals.nsamples for totals in published.splits.values())
     return {
         "pretty_name": published.name,
-        **({"language": sorted(languages)} if languages else {}),
+        **({"language": languages} if languages else {}),
         "task_categories": ["image-text-to-text"],
         "size_categories": [next((name for below, name in SIZES if documents < below), "n>10M")],
         "tags": ["webdataset", "interleaved", "video"],
@@ -42,10 +46,17 @@ def front_matter(published: Published) -> dict[str, Any]:
     }
 
 
-def _document_columns() -> dict[str, pa.DataType]:
+def language_codes(published: Published) -> list[str]:
+    """The documents' languages that are codes; a manifest may name others, which the hub refuses."""
+    found = {language for totals in published.splits.values() for language in totals.languages}
+    return sorted(filter(LANGUAGE.fullmatch, found))
+
+
+def _document_columns(published: Published) -> dict[str, pa.DataType]:
     """Name and Arrow type of every key of `KEY.json`, in the order in which the file has them."""
     types = {Sample.model_fields[column.name].alias or column.name: column.type for column in arrow_schema(Sample)}
-    return dict(sorted(types.items()))
+    absent = ADDED if published.schema_ != SCHEMA else {}
+    return {name: kind for name, kind in sorted(types.items()) if name not in absent}
 
 
 def _feature(name: str, column: pa.DataType) -> dict[str, str]:

@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from storyloom.format.manifest import Published
-from storyloom.format.sample import SCHEMA
 from storyloom.format.shard import Split
 
 ENERGON_VERSION = "7.4.1"
@@ -59,7 +58,7 @@ def _energon(published: Published) -> dict[str, bytes]:
         "split.yaml": as_yaml({"split_parts": parts, "exclude": []}),
         "dataset.yaml": as_yaml(_sample_type("InterleavedSample", "interleaved")),
         "similarity.yaml": as_yaml(_sample_type("SimilarityInterleavedSample", "similarity")),
-        "crude.yaml": as_yaml(_energon_class("CrudeWebdataset") | {"subflavors": {"schema": SCHEMA}}),
+        "crude.yaml": as_yaml(_energon_class("CrudeWebdataset") | {"subflavors": {"schema": published.schema_}}),
         "sample_loader.py": SAMPLE_LOADER.read_text(encoding="utf-8"),
     }
     files = {f".nv-meta/{name}": text.encode() for name, text in texts.items()}

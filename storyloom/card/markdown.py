@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from storyloom.view.text import LONGEST_NAME, shown
 
 BAR_WIDTH = 40
 """Characters of the longest bar (our choice: the chart fits a phone held sideways)."""
@@ -13,16 +16,35 @@ MOST_BARS = 24
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
+PLAIN = re.compile(r"[-−+]?[^\W_](?:[\w .,%()+/–-]|: )*")
+"""Words and numbers with punctuation that means nothing in Markdown."""
+
+MARKED = re.compile(r"://|www\.|(?<![^\W_])_|_(?![^\W_])", re.IGNORECASE)
+"""What is a link or emphasis all the same."""
+
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """A table whose columns are the keys, in the order of their first occurrence."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    cells = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
-    return "".join("| " + " | ".join(_cell(cell) for cell in line) + " |\n" for line in cells)
+    cells = [
+        [literal(cell) for cell in line] for line in (columns, *([row.get(c, "") for c in columns] for row in rows))
+    ]
+    lines = [cells[0], ["---"] * len(columns), *cells[1:]]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def _cell(value: Any) -> str:
-    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
+def literal(value: Any) -> str:
+    """A value as text on one line that Markdown takes for nothing else, also in a table.
+
+    Plain words stay; anything else becomes code, in which there are no links, pictures, tags and emphasis.
+    """
+    text = shown(" ".join(str(value).split()), LONGEST_NAME)
+    if not text or (PLAIN.fullmatch(text) and not MARKED.search(text)):
+        return text
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    # A bar ends the cell of a table but for one behind a backslash, which must not be escaped itself.
+    inside = text.replace("\\|", "\\ |").replace("|", "\\|")
+    return f"{fence} {inside} {fence}" if inside[0] in "` " or inside[-1] in "`\\ " else f"{fence}{inside}{fence}"
 
 
 def bar_chart(histogram: Mapping[str, int], step: float) -> str:

@@ -63,7 +63,7 @@ def cook(sample):
     return Document(**basic_sample_keys(sample), content=sample["json"], images=[sample[name] for name in names])
 
 class Encoder(DefaultTaskEncoder):
-    cookers = [Cooker(cook, has_subflavors={{"schema": "storyloom/1"}})]
+    cookers = [Cooker(cook, has_subflavors={{"schema": "{schema}"}})]
 
 samples = get_train_dataset(
     "{root}",
@@ -120,6 +120,7 @@ def snippets(published: Published) -> dict[str, str]:
     split, totals = next(iter(published.splits.items()))
     values = {
         "root": FOLDER,
+        "schema": published.schema_,
         "folder": split,
         "split": SPLIT_NAMES[split],
         "shards": totals.nshards,

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storyloom.card.front_matter import language_codes
 from storyloom.card.indexes import as_yaml
+from storyloom.card.markdown import literal
 from storyloom.export.bounded import bounded
 from storyloom.export.json_text import compact
 from storyloom.export.read import SourceDocument, positions
@@ -37,7 +39,7 @@ CARD = """\
 
 # {name}
 
-{rows} documents of {name} (SHA-256 `{sha256}`) in the layout of OBELICS. `images` and `texts`
+{rows} documents of {name} (SHA-256 {sha256}) in the layout of OBELICS. `images` and `texts`
 are parallel, and at each position one of them is null. `metadata` is a JSON list with what is known of each position:
 the time, size, similarity and shift of an image, the times of a text. `general_metadata` is a JSON object about the
 document.
@@ -107,8 +109,8 @@ def row(document: SourceDocument) -> dict[str, Any]:
     sample = document.sample
     jpegs = dict(zip(sample.pictures, document.jpegs, strict=True))
     whole = json.loads(document.content)
-    per_position = {"texts", "images"}
-    rest = {key: value for key, value in whole.items() if key not in per_position and not isinstance(value, list)}
+    per_position = ("texts", "images", "text_", "image_")
+    rest = {key: value for key, value in whole.items() if not key.startswith(per_position)}
     return {
         "images": [None if name is None else {"bytes": jpegs[name], "path": name} for name in sample.images],
         "texts": sample.texts,
@@ -120,7 +122,7 @@ def row(document: SourceDocument) -> dict[str, Any]:
 def files(published: Published, splits: list[str]) -> dict[str, bytes]:
     """The card, whose front matter tells `datasets` which files belong to which split."""
     data_files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
-    languages = sorted({code for totals in published.splits.values() for code in totals.languages if code})
+    languages = language_codes(published)
     front = {
         "pretty_name": published.name,
         **({"language": languages} if languages else {}),
@@ -130,9 +132,9 @@ def files(published: Published, splits: list[str]) -> dict[str, bytes]:
     }
     text = CARD.format(
         front=as_yaml(front),
-        name=published.name,
+        name=literal(published.name),
         rows=sum(totals.nsamples for totals in published.splits.values()),
-        sha256=published.sha256,
+        sha256=literal(published.sha256),
         split=splits[0],
     )
     return {"README.md": text.encode()}

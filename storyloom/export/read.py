@@ -10,6 +10,7 @@ from typing import Any
 from storyloom.format.reader import BadShard, ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
+from storyloom.format.tokens import neutralised, special_token
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class SourceDocument:
     Attributes:
         shard: Stem of the shard's file name, e.g. ``shard-000000``; unique within a split.
         sample: `KEY.json`, checked.
-        content: `KEY.json` byte for byte.
+        content: `KEY.json`, byte for byte unless its texts held special tokens of trainers.
         jpegs: The images, in the order of `sample.pictures`.
     """
 
@@ -54,13 +55,22 @@ def documents(output: Path, shards: Iterable[Shard]) -> Iterator[SourceDocument]
     for shard in shards:
         nimages = 0
         for stored in reader.documents(shard):
-            sample = stored.sample()
+            sample, content = _neutralised(stored.sample(), stored.content)
             jpegs = stored.pictures(sample)
             nimages += len(jpegs)
-            yield SourceDocument(Path(shard.file).stem, sample, stored.content, jpegs)
+            yield SourceDocument(Path(shard.file).stem, sample, content, jpegs)
         if nimages != shard.nimages:
             flaw = f"it has {nimages} images, but manifest.json says {shard.nimages}"
             raise BadShard.at(str(output / shard.file), "", flaw)
+
+
+def _neutralised(sample: Sample, content: bytes) -> tuple[Sample, bytes]:
+    """A document, and its JSON, without the special tokens of trainers that version 1 of the format let through."""
+    if not any(map(special_token, sample.spoken)):
+        return sample, content
+    texts = [None if text is None else neutralised(text) for text in sample.texts]
+    sample = sample.model_copy(update={"texts": texts})
+    return sample, sample.to_json_bytes()
 
 
 def positions(sample: Sample) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The shard format `storyloom/1`, as docs/format.md states it. All of `storyloom` stands on this and on `fs`.
+"""The shard format `storyloom/2`, as docs/format.md states it. All of `storyloom` stands on this and on `fs`.
 
 A finished dataset is a folder of shards. A shard is a plain tar file: `KEY.json` of a document, then its images
 `KEY.000.jpg`, `KEY.001.jpg`, and so on; `.tar.idx` beside it says where each document begins.

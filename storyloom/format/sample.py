@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
+from datetime import date
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from storyloom.format.model import Model
+from storyloom.format.model import MOST_SECONDS, Model
+from storyloom.format.tokens import special_token
 
-SCHEMA = "storyloom/1"
-"""Name and version of the format; a change that breaks a reader raises the number."""
+SCHEMA = "storyloom/2"
+"""Name and version of the format that is written. Version 1, which lacks the keys of `ADDED`, is still read."""
+
+SchemaName = Literal["storyloom/1", "storyloom/2"]
+
+ADDED: dict[str, Any] = {
+    "channel": "",
+    "chapter_start": [],
+    "chapters": [],
+    "extra": "{}",
+    "lag": 0.0,
+    "lag_confidence": 0.0,
+    "upload_date": "",
+    "video_start": 0.0,
+}
+"""Keys that version 2 added, with the values of a document in which they are unknown, as one of version 1."""
 
 KEY_PATTERN = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
 """No dots, since readers cut a member's name at its first one; Hugging Face drops names that start with ``__``."""
 
-PLACEHOLDERS = ("<image>", "<video>", "<audio>", "<|endofchunk|>")
-"""Literals that training loaders count."""
+PLACEHOLDERS_1 = ("<image>", "<video>", "<audio>", "<|endofchunk|>")
+"""Literals that version 1 kept out of texts; version 2 keeps out all of `tokens`."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Unicode's category Cc, control characters."""
+
+MANY_ERRORS = 100
+"""Errors of one document that are told apart (our choice)."""
 
 IMAGE_DIGITS = 3
 """Digits of an image's number in its member name: so at most 1,000 images a document."""
@@ -63,10 +82,11 @@ def _key(value: Any) -> Any:
     return value
 
 
-Float = Annotated[float, BeforeValidator(_real_float), Field(allow_inf_nan=False)]
-Time = Annotated[Float, Field(ge=0.0)]
-Score = Annotated[Float, Field(ge=-1.0, le=1.0)]
-Pixels = Annotated[int, Field(ge=1)]
+Real = Annotated[float, BeforeValidator(_real_float), Field(allow_inf_nan=False)]
+Float = Annotated[Real, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
+Time = Annotated[Real, Field(ge=0.0, le=MOST_SECONDS)]
+Score = Annotated[Real, Field(ge=-1.0, le=1.0)]
+Pixels = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Sample(Model):
@@ -75,7 +95,7 @@ class Sample(Model):
     `Sample.model_validate(data, context={"max_images": n})` also bounds the number of images.
 
     Attributes:
-        schema_: Always ``storyloom/1``; the key in JSON is ``schema``.
+        schema_: Name and version of the format; the key in JSON is ``schema``.
         sample_id: Key of the sample: the stem of its members' names.
         texts: By position; None where the position is an image.
         images: By position, the full name of the tar member; None where the position is a text.
@@ -95,11 +115,19 @@ class Sample(Model):
         doc_end: Seconds, of its last frame or word.
         language: BCP 47 code; empty when unknown.
         license: Empty when unknown.
+        extra: The manifest's other columns, as a JSON object.
+        channel: Who published the video, as its site says; empty when unknown.
+        upload_date: When, as ``2024-05-31``; empty when unknown.
+        chapters: Titles of the video's chapters, as its site says.
+        chapter_start: Seconds, of each.
+        lag: Seconds by which speech follows the picture, as the aligner estimated it for the video.
+        lag_confidence: 0 to 1; 0.0 where no lag was estimated.
+        video_start: Seconds in the source file at which the video starts; 0.0 but for a clip of a longer file.
     """
 
     model_config = ConfigDict(strict=True)
 
-    schema_: Literal["storyloom/1"] = Field(alias="schema")
+    schema_: SchemaName = Field(alias="schema")
     sample_id: Annotated[str, BeforeValidator(_key)]
     texts: list[str | None]
     images: list[str | None]
@@ -119,6 +147,14 @@ class Sample(Model):
     doc_end: Time
     language: str
     license: str
+    extra: str
+    channel: str
+    upload_date: str
+    chapters: list[str]
+    chapter_start: list[Time]
+    lag: Float
+    lag_confidence: Annotated[Time, Field(le=1.0)]
+    video_start: Time
 
     @property
     def spoken(self) -> list[str]:
@@ -129,6 +165,15 @@ class Sample(Model):
     def pictures(self) -> list[str]:
         """Member names of the images, without the positions of texts."""
         return [image for image in self.images if image is not None]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("schema") != "storyloom/1":
+            return values
+        if later := sorted(ADDED.keys() & values.keys()):
+            raise _broken("unknown_key", f"{later[0]} is no key of storyloom/1")
+        return values | ADDED
 
     @model_validator(mode="after")
     def _positions(self) -> Self:
@@ -169,13 +214,18 @@ class Sample(Model):
     @model_validator(mode="after")
     def _words(self) -> Self:
         for text in self.spoken:
-            if token := next((token for token in PLACEHOLDERS if token in text), None):
-                raise _broken("placeholder", f"text {text!r} holds {token!r}, which training loaders count")
+            if token := self._token_in(text):
+                raise _broken("placeholder", f"text {text!r} holds {token!r}, which is no text to a trainer")
             if CONTROL.search(text):
                 raise _broken("control_character", f"text {text!r} holds a control character")
             if not text.strip():
                 raise _broken("blank_text", f"text {text!r} says nothing")
         return self
+
+    def _token_in(self, text: str) -> str:
+        if self.schema_ == "storyloom/1":
+            return next((token for token in PLACEHOLDERS_1 if token in text), "")
+        return special_token(text)
 
     @model_validator(mode="after")
     def _time_order(self) -> Self:
@@ -194,10 +244,37 @@ class Sample(Model):
             raise _broken("document_span", message)
         return self
 
+    @model_validator(mode="after")
+    def _of_the_source(self) -> Self:
+        if len(self.chapters) != len(self.chapter_start):
+            message = f"{len(self.chapters)} chapters but {len(self.chapter_start)} values of chapter_start"
+            raise _broken("chapters", message)
+        if any(later < earlier for earlier, later in pairwise(self.chapter_start)):
+            raise _broken("chapters", f"chapter_start must not fall: {self.chapter_start}")
+        if self.upload_date and not _is_date(self.upload_date):
+            raise _broken("upload_date", f"upload_date {self.upload_date!r} is no date such as 2024-05-31")
+        if not _is_object(self.extra):
+            raise _broken("extra", "extra must be a JSON object as a string, such as '{}'")
+        return self
+
     def to_json_bytes(self) -> bytes:
         """The bytes of `KEY.json`: UTF-8, sorted keys, no spaces, every time and score with a decimal point."""
-        values = self.model_dump(by_alias=True)
+        values = self.model_dump(by_alias=True, exclude=set(ADDED) if self.schema_ == "storyloom/1" else None)
         return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def image_name(key: str, number: int) -> str:
@@ -216,16 +293,20 @@ def frames_first(image_times: Sequence[float], text_intervals: Sequence[tuple[fl
         text_intervals: Start and end in seconds, in order of their starts.
     """
     starts = [start for start, _ in text_intervals]
+    latest_ends = list(accumulate((end for _, end in text_intervals), max))
     following = []
     for time in image_times:
-        holder = next((n for n, (start, end) in enumerate(text_intervals) if start <= time < end), len(starts))
-        following.append(min(holder, bisect_left(starts, time)))
+        holder = bisect_right(latest_ends, time)  # the first text that ends after it; texts after that start later
+        held = holder < len(starts) and starts[holder] <= time
+        following.append(min(holder if held else len(starts), bisect_left(starts, time)))
     positions = sorted([(text, 0) for text in following] + [(text, 1) for text in range(len(starts))])
     return [kind == 0 for _, kind in positions]
 
 
 def refusal(key: str, error: ValidationError) -> FormatError:
     """The first broken rule of a document as a `FormatError`; rules of pydantic keep pydantic's names."""
+    if error.error_count() > MANY_ERRORS:  # pydantic would make an object of each
+        return FormatError(key, "wrong_value", f"{error.error_count()} values break a rule")
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(step) for step in first["loc"])
     return FormatError(key, first["type"], f"{place}: {first['msg']}" if place else first["msg"])

@@ -1,4 +1,7 @@
-"""A folder of files on a disk or behind any URL that fsspec reads; byte ranges of its files."""
+"""A folder of files on a disk or behind any URL that fsspec reads; byte ranges of its files.
+
+Files of a folder on a disk are opened by `within` alone: a stranger's dataset reaches nothing outside its folder.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,18 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from storyloom.fs.url import redacted
+from storyloom.fs.within import Refused, open_within
+
 ATTEMPTS = 4
 """Attempts at a range, the first included (our choice)."""
 
 PAUSE = 0.5
 """Seconds before the second attempt; doubles with each further one (our choice)."""
+
+
+MOST_WHOLE = 256 * 2**20
+"""Bytes of a file that is read whole (our choice)."""
 
 
 class ByteRange(NamedTuple):
@@ -37,24 +47,24 @@ class DataFolder:
         options: fsspec's options for the URL, e.g. credentials.
 
     Attributes:
-        address: The path or URL, without a slash at its end.
+        address: The path, or the URL without userinfo and query, without a slash at its end.
     """
 
     def __init__(self, place: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> None:
-        self.address = os.fspath(place).rstrip("/")
+        self._root = os.fspath(place).rstrip("/")
         self._files: Any = None
-        self._root = self.address
-        if "://" in self.address:
+        self.address = redacted(self._root)
+        if "://" in self._root:
             from fsspec.core import url_to_fs
 
-            self._files, root = url_to_fs(self.address, **(options or {}))
+            self._files, root = url_to_fs(self._root, **(options or {}))
             self._root = root.rstrip("/")
 
     def read(self, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
         """The content of each range, or the error of reading it; fewer bytes where the file ends inside the range.
 
-        Ranges are requested at once where the store supports it. Failed ones are retried, unless the file is missing or
-        forbidden.
+        Ranges are requested at once where the store supports it. Failed ones are retried, unless the file is missing,
+        forbidden, or none that is read from a dataset (`Refused`). A range takes no more memory than there are bytes.
         """
         found = self._read(ranges)
         for attempt in range(1, ATTEMPTS):
@@ -79,7 +89,7 @@ class DataFolder:
     def _read_local(self, file: str, ranges: Any) -> list[bytes | Exception]:
         wanted: list[ByteRange] = list(ranges)
         try:
-            opened = open(f"{self._root}/{file}", "rb", buffering=0)  # noqa: PTH123, SIM115 - one of many, closed below
+            opened = open_within(self._root, file)
         except OSError as reason:
             return [reason] * len(wanted)
         with opened:
@@ -92,7 +102,10 @@ def _pread(handle: int, wanted: ByteRange) -> bytes | Exception:
     """The bytes of a range; `pread` may give fewer than asked for before the file ends."""
     pieces: list[bytes] = []
     try:
-        end = os.fstat(handle).st_size if wanted.end is None else wanted.end
+        size = os.fstat(handle).st_size
+        if wanted.end is None and size > MOST_WHOLE:
+            return Refused(f"{wanted.file} has {size} bytes, more than {MOST_WHOLE}")
+        end = size if wanted.end is None else min(size, wanted.end)
         start = wanted.start
         while start < end and (piece := os.pread(handle, end - start, start)):
             pieces.append(piece)
@@ -103,4 +116,4 @@ def _pread(handle: int, wanted: ByteRange) -> bytes | Exception:
 
 
 def _may_pass(one: bytes | Exception) -> bool:
-    return isinstance(one, Exception) and not isinstance(one, FileNotFoundError | PermissionError)
+    return isinstance(one, Exception) and not isinstance(one, FileNotFoundError | PermissionError | Refused)

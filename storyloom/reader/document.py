@@ -6,9 +6,14 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from storyloom.format.sample import SCHEMA
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from storyloom.errors import BadDataset, printable
+from storyloom.format.model import MOST_SECONDS
+from storyloom.format.sample import ADDED, SCHEMA, Pixels, SchemaName
+from storyloom.format.tar import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +43,23 @@ class Frame:
     text: int
 
     def pixels(self) -> NDArray[np.uint8]:
-        """The decoded picture: RGB, uint8, shape (height, width, 3)."""
+        """The decoded picture: RGB, uint8, shape (height, width, 3).
+
+        Raises:
+            BadDataset: It is no JPEG of `width` and `height`, is damaged, or has over 64 million pixels.
+        """
         import numpy as np
         from PIL import Image
 
-        with Image.open(io.BytesIO(self.jpeg)) as image:
-            return np.asarray(image.convert("RGB"))
+        try:
+            # Pillow would open other formats, too, some of them with programs
+            with Image.open(io.BytesIO(self.jpeg), formats=["JPEG"]) as image:
+                if image.size == (self.width, self.height) and self.width * self.height <= MAX_PIXELS:
+                    return np.asarray(image.convert("RGB"))
+                flaw = f"it has {image.width}x{image.height} pixels, should have {self.width}x{self.height}"
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as reason:
+            flaw = printable(str(reason))
+        raise BadDataset(f"the frame at {self.time} s cannot be decoded: {flaw}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,13 @@ class Document:
         license: Empty when unknown.
         start: Seconds, of the document's first frame or word.
         end: Seconds, of its last.
+        extra: The manifest's other columns, as a JSON object.
+        channel: Who published the video; empty when unknown.
+        upload_date: When, as ``2024-05-31``; empty when unknown.
+        chapters: Start in seconds and title of each chapter of the video.
+        lag: Seconds by which speech follows the picture in the video; 0.0 where unclear.
+        lag_confidence: 0 to 1.
+        video_start: Seconds in the source file at which the video starts.
     """
 
     key: str
@@ -88,6 +111,13 @@ class Document:
     license: str
     start: float
     end: float
+    extra: str
+    channel: str
+    upload_date: str
+    chapters: tuple[tuple[float, str], ...]
+    lag: float
+    lag_confidence: float
+    video_start: float
 
     @property
     def frames(self) -> list[Frame]:
@@ -98,6 +128,43 @@ class Document:
     def texts(self) -> list[Text]:
         """The texts, in time order; `Frame.text` counts them."""
         return [item for item in self.items if isinstance(item, Text)]
+
+
+Number = Annotated[float, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
+
+
+class _Values(BaseModel):
+    """The types of the values of `KEY.json` that are read; a missing one is named where it is looked for."""
+
+    model_config = ConfigDict(strict=True)
+
+    sample_id: str = ""
+    texts: list[str | None] = []
+    images: list[str | None] = []
+    image_time: list[Number] = []
+    image_width: list[Pixels] = []
+    image_height: list[Pixels] = []
+    image_text_index: list[int] = []
+    image_clip_score: list[Number] = []
+    image_shift: list[Number] = []
+    text_start: list[Number] = []
+    text_end: list[Number] = []
+    text_source: list[str] = []
+    video_id: str = ""
+    video_url: str = ""
+    title: str = ""
+    doc_start: Number = 0.0
+    doc_end: Number = 0.0
+    language: str = ""
+    license: str = ""
+    extra: str = ""
+    channel: str = ""
+    upload_date: str = ""
+    chapters: list[str] = []
+    chapter_start: list[Number] = []
+    lag: Number = 0.0
+    lag_confidence: Number = 0.0
+    video_start: Number = 0.0
 
 
 def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
@@ -112,15 +179,21 @@ def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
     Raises:
         ValueError: The bytes are something else; the message says what is wrong.
     """
-    values = json.loads(content)
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise ValueError(f"it is no document of {SCHEMA}")
     try:
-        return _document(values, jpegs)
+        values = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(values, dict) or values.get("schema") not in get_args(SchemaName):
+        raise ValueError(f"it is no document of {' or '.join(get_args(SchemaName))}")
+    try:
+        _Values.model_validate(values)
+        return _document(values if values["schema"] == SCHEMA else ADDED | values, jpegs)
+    except ValidationError as error:
+        raise ValueError(f"{error.error_count()} of its values have another type or range than the format's") from None
     except KeyError as error:
         raise ValueError(f"there is no {error}") from None
-    except TypeError as error:
-        raise ValueError(str(error)) from None
+    except (TypeError, StopIteration) as error:
+        raise ValueError(str(error) or "it has more positions than values") from None
 
 
 def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes]) -> Document:
@@ -145,4 +218,11 @@ def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes]) -> Document
         license=values["license"],
         start=values["doc_start"],
         end=values["doc_end"],
+        extra=values["extra"],
+        channel=values["channel"],
+        upload_date=values["upload_date"],
+        chapters=tuple(zip(values["chapter_start"], values["chapters"], strict=True)),
+        lag=values["lag"],
+        lag_confidence=values["lag_confidence"],
+        video_start=values["video_start"],
     )

@@ -19,6 +19,7 @@ from storyloom.stats.gallery import DroppedFrames, Story, gallery
 from storyloom.stats.plots import HEIGHT, MINUS, WIDTH, plot
 from storyloom.stats.show import byte_size, shard_line
 from storyloom.view.counts import count_of
+from storyloom.view.text import shown
 
 MOST_NAMES = 8
 """Languages or licences that the page lists."""
@@ -32,7 +33,9 @@ def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
         stories: Documents to show.
         with_dropped: Whether the stories hold dropped frames; otherwise the page explains how to include them.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     environment.filters |= {"clock": clock, "signed": signed, "bytes": byte_size, "count_of": count_of}
     style, script = _resource("page.css"), _resource("page.js")
     return environment.from_string(_resource("page.html")).render(
@@ -86,6 +89,11 @@ def clock(seconds: float) -> str:
 def signed(seconds: float) -> str:
     """A shift with its sign: ``+0.5``, ``−1.5``."""
     return f"{'+' if seconds >= 0 else MINUS}{abs(seconds):.3g}"
+
+
+def _shown(value: Any) -> Any:
+    """What the template puts into the page; our own style and script are Markup, and stay as they are."""
+    return shown(value) if type(value) is str else value
 
 
 def _plots(stats: Stats) -> list[dict[str, Any]]:

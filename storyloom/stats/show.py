@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from storyloom.stats.distributions import Distribution
 from storyloom.stats.figures import Figures, Stats
+from storyloom.view.text import LONGEST_NAME, LONGEST_SENTENCE, shown
 
 BAR = 40
 """Characters of the longest bar."""
+
+LONGEST_LISTED = 60
+"""Characters of a language or licence in a line (our choice)."""
 
 MOST_NAMES = 12
 """Languages or licences that are printed; JSON has them all."""
@@ -19,7 +23,7 @@ MOST_NAMES = 12
 def print_stats(stats: Stats, console: Console) -> None:
     """Print figures as tables; text from the dataset is printed verbatim, never as markup."""
     splits = {**stats.splits, **({"all": stats.total} if len(stats.splits) > 1 else {})}
-    console.print(f"[bold]{escape(stats.name)}[/bold]  sha256 {stats.sha256[:16]}…", highlight=False)
+    console.print(Text.assemble((shown(stats.name, LONGEST_NAME), "bold"), f"  sha256 {shown(stats.sha256[:16])}…"))
     console.print(_counts(splits))
     console.print(_distributions(stats.total))
     for what, names in (
@@ -27,7 +31,7 @@ def print_stats(stats: Stats, console: Console) -> None:
         ("texts by source", stats.total.text_sources),
         ("documents by licence", stats.total.licenses),
     ):
-        console.print(f"{what}: {escape(top_names(names))}", highlight=False)
+        console.print(Text(f"{what}: {top_names(names)}"))
     _bars("image-text similarity, images", stats.total.similarity, console)
     _bars("shift of a text in seconds, images", stats.total.shift, console)
     if stats.funnel:
@@ -37,7 +41,7 @@ def print_stats(stats: Stats, console: Console) -> None:
 def top_names(names: dict[str, int]) -> str:
     """The most frequent names with their counts, in one line."""
     ordered = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    listed = [f"{name or 'unknown'} {count:,}" for name, count in ordered[:MOST_NAMES]]
+    listed = [f"{shown(name, LONGEST_LISTED) or 'unknown'} {count:,}" for name, count in ordered[:MOST_NAMES]]
     rest = ordered[MOST_NAMES:]
     return ", ".join([*listed, *([f"{len(rest)} more {sum(count for _, count in rest):,}"] if rest else [])])
 
@@ -111,5 +115,5 @@ def _funnel(stats: Stats) -> Table:
     table = Table("", "found", "kept", "left out")
     for row in stats.funnel:
         reasons = ", ".join(f"{reason} {n}" for reason, n in {**row.dropped, **row.failed}.items())
-        table.add_row(escape(row.what), f"{row.found:,}", f"{row.kept:,}", escape(reasons))
+        table.add_row(Text(shown(row.what)), f"{row.found:,}", f"{row.kept:,}", Text(shown(reasons, LONGEST_SENTENCE)))
     return table

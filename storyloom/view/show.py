@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from storyloom.errors import UsageError
 from storyloom.format.manifest import finished_dataset
 from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Sample
+from storyloom.view.text import LONGEST_NAME, LONGEST_SENTENCE, shown
 
 
 def find_sample(output: Path, key: str | None) -> Sample:
@@ -28,22 +30,19 @@ def find_sample(output: Path, key: str | None) -> Sample:
 
 
 def show_sample(sample: Sample, console: Console) -> None:
-    """Print a document: a line per frame and per sentence."""
-    title = sample.title or sample.video_url
-    console.print(
-        f"[bold]{escape(sample.sample_id)}[/bold]  {escape(title)}  {sample.doc_start:.1f}–{sample.doc_end:.1f} s"
-    )
+    """Print a document: a line per frame and per sentence. Texts are printed as `shown` has them, never as markup."""
+    title = shown(sample.title or sample.video_url, LONGEST_NAME)
+    say = partial(console.print, soft_wrap=True)  # wrapping a long word takes time that grows with its square
+    say(Text.assemble((sample.sample_id, "bold"), f"  {title}  {sample.doc_start:.1f}–{sample.doc_end:.1f} s"))
     image = text = 0
     for name, sentence in zip(sample.images, sample.texts, strict=True):
         if name is not None:
             paired = sample.image_text_index[image] >= 0
             score = f"score {sample.image_clip_score[image]:+.3f}" if paired else "no sentence of its own"
             size = f"{sample.image_width[image]}x{sample.image_height[image]}"
-            console.print(
-                f"  [cyan]{sample.image_time[image]:8.2f} s  ▣ {name}[/cyan]  {size}  {score}", highlight=False
-            )
+            say(Text.assemble((f"  {sample.image_time[image]:8.2f} s  ▣ {name}", "cyan"), f"  {size}  {score}"))
             image += 1
         if sentence is not None:
-            times = f"{sample.text_start[text]:8.2f} s"
-            console.print(f"  {times}  [green]“{escape(sentence)}”[/green]", highlight=False)
+            words = shown(sentence, LONGEST_SENTENCE)
+            say(Text.assemble(f"  {sample.text_start[text]:8.2f} s  ", (f"“{words}”", "green")))
             text += 1

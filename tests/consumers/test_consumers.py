@@ -135,7 +135,7 @@ def test_energon_hands_a_crude_sample_with_its_times_to_the_cooker_that_asks_for
         return TextSample(**basic_sample_keys(sample), text=json.dumps(sample["json"]))
 
     class Encoder(DefaultTaskEncoder):  # type: ignore[misc]
-        cookers = (Cooker(cook, has_subflavors={"schema": "storyloom/1"}),)
+        cookers = (Cooker(cook, has_subflavors={"schema": "storyloom/2"}),)
 
         def __init__(self) -> None:
             super().__init__(raw_batch_type=None)

@@ -9,6 +9,16 @@ from tests.downloads import SHA256, downloaded, files, left_by, outcome
 from tests.http_server import Server
 
 
+@pytest.fixture
+def generic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let yt-dlp's generic extractor read pages of a listed site, which it may not outside tests."""
+    from yt_dlp.extractor.generic import GenericIE
+    from yt_dlp.extractor.genericembeds import HTML5MediaEmbedIE
+
+    monkeypatch.setattr("stages.download.sites.fetch.extractors_of", lambda _: (GenericIE, HTML5MediaEmbedIE))
+
+
+@pytest.mark.usefixtures("generic")
 def test_a_page_of_a_listed_site_goes_through_yt_dlp(media: Path, server: Server) -> None:
     row = downloaded(media, server.url("watch"), sites=("127.0.0.1",))
     assert (row.error, row.sha256) == (None, SHA256)
@@ -23,6 +33,7 @@ def test_a_site_without_yt_dlp_names_the_extra(media: Path, server: Server, monk
     assert "pip install 'storyloom[sites]'" in row.error.message
 
 
+@pytest.mark.usefixtures("generic")
 @pytest.mark.parametrize(
     ("path", "code", "retryable"),
     [("gone", "not_found", False), ("page", "site_failed", False), ("error_always", "server_error", True)],
@@ -36,6 +47,7 @@ def test_a_site_without_the_video_has_a_typed_error(
     assert files(media) == []
 
 
+@pytest.mark.usefixtures("generic")
 def test_a_site_keeps_to_the_bounds(media: Path, server: Server) -> None:
     row = downloaded(media, server.url("watch"), sites=("127.0.0.1",), max_bytes=200_000)
     assert outcome(row) == "too_large"

@@ -17,8 +17,7 @@ CONFIG = WriteConfig(name="carded", shard_bytes=20_000, max_images=8, val_share=
 
 
 def licensed(one: VideoDocuments, name: str) -> VideoDocuments:
-    manifest, row, load = one
-    return manifest.model_copy(update={"license": name}), row, load
+    return one._replace(manifest=one.manifest.model_copy(update={"license": name}))
 
 
 def scored(one: DocumentDraft, similarity: float, shift: float) -> DocumentDraft:
@@ -66,7 +65,7 @@ def test_licences_are_counted_and_named_to_croissant(published: tuple[Published,
     counts = [made.splits[split].licenses.get("CC-BY-4.0", 0) for split in ("train", "val")]
     assert rows["CC-BY-4.0"] == f"| CC-BY-4.0 | {counts[0]} | {counts[1]} |"
     assert sum(counts) == 8
-    assert "| a\\|b | " in text
+    assert "| `a\\|b` | " in text
     assert "| unknown | " in text
     assert json.loads((out / "croissant.json").read_bytes())["license"] == ["CC-BY-4.0", "a|b"]
 
@@ -74,7 +73,7 @@ def test_licences_are_counted_and_named_to_croissant(published: tuple[Published,
 def test_the_card_says_how_the_dataset_was_made_and_where_it_ends(published: tuple[Published, Path]) -> None:
     text = (published[1] / "README.md").read_text()
     assert "| filter | 0123456789abcdef |  |" in text
-    assert "| score |  | tiny@1 |" in text
+    assert "| score |  | `tiny@1` |" in text
     assert "| ffmpeg | 5.1 |" in text
     assert "| what | found | kept | dropped: transcribe.no_speech |" in text
     assert "| videos | 4 | 3 | 1 |" in text

@@ -19,7 +19,7 @@ def sample(image_times: list[float], texts: list[tuple[float, float]], pairs: li
     words = iter(range(len(texts)))
     order = frames_first(image_times, texts)
     return Sample(
-        schema="storyloom/1",
+        schema="storyloom/2",
         sample_id=KEY,
         texts=[None if is_image else f"text {next(words)}" for is_image in order],
         images=[image_name(KEY, next(images)) if is_image else None for is_image in order],
@@ -39,6 +39,14 @@ def sample(image_times: list[float], texts: list[tuple[float, float]], pairs: li
         doc_end=100.0,
         language="",
         license="",
+        extra="{}",
+        channel="",
+        upload_date="",
+        chapters=[],
+        chapter_start=[],
+        lag=0.0,
+        lag_confidence=0.0,
+        video_start=0.0,
     )
 
 

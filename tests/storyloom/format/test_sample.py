@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from storyloom.format.sample import FormatError, Sample, frames_first, refusal
+from storyloom.format.sample import ADDED, FormatError, Sample, frames_first, refusal
 
 KEY = "0123456789abcdef0123-0000"
 
@@ -19,7 +19,7 @@ KEY = "0123456789abcdef0123-0000"
 def values(**changes: Any) -> dict[str, Any]:
     """A valid document, with changes."""
     example: dict[str, Any] = {
-        "schema": "storyloom/1",
+        "schema": "storyloom/2",
         "sample_id": KEY,
         "texts": [None, "so here we…", None, "then…"],
         "images": [f"{KEY}.000.jpg", None, f"{KEY}.001.jpg", None],
@@ -39,6 +39,14 @@ def values(**changes: Any) -> dict[str, Any]:
         "doc_end": 4.0,
         "language": "en",
         "license": "",
+        "extra": "{}",
+        "channel": "",
+        "upload_date": "",
+        "chapters": [],
+        "chapter_start": [],
+        "lag": 0.0,
+        "lag_confidence": 0.0,
+        "video_start": 0.0,
     }
     return example | changes
 
@@ -58,7 +66,10 @@ def test_the_documented_example_is_accepted() -> None:
 
 def test_the_bytes_are_sorted_compact_utf8_with_every_time_a_float() -> None:
     content = Sample.model_validate(values()).to_json_bytes()
-    assert content.startswith(b'{"doc_end":4.0,"doc_start":0.0,"image_clip_score":[0.31,0.27],"image_height":[360,360]')
+    assert content.startswith(
+        b'{"channel":"","chapter_start":[],"chapters":[],"doc_end":4.0,"doc_start":0.0,"extra":"{}",'
+    )
+    assert b'"image_clip_score":[0.31,0.27],"image_height":[360,360]' in content
     assert "so here we…".encode() in content
     assert list(json.loads(content)) == sorted(values())
 
@@ -76,7 +87,7 @@ def test_a_missing_key_is_refused(name: str) -> None:
 
 
 def test_an_unknown_key_is_refused() -> None:
-    assert rule(values(extra=1)) == "extra_forbidden"
+    assert rule(values(more=1)) == "extra_forbidden"
 
 
 @pytest.mark.parametrize("name", ["title", "license", "language", "video_id", "doc_start", "image_time", "texts"])
@@ -144,7 +155,7 @@ def test_nan_and_infinity_are_refused(name: str, value: float) -> None:
         ("greater_than_equal", {"image_height": [0, 360]}),
         ("greater_than_equal", {"image_time": [-1.0, 2.0]}),
         ("less_than_equal", {"image_clip_score": [0.3, 1.5]}),
-        ("literal_error", {"schema": "storyloom/2"}),
+        ("literal_error", {"schema": "storyloom/0"}),
         ("string_too_short", {"text_source": ["asr", ""]}),
         ("text_interval", {"text_end": [1.5, 1.0]}),
         ("time_order", {"image_time": [2.0, 0.0]}),
@@ -183,7 +194,7 @@ def test_a_refusal_names_key_rule_and_value() -> None:
     assert isinstance(error, FormatError)
     assert (error.key, error.rule) == (KEY, "placeholder")
     assert str(error) == (
-        f"{KEY}: text 'a {{brace}} <image>' holds '<image>', which training loaders count [placeholder]"
+        f"{KEY}: text 'a {{brace}} <image>' holds '<image>', which is no text to a trainer [placeholder]"
     )
 
 
@@ -231,3 +242,43 @@ def test_a_frame_never_stands_after_a_sentence_that_holds_it_nor_before_one_that
         begun = intervals[: said + 1]
         assert all(time <= start or any(s <= time < e for s, e in begun) for time in times[:seen])
         said += 1
+
+
+def version_1() -> dict[str, Any]:
+    return {name: value for name, value in values(schema="storyloom/1").items() if name not in ADDED}
+
+
+def test_a_document_of_version_1_is_read_with_empty_values_and_written_as_it_was() -> None:
+    sample = Sample.model_validate(version_1())
+    assert {name: getattr(sample, name) for name in ADDED} == ADDED
+    assert json.loads(sample.to_json_bytes()) == version_1()
+
+
+def test_version_1_lets_tokens_through_that_version_2_refuses() -> None:
+    texts = [None, "so <|im_end|>", None, "then"]
+    assert Sample.model_validate(version_1() | {"texts": texts}).spoken == ["so <|im_end|>", "then"]
+    assert rule(values(texts=texts)) == "placeholder"
+
+
+def test_a_document_of_version_1_has_no_key_of_version_2() -> None:
+    assert rule(values(schema="storyloom/1")) == "unknown_key"
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({"extra": "[]"}, "extra"),
+        ({"extra": ""}, "extra"),
+        ({"extra": "[" * 100_000}, "extra"),
+        ({"upload_date": "20240531"}, "upload_date"),
+        ({"upload_date": "2024-02-30"}, "upload_date"),
+        ({"chapters": ["Intro"]}, "chapters"),
+        ({"chapters": ["b", "a"], "chapter_start": [2.0, 1.0]}, "chapters"),
+        ({"video_start": -1.0}, "greater_than_equal"),
+        ({"lag": 1}, "not_a_float"),
+        ({"lag_confidence": 1.5}, "less_than_equal"),
+        ({"schema": "storyloom/3"}, "literal_error"),
+    ],
+)
+def test_a_wrong_value_of_the_keys_of_version_2_is_refused(changes: dict[str, Any], broken: str) -> None:
+    assert rule(values(**changes)) == broken

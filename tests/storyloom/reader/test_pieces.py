@@ -28,7 +28,7 @@ def text(start: float, words: str) -> Text:
 
 
 def document(*items: Frame | Text) -> Document:
-    return Document("k-0", items, "v", "url", "", "en", "", 0.0, 99.0)
+    return Document("k-0", items, "v", "url", "", "en", "", 0.0, 99.0, "{}", "", "", (), 0.0, 0.0, 0.0)
 
 
 def layout(**changes: Any) -> TokenLayout:

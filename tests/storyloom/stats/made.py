@@ -37,12 +37,13 @@ def video(name: str, *documents: DocumentDraft, title: str, license_name: str = 
         video=video_key(name),
         url=url or f"https://example.org/{name}.mp4",
         source_id=name,
+        published_url=url or f"https://example.org/{name}.mp4",
         title=title,
         license=license_name,
     )
     count = sum(len(document.frames) for document in documents)
     told_of = DocumentsRow(video=row.video, documents=numbered(documents))
-    return row, told_of, lambda: sampled(told_of, [jpeg(n) for n in range(count)])
+    return VideoDocuments(row, told_of, lambda: sampled(told_of, [jpeg(n) for n in range(count)]))
 
 
 def three_documents() -> list[VideoDocuments]:

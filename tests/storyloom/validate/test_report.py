@@ -31,12 +31,12 @@ def test_a_good_dataset_ends_with_0_and_a_line(good: Path) -> None:
 
 
 def test_a_violation_is_a_line_with_shard_key_and_rule_and_ends_with_1(out: Path, tmp_path: Path) -> None:
-    key = edit_document(out, lambda d: d.update(title="[bold]" + "x" * 300, extra=1))
+    key = edit_document(out, lambda d: d.update(title="[bold]" + "x" * 300, more=1))
     junit = tmp_path / "junit.xml"
     result = storyloom(out, "--workers", 1, "--deep", "--junit", junit)
     assert (result.returncode, result.stderr) == (1, "")
     line, last = result.stdout.splitlines()
-    assert line == f"{SHARD}  {key}  unknown_key: extra: Extra inputs are not permitted"
+    assert line == f"{SHARD}  {key}  unknown_key: more: Extra inputs are not permitted"
     assert last == "3 shards, 12 documents, 24 images; every image decoded: 1 violation"
     assert ET.parse(junit).getroot().get("failures") == "1"
 
@@ -63,7 +63,7 @@ def test_wrong_usage_ends_with_2(tmp_path: Path, good: Path) -> None:
 
 
 def test_junit_has_a_case_per_shard_and_index_file(out: Path) -> None:
-    key = edit_document(out, lambda d: d.update(title="\x00\x1b & <b>", extra=1))
+    key = edit_document(out, lambda d: d.update(title="\x00\x1b & <b>", more=1))
     edit_header(out, slice(100, 108), b"0000644\0")
     (out / "data" / "notes.txt").write_bytes(b"")
     report = validate_dataset(out, spread=in_this_process)
@@ -77,7 +77,7 @@ def test_junit_has_a_case_per_shard_and_index_file(out: Path) -> None:
     assert [name for name, case in cases.items() if len(case)] == [SHARD, "data/notes.txt"]
     (failure,) = cases[SHARD]
     assert failure.get("message") == "2 violations: unknown_key, mode" or "mode" in str(failure.get("message"))
-    assert f"{key}  unknown_key: extra" in str(failure.text)
+    assert f"{key}  unknown_key: more" in str(failure.text)
 
 
 def test_the_same_dataset_gives_the_same_report(good: Path) -> None:

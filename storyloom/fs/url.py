@@ -1,0 +1,102 @@
+"""URLs as they may be shown and published: without the secrets that userinfo and queries hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from urllib.parse import unquote, unquote_plus
+
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
+"""Scheme, authority, path and query, as RFC 3986, appendix B, takes them apart."""
+
+HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
+"""A host and its port."""
+
+NEXT_OF_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+"""Between the URLs of a chain of fsspec's, such as ``zip://a.mp4::https://example.org/b.zip``."""
+
+SECRET_LENGTH = 4
+"""Characters from which a part of a URL is looked for in a text: shorter ones are in every other word (our choice)."""
+
+SCHEME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+.-"
+"""Letters of a URL's scheme."""
+
+HIDDEN = "…"
+"""Stands for what cannot be told from a password."""
+
+
+def published(url: str, parameters: Collection[str] = ()) -> str:
+    """A URL as datasets and messages have it: without userinfo and fragment, and without its query's secrets.
+
+    Args:
+        url: A URL, a chain of fsspec's, or a path, which stays as it is.
+        parameters: Names of the query's parameters that stay.
+    """
+    if not any(mark in url for mark in "@?#"):
+        return url
+    return "::".join(_published(one, parameters) for one in NEXT_OF_CHAIN.split(url))
+
+
+def redacted(url: str) -> str:
+    """A URL for messages: `published` without any parameter."""
+    return published(url)
+
+
+def _published(url: str, parameters: Collection[str]) -> str:
+    found = URL.fullmatch(url)
+    if found is None:
+        return url
+    scheme, authority, path, query = found.groups()
+    host = authority.rpartition("@")[2]
+    if scheme.lower() == "file":
+        return f"{scheme}://{host}{url[found.start(3) :]}"  # in a path, ? and # are characters like others
+    if "@" in url[found.end(2) :] and not HOST.fullmatch(host):
+        return f"{scheme}://{HIDDEN}"  # a password with a slash or a question mark in it
+    kept = [one for one in re.split("[&;]", query or "") if unquote(one.partition("=")[0]) in parameters]
+    return f"{scheme}://{host}{path}{'?' if kept else ''}{'&'.join(kept)}"
+
+
+def without_secrets(text: str, *urls: str) -> str:
+    """A message, such as another package's, without userinfo and query of every URL that it quotes.
+
+    Args:
+        text: The message.
+        urls: URLs that it is about. Their passwords and queries go wherever they stand, also out of their URL, in the
+            spelling of the URL and decoded.
+    """
+    found = "".join(_redacted_word(word) if "://" in word else word for word in re.split(r"([\s<>]+)", text))
+    for secret in sorted({one for url in urls for one in _secrets(url)}, key=len, reverse=True):
+        found = found.replace(secret, HIDDEN)
+    return found
+
+
+def _redacted_word(word: str) -> str:
+    """Text without white space, each URL in it `redacted`, up to the query of the first one that has any."""
+    first = word.index("://")
+    is_path = word[len(word[:first].rstrip(SCHEME_LETTERS)) : first].lower() == "file"
+    end = next((place for place in range(first, len(word)) if word[place] in "?#" and not is_path), len(word))
+    if "@" in word[end:] and not HOST.fullmatch(word[first + 3 : end].partition("/")[0].rpartition("@")[2]):
+        return f"{word[:first]}://{HIDDEN}"
+    before, *pieces = word[:end].split("://")
+    return "://".join([before, *map(_without_userinfo, pieces)])
+
+
+def _without_userinfo(piece: str) -> str:
+    """What follows ``://``, without userinfo."""
+    authority, slash, path = piece.partition("/")
+    host = authority.rpartition("@")[2]
+    if "@" in path and not HOST.fullmatch(host):
+        return HIDDEN
+    return f"{host}{slash}{path}"
+
+
+def _secrets(url: str) -> Iterator[str]:
+    """Passwords, queries and their values in a URL, as they stand there and decoded."""
+    for one in NEXT_OF_CHAIN.split(url):
+        if (found := URL.fullmatch(one)) is None:
+            continue
+        userinfo = found[2].rpartition("@")[0]
+        query, fragment = found[4] or "", one[found.end(4) :].partition("#")[2] if found[4] else one.partition("#")[2]
+        values = [pair.partition("=")[2] for pair in re.split("[&;]", query)]
+        for part in (userinfo, userinfo.partition(":")[2], query, fragment, *values):
+            yield from (form for form in {part, unquote(part), unquote_plus(part)} if len(form) >= SECRET_LENGTH)
