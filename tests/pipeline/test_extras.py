@@ -43,16 +43,8 @@ def test_every_package_that_the_code_imports_comes_with_the_core_or_an_extra() -
     brought_by = {name: {one.replace("_", "-").lower() for one in by} for name, by in packages_distributions().items()}
     core = {distribution(requirement) for requirement in PROJECT["dependencies"]}
     for file in (path for package in sorted(OWN) for path in (ROOT / package).rglob("*.py")):
-        foreign = (
-            imported(file)
-            - sys.stdlib_module_names
-            - OWN
-            - {"benchmarks"}
-            - ALONG
-            - OF_S3
-            - DEMO_MODELS
-            - set(EXTRA_OF)
-        )
+        known = sys.stdlib_module_names | OWN | {"benchmarks"} | ALONG | OF_S3 | DEMO_MODELS | set(EXTRA_OF)
+        foreign = imported(file) - known
         assert {name for name in foreign if not brought_by.get(name, set()) & core} == set(), file
 
 
