@@ -151,8 +151,8 @@ def outcome(file: Path) -> str:
     except VideoFailed as failed:
         return failed.code
     if found["has_video"]:
-        row = run(SampleFrames(SampleConfig(seconds=20, memory=2**30), context()), file)
-        return row.error.code if row.error else "picture"
+        frames = run(SampleFrames(SampleConfig(seconds=20, memory=2**30), context()), file)
+        return frames.error.code if frames.error else "picture"
     return "sound"
 
 
