@@ -41,7 +41,17 @@ finished other work; the same in one that had not; a killed process, which may b
 and faults of the machine alone. So two crashes are enough, and six preempted machines are not."""
 
 OF_THE_MACHINE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOMEM}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ESTALE,
+        errno.ENOMEM,
+    }
 )
 """Errors of the operating system that no video causes."""
 
@@ -215,7 +225,7 @@ _noting: dict[str, TextIO] = {}
 def remove_empty_traces(folder: Path) -> None:
     """Remove the crash traces of processes that ended without a crash."""
     for file in folder.glob("*.trace") if folder.is_dir() else []:
-        if not file.stat().st_size and not _alive(file.stem):
+        if file.is_file() and not file.stat().st_size and not _alive(file.stem):
             file.unlink(missing_ok=True)
 
 
@@ -247,7 +257,7 @@ def _crash_of(folder: Path, worker: str) -> str:
 
 def _alive(worker: str) -> bool:
     """Whether a process of this machine is alive; a process of another machine is unknown and counts as dead."""
-    host, process = worker.partition("#")[0].rsplit(".", 1)
+    host, _, process = worker.partition("#")[0].rpartition(".")
     if host != socket.gethostname():
         return False
     try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
+from pipeline.config_file import DEEPEST, odd_character, parsed, read_text
 from pipeline.graph import Graph
 from pipeline.store import Store
 from schemas.config import PartsConfig, RunnerConfig, Section, StageConfig
@@ -19,19 +20,31 @@ from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
 
+Column = Literal["url", "id", "subtitles", "title", "language", "license", "start", "end"]
+"""A column of a manifest, as pipeline/manifest/batch.py lists them."""
+
 SectionT = TypeVar("SectionT", bound=StageConfig)
+
+MOST_PROBLEMS = 20
+"""Problems of a config that are told at once (our choice)."""
+
+SHOWN = 100
+"""Characters of a wrong value that a message shows (our choice)."""
 
 
 class RunConfig(Section):
     """The config of a run; `config_class` adds a section per stage.
 
     Attributes:
-        manifest: Text file with a path or URL a line, CSV, JSONL or Parquet with a `url` column, or a folder of media.
+        manifest: A list of paths and URLs (text, CSV, TSV, JSON, Parquet, a tar of videos), a folder of media, a media
+            file, a pattern, or the URL of a list or of an object store's prefix.
         work: Folder for the files between stages; every worker must see it under this path.
         output: Folder for the finished shards.
         seed: Of all random choices: the order of the manifest, null pairs, the order of documents.
         url_parameters: Parameters of URLs' queries that are published, in `video_url` and as the id of a video that
-            has none in the manifest. All others, which may be signatures and tokens, stay out; ``v`` is YouTube's.
+            has none in the manifest. All others, which may be signatures and tokens, stay out; the default ones are
+            YouTube's.
+        columns: Names of the manifest's columns by ours, e.g. ``{url: video_link}``.
         stages: Stages of your own, as ``module:Class``.
         runner: How units are run.
         parts: How the manifest is cut into parts.
@@ -40,13 +53,14 @@ class RunConfig(Section):
     manifest: str = Field(min_length=1)
     work: str = Field(min_length=1)
     output: str = Field(min_length=1)
-    seed: int = 0
-    url_parameters: tuple[str, ...] = ("v",)
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
+    url_parameters: tuple[str, ...] = ("v", "list")
+    columns: dict[Column, str] = {}
     stages: tuple[str, ...] = ()
     runner: RunnerConfig = RunnerConfig()
     parts: PartsConfig = PartsConfig()
 
-    @field_validator("manifest", "work", "output")
+    @field_validator("work", "output")
     @classmethod
     def _is_local(cls, place: str) -> str:
         return local_place(place)
@@ -128,20 +142,6 @@ def _named(content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(named)
 
 
-class _Loader(yaml.SafeLoader):
-    """A loader that refuses a key that is there twice; YAML's own takes the last one."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.MarkedYAMLError(problem=f"{key.value!r} is there twice", problem_mark=key.start_mark)
-                seen.add(key.value)
-        return node
-
-
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a config file and apply ``a.b=value`` overrides, whose values are YAML.
 
@@ -149,10 +149,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         UsageError: The file cannot be read, or a key or value is wrong; the message names it and the nearest right one.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe one
-    except FileNotFoundError:
-        raise UsageError(f"no config at {path.absolute()}; configs/demo.yaml is one to start from") from None
-    except (OSError, ValueError, yaml.YAMLError) as reason:
+        content = parsed(read_text(path))
+    except ValueError as reason:
         raise UsageError(f"{path} cannot be read as YAML: {reason}") from reason
     if not isinstance(content, dict):
         raise UsageError(f"{path} must hold keys and values such as `manifest: videos.txt`")
@@ -164,25 +162,29 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise UsageError(f"{path}: {reason}") from reason
     except ValidationError as invalid:
         found = _explained(invalid.errors(), config_class(_named(content)))
-        problems = "\n".join(f"  {problem}" for problem in found)
+        problems = "\n".join(f"  {problem}" for problem in islice(found, MOST_PROBLEMS))
         raise UsageError(f"{path} is not a valid config:\n{problems}") from None
 
 
 def _set(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
-        raise UsageError(f"--set takes key=value, e.g. --set filter.false_accept_rate=0.01; got {override!r}")
+        raise UsageError(f"--set takes key=value, e.g. --set filter.false_accept_rate=0.01; got {_short(override)}")
+    if odd := odd_character(override):
+        raise UsageError(f"--set {_short(override)} holds the character {odd}")
+    if key.count(".") >= DEEPEST:
+        raise UsageError(f"--set {_short(override)}: no key has so many sections")
     *sections, last = key.split(".")
+    inside = content
     for section in sections:
-        if content.get(section) is None:
-            content[section] = {}
-        content = content[section]
-        if not isinstance(content, dict):
-            raise UsageError(f"--set {override}: {section!r} is a value, not a section")
+        found = {} if inside.get(section) is None else inside[section]
+        if not isinstance(found, dict):
+            raise UsageError(f"--set {_short(override)}: {section!r} is a value, not a section")
+        inside[section] = inside = dict(found)  # a section that an alias repeats stays as it is elsewhere
     try:
-        content[last] = yaml.safe_load(value)
-    except yaml.YAMLError as reason:
-        raise UsageError(f"--set {override}: the value is not YAML: {reason}") from reason
+        inside[last] = parsed(value)
+    except ValueError as reason:
+        raise UsageError(f"--set {_short(override)}: the value is not YAML: {reason}") from reason
 
 
 def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
@@ -202,7 +204,14 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
             yield f"{where}: missing; add it to the file or pass --set {where}=…"
         else:
             message = " or ".join(dict.fromkeys(error["msg"].removeprefix("Value error, ") for error, _ in found))
-            yield f"{where}: {message}, got {error['input']!r}" if where else message
+            hint = "; a text that looks like something else needs quotes" if error["type"] == "string_type" else ""
+            yield f"{where}: {message}, got {_short(error['input'])}{hint}" if where else message
+
+
+def _short(value: object) -> str:
+    """A value for a message, cut at `SHOWN` characters."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _place(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[str], type[BaseModel]]:

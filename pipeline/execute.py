@@ -25,6 +25,7 @@ from pipeline.store import Address, Mark, Store, row_at, rows_of
 from schemas.row import Row, RowError
 from schemas.rows import ManifestRow
 from stages.base import ROWS, AnyStage, Context, CorpusStep, GroupStage, Input, Stage, StageSetupError, Video, passed_on
+from stages.turns import FolderTurns, Turns
 from storyloom.format.model import Model
 
 
@@ -42,6 +43,7 @@ class Job:
         results: Known results of corpus steps.
         lines: File with the manifest's lines by part.
         groups: Parts by group.
+        turns: The budgets of the hosts, where workers on several machines share them.
     """
 
     config: RunConfig
@@ -49,6 +51,7 @@ class Job:
     results: Mapping[str, Result] = field(default_factory=dict)
     lines: Path = Path()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    turns: Turns = field(default_factory=FolderTurns)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the graph: pickle could not find classes of the user's own stages before the config names them."""
@@ -68,7 +71,7 @@ class Job:
     def context(self) -> Context:
         """The context of all stages."""
         results = {name: result.value for name, result in self.results.items()}
-        return Context(self.config.seed, self.store.media, results)
+        return Context(self.config.seed, self.store.media, results, self.turns)
 
     def lineage(self) -> Lineage:
         """The lineage by the current state of the work folder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.status import StageStatus
 from storyloom.format.manifest import FunnelRow
@@ -17,29 +17,28 @@ def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
     if last is None:
         return []
     first = {what: next((one.counts for one in stages if what in one.counts), {}) for what in ("frames", "sentences")}
-    near = first["frames"].get("frames_dropped.near_duplicate", 0)
     frames = _row("frames", first["frames"].get("frames", 0), last)
-    if near:
-        frames = frames.model_copy(
-            update={"found": frames.found + near, "dropped": {"near_duplicate": near, **frames.dropped}}
-        )
+    early = {reason: n for reason, n in _dropped("frames", first["frames"]).items() if n}
+    if early:
+        found = frames.found + sum(early.values())
+        frames = frames.model_copy(update={"found": found, "dropped": {**early, **frames.dropped}})
     documents = last.counts.get("documents", 0)
     return [
         FunnelRow(what="videos", found=last.videos, kept=last.live, dropped=last.dropped, failed=last.failed),
         frames,
         _row("sentences", first["sentences"].get("sentences", 0), last),
-        _row("documents", documents + sum(_dropped("documents", last).values()), last),
+        _row("documents", documents + sum(_dropped("documents", last.counts).values()), last),
     ]
 
 
 def _row(what: str, found: int, last: StageStatus) -> FunnelRow:
-    kept, dropped = last.counts.get(what, 0), _dropped(what, last)
+    kept, dropped = last.counts.get(what, 0), _dropped(what, last.counts)
     elsewhere = found - kept - sum(dropped.values())
     if elsewhere:
         dropped = {**dropped, "video_ended": elsewhere}
     return FunnelRow(what=what, found=found, kept=kept, dropped=dropped)
 
 
-def _dropped(what: str, last: StageStatus) -> dict[str, int]:
+def _dropped(what: str, counts: Mapping[str, int]) -> dict[str, int]:
     prefix = f"{what}_dropped."
-    return {key.removeprefix(prefix): n for key, n in last.counts.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): n for key, n in counts.items() if key.startswith(prefix)}

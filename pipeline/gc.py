@@ -21,7 +21,7 @@ UNIT = re.compile(r"(?P<stem>(?P<name>(part|group)-[0-9a-f-]+)\.[0-9a-f]{16})(\.
 """The name of a unit's file or folder."""
 
 MEDIA = re.compile(r"[0-9a-f]{20}\b")
-"""The beginning of the name of a media file: the video's key."""
+"""The beginning of the name of a media file: the video's key, or one that clips share."""
 
 Folder = tuple[str, str]
 """A stage's name and key: its folder of units."""
@@ -105,6 +105,7 @@ def _lists(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 
 def _media(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     videos = {video for workspace in workspaces for members in workspace.plan.videos for video in members}
+    videos |= {line.media_name for workspace in workspaces for line in workspace.lines.clips()}
     for path in sorted(store.media.glob("??/*")):
         if MEDIA.match(path.name) and path.name[:20] not in videos:
             yield _item(path)

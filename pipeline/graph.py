@@ -24,7 +24,7 @@ class Graph:
 
     @classmethod
     def of(cls, registered: Iterable[AnyStageClass], sections: Mapping[str, StageConfig]) -> Graph:
-        """The graph by the sections of a config; a corpus step without a reader is left out.
+        """The graph by the sections of a config; a corpus step without a reader is left out, unless it is told.
 
         Raises:
             ValueError: A stage that is on reads one that is off.
@@ -39,7 +39,7 @@ class Graph:
                 raise ValueError(f"{name} reads {missing[0]}, which is off; set {missing[0]}.enabled to true")
             inputs[name] = tuple(one for one in asked if one.stage in on)
         read = {one.stage for some in inputs.values() for one in some}
-        stages = {name: stage for name, stage in on.items() if name in read or not issubclass(stage, CorpusStep)}
+        stages = {n: stage for n, stage in on.items() if n in read or not issubclass(stage, CorpusStep) or stage.told}
         return cls(stages, {name: inputs[name] for name in stages})
 
     @property

@@ -140,10 +140,10 @@ class Lineage:
         stage = self.graph.stages[name]
         inputs = _of_manifest(stage, lines)
         for one in self.graph.inputs[name]:
-            if issubclass(self.graph.stages[one.stage], CorpusStep):
+            if issubclass(step := self.graph.stages[one.stage], CorpusStep):
                 if one.stage not in self.results:
                     return None
-                inputs[one.stage] = self.results[one.stage].sha256
+                inputs[one.stage] = _seen_by(step, self.results[one.stage], lines)
                 continue
             source = self.of_part(one.stage, part, lines)
             if source is None or source[1] is None:
@@ -188,8 +188,15 @@ def unit_key(stage_key: str, inputs: Mapping[str, str]) -> str:
 
 def with_fields_of(stage: type[AnyStage[Any]], line: ManifestRow) -> ManifestRow:
     """A line of the manifest with only the fields that a stage declares, so that it cannot depend on others."""
-    hidden = set(ManifestRow.model_fields) - {"video", *stage.manifest_fields}
-    return line.model_copy(update={name: type(getattr(line, name))() for name in hidden})
+    hidden = ManifestRow.model_fields.keys() - {"video", *stage.manifest_fields}
+    nothing = ManifestRow(video=line.video, url="", source_id="")
+    return line.model_copy(update={name: getattr(nothing, name) for name in hidden})
+
+
+def _seen_by(step: type[CorpusStep[Any, Any, Any]], result: Result, lines: Sequence[ManifestRow]) -> str:
+    """The hash of what a part may look at in the result of a corpus step."""
+    seen = step.seen_by(result.value, [line.video for line in lines])
+    return result.sha256 if seen is result.value else canonical_digest(seen.model_dump(mode="json"))
 
 
 def _of_manifest(stage: AnyStageClass, lines: Iterable[ManifestRow]) -> dict[str, str]:

@@ -41,6 +41,12 @@ class Lines:
         start, end = self._place[part]
         return [ManifestRow.model_construct(**row) for row in self._table.slice(start, end - start).to_pylist()]
 
+    def clips(self) -> Iterator[ManifestRow]:
+        """The lines of clips."""
+        found = pc.or_(pc.greater_equal(self._table["start"], 0.0), pc.greater_equal(self._table["end"], 0.0))
+        for row in self._table.filter(found).to_pylist():
+            yield ManifestRow.model_construct(**row)
+
     def parts_with(self, source_ids: list[str]) -> list[str]:
         """The parts that hold videos with these ids of the manifest."""
         found = np.flatnonzero(pc.is_in(self._table["source_id"], value_set=pa.array(source_ids, pa.string())))

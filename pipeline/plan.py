@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ COLUMNS = pa.schema(
     ]
 )
 """A file of the plan: a row per video, the videos of a part side by side."""
+
+PART = re.compile(r"[0-9]{7}-[0-9a-f]{8}")
+"""The id of a part: its number and the beginning of its videos' hash."""
 
 DIGEST = b"storyloom_sha256"
 """Metadata of a file of the plan: the hash of its rows."""
@@ -187,9 +191,13 @@ def _parts_of(file: Path) -> list[tuple[str, int, tuple[str, ...]]]:
         UsageError: The file is damaged.
     """
     try:
+        if file.exists() and not file.is_file():
+            raise pa.ArrowInvalid("it is no regular file")
         table = pq.read_table(file, page_checksum_verification=True)
         if not table.schema.equals(COLUMNS) or (table.schema.metadata or {}).get(DIGEST) != _rows_digest(table):
             raise pa.ArrowInvalid("its rows are not those that were written")
+        if not all(PART.fullmatch(part) for part in pc.unique(table["part"]).to_pylist()):
+            raise pa.ArrowInvalid("it names parts as storyloom never does")
     except PermissionError:
         raise
     except (pa.ArrowException, OSError) as reason:

@@ -14,6 +14,8 @@ from storyloom.format.model import Model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.failures import Failure
+
 
 @dataclass(frozen=True)
 class Advance:
@@ -37,14 +39,20 @@ class Advance:
 class Listener(Protocol):
     """Receives the progress of a run, e.g. to show it on a terminal."""
 
-    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
-        """The plan is made; nothing has run yet."""
+    def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
+        """The plan is made; nothing has run yet. `told` is what was passed over or changed in the manifest."""
 
     def started(self, logs: str) -> None:
         """The executor has started; `logs` is the location of its logs, empty without any."""
 
     def advanced(self, done: Advance) -> None:
         """A unit of a stage is done; called from several threads."""
+
+    def noted(self, sentence: str) -> None:
+        """Something that the user should know."""
+
+    def failed(self, first: Sequence[Failure], total: int) -> None:
+        """The run is over, also by an interruption or an error; `first` are some of all the failures."""
 
     def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
         """All selected stages are done; `results` are those of the corpus steps."""

@@ -12,6 +12,8 @@ from pipeline.attempts import remove_empty_traces
 from pipeline.config import RunConfig
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
+from pipeline.failures import codes_there, to_retry, write_ledger
+from pipeline.places import check_places, check_writable
 from pipeline.plan import Plan
 from pipeline.progress import Listener
 from pipeline.publish.publish import check_output
@@ -21,6 +23,9 @@ from pipeline.status import StageStatus, status
 from pipeline.store import Damaged
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import RunFailed, UsageError
+
+SHOWN = 5
+"""Failures that the end of a run names (our choice)."""
 
 REPAIRS = 5
 """Times that a run starts over after finding damaged or missing units (our choice)."""
@@ -35,12 +40,16 @@ class Selection:
         start: Name of the stage from which all are selected; empty for none.
         force: Whether to redo finished units.
         retry: Whether to redo units with retryable failures, e.g. a server that did not answer.
+        refresh: Whether to read playlists and channels again.
+        codes: Codes of failures whose units are redone, retryable or not.
     """
 
     only: tuple[str, ...] = ()
     start: str = ""
     force: bool = False
     retry: bool = False
+    refresh: bool = False
+    codes: tuple[str, ...] = ()
 
     def stages(self, config: RunConfig) -> frozenset[str]:
         """Names of the stages under a config.
@@ -68,19 +77,21 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         RunFailed: Selected units are missing at the end, or there is no document.
     """
     selected = selection.stages(config)
-    workspace = survey(config, write=True)
-    _check_output(config, selected)
+    output = _check_output(config, selected)
+    if output is not None:
+        check_writable(output)
+    workspace = survey(config, write=True, refresh=selection.refresh)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
-    elif selection.retry:
-        for name, units in retryable(workspace, selected).items():
+    else:
+        for name, units in _again(workspace, selected, selection, listener).items():
             workspace.invalidate(name, units)
     workspace = workspace.refreshed()
     before = status(workspace)
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
-    listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.duplicates, kind)
+    listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
     _check_upstream(workspace, before, selected)
     try:
         with _executor(kind, config, selected) as (executor, logs):
@@ -90,6 +101,8 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     finally:
         workspace.job.store.remove_leftovers()
         remove_empty_traces(workspace.job.store.attempts / "processes")
+        with contextlib.suppress(OSError):  # a full disk, of which the run itself tells
+            listener.failed(*write_ledger(workspace.refreshed(), SHOWN))
 
 
 def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:
@@ -100,14 +113,16 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
         RunFailed: The run would be refused, since what the selected stages read is missing.
     """
     selected = selection.stages(config)
-    workspace = survey(config)
     _check_output(config, selected)
+    workspace = survey(config)
     before = status(workspace)
-    again = retryable(workspace, selected) if selection.retry else {}
-    again = {name: list(workspace.done(name)) for name in selected} if selection.force else again
+    if selection.force:
+        again = {name: list(workspace.done(name)) for name in selected}
+    else:
+        again = _again(workspace, selected, selection, listener)
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
-    listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.duplicates, kind)
+    listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.told, kind)
     _check_upstream(workspace, before, selected)
 
 
@@ -117,14 +132,19 @@ def _undone(one: StageStatus, units: int, selection: Selection) -> dict[str, obj
     return {"done": max(0, one.done - units), "why": one.why or ("--force" if selection.force else "--retry")}
 
 
-def retryable(workspace: Workspace, stages: Collection[str]) -> dict[str, list[str]]:
-    """The parts of each of the stages with a retryable failure in that stage."""
-    found = {}
-    for name in workspace.graph.names:
-        if name in stages and name not in workspace.graph.group_stages:
-            done = workspace.done(name)
-            found[name] = [unit for unit, address in done.items() if workspace.summaries.retryable(address)]
-    return found
+def _again(
+    workspace: Workspace, selected: Collection[str], selection: Selection, listener: Listener
+) -> dict[str, list[str]]:
+    """The parts of each of the stages that are retried."""
+    if not (selection.retry or selection.codes):
+        return {}
+    if selection.codes:
+        there = codes_there(workspace)
+        known = {*there, *(code.partition(".")[2] for code in there)}
+        for code in (one for one in selection.codes if one not in known):
+            failed = ", ".join(sorted(there)) or "none"
+            listener.noted(f"no video failed with {code!r}, so none is retried for it; failures: {failed}")
+    return to_retry(workspace, selected, selection.codes, retryable=selection.retry)
 
 
 def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
@@ -182,15 +202,20 @@ def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[
         return
     from pipeline.executors.ray import RayExecutor
     from pipeline.executors.ray_session import ray_session
+    from pipeline.executors.ray_turns import shared_turns
 
-    with ray_session(config.runner.address) as logs:
-        yield RayExecutor([name for name in config.graph.names if name in stages]), logs
+    with ray_session(config.runner.address) as logs, shared_turns() as turns:
+        yield RayExecutor([name for name in config.graph.names if name in stages], turns), logs
 
 
-def _check_output(config: RunConfig, selected: frozenset[str]) -> None:
-    """Refuse an output folder that cannot be published to, before anything is done."""
-    if PUBLISHED in selected:
-        check_output(Path(config.output).expanduser().absolute())
+def _check_output(config: RunConfig, selected: frozenset[str]) -> Path | None:
+    """Refuse an output folder that cannot be published to, before anything is done; None where nothing is published."""
+    check_places(config)
+    if PUBLISHED not in selected:
+        return None
+    output = Path(config.output).expanduser().absolute()
+    check_output(output)
+    return output
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:

@@ -121,7 +121,8 @@ def _changed_inputs(workspace: Workspace, name: str) -> str:
     for unit in workspace.units(name):
         if unit in done or unit not in earlier:
             continue
-        marks = [mark for mark in (Mark.of(file.read_bytes()) for file in earlier[unit]) if mark is not None]
+        contents = [file.read_bytes() for file in earlier[unit] if file.is_file()]
+        marks = [mark for mark in map(Mark.of, contents) if mark is not None]
         if not marks:
             continue
         now = _inputs_now(workspace, name, unit)

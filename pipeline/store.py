@@ -154,6 +154,20 @@ class Store:
         self.summaries = work / "summaries"
         self.attempts = work / "attempts"
         self.profile = work / "profile"
+        self.failures = work / "failures.parquet"
+
+    def check(self) -> None:
+        """Check that nothing else has the place of its folders; nothing is written.
+
+        Raises:
+            UsageError: Something has.
+        """
+        for folder in (self.work, self.plan, self.manifests, self.media, self.summaries, self.attempts, self.profile):
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise UsageError(
+                    f"the work folder {self.work} cannot be written: {folder} is no folder; remove it or choose another"
+                    " with --set work=…"
+                )
 
     def prepare(self) -> None:
         """Create the work folder, check that it is writable, and remove the leftovers of killed writers.
@@ -208,7 +222,7 @@ class Store:
         Raises:
             Damaged: It is missing or does not match.
         """
-        path = self._table_file(address, table)
+        path = self.table_file(address, table)
         try:
             file = path.open("rb")
         except FileNotFoundError:
@@ -244,7 +258,7 @@ class Store:
                     sums.add(row)
         if not writers.all_ours:  # another writer was first, perhaps with other rows
             sums = self._sums_of(address, tables)
-        hashes = {name: _sha256(self._table_file(address, name)) for name in tables}
+        hashes = {name: _sha256(self.table_file(address, name)) for name in tables}
         return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
 
     def _sums_of(self, address: Address, tables: Mapping[str, type[Row]]) -> _Sums:
@@ -255,7 +269,7 @@ class Store:
         """
         sums = _Sums(address.stage)
         for name, model in tables.items():
-            path = self._table_file(address, name)
+            path = self.table_file(address, name)
             try:
                 with pq.ParquetFile(path, page_checksum_verification=True) as file:
                     for row in rows_of(file, model):
@@ -301,13 +315,14 @@ class Store:
         for file in sorted((self.work / stage).glob("*/stage.json")):
             try:
                 content = json.loads(file.read_bytes())
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue
-            if isinstance(content, dict) and {"config", "version"} <= content.keys():
+            if isinstance(content, dict) and isinstance(content.get("config"), dict) and "version" in content:
                 found.append(content)
         return found
 
-    def _table_file(self, address: Address, table: str) -> Path:
+    def table_file(self, address: Address, table: str) -> Path:
+        """The Parquet file of a part's table."""
         return self.folder(address.stage, address.stage_key) / f"{address.stem}.{table}.parquet"
 
 
@@ -315,7 +330,7 @@ class _Writers:
     """Writes the Parquet files of a unit; all of them get their names when the block succeeds."""
 
     def __init__(self, store: Store, address: Address, tables: Mapping[str, type[Row]]) -> None:
-        self._final = {name: store._table_file(address, name) for name in tables}  # noqa: SLF001 - one room
+        self._final = {name: store.table_file(address, name) for name in tables}
         self._schemas = {name: arrow_schema(model) for name, model in tables.items()}
         self._open: dict[str, pq.ParquetWriter] = {}
         self._commits: dict[str, Any] = {}

@@ -149,6 +149,12 @@ class Summaries:
         stage, row = self._row(address)
         return row is not None and stage.retryable[row] > 0
 
+    def failed(self, address: Address) -> dict[str, int]:
+        """The failures of a unit's rows by ``stage.code``; none when it is not done."""
+        stage, row = self._row(address)
+        numbers = [] if row is None else stage.numbers[row]
+        return {one["name"]: one["n"] for one in numbers if one["kind"] == "failed"}
+
     def _row(self, address: Address) -> tuple[_Stage, int | None]:
         """The table of the unit's stage, and the unit's row in it."""
         place = address.stage, address.stage_key
@@ -195,6 +201,8 @@ def _marks(folder: Path) -> dict[str, Identity]:
         for entry in entries:
             if entry.name.endswith(".json") and entry.name.count(".") == 2:  # noqa: PLR2004 - <unit>.<key>.json
                 try:
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
                     found = entry.stat()
                 except FileNotFoundError:  # removed since it was listed: no longer done
                     continue

@@ -13,11 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.failures import Failure
 from pipeline.funnel import funnel
 from pipeline.plan import Plan
 from pipeline.progress import Advance
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
+from schemas.duplicates import Duplicates
 from storyloom.format.model import Model
 from storyloom.view.counts import count_of
 from storyloom.view.text import shown
@@ -61,13 +63,13 @@ class TerminalListener:
         self._over = threading.Event()
         self._lock = threading.Lock()
 
-    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
+    def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
         """Print the size of the plan, the work to do, and why earlier output is stale."""
         say = self._console.print
         new = f", {plan.new_parts} new" if plan.new_parts else ""
         say(f"{count_of(sum(map(len, plan.videos)), 'videos')} in {count_of(len(plan.parts), 'parts')}{new}")
-        if duplicates:
-            say(f"  left out of the manifest, since they repeat an earlier id: {count_of(duplicates, 'lines')}")
+        for sentence in told:
+            say(f"  {sentence}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
         if not to_do:
             say("every stage is up to date")
@@ -118,6 +120,25 @@ class TerminalListener:
         for result in results.values():
             if isinstance(result, Calibration) and result.samples < ENOUGH:
                 say(f"the threshold rests on {result.samples} null scores only; set filter.threshold instead")
+            if isinstance(result, Duplicates) and result.same_as:
+                say(_duplicates(result), highlight=False, markup=False)
+
+    def noted(self, sentence: str) -> None:
+        """Print a sentence."""
+        self._console.print(sentence, highlight=False, markup=False)
+
+    def failed(self, first: Sequence[Failure], total: int) -> None:
+        """Print the first failures, and how many more there are."""
+        self.stop()
+        if not first:
+            return
+        self._console.print(f"{count_of(total, 'failures')}:", highlight=False)
+        for one in first:
+            again = " (to be done again)" if one.pending else ""
+            text = f"  {one.name}: {one.stage}.{one.code}{again}: {one.message}"
+            self._console.print(text, highlight=False, markup=False)
+        more = f"  and {total - len(first):,} more; " if total > len(first) else "  "
+        self._console.print(f"{more}`storyloom failures CONFIG` has them all", highlight=False, markup=False)
 
     def stop(self) -> None:
         """Stop the bars, also when the run fails."""
@@ -156,6 +177,12 @@ class TerminalListener:
         rest = state.rest(self._elapsed())
         line = f"{stage}: {state.done} of {state.units}{', ' + rest if rest else ''}"
         self._console.print(line, highlight=False, markup=False)
+
+
+def _duplicates(found: Duplicates) -> str:
+    """A line about videos with the same content."""
+    example = min(found.same_as.values())
+    return f"{len(found.same_as)} videos have the same content as another one, e.g. as {example}: see filter.duplicates"
 
 
 def funnel_table(stages: Sequence[StageStatus]) -> Table:

@@ -14,7 +14,9 @@ from pipeline.extras import setup_problem
 from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
+from pipeline.lists import expanded
 from pipeline.manifest import read_manifest
+from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
 from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, rows_of
 from pipeline.summaries import Summaries
@@ -44,14 +46,14 @@ class Workspace:
         plan: The parts.
         lines: The manifest's lines by part.
         summaries: The marks when they were last read.
-        duplicates: Number of manifest lines that repeat an earlier id.
+        told: What was passed over, changed and cleaned in the manifest.
     """
 
     job: Job
     plan: Plan
     lines: Lines
     summaries: Summaries
-    duplicates: int
+    told: tuple[str, ...]
 
     @property
     def config(self) -> RunConfig:
@@ -142,21 +144,31 @@ class Workspace:
         return found
 
 
-def survey(config: RunConfig, *, write: bool = False) -> Workspace:
+def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> Workspace:
     """Plan the manifest and read the state of its work folder.
 
     Args:
         config: The run's config.
         write: Whether the work folder is created and the plan saved, as a run needs it; otherwise nothing is written.
+        refresh: Whether playlists and channels that were read before are read again.
 
     Raises:
         UsageError: The manifest or the work folder cannot be used.
     """
+    check_places(config)
     config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
-    manifest, duplicates = read_manifest(config.manifest, config.url_parameters)
+    manifest, told = read_manifest(
+        config.manifest,
+        url_parameters=config.url_parameters,
+        columns=config.columns,
+        without=(Path(config.work), Path(config.output).expanduser()),
+    )
     store = Store(Path(config.work))
+    store.check()
     if write:
         store.prepare()
+    manifest, of_lists = expanded(manifest, config, store.plan, write=write, refresh=refresh)
+    told = (*told, *of_lists)
     videos = manifest["video"].to_pylist()
     for _ in range(PLANNED_AT_ONCE):
         plan = make_plan(videos, store.plan, config.parts, config.seed)
@@ -175,7 +187,7 @@ def survey(config: RunConfig, *, write: bool = False) -> Workspace:
         lines=lines.save(store.manifests) if write else Path(),
         groups=plan.groups(config.parts.group),
     )
-    return Workspace(job, plan, lines, Summaries(store, keep=write), duplicates).resolved(write=False)
+    return Workspace(job, plan, lines, Summaries(store, keep=write), told).resolved(write=False)
 
 
 def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:
@@ -183,6 +195,8 @@ def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:
     stage = workspace.graph.stages[name]
     assert issubclass(stage, CorpusStep)
     parts = workspace.units(name)
+    if not workspace.done(name, parts[-1:]):  # most often the last one to be done: a look at all takes long
+        return None
     done = workspace.done(name, parts)
     if len(done) < len(parts):
         return None

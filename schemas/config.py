@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 class _Operational:
@@ -15,10 +15,32 @@ OPERATIONAL = _Operational()
 """``Annotated[int, OPERATIONAL]`` keeps a field out of the stage's fingerprint: changing it makes nothing stale."""
 
 
-class Section(BaseModel):
-    """Base of every config section: unknown keys are errors, values do not change after loading."""
+LONGEST = 14 * 86400.0
+"""Most seconds of any limit: two weeks, under the 24.8 days that poll(2) can wait (our choice)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+MOST_MEMORY = 2**44
+"""Most bytes of memory, 16 TiB: more is a mistake, and far more is no limit that the system can set (our choice)."""
+
+LEAST_MEMORY = 2**29
+"""Fewest bytes of address space of a child, 512 MiB: with an eighth of it no file can be read (our choice)."""
+
+
+class Section(BaseModel):
+    """Base of every config section: unknown keys are errors, numbers are finite, values do not change after loading.
+
+    Each number of ours has bounds on both sides; they are our choice where nothing else is said.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``true`` where a number belongs; pydantic would take it for 1."""
+        field = cls.model_fields.get(info.field_name or "")
+        if isinstance(value, bool) and field is not None and _numbers_in(field.annotation):
+            raise ValueError("a number is wanted, not true or false")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -32,6 +54,11 @@ class Section(BaseModel):
             if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
         }
         return {key: {} if value is None and key in sections else value for key, value in content.items()}
+
+
+def _numbers_in(annotation: Any) -> bool:
+    """Whether a field's type is a number, or one of several that is."""
+    return annotation in (int, float) or any(_numbers_in(one) for one in get_args(annotation))
 
 
 Auto = Literal["auto"]
@@ -54,13 +81,13 @@ class Resources(Section):
             `parts_at_once`, the least with which Ray lets a pool grow.
     """
 
-    cpus: Annotated[float, Field(gt=0)] = 1.0
-    gpus: Auto | Annotated[float, Field(ge=0)] = "auto"
-    memory: Annotated[int, Field(ge=0)] = 0
-    min_workers: Annotated[int, Field(ge=1)] = 1
-    max_workers: Annotated[int, Field(ge=0)] = 0
-    parts_at_once: Auto | Annotated[int, Field(ge=1)] = "auto"
-    tasks_in_flight: Annotated[int, Field(ge=0)] = 0
+    cpus: Annotated[float, Field(gt=0, le=4096)] = 1.0
+    gpus: Auto | Annotated[float, Field(ge=0, le=1024)] = "auto"
+    memory: Annotated[int, Field(ge=0, le=MOST_MEMORY)] = 0
+    min_workers: Annotated[int, Field(ge=1, le=100_000)] = 1
+    max_workers: Annotated[int, Field(ge=0, le=100_000)] = 0
+    parts_at_once: Auto | Annotated[int, Field(ge=1, le=1000)] = "auto"
+    tasks_in_flight: Annotated[int, Field(ge=0, le=100_000)] = 0
 
     @model_validator(mode="after")
     def _pool(self) -> Self:
@@ -114,9 +141,9 @@ class RunnerConfig(Section):
 
     kind: Literal["auto", "inline", "ray"] = "auto"
     address: str = ""
-    auto_inline_parts: Annotated[int, Field(ge=0)] = 8
+    auto_inline_parts: Annotated[int, Field(ge=0, le=10**9)] = 8
     max_failed_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
-    stall_seconds: Annotated[float, Field(gt=0.0)] = 7200.0
+    stall_seconds: Annotated[float, Field(gt=0.0, le=LONGEST)] = 7200.0
     profile: bool = False
 
 
@@ -129,5 +156,5 @@ class PartsConfig(Section):
             for calibration (our choice: it bounds both).
     """
 
-    videos: Annotated[int, Field(ge=1)] = 4
-    group: Annotated[int, Field(ge=1)] = 64
+    videos: Annotated[int, Field(ge=1, le=10_000)] = 4
+    group: Annotated[int, Field(ge=1, le=100_000)] = 64

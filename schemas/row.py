@@ -9,8 +9,10 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from storyloom.format.model import Model
 from storyloom.fs.url import without_secrets
 
-VideoKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
-"""First 20 hexadecimal digits of the SHA-256 of a manifest row's id (or published URL, where it has none)."""
+KEY_DIGITS = 20
+
+VideoKey = Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{KEY_DIGITS}}}$")]
+"""First `KEY_DIGITS` hexadecimal digits of the SHA-256 of a manifest row's id (or published URL, where it has none)."""
 
 
 Similarity = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.row import Row, Similarity, VideoKey
-from storyloom.format.model import Model, Seconds
+from schemas.row import KEY_DIGITS, Row, Similarity, VideoKey
+from storyloom.format.model import Model, Seconds, to_milliseconds
 
 
 class ManifestRow(Model):
@@ -22,11 +23,19 @@ class ManifestRow(Model):
         folder: The manifest's folder, against which relative paths are resolved; it never enters a shard.
         source_id: The manifest's `id`, or the published URL where it has none.
         published_url: `url` without userinfo and query but for `url_parameters`; a path as it is.
-        subtitles: Path or URL of a subtitle track; empty when there is none.
+        subtitles: Path or URL of a subtitle track, on the clock of the whole file; empty when there is none.
         other_subtitles: Paths of further subtitle files beside a local video, the likeliest first.
         title: Title, for the shard; empty when unknown.
         language: BCP 47 code of the speech, when known; empty to have it detected.
         license: Licence of the media, for the shard; empty when unknown.
+        start: Seconds of the file at which the video starts, of a clip; -1.0 for the file's start.
+        end: Seconds of the file at which it ends; -1.0 for the file's end.
+        extra: The manifest's other columns, for the shard: a JSON object with sorted keys, without spaces.
+        member: Name of the member of the tar at `url` that is the video, or number of the row of the Parquet file there
+            that holds it; empty for a file of its own.
+        offset: Bytes before it in the tar, or number of the row; -1 for a file of its own.
+        size: Its bytes in the tar; -1 otherwise.
+        problem: Why the line cannot be used, with the remedy; empty for one that can.
     """
 
     video: VideoKey
@@ -39,6 +48,26 @@ class ManifestRow(Model):
     title: str = ""
     language: str = ""
     license: str = ""
+    start: Annotated[float, Field(allow_inf_nan=False)] = -1.0
+    end: Annotated[float, Field(allow_inf_nan=False)] = -1.0
+    extra: str = "{}"
+    member: str = ""
+    offset: int = -1
+    size: int = -1
+    problem: str = ""
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the video is a part of its file."""
+        return self.start >= 0 or self.end >= 0
+
+    @property
+    def media_name(self) -> str:
+        """The beginning of the names of its media files: its key; for clips of one URL, a name that they share."""
+        local = "://" not in self.url or self.url.lower().startswith("file://")
+        if local or self.member or not self.is_clip:
+            return self.video
+        return hashlib.sha256(self.url.encode()).hexdigest()[:KEY_DIGITS]
 
     @property
     def location(self) -> str:
@@ -56,7 +85,9 @@ class ManifestRow(Model):
         return [self._absolute(file) for file in self.other_subtitles]
 
     def _absolute(self, url: str) -> str:
-        return url if "://" in url else str(Path(self.folder, url).expanduser())
+        if "://" in url:
+            return url
+        return str(Path(url).expanduser() if url.startswith("~/") else Path(self.folder, url))
 
 
 class ClockCorrection(Model):
@@ -92,6 +123,58 @@ class AudioTrack(Model):
     end: Seconds
 
 
+class Chapter(Model):
+    """A chapter of a video: its times in seconds, and its title, empty where it has none."""
+
+    start: Seconds
+    end: Seconds
+    title: str = ""
+
+
+class SiteTrack(Model):
+    """A subtitle track of a site.
+
+    Attributes:
+        file: Its path, relative to the work folder's `media/`.
+        language: BCP 47 code, as the site states it.
+        automatic: Whether the site's speech recognition made it; otherwise people did.
+    """
+
+    file: str
+    language: str
+    automatic: bool
+
+
+class SitePage(Model):
+    """What a site says about a video. Texts are cleaned and cut; those that it does not give are empty.
+
+    Attributes:
+        site: yt-dlp's name of the site, e.g. ``Youtube``.
+        id: The site's own id of the video.
+        title: Title.
+        channel: Who published it.
+        language: BCP 47 code of the speech.
+        license: Licence.
+        upload_date: When it was published, as ``2024-05-31``.
+        description: Description.
+        tags: Tags.
+        chapters: In time order.
+        tracks: The subtitle tracks that were fetched, the likeliest first.
+    """
+
+    site: str
+    id: str
+    title: str = ""
+    channel: str = ""
+    language: str = ""
+    license: str = ""
+    upload_date: str = ""
+    description: str = ""
+    tags: list[str] = []
+    chapters: list[Chapter] = []
+    tracks: list[SiteTrack] = []
+
+
 class MediaRow(Row):
     """The output of `download`: the media file and its streams.
 
@@ -111,16 +194,20 @@ class MediaRow(Row):
         fps: Average frames per second; 0.0 without a picture.
         video_codec: Codec's name; empty without a picture.
         audio_codec: Codec's name; empty without sound.
-        subtitles: Path of the manifest's subtitle track, relative to the work folder's `media/`; empty without one.
-        other_subtitles: Paths of the further subtitle files beside it, as `subtitles`, the likeliest first.
+        subtitles: Path of the subtitle track that is tried first, the manifest's or else a site's, relative to the work
+            folder's `media/`; empty without one.
+        other_subtitles: Paths of the further ones, as `subtitles`, the likeliest first.
         subtitle_tracks: Indexes of the first text tracks among the file's own subtitle tracks.
         video_stream: Index of the picture's stream; -1 without a picture.
         video_followers: Indexes of the streams that go on where the picture ends, as after a programme's change.
         video_end: Seconds at which the picture's packets end.
         longest_picture: Most seconds for which one picture stays, the last one up to the end of the video.
         audio_tracks: The audio tracks in order of preference; the first one with speech is used.
-        origin: Seconds of the file's own clock at which the video starts.
+        origin: Seconds of the file's own clock at which the video starts; a clip starts there later than its file.
+        clip: Whether the video is a part of the file; `duration` and the ends of its tracks are those of the clip.
+        clip_start: Seconds of the file's video at which the clip starts; 0.0 for a whole file.
         corrections: Where its streams leave that clock, by stream, then packet.
+        site: What the site says about the video; None for one that is from no site.
     """
 
     media: str = ""
@@ -147,7 +234,25 @@ class MediaRow(Row):
     longest_picture: Seconds = 0.0
     audio_tracks: list[AudioTrack] = []
     origin: float = 0.0
+    clip: bool = False
+    clip_start: Seconds = 0.0
     corrections: list[ClockCorrection] = []
+    site: SitePage | None = None
+
+    @property
+    def chapters(self) -> list[Chapter]:
+        """The chapters that the site states, on the video's clock, as far as they are within the video or clip."""
+        stated = self.site.chapters if self.site else []
+        shift = self.clip_start
+        return [
+            Chapter(
+                start=to_milliseconds(max(0.0, chapter.start - shift)),
+                end=to_milliseconds(min(self.duration, chapter.end - shift)),
+                title=chapter.title,
+            )
+            for chapter in stated
+            if chapter.end > shift and chapter.start - shift < self.duration
+        ]
 
     def counts(self) -> dict[str, int]:
         return {"media_ms": max(0, round(self.duration * 1000)), "bytes": self.size}
@@ -285,12 +390,14 @@ class FramesRow(Row):
         frames: In time order, times strictly rising.
         jpegs: One baseline JPEG per frame, in the same order; empty where a reader left the column out.
         near_duplicates: Number of frames left out because they look like the last kept one.
+        thinned: Number of frames left out because there were too many.
         covered: Seconds up to which the picture could be decoded.
     """
 
     frames: list[SampledFrame] = []
     jpegs: list[bytes] = []
     near_duplicates: int = 0
+    thinned: int = 0
     covered: Seconds = 0.0
 
     @model_validator(mode="after")
@@ -303,7 +410,8 @@ class FramesRow(Row):
         return self
 
     def counts(self) -> dict[str, int]:
-        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates}
+        thinned = {"frames_dropped.thinned": self.thinned} if self.thinned else {}
+        return {"frames": len(self.frames), "frames_dropped.near_duplicate": self.near_duplicates} | thinned
 
 
 class Sentence(Model):
@@ -452,6 +560,7 @@ class DocumentsRow(Row):
     """The output of `filter`: documents and dropped items.
 
     Attributes:
+        content: SHA-256 of the video's file, which decides on the split of its documents; empty if unknown.
         threshold: Similarity below which a frame was dropped; in `clip` mode more was asked for.
         lag: Seconds by which speech follows the picture, as estimated in `clip` mode, the median over the frames;
             negative when it comes first, 0.0 when unclear and in `time` mode.
@@ -462,6 +571,7 @@ class DocumentsRow(Row):
         dropped_items: In time order.
     """
 
+    content: str = ""
     threshold: float = 0.0
     lag: float = 0.0
     lag_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -12,6 +12,7 @@ from schemas.config import StageConfig
 from schemas.row import Dropped, Row, RowError
 from schemas.rows import ManifestRow
 from stages.timing import Timings
+from stages.turns import FolderTurns, Turns
 from storyloom.format.model import Model
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
@@ -90,6 +91,25 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """The videos of a list at a URL, such as a playlist.
+
+    Attributes:
+        title: The list's title.
+        urls: Of its videos, in its order.
+        ids: The site's own id of each; empty where it has none.
+        more: Whether it has more than were asked for.
+        unusable: Number of its entries that have no URL.
+    """
+
+    title: str
+    urls: tuple[str, ...]
+    ids: tuple[str, ...]
+    more: bool = False
+    unusable: int = 0
+
+
+@dataclass(frozen=True)
 class Context:
     """The context that a run gives to all its stages.
 
@@ -97,11 +117,13 @@ class Context:
         seed: The run's seed.
         media: Folder of the media files.
         results: Known results of corpus steps, by the step's name.
+        turns: The budgets of the hosts that media come from.
     """
 
     seed: int
     media: Path
     results: Mapping[str, Model] = field(default_factory=dict)
+    turns: Turns = field(default_factory=FolderTurns)
 
     def result(self, step: str, kind: type[ResultT]) -> ResultT:
         """The result of a corpus step that the stage reads."""
@@ -187,6 +209,26 @@ class AnyStage(ABC, Generic[ConfigT]):
         return ""
 
     @classmethod
+    def lists(cls, urls: Sequence[str], config: Any) -> list[int]:
+        """Positions of the URLs that stand for several videos, by their form: nothing is fetched."""
+        del urls, config
+        return []
+
+    @classmethod
+    def listed(cls, url: str, config: Any) -> Listing:
+        """The videos behind one of the URLs that `lists` found. It is asked once, and the answer kept in the plan.
+
+        Raises:
+            VideoFailed: It cannot be read.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def most_listed(cls, config: Any) -> int:
+        """Most videos that are taken from a list."""
+        raise NotImplementedError
+
+    @classmethod
     def check(cls, sections: Mapping[str, StageConfig]) -> None:
         """Refuse sections of the config, by stage, that contradict each other.
 
@@ -263,11 +305,13 @@ class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
     Class attributes:
         result: Model of its result, whose hash enters the keys of its readers.
         whole: Whether every part is read; otherwise only the first-planned parts of the first group.
+        told: Whether it is done for what it tells at the end of a run, even if no stage reads it.
     """
 
     scope = "corpus"
     result: ClassVar[type[Model]]
     whole: ClassVar[bool] = True
+    told: ClassVar[bool] = False
 
     @abstractmethod
     def reduce(self, rows: Iterable[RowT]) -> ResultT:
@@ -275,6 +319,17 @@ class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
 
         Memory must not grow with the corpus where `whole` is set.
         """
+
+    @classmethod
+    def seen_by(cls, result: ResultT, videos: Collection[str]) -> Model:
+        """What a part that reads the result may look at: a change elsewhere does not make the part stale.
+
+        Args:
+            result: Of the step.
+            videos: Keys of the part's videos.
+        """
+        del videos
+        return result
 
 
 class GroupStage(AnyStage[ConfigT], Generic[ConfigT, ResultT]):

@@ -22,6 +22,7 @@ from stages.align.stage import Align
 from stages.base import ROWS, AnyStage, CorpusStep, GroupStage, Input, Stage
 from stages.calibrate.stage import Calibrate
 from stages.download.stage import Download
+from stages.duplicates.stage import FindDuplicates
 from stages.filter.stage import Filter
 from stages.sample.stage import SampleFrames
 from stages.score.stage import Score
@@ -33,7 +34,17 @@ from storyloom.format.model import Model
 
 AnyStageClass = type[AnyStage[Any]]
 
-STAGES: tuple[AnyStageClass, ...] = (Download, Transcribe, SampleFrames, Align, Score, Calibrate, Filter, Write)
+STAGES: tuple[AnyStageClass, ...] = (
+    Download,
+    FindDuplicates,
+    Transcribe,
+    SampleFrames,
+    Align,
+    Score,
+    Calibrate,
+    Filter,
+    Write,
+)
 
 ENTRY_POINTS = "storyloom.stages"
 """Group of entry points for stages of installed packages; each is on unless its `enabled` is False by default."""

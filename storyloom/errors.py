@@ -26,3 +26,17 @@ class UsageError(StoryloomError):
 
 class RunFailed(StoryloomError):
     """The run ended without its result."""
+
+
+class BadDataset(RunFailed):
+    """A file of a finished dataset is damaged, or not what the manifest says, or none that may be read."""
+
+
+MAX_QUOTED = 400
+"""Characters of a text that a message quotes: it may come from a stranger (our choice)."""
+
+
+def printable(text: str) -> str:
+    """A text without characters that control a terminal or break XML, cut to `MAX_QUOTED` characters."""
+    cut = text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)

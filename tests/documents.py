@@ -25,8 +25,8 @@ PROVENANCE = Provenance(
     fingerprints={"filter": "0123456789abcdef"},
     revisions={"score": "tiny@1"},
     tools={"ffmpeg": "5.1"},
-    funnel=[FunnelRow(what="videos", found=4, kept=3, dropped={"transcribe.no_speech": 1})],
 )
+"""How every dataset here was made, but for its funnel: see `dataset`."""
 
 
 @cache
@@ -74,7 +74,7 @@ def video(name: str, *documents: DocumentDraft, jpegs: list[bytes] | None = None
     manifest = ManifestRow(video=video_key(name), url=url, source_id=name, published_url=url, title=name)
     rows = DocumentsRow(video=manifest.video, documents=list(documents) if jpegs else numbered(documents))
     pictures = jpegs or [jpeg(hash_of(name) + n) for n in range(sum(len(d.frames) for d in documents))]
-    return manifest, rows, lambda: sampled(rows, pictures)
+    return VideoDocuments(manifest, rows, lambda: sampled(rows, pictures))
 
 
 def numbered(documents: Sequence[DocumentDraft]) -> list[DocumentDraft]:
@@ -113,7 +113,10 @@ def dataset(folder: Path, groups: list[list[VideoDocuments]], config: WriteConfi
     """Write and publish the groups; the dataset lies at ``folder/out``."""
     work = [folder / "work" / f"group-{number}" for number in range(len(groups))]
     shards = [write_group(some, place, config, 7) for some, place in zip(groups, work, strict=True)]
-    return publish(shards, work, folder / "work" / "rests", folder / "out", config, PROVENANCE)
+    kept = sum(map(len, groups))
+    row = FunnelRow(what="videos", found=kept + 1, kept=kept, dropped={"transcribe.no_speech": 1})
+    provenance = PROVENANCE.model_copy(update={"funnel": [row]})
+    return publish(shards, work, folder / "work" / "rests", folder / "out", config, provenance)
 
 
 def read_shard(path: Path) -> dict[str, bytes]:

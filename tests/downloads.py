@@ -10,6 +10,7 @@ from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Video
 from stages.download.stage import Download, DownloadConfig
 from stages.media.source import record_of
+from stages.turns import FolderTurns
 
 ROOT = Path(__file__).parents[1]
 EDGE = ROOT.parent / "shared" / "data" / "edge"
@@ -18,20 +19,27 @@ CONTENT = NARRATED.read_bytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def video(url: str, source_id: str = "", subtitles: str = "") -> Video:
+def video(url: str, source_id: str = "", subtitles: str = "", language: str = "") -> Video:
     key = hashlib.sha256((source_id or url).encode()).hexdigest()[:20]
-    return Video(ManifestRow(video=key, url=url, source_id=source_id or url, subtitles=subtitles), [])
+    return Video(
+        ManifestRow(video=key, url=url, source_id=source_id or url, subtitles=subtitles, language=language), []
+    )
 
 
 def stage(media: Path, **config: Any) -> Download:
-    made = Download(DownloadConfig(retry_pause=0.0, **config), Context(seed=0, media=media))
+    context = Context(seed=0, media=media, turns=FolderTurns(media.parent / "turns"))
+    made = Download(DownloadConfig(retry_pause=0.0, **config), context)
     made.setup()
     return made
 
 
-def downloaded(media: Path, url: str, *, source_id: str = "", subtitles: str = "", **config: Any) -> MediaRow:
+def downloaded(
+    media: Path, url: str, *, source_id: str = "", subtitles: str = "", language: str = "", **config: Any
+) -> MediaRow:
     """The row of one video, from a stage that may talk to the server on this machine."""
-    (row,) = stage(media, **{"allow_private_addresses": True, **config}).process([video(url, source_id, subtitles)])
+    (row,) = stage(media, **{"allow_private_addresses": True, **config}).process(
+        [video(url, source_id, subtitles, language)]
+    )
     assert isinstance(row, MediaRow)
     return row
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import re
 import ssl
 import threading
 import time
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
@@ -17,7 +19,24 @@ from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pyarrow as pa
+
 PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body>Nothing here.</body></html>"
+
+
+def _raw(body: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(body) + deflater.flush()
+
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "raw": _raw,
+    "br": lambda body: pa.compress(body, "brotli", asbytes=True),
+    "zstd": lambda body: pa.compress(body, "zstd", asbytes=True),
+    "identity": lambda body: body,
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,8 @@ class Request:
     if_range: str | None
     if_none_match: str | None
     if_modified_since: str | None
+    authorization: str | None
+    cookie: str | None
 
 
 class Server(ThreadingHTTPServer):
@@ -74,7 +95,7 @@ class Server(ThreadingHTTPServer):
     def noted(self, path: str, headers: Message) -> int:
         """Remember a request; how many came for the path before."""
         with self._lock:
-            names = ("Host", "Range", "If-Range", "If-None-Match", "If-Modified-Since")
+            names = ("Host", "Range", "If-Range", "If-None-Match", "If-Modified-Since", "Authorization", "Cookie")
             self.requests.append(Request(path, *(headers[name] for name in names)))
             self._seen[path] += 1
             return self._seen[path] - 1
@@ -279,6 +300,157 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):  # the client had enough
             while not self.server.released.wait(0.05):
                 self.wfile.write(b"\0" * 100)
+
+    def say(self, *lines: str, body: bytes = b"") -> None:
+        """A head and a body as they are, whatever HTTP says of them."""
+        with contextlib.suppress(OSError):  # the client had enough
+            self.wfile.write("".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n" * bool(lines) + body)
+
+    def drip(self, drop: bytes, every: float = 0.02) -> None:
+        """The same few bytes for ever."""
+        with contextlib.suppress(OSError):
+            while not self.server.released.wait(every):
+                self.wfile.write(drop)
+
+    def answer_drips_status(self, before: int) -> None:
+        self.drip(b"H")
+
+    def answer_drips_header(self, before: int) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        self.drip(b"a")
+
+    def answer_drips_chunk_header(self, before: int) -> None:
+        self.say("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", body=b"5;x=")
+        self.drip(b"a")
+
+    def answer_drips_trailers(self, before: int) -> None:
+        self.say("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", body=b"5\r\nvideo\r\n0\r\n")
+        self.drip(b"X: a\r\n")
+
+    def answer_drips_hints(self, before: int) -> None:
+        self.drip(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+    def answer_floods_hints(self, before: int) -> None:
+        self.drip(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10_000, every=0.0)
+
+    def answer_no_http(self, before: int) -> None:
+        """As HTTP/0.9 did: the body alone."""
+        self.say(body=self.server.content)
+
+    def answer_garbage(self, before: int) -> None:
+        self.say("SSH-2.0-OpenSSH_9.6")
+
+    def answer_status_of_two_digits(self, before: int) -> None:
+        self.say("HTTP/1.1 20 OK", "Content-Length: 0")
+
+    def answer_switches(self, before: int) -> None:
+        self.say("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", body=b"video")
+
+    def answer_long_header(self, before: int) -> None:
+        self.say("HTTP/1.1 200 OK", "X-Long: " + "a" * 300_000, "Content-Length: 0")
+
+    def answer_lengths_differ(self, before: int) -> None:
+        self.say("HTTP/1.1 200 OK", "Content-Length: 5", "Content-Length: 6", body=b"videos")
+
+    def answer_length_negative(self, before: int) -> None:
+        self.say("HTTP/1.1 200 OK", "Content-Length: -5", body=b"video")
+
+    def answer_length_endless(self, before: int) -> None:
+        self.say("HTTP/1.1 200 OK", "Content-Length: " + "9" * 5000, body=b"video")
+
+    def answer_length_and_chunks(self, before: int) -> None:
+        """Chunks count (RFC 9112, section 6.3)."""
+        chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(self.server.content), self.server.content)
+        self.say("HTTP/1.1 200 OK", f"Content-Length: {10**9}", "Transfer-Encoding: chunked", body=chunk)
+
+    def cut_then_range(self, before: int, stated: str, etag: str = '"v1"', **headers: str) -> None:
+        """Half, then the other half with this Content-Range to whoever asks for it; all of it to others."""
+        content = self.server.content
+        if before == 0:
+            self.send(content[: self.half], length=len(content), ETag=etag)
+        elif self.headers["Range"]:
+            self.send(content[self.half :], 206, length=None, ETag=etag, Content_Range=stated, **headers)
+        else:
+            self.send(content, ETag=etag)
+
+    def answer_range_of_many_digits(self, before: int) -> None:
+        self.cut_then_range(before, f"bytes {self.half}-{'9' * 5000}/{'9' * 5000}")
+
+    def answer_range_of_unknown_size(self, before: int) -> None:
+        self.cut_then_range(before, f"bytes {self.half}-{len(self.server.content) - 1}/*")
+
+    def answer_range_of_something_longer(self, before: int) -> None:
+        """More bytes than the size that it states."""
+        self.cut_then_range(before, f"bytes {self.half}-{self.half + 9}/{self.half + 10}")
+
+    def answer_range_encoded(self, before: int) -> None:
+        end = len(self.server.content)
+        self.cut_then_range(before, f"bytes {self.half}-{end - 1}/{end}", Content_Encoding="gzip")
+
+    def answer_range_multipart(self, before: int) -> None:
+        self.cut_then_range(before, "", Content_Type="multipart/byteranges; boundary=B")
+
+    def answer_etag_beyond_ascii(self, before: int) -> None:
+        end = len(self.server.content)
+        self.cut_then_range(before, f"bytes {self.half}-{end - 1}/{end}", '"\xe9t\xe9"')
+
+    def answer_all_as_a_part(self, before: int) -> None:
+        end = len(self.server.content)
+        self.send(self.server.content, 206, Content_Range=f"bytes 0-{end - 1}/{end}")
+
+    def answer_all_and_more_as_a_part(self, before: int) -> None:
+        self.send(self.server.content, 206, Content_Range="bytes 0-9/10")
+
+    def answer_a_part(self, before: int) -> None:
+        end = len(self.server.content)
+        self.send(self.server.content[:1000], 206, Content_Range=f"bytes 0-999/{end}")
+
+    def answer_a_part_without_range(self, before: int) -> None:
+        self.send(self.server.content, 206)
+
+    def answer_encoded(self, before: int) -> None:
+        """In the codings after the question mark, whatever was asked."""
+        codings = self.path.partition("?")[2]
+        body = self.server.content
+        for coding in codings.split(","):
+            body = ENCODERS[coding](body)
+        self.send(body, Content_Encoding=codings.replace("raw", "deflate"), ETag='"e1"')
+
+    def answer_encoded_cut_once(self, before: int) -> None:
+        body = gzip.compress(self.server.content)
+        self.send(body if before else body[:2000], length=len(body), Content_Encoding="gzip", ETag='"e1"')
+
+    def answer_encoded_never(self, before: int) -> None:
+        """In no coding, or not in the one that the header says."""
+        self.send(self.server.content, Content_Encoding=self.path.partition("?")[2])
+
+    def answer_retry_after(self, before: int) -> None:
+        """Once; in the words after the question mark."""
+        words = self.path.partition("?")[2].replace("_", " ")
+        self.status(429, Retry_After=words) if before == 0 else self.send_range('"v1"')
+
+    def answer_cookie(self, before: int) -> None:
+        """A cookie, and a redirect to what follows the question mark."""
+        self.status(302, Location=self.path.partition("?")[2], Set_Cookie="secret=1; Path=/")
+
+    def do_HEAD(self) -> None:
+        """An object of a store: S3's clients ask for its size and tag first."""
+        self.do_GET()
+
+    def answer_bucket(self, before: int) -> None:
+        """An object of a store, or a range of it."""
+        content = self.server.content
+        wanted = re.match(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
+        first, last = (int(wanted[1]), int(wanted[2] or len(content) - 1)) if wanted else (0, len(content) - 1)
+        body = content[first : last + 1]
+        self.send_response(206 if wanted else 200)
+        for key, value in {"Content-Length": str(len(body)), "ETag": self.etag, "Last-Modified": formatdate(0)}.items():
+            self.send_header(key, value)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
 
     def answer_slow(self, before: int) -> None:
         time.sleep(0.1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig, load_config
+from pipeline.failures import Failure
 from pipeline.plan import Plan
 from pipeline.progress import Advance
 from pipeline.run import Selection, run
@@ -56,20 +57,30 @@ class Recorder:
     why: dict[str, str] = field(default_factory=dict)
     done: list[tuple[str, str]] = field(default_factory=list)
     new_parts: int = 0
-    duplicates: int = 0
+    told: Sequence[str] = ()
+    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    failures_in_all: int = 0
 
-    def planned(self, before: Sequence[StageStatus], plan: Plan, duplicates: int, executor: str) -> None:
+    def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
         del executor
         self.to_do = {one.stage: one.to_do for one in before}
         self.why = {one.stage: one.why for one in before}
         self.new_parts = plan.new_parts
-        self.duplicates = duplicates
+        self.told = told
 
     def started(self, logs: str) -> None:
         pass
 
     def advanced(self, done: Advance) -> None:
         self.done.append((done.stage, done.unit))
+
+    def noted(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def failed(self, first: Sequence[Failure], total: int) -> None:
+        self.failures = [f"{one.name} {one.stage}.{one.code} {one.attempts}" for one in first]
+        self.failures_in_all = total
 
     def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
         pass
@@ -128,13 +139,14 @@ def content_of(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by path.
 
     Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times,
-    attempts, and what was merged for one output.
+    attempts and failures, and what was merged for one output.
     """
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
     kept = [
         file
         for file in files
-        if not {"media", "manifests", "summaries", "attempts", "rests"} & set(file.relative_to(folder).parts)
+        if not {"media", "manifests", "summaries", "attempts", "rests", "failures.parquet"}
+        & set(file.relative_to(folder).parts)
     ]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
 

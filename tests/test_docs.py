@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.download.sites.failures import AVAILABILITY, LIVE, MESSAGES
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -36,7 +38,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_commands_of_the_pages_run_in_their_order(checkout: Path) -> None:
     pages = [
         ROOT / "README.md",
-        *(ROOT / "docs" / f"{name}.md" for name in ("alignment", "cluster", "stats", "profile")),
+        *(ROOT / "docs" / f"{name}.md" for name in ("manifest", "alignment", "cluster", "stats", "profile")),
     ]
     found = [line for page in pages for line in commands(page) if line.startswith("uv run storyloom")]
     assert len(found) >= 9
@@ -77,5 +79,6 @@ def test_every_code_that_a_stage_raises_is_explained() -> None:
     raised: set[str] = set()
     for file in (ROOT / "stages").rglob("*.py"):
         raised |= set(re.findall(r'Video(?:Failed|Dropped)\(\s*"([a-z_]+)"', file.read_text()))
+    raised |= {code for code, _ in MESSAGES} | {*LIVE.values(), *AVAILABILITY.values(), "region_locked", "not_live"}
     assert len(raised) > 15
     assert raised <= explained

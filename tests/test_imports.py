@@ -30,7 +30,7 @@ STORYLOOM = {
 }
 """Modules of ours that these may import, by their beginnings."""
 
-OF_ALL_STAGES = {"stages.base", "stages.registry", "stages.timing", "stages.media.sandbox"}
+OF_ALL_STAGES = {"stages.base", "stages.registry", "stages.timing", "stages.turns", "stages.media.sandbox"}
 """What the machine may import of stages/: what every stage has, and none of them."""
 
 NAMES_A_STAGE = {

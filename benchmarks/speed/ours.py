@@ -117,7 +117,7 @@ class Ours:
 
     def _documents(self) -> list[VideoDocuments]:
         found = [video for video in self._run.videos("filter", "sample") if video.halted() is None]
-        return [(one.manifest, one[DocumentsRow], partial(one.__getitem__, FramesRow)) for one in found]
+        return [VideoDocuments(one.manifest, one[DocumentsRow], partial(one.__getitem__, FramesRow)) for one in found]
 
 
 def _checked(row: Any) -> Any:

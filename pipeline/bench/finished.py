@@ -64,13 +64,19 @@ def run_silently(config: RunConfig, stages: Collection[str] = (), *, failures: b
 class _Silent:
     """A listener that ignores all callbacks."""
 
-    def planned(self, before: object, plan: object, duplicates: int, executor: str) -> None:
+    def planned(self, before: object, plan: object, told: object, executor: str) -> None:
         pass
 
     def started(self, logs: str) -> None:
         pass
 
     def advanced(self, done: object) -> None:
+        pass
+
+    def noted(self, sentence: str) -> None:
+        pass
+
+    def failed(self, first: object, total: int) -> None:
         pass
 
     def finished(self, after: object, results: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -17,10 +19,14 @@ from pipeline.cli.bench import (
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
+from pipeline.cli.failures import RetryCommand, failures_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
 from pipeline.extras import how_to_install
 from storyloom.errors import FAILED, USAGE, StoryloomError
+
+OUT_OF_PLACE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG})
+"""Errors of files where folders belong, and the reverse: somebody put something into the work folder or the output."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,8 +53,9 @@ def _options(
     """Turn a list of videos into interleaved video-text documents."""
 
 
-app.command("run")(run_command)
+app.command("run", cls=RetryCommand)(run_command)
 app.command("status")(status_command)
+app.command("failures")(failures_command)
 app.command("report")(report_command)
 app.command("gc")(gc_command)
 app.command("show")(show_command)
@@ -72,8 +79,16 @@ bench_app.command("speed")(bench_speed_command)
 app.add_typer(bench_app, name="bench")
 
 
+def _answer_nothing() -> None:
+    """Have every question that a library asks on the terminal end without an answer; no command reads its input."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
 def main() -> None:
     """Entry point: turns errors that the user can fix into a message and the documented exit code."""
+    _answer_nothing()
     try:
         app()
     except StoryloomError as problem:
@@ -82,7 +97,7 @@ def main() -> None:
     except OSError as problem:
         from pipeline.attempts import of_the_machine
 
-        if not (of_the_machine(problem) or isinstance(problem, PermissionError)):
+        if not (of_the_machine(problem) or isinstance(problem, PermissionError) or problem.errno in OUT_OF_PLACE):
             raise
         _say(f"{problem}. Nothing is lost: mend that and run again")
         sys.exit(FAILED)

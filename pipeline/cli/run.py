@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from pipeline.cli.failures import ANY
 from pipeline.cli.options import AsJson, ConfigPath, Overrides, terminal
 from storyloom.errors import INTERRUPTED, TERMINATED
 
@@ -27,7 +28,16 @@ def run_command(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done.")] = False,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Do again what failed in a way that may pass, e.g. a server was silent.")
+        list[str] | None,
+        typer.Option(
+            "--retry",
+            metavar="[CODE]",
+            help="Do again what failed in a way that may pass, e.g. a server was silent; with a code that `failures`"
+            " shows, what failed with it, whether it may pass or not; repeatable.",
+        ),
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Read playlists and channels again, which were read by an earlier run.")
     ] = False,
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
@@ -54,7 +64,10 @@ def run_command(
     changes += [f"runner.address={address}"] if address else []
     changes += ["runner.profile=true"] if profile else []
     loaded = load_config(config, changes)
-    selection = Selection(tuple(only or ()), start or "", force=force, retry=retry)
+    codes = tuple(code for code in retry or () if code != ANY)
+    selection = Selection(
+        tuple(only or ()), start or "", force=force, retry=ANY in (retry or ()), codes=codes, refresh=refresh
+    )
     listener = TerminalListener(terminal())
     if dry_run:
         preview(loaded, selection, listener)

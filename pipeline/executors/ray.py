@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.execute import Job
@@ -18,6 +18,7 @@ from pipeline.executors.metrics import StageMetrics
 from pipeline.executors.pools import Pool, pools
 from pipeline.worker import Problem, Severity, Worker
 from pipeline.workspace import Work, Workspace
+from stages.turns import Turns
 from storyloom.errors import RunFailed
 from storyloom.view.counts import count_of
 
@@ -142,23 +143,26 @@ class RayExecutor:
 
     Args:
         stages: All stages of the run; their pools have to fit the cluster together.
+        turns: The budgets of hosts for all workers; None for each machine's own.
     """
 
     overlaps = True
 
-    def __init__(self, stages: Sequence[str]) -> None:
+    def __init__(self, stages: Sequence[str], turns: Turns | None = None) -> None:
         self._stages = tuple(stages)
+        self._turns = turns
 
     def run(self, workspace: Workspace, work: Work, on_done: OnDone) -> None:
         """See `Executor.run`."""
+        job = replace(workspace.job, turns=self._turns or workspace.job.turns)
 
         def missing() -> Missing:
             return workspace.missing(work)
 
         def flow(to_do: Missing) -> Flow:
-            waiting, sizes = set().union(*to_do.values()), self._pools(workspace.job)
+            waiting, sizes = set().union(*to_do.values()), self._pools(job)
             steps = [
-                Step({"job": workspace.job, "name": name, "units": frozenset(units)}, sizes[name])
+                Step({"job": job, "name": name, "units": frozenset(units)}, sizes[name])
                 for name, units in to_do.items()
                 if units
             ]

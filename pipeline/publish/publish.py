@@ -142,6 +142,8 @@ def check_output(output: Path) -> None:
         UsageError: It cannot be created or written.
         OutputNotOurs: It contains other files.
     """
+    if broken := [folder for folder in (output, *output.parents) if os.path.lexists(folder) and not folder.exists()]:
+        raise UsageError(f"{broken[0]} is a link to nothing: choose another `output`")
     try:
         there = next(folder for folder in (output, *output.parents) if folder.exists())
     except OSError as reason:

@@ -33,12 +33,12 @@ class AlignConfig(StageConfig):
             window; if it has none there, from other videos of the part (our choice).
     """
 
-    max_gap: Annotated[float, Field(gt=0)] = 1.0
-    soft_words: Annotated[int, Field(ge=1)] = 20
-    max_words: Annotated[int, Field(ge=1)] = 60
-    min_words: Annotated[int, Field(ge=1)] = 3
-    window: Annotated[float, Field(ge=0)] = 10.0
-    null_per_frame: Annotated[int, Field(ge=0)] = 16
+    max_gap: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    soft_words: Annotated[int, Field(ge=1, le=100_000)] = 20
+    max_words: Annotated[int, Field(ge=1, le=100_000)] = 60
+    min_words: Annotated[int, Field(ge=1, le=100_000)] = 3
+    window: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    null_per_frame: Annotated[int, Field(ge=0, le=10_000)] = 16
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
 

@@ -1,30 +1,36 @@
-"""Fetching media files: common code, local paths and object stores. See also web.py and sites.py."""
+"""Fetching media files: common code and local paths. See also web.py, storage.py and sites.py."""
 
 from __future__ import annotations
 
-import os
+import errno
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from stages.base import VideoDropped, VideoFailed
-from stages.media.source import MediaSource, Validators, local_path, scheme_of
+from stages.download.pace import Pace
+from stages.media.held import Held, held
+from stages.media.source import local_path
 from storyloom.fs.url import redacted
 
 T = TypeVar("T")
 
 CHUNK = 1 << 20
-"""Bytes read from an object store at a time (our choice)."""
+"""Bytes read from an object store or a tar at a time (our choice)."""
 
 LONGEST_PAUSE = 60.0
 """Seconds up to which the pause between attempts grows (our choice)."""
+
+
+PAST_DEADLINE = 0.01
+"""Seconds after the deadline at which waiting ends, so that it has surely come (our choice)."""
 
 
 class RetryAfter(VideoFailed):
@@ -50,6 +56,7 @@ class Bounds:
         attempts: Most attempts, the first included.
         pause: Seconds before the second attempt; doubles with each further one.
         stopped: Set when the run was interrupted.
+        pace: The turn at the host; None for what has none.
     """
 
     max_bytes: int
@@ -58,6 +65,7 @@ class Bounds:
     attempts: int
     pause: float
     stopped: threading.Event = field(default_factory=threading.Event)
+    pace: Pace | None = None
 
     def check_size(self, size: int) -> None:
         """Raise VideoDropped ``too_large`` for a file of more than `max_bytes`."""
@@ -71,6 +79,15 @@ class Bounds:
         if time.monotonic() > self.deadline:
             raise VideoFailed("too_slow", "not fetched within download.max_seconds", retryable=True)
 
+    def patience(self) -> float:
+        """Seconds to wait for the next data: `timeout`, or what is left until the deadline.
+
+        Raises:
+            VideoFailed: ``too_slow``.
+        """
+        self.check_time()
+        return min(self.timeout, self.deadline - time.monotonic() + PAST_DEADLINE)
+
 
 def host_of(url: str) -> str:
     """The URL's host in lower case.
@@ -82,6 +99,20 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError as reason:
         raise VideoFailed("bad_url", f"{redacted(url)} is not a URL: {reason}") from reason
+
+
+def server_of(url: str) -> str:
+    """The URL's host in lower case, with its port where that is stated.
+
+    Raises:
+        VideoFailed: ``bad_url``.
+    """
+    host = host_of(url)
+    try:
+        port = urlsplit(url).port
+    except ValueError as reason:
+        raise VideoFailed("bad_url", f"{redacted(url)} is not a URL: {reason}") from reason
+    return f"{host}:{port}" if port else host
 
 
 def status_failure(status: int, url: str, after: float | None = None) -> VideoFailed:
@@ -99,7 +130,10 @@ def status_failure(status: int, url: str, after: float | None = None) -> VideoFa
 
 
 def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
-    """Call until success or a permanent failure, with growing pauses or those of the server's Retry-After."""
+    """Call until success or a permanent failure, with growing pauses or those of the server's Retry-After.
+
+    Each attempt waits until the host may be asked; one that the server limits makes all workers leave it alone.
+    """
     from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, wait_exponential_jitter
 
     growing = wait_exponential_jitter(initial=bounds.pause, max=LONGEST_PAUSE, jitter=bounds.pause)
@@ -111,9 +145,20 @@ def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
     def enough(state: RetryCallState) -> bool:
         return state.attempt_number >= bounds.attempts or time.monotonic() + state.upcoming_sleep > bounds.deadline
 
+    def paced() -> T:
+        if bounds.pace is None:
+            return attempt()
+        bounds.pace.wait(bounds.deadline)
+        try:
+            return attempt()
+        except VideoFailed as failed:
+            if isinstance(failed, RetryAfter) or failed.code == "rate_limited":
+                bounds.pace.pause(failed.after if isinstance(failed, RetryAfter) else bounds.pause)
+            raise
+
     worth_it = retry_if_exception(lambda error: isinstance(error, VideoFailed) and error.retryable)
     sleep = sleep_using_event(bounds.stopped)
-    return Retrying(retry=worth_it, wait=pause, stop=enough, sleep=sleep, reraise=True)(attempt)
+    return Retrying(retry=worth_it, wait=pause, stop=enough, sleep=sleep, reraise=True)(paced)
 
 
 def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> int:
@@ -126,8 +171,9 @@ def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> 
     return have
 
 
-def local_file(url: str, root: str) -> Path:
-    """The file behind a path or ``file://`` URL, symbolic links resolved.
+@contextmanager
+def local_file(url: str, root: str) -> Iterator[Held]:
+    """Hold the file behind a path or ``file://`` URL open: what is checked is what was opened, whatever its name.
 
     Args:
         url: Path, relative to the working directory unless absolute, or URL.
@@ -140,77 +186,34 @@ def local_file(url: str, root: str) -> Path:
         path = local_path(url)
     except ValueError as reason:
         raise VideoFailed("bad_url", str(reason)) from reason
-    try:
-        file = path.resolve(strict=True)
-        mode = file.stat().st_mode
-    except PermissionError as reason:
-        raise VideoFailed("forbidden", f"{path}: a folder on the way may not be entered") from reason
-    except (OSError, ValueError, RuntimeError) as reason:  # ValueError: a null byte; RuntimeError: a symlink loop
-        raise VideoFailed("not_found", f"there is no file {str(path)!r}; is this machine meant to see it?") from reason
-    if root and not file.is_relative_to(Path(root).resolve()):
-        raise VideoFailed("outside_root", f"{file} does not lie under download.local_root = {root}")
-    if not stat.S_ISREG(mode):
-        kind = "a folder; list its files, or give it as the manifest" if stat.S_ISDIR(mode) else "no regular file"
-        raise VideoFailed("not_a_file", f"{file} is {kind}")
-    if not os.access(file, os.R_OK):
-        raise VideoFailed("forbidden", f"{file} may not be read by this user")
-    return file
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(held(path))
+            mode = file.path.stat().st_mode
+        except PermissionError as reason:
+            message = f"{path}: it may not be read by this user, or a folder on the way may not be entered"
+            raise VideoFailed("forbidden", message) from reason
+        except (OSError, ValueError) as reason:  # ValueError: a null byte
+            if isinstance(reason, OSError) and reason.errno in (errno.ENXIO, errno.EOPNOTSUPP):
+                raise VideoFailed("not_a_file", f"{path} is no regular file") from reason
+            message = f"there is no file {str(path)!r}; is this machine meant to see it?"
+            raise VideoFailed("not_found", message) from reason
+        if root and not file.real.is_relative_to(Path(root).resolve()):
+            raise VideoFailed("outside_root", f"{file.real} does not lie under download.local_root = {root}")
+        if not stat.S_ISREG(mode):
+            kind = "a folder; list its files, or give it as the manifest" if stat.S_ISDIR(mode) else "no regular file"
+            raise VideoFailed("not_a_file", f"{file.real} is {kind}")
+        yield file
 
 
-def from_storage(url: str, file: Path, bounds: Bounds, known: MediaSource | None) -> Validators | None:
-    """Copy an object that fsspec can open, e.g. from S3; credentials come from fsspec's own configuration.
-
-    Args:
-        url: Of the object.
-        file: The copy.
-        bounds: Limits of the fetch.
-        known: The content from an earlier run.
-
-    Returns:
-        Validators of the content; None when it is the known one, which is then not copied.
-
-    Raises:
-        VideoFailed: ``missing_package``, ``scheme_refused``, ``not_found``, ``forbidden``, ``storage_error`` or
-            ``too_slow``.
-        VideoDropped: ``too_large``.
-    """
-    import fsspec
-
-    scheme = scheme_of(url)
-    try:
-        filesystem = fsspec.filesystem(scheme)  # not url_to_fs: a chain such as zip://…::http://… must not be followed
-    except ImportError as missing:
-        message = f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)"
-        raise VideoFailed("missing_package", message, retryable=True) from missing
-    except ValueError as unknown:
-        raise VideoFailed("scheme_refused", f"no package opens {scheme}:// URLs") from unknown
-
-    def copy() -> Validators | None:
-        with _failures_typed(url):
-            found = Validators(etag=filesystem.ukey(url))
-            if known and known.etag == found.etag:
-                return None
-        with file.open("wb") as copied:
-            save(_stored(filesystem, url), copied, 0, bounds)
-        return found
-
-    return with_retries(copy, bounds)
-
-
-def _stored(filesystem: Any, url: str) -> Iterator[bytes]:
-    with _failures_typed(url), filesystem.open(url, "rb") as source:
+def chunks_of(source: BinaryIO, part: tuple[int, int] | None) -> Iterator[bytes]:
+    """The content of a file, or its bytes from one on, so many."""
+    if part is None:
         while chunk := source.read(CHUNK):
             yield chunk
-
-
-@contextmanager
-def _failures_typed(url: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as reason:
-        raise VideoFailed("not_found", f"there is nothing at {redacted(url)}") from reason
-    except PermissionError as reason:
-        raise VideoFailed("forbidden", f"{redacted(url)} may not be read: {reason}") from reason
-    except Exception as reason:  # each store's package has its own exceptions
-        message = f"{redacted(url)} could not be read: {type(reason).__name__}: {reason}"
-        raise VideoFailed("storage_error", message, retryable=True) from reason
+        return
+    start, left = part
+    source.seek(start)
+    while chunk := source.read(min(left, CHUNK)):
+        left -= len(chunk)
+        yield chunk

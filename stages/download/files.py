@@ -6,13 +6,18 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from stages.base import VideoFailed
+from stages.download.fetch import Bounds
 from stages.media.source import NAME_DIGITS, RECORD_SUFFIX, MediaSource, digest, read_record, record_of
 from storyloom.fs.atomic import sync_folder, temporary, write_atomically
+
+TURN_PAUSE = 0.2
+"""Seconds between two tries to get a lock (our choice)."""
 
 HEXADECIMAL = "[0-9a-f]"
 
@@ -97,6 +102,27 @@ def unfinished(folder: Path, key: str) -> Iterator[Path]:
             if not (locked and worth_another and resumable):
                 # Rename first, so that no worker starts in a folder that is being removed.
                 shutil.rmtree(place.rename(temporary(place)), ignore_errors=True)
+
+
+@contextmanager
+def alone(folder: Path, name: str, bounds: Bounds) -> Iterator[None]:
+    """Wait until no other worker fetches the file of this name; at once where the file system has no locks.
+
+    Raises:
+        VideoFailed: ``too_slow``: the other one still fetches it.
+    """
+    with (folder / f"{name}.lock").open("wb") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                bounds.check_time()
+                time.sleep(TURN_PAUSE)
+                continue
+            except OSError:
+                pass
+            break
+        yield
 
 
 @contextmanager

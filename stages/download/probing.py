@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import json
 import platform
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from schemas.languages import container_codes
 from stages.base import StageSetupError, VideoFailed
 from stages.media import probe as program
-from stages.media.forkserver import BROKEN
+from stages.media.forkserver import BROKEN, OWN_PATH
 from stages.media.sandbox import ChildFailed, Limits, Program, child
 
-if TYPE_CHECKING:
-    from pathlib import Path
+TINY_VIDEO = b"YUV4MPEG2 W2 H2 F25:1 C420jpeg\nFRAME\n" + bytes(6)
+"""A video of one black picture, uncompressed."""
 
 TESTED = "av>=18.1,<20"
 """Releases of the library that the tests ran with, in pip's words."""
@@ -34,7 +36,7 @@ def probe(file: Path, limits: Limits, language: str = "") -> dict[str, Any]:
         RuntimeError: The library behind it cannot be imported or called.
     """
     try:
-        found = _run(limits, str(file), *container_codes(language))
+        found = _run(file, limits, *container_codes(language))
     except ChildFailed as failed:
         if failed.timed_out:
             message = f"looking at the file took over {limits.seconds:g} s (download.probe_seconds)"
@@ -50,21 +52,24 @@ def probe(file: Path, limits: Limits, language: str = "") -> dict[str, Any]:
 
 @functools.cache
 def check(limits: Limits) -> None:
-    """Check that the child can probe a tiny video that it makes itself.
+    """Check that the child can probe a tiny video.
 
     Raises:
         StageSetupError: It cannot, so every video would fail.
     """
     try:
-        found = _run(limits, program.CHECK)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(TINY_VIDEO)
+            file.flush()
+            found = _run(Path(file.name), limits)
     except ChildFailed as failed:
         raise StageSetupError(_unusable(failed)) from failed
     if not found.get("has_video"):
         raise StageSetupError(f"{_library()} does not know a video when it sees one: {found}; reinstall it")
 
 
-def _run(limits: Limits, *arguments: str) -> dict[str, Any]:
-    with child(Program(program.__name__, arguments), limits) as output:
+def _run(file: Path, limits: Limits, *languages: str) -> dict[str, Any]:
+    with child(Program(program.__name__, (OWN_PATH, *languages), file), limits) as output:
         found: dict[str, Any] = json.loads(output.read() or b"{}")
     return found
 

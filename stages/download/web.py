@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 import logging
 import re
-import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,11 +11,14 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 
+import httpcore
 import httpx
 
 from stages.base import VideoFailed
+from stages.download.encodings import codings_of, decoded
 from stages.download.fetch import Bounds, host_of, save, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
+from stages.download.transport import CheckedTransport
 from stages.media.source import MediaSource, Validators, scheme_of
 from storyloom.fs.url import redacted
 
@@ -31,8 +30,11 @@ MAX_REDIRECTS = 10
 HEADERS = {"User-Agent": "storyloom", "Accept": "*/*", "Accept-Encoding": "identity"}
 """No compression, so that ranges and lengths refer to the file's own bytes (RFC 9110, section 14)."""
 
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""IPv6 addresses that a gateway translates to the IPv4 address in their last 32 bits (RFC 6052, section 2.1)."""
+MAX_VALIDATOR = 1024
+"""Most characters of an ETag or a date (our choice)."""
+
+DIGITS = "[0-9]{1,18}"
+"""A number of bytes in a header, as a pattern: what fits into 64 bits."""
 
 
 def from_http(
@@ -54,75 +56,13 @@ def from_http(
 
     Raises:
         VideoFailed: ``bad_url``, ``scheme_refused``, ``private_address``, ``unknown_host``, ``connection_failed``,
-            ``bad_certificate``, ``timeout``, ``truncated_download``, ``bad_range``, ``too_many_redirects``,
-            ``too_slow``, or as `status_failure` says.
+            ``bad_certificate``, ``timeout``, ``truncated_download``, ``bad_range``, ``bad_encoding``,
+            ``too_many_redirects``, ``too_slow``, or as `status_failure` says.
         VideoDropped: ``too_large``.
     """
-    transport = CheckedTransport(allow_private=allow_private)
+    transport = CheckedTransport(bounds, allow_private=allow_private)
     with httpx.Client(transport=transport, headers=HEADERS, timeout=bounds.timeout, trust_env=False) as client:
         return with_retries(lambda: _attempt(client, url, file, bounds, known), bounds)
-
-
-class CheckedTransport(httpx.HTTPTransport):
-    """Resolves each request's host, refuses private addresses, and connects to the address that was checked.
-
-    This defeats DNS rebinding, where a name resolves differently a moment later; the Host header, the TLS server name
-    and the certificate check still use the name. Proxies from the environment are not used, since a proxy would
-    resolve names itself.
-    """
-
-    def __init__(self, *, allow_private: bool) -> None:
-        # A kept connection could be reused for another host at the same address without checking its certificate.
-        super().__init__(verify=_tls(), limits=httpx.Limits(max_keepalive_connections=0))
-        self._allow_private = allow_private
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request to the first of its host's addresses that takes the connection."""
-        host = request.url.raw_host.decode("ascii")
-        if not host:
-            raise httpx.UnsupportedProtocol("it names no host", request=request)
-        *others, last = _resolved(host)
-        refused = [address for address in (*others, last) if not self._allow_private and not is_public(address)]
-        if refused:
-            message = f"{host} is at {refused[0]}, a private address; set download.allow_private_addresses to fetch it"
-            raise VideoFailed("private_address", message)
-        for address in others:
-            try:
-                return super().handle_request(_directed(request, host, address))
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                continue
-        return super().handle_request(_directed(request, host, last))
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address, and any address embedded in it (IPv4-mapped, 6to4, NAT64), is public."""
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        embedded = ip.ipv4_mapped or ip.sixtofour
-        if ip in NAT64:
-            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        ip = embedded or ip
-    return ip.is_global and not ip.is_multicast
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context()  # reads every certificate authority: once is enough
-
-
-def _resolved(host: str) -> list[str]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as reason:
-        retryable = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_AGAIN
-        raise VideoFailed("unknown_host", f"{host} has no address: {reason}", retryable=retryable) from reason
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _directed(request: httpx.Request, host: str, address: str) -> httpx.Request:
-    extensions = {**request.extensions, "sni_hostname": host}
-    url = request.url.copy_with(host=address)
-    return httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=extensions)
 
 
 def _attempt(
@@ -131,41 +71,97 @@ def _attempt(
     """One attempt; received bytes stay in `file` for the next."""
     bounds.check_time()
     validator = file.with_name(file.name + VALIDATOR_SUFFIX)
-    partial = validator.read_text() if validator.exists() else ""
+    partial = _sendable(validator.read_text(errors="replace")) if validator.exists() else ""
     have = file.stat().st_size if partial and file.exists() else 0
     headers = {"Range": f"bytes={have}-", "If-Range": partial} if have else {}
-    if known and known.etag:
+    if known and _sendable(known.etag):
         headers["If-None-Match"] = known.etag
-    if known and known.last_modified:
+    if known and _sendable(known.last_modified):
         headers["If-Modified-Since"] = known.last_modified
     with _failures_typed(url, file, bounds), _opened(client, url, headers) as response:
         if known and _unchanged(response, known):
             return None
-        status = response.status_code
-        if status == HTTPStatus.OK:
-            start, total = 0, int(response.headers.get("Content-Length", 0))
-        elif have and status == HTTPStatus.PARTIAL_CONTENT and _continues(response, have, partial):
-            start, total = have, int(response.headers["Content-Range"].rpartition("/")[2])
-        elif have and status in (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
-            validator.unlink()
-            message = f"{host_of(url)} sent other bytes than those that were left to fetch"
-            raise VideoFailed("bad_range", message, retryable=True)
-        else:
-            raise status_failure(status, url, _retry_after(response))
+        start, total = _placed(response, url, have, partial, validator)
+        codings = codings_of(response.headers.get("Content-Encoding", ""))
         bounds.check_size(total)
         with file.open("r+b" if start else "wb") as content:
             if not start:  # after the old bytes are gone: they must never stand beside the new validator
-                validator.write_text(_validator(response))
+                # What was decoded has other offsets than the server's ranges: it cannot be resumed.
+                validator.write_text("" if codings else _validator(response))
             content.seek(start)
-            size = save(response.iter_raw(), content, start, bounds)
+            size = save(decoded(_received(response, bounds), codings), content, start, bounds)
         found = _validators(response)
-    if size < total:  # a server may send less of a range than requested
-        raise _truncated(url, size)
+    if total and not codings:
+        if size < total:  # a server may send less of a range than requested
+            raise _truncated(url, size)
+        if size > total:
+            raise _other_bytes(url, validator)
     return found
 
 
+def _placed(response: httpx.Response, url: str, have: int, partial: str, validator: Path) -> tuple[int, int]:
+    """Where the body's bytes belong in the file, and the file's size (0 if unknown).
+
+    Args:
+        response: With a body, or a failure.
+        url: Of the file.
+        have: Bytes that are there; as many were asked not to be sent.
+        partial: Their validator.
+        validator: File with it.
+
+    Raises:
+        VideoFailed: ``bad_range``, or as `status_failure` says.
+    """
+    status = response.status_code
+    if status == HTTPStatus.OK:
+        return 0, 0 if "Transfer-Encoding" in response.headers else _number(response.headers.get("Content-Length", ""))
+    if status == HTTPStatus.PARTIAL_CONTENT:
+        first, last, total = _content_range(response)
+        if (first, last + 1) == (0, total):  # all of it, asked for or not
+            return 0, total
+        encoded = codings_of(response.headers.get("Content-Encoding", ""))
+        if have and first == have and not encoded and _validator(response) in ("", partial):
+            return have, total
+    if status == HTTPStatus.PARTIAL_CONTENT or (have and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
+        raise _other_bytes(url, validator)
+    raise status_failure(status, url, _retry_after(response))
+
+
+def _other_bytes(url: str, validator: Path) -> VideoFailed:
+    """The failure of a server that sent another range; the next attempt starts anew."""
+    validator.unlink(missing_ok=True)
+    return VideoFailed("bad_range", f"{host_of(url)} sent other bytes than those that were asked for", retryable=True)
+
+
+def _content_range(response: httpx.Response) -> tuple[int, int, int]:
+    """First and last byte, and size of the whole (RFC 9110, section 14.4); -1 for what is not stated."""
+    stated = re.fullmatch(rf"bytes ({DIGITS})-({DIGITS})/({DIGITS})", response.headers.get("Content-Range", ""))
+    return (int(stated[1]), int(stated[2]), int(stated[3])) if stated else (-1, -1, -1)
+
+
+def _number(stated: str) -> int:
+    """The number of a header; 0 for anything else."""
+    return int(stated) if re.fullmatch(DIGITS, stated) else 0
+
+
+def _received(response: httpx.Response, bounds: Bounds) -> Iterator[bytes]:
+    """The body as it was sent; it, too, keeps to `max_bytes`, even where nothing comes out of it."""
+    size = 0
+    for chunk in response.iter_raw():
+        size += len(chunk)
+        bounds.check_size(size)
+        bounds.check_time()
+        yield chunk
+
+
+def _sendable(validator: str) -> str:
+    """A validator that can be sent back as it came; empty for one with characters that HTTP only tolerates."""
+    return validator if re.fullmatch(rf"[\x20-\x7e]{{0,{MAX_VALIDATOR}}}", validator) else ""
+
+
 def _validators(response: httpx.Response) -> Validators:
-    return Validators(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
+    headers = response.headers
+    return Validators(_sendable(headers.get("ETag", "")), _sendable(headers.get("Last-Modified", "")))
 
 
 def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
@@ -178,29 +174,24 @@ def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
     for stated, had in ((found.etag, known.etag), (found.last_modified, known.last_modified)):
         if stated and had:
             return stated == had
-    return str(response.headers.get("Content-Length", "")) == str(known.size)
+    encoded = "Content-Encoding" in response.headers  # then the length is that of something else
+    return not encoded and str(response.headers.get("Content-Length", "")) == str(known.size)
 
 
 def _validator(response: httpx.Response) -> str:
     """The strong validator of the content: a strong ETag or a date (RFC 9110, section 13.1.5); empty without one."""
-    etag = str(response.headers.get("ETag", ""))
-    return etag if etag.startswith('"') else str(response.headers.get("Last-Modified", ""))
-
-
-def _continues(response: httpx.Response, have: int, known: str) -> bool:
-    """Whether a partial response continues the existing bytes, of the same content."""
-    in_place = re.fullmatch(rf"bytes {have}-\d+/\d+", response.headers.get("Content-Range", ""))
-    return in_place is not None and _validator(response) in ("", known)
+    found = _validators(response)
+    return found.etag if found.etag.startswith('"') else found.last_modified
 
 
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds of the Retry-After header, which may be a date (RFC 9110, section 10.2.3)."""
     stated = response.headers.get("Retry-After", "")
-    if stated.isdecimal():
+    if re.fullmatch("[0-9]+", stated):
         return float(stated)
     try:
         return max(0.0, (parsedate_to_datetime(stated) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):  # no date, or one without a time zone
+    except (TypeError, ValueError, OverflowError):  # no date, one without a time zone, or far off
         return None
 
 
@@ -222,23 +213,22 @@ def _opened(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
 def _failures_typed(url: str, file: Path, bounds: Bounds) -> Iterator[None]:
     try:
         yield
-    except httpx.TimeoutException as reason:
+    except httpcore.TimeoutException as reason:
         message = f"{host_of(url)} was silent for {bounds.timeout:g} s (download.timeout)"
         raise VideoFailed("timeout", message, retryable=True) from reason
-    except (httpx.RemoteProtocolError, httpx.ReadError) as reason:
-        size = file.stat().st_size if file.exists() else 0
-        raise _truncated(url, size) if size else _no_connection(url, reason) from reason
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as reason:
-        raise VideoFailed("bad_url", f"{redacted(url)} is not a URL that can be fetched: {reason}") from reason
-    except httpx.TransportError as reason:
+    except (httpcore.ProtocolError, httpcore.NetworkError) as reason:
         if "CERTIFICATE_VERIFY_FAILED" in str(reason):
             raise VideoFailed("bad_certificate", f"{host_of(url)} did not prove who it is: {reason}") from reason
-        raise _no_connection(url, reason) from reason
+        size = file.stat().st_size if file.exists() else 0
+        broke_off = size and not isinstance(reason, httpcore.ConnectError)
+        raise _truncated(url, size) if broke_off else _no_answer(url, reason) from reason
+    except (httpx.InvalidURL, httpx.TransportError, UnicodeError) as reason:  # UnicodeError: a host that IDNA refuses
+        raise VideoFailed("bad_url", f"{redacted(url)} is not a URL that can be fetched: {reason}") from reason
 
 
 def _truncated(url: str, size: int) -> VideoFailed:
     return VideoFailed("truncated_download", f"{redacted(url)} broke off after {size} bytes", retryable=True)
 
 
-def _no_connection(url: str, reason: Exception) -> VideoFailed:
-    return VideoFailed("connection_failed", f"no connection to {host_of(url)}: {reason}", retryable=True)
+def _no_answer(url: str, reason: Exception) -> VideoFailed:
+    return VideoFailed("connection_failed", f"no answer from {host_of(url)}: {reason}", retryable=True)

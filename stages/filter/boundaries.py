@@ -1,7 +1,8 @@
-"""Document boundaries: at silences, changes of topic and limits, never inside a sentence."""
+"""Document boundaries: at chapters, silences, changes of topic and limits, never inside a sentence."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -41,13 +42,17 @@ class DocumentLimits:
 
 
 def units_of(
-    sentences: Sequence[Sentence], frames: Sequence[SampledFrame], kept: Sequence[int], sentence_of: IntArray
+    sentences: Sequence[Sentence],
+    frames: Sequence[SampledFrame],
+    kept: Sequence[int],
+    sentence_of: IntArray,
+    chapter_starts: Sequence[float] = (),
 ) -> list[Unit]:
     """Trusted sentences with their frames: the assigned ones, and the nearest unassigned ones.
 
     A frame with a sentence stays with it, even against the clock, so that no document boundary separates them. A frame
-    without one is placed by the clock, but not beyond the neighbouring frames that have one, so that frames keep their
-    order across documents.
+    without one is placed by the clock, in its own chapter where a neighbouring sentence is in it, but not beyond the
+    neighbouring frames that have one, so that frames keep their order across documents.
     """
     units = [Unit(i, s.start, s.end, s.words) for i, s in enumerate(sentences) if not s.flag]
     if not units:
@@ -57,6 +62,11 @@ def units_of(
     following = np.searchsorted(starts, times, side="right")
     previous, following = np.maximum(following - 1, 0), np.minimum(following, len(units) - 1)
     nearest = np.where(times - ends[previous] > starts[following] - times, following, previous)
+    bounds = np.array(chapter_starts, dtype=np.float64)
+    chapter = np.searchsorted(bounds, times, side="right")
+    of_units = np.searchsorted(bounds, (starts + ends) / 2, side="right")
+    before, after = of_units[previous] == chapter, of_units[following] == chapter
+    nearest = np.where(before == after, nearest, np.where(before, previous, following))
 
     own = sentence_of[np.array(kept, dtype=np.int64)]
     unit_of_own = np.searchsorted([unit.sentence for unit in units], own)
@@ -88,15 +98,26 @@ def topic_turns(
     return set((np.flatnonzero(turns) + 1).tolist())
 
 
-def documents_of(units: Sequence[Unit], turns: Collection[int], limits: DocumentLimits) -> Iterator[list[Unit]]:
-    """Group units into documents: a new one at a long silence, at a change of topic, and before a limit is exceeded."""
+def chapter_of(unit: Unit, starts: Sequence[float]) -> int:
+    """The number of the chapter in which the middle of a unit lies; 0 before the first."""
+    return bisect_right(starts, (unit.start + unit.end) / 2)
+
+
+def documents_of(
+    units: Sequence[Unit], turns: Collection[int], limits: DocumentLimits, chapter_starts: Sequence[float] = ()
+) -> Iterator[list[Unit]]:
+    """Group units into documents.
+
+    A new one begins in a new chapter, after a long silence, at a change of topic, and before a limit is exceeded.
+    """
     document: list[Unit] = []
     for unit in units:
         before = sum(u.words for u in document)
         images = sum(len(u.frames) for u in document) + len(unit.frames)
         silence = unit.start - document[-1].end if document else 0.0
         if document and (
-            silence > limits.max_silence
+            chapter_of(unit, chapter_starts) != chapter_of(document[-1], chapter_starts)
+            or silence > limits.max_silence
             or before + unit.words > limits.max_words
             or images > limits.max_images
             or (unit.sentence in turns and before >= limits.min_words)

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from schemas.calibration import Calibration
-from schemas.config import OPERATIONAL, Resources, StageConfig
+from schemas.config import LONGEST, OPERATIONAL, Resources, StageConfig
+from schemas.duplicates import Duplicates
 from schemas.row import Dropped
 from schemas.rows import (
     AlignedRow,
@@ -19,12 +20,13 @@ from schemas.rows import (
     DocumentText,
     DroppedItem,
     FramesRow,
+    MediaRow,
     SampledFrame,
     ScoresRow,
     Sentence,
 )
 from stages.align.stage import FloatArray
-from stages.base import Input, Stage, Video
+from stages.base import Input, Stage, Video, VideoDropped
 from stages.filter.assign import UNPAIRED, Assignment, assign_by_clip, assign_by_time, worth_by_null, worth_by_threshold
 from stages.filter.boundaries import DocumentLimits, Unit, documents_of, topic_turns, units_of
 from stages.filter.candidates import Candidates, candidates, shown_spans
@@ -51,20 +53,26 @@ class FilterConfig(StageConfig):
         max_words: Most words of a document (OBELICS).
         max_images: Most images of a document (OBELICS).
         max_silence: Seconds without a sentence that end a document (our choice).
+        chapters: Whether a document also ends where its site says that a chapter does, with the sentence whose middle
+            lies before that (our choice).
+        duplicates: What becomes of a video whose content an earlier one has, by the hash of its file: ``keep`` makes
+            documents of it too, in the same split; ``drop`` leaves it out. For that, `filter` waits for all downloads.
         topic_similarity: A document also ends at a scene cut where the text before and after it is less similar than
             this. -1.0, the default, is off: the value depends on the model, and short captions differ at every cut.
     """
 
     mode: Literal["time", "clip"] = "clip"
-    shift_cost: Annotated[float, Field(ge=0.0)] = 0.5
+    shift_cost: Annotated[float, Field(ge=0.0, le=1e6)] = 0.5
     threshold: Literal["calibrated"] | Annotated[float, Field(ge=-1.0, le=1.0)] = "calibrated"
     false_accept_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     max_black: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
-    min_sharpness: Annotated[float, Field(ge=0.0)] = 0.0
-    min_words: Annotated[int, Field(ge=1)] = 10
-    max_words: Annotated[int, Field(ge=1)] = 2000
+    min_sharpness: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    min_words: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    max_words: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     max_images: Annotated[int, Field(ge=1, le=1000)] = 30
-    max_silence: Annotated[float, Field(gt=0)] = 30.0
+    max_silence: Annotated[float, Field(gt=0, le=LONGEST)] = 30.0
+    chapters: bool = True
+    duplicates: Literal["keep", "drop"] = "keep"
     topic_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
@@ -73,19 +81,26 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     """Assigns, drops and cuts into documents. A dropped frame does not drop its text; every drop has a reason."""
 
     name = "filter"
-    version = 2
-    reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)))
+    version = 3
+    reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)), Input("download"))
     row = DocumentsRow
     Config = FilterConfig
 
     @classmethod
     def inputs(cls, config: FilterConfig) -> tuple[Input, ...]:
-        """Read the calibration only if the threshold depends on it."""
-        return (*cls.reads, Input("calibrate")) if config.threshold == "calibrated" else cls.reads
+        """Read the calibration only if the threshold depends on it, the duplicates only to drop them."""
+        calibration = (Input("calibrate"),) if config.threshold == "calibrated" else ()
+        return (*cls.reads, *calibration, *((Input("duplicates"),) if config.duplicates == "drop" else ()))
 
     @property
     def _calibration(self) -> Calibration:
         return self.context.result("calibrate", Calibration)
+
+    def _same_as(self, video: str) -> str:
+        """The id of the video that is kept instead of one that is to be dropped; empty for any other."""
+        if self.config.duplicates == "keep":
+            return ""
+        return self.context.result("duplicates", Duplicates).same_as.get(video, "")
 
     @property
     def threshold(self) -> float:
@@ -95,6 +110,8 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
         return self._calibration.threshold(self.config.false_accept_rate)
 
     def one(self, video: Video) -> DocumentsRow:
+        if same_as := self._same_as(video.key):
+            raise VideoDropped("duplicate", f"the same content as {same_as}")
         aligned, frames = video[AlignedRow], video[FramesRow].frames
         dropped = [
             DroppedItem(kind="sentence", index=i, time=s.start, reason=s.flag)
@@ -112,8 +129,9 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
 
         documents: list[DocumentDraft] = []
         turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
-        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence)
-        for units in documents_of(all_units, turns, self._limits()):
+        chapters = self._chapter_starts(video)
+        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
+        for units in documents_of(all_units, turns, self._limits(), chapters):
             reason = self._document_reason(units)
             surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
             if reason:
@@ -125,6 +143,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             video=video.key,
             dropped=None if documents else _nothing_left(dropped),
             warnings=aligned.warnings,
+            content=video[MediaRow].sha256 if video.has(MediaRow) else "",
             threshold=self.threshold,
             lag=lag.median,
             lag_confidence=lag.confidence,
@@ -156,6 +175,11 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     @property
     def _has_evidence(self) -> bool:
         return self.config.threshold != "calibrated" or bool(self._calibration.quantiles)
+
+    def _chapter_starts(self, video: Video) -> list[float]:
+        if not (self.config.chapters and video.has(MediaRow)):
+            return []
+        return sorted(chapter.start for chapter in video[MediaRow].chapters)
 
     def _limits(self) -> DocumentLimits:
         config = self.config

@@ -6,7 +6,8 @@ import json
 import os
 import tempfile
 import weakref
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
@@ -14,9 +15,9 @@ import numpy.typing as npt
 
 from stages.base import VideoFailed
 from stages.media import sound
-from stages.media.decoder import video_failed
+from stages.media.decoder import in_child, video_failed
 from stages.media.sandbox import ChildFailed, Limits, Program, child
-from stages.media.sound import QUIETEST, SAMPLE, Account
+from stages.media.sound import QUIETEST, SAMPLE, Account, most_bytes
 from stages.media.track import Track
 
 LOW_LEVEL = -45.0
@@ -102,7 +103,8 @@ def _decoded(track: Track, limits: Limits, gain: float) -> tuple[Decoded, float]
     """The decoded track, raised by `gain` decibels, and its own level."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - `AudioFile` closes it
     audio = AudioFile(file)
-    program = Program(sound.__name__, (json.dumps(asdict(track)), repr(10 ** (gain / 20))), file.fileno())
+    arguments = in_child(track), repr(10 ** (gain / 20))
+    program = Program(sound.__name__, arguments, Path(track.path), file.fileno(), written=most_bytes(track.end))
     account, crashed = Account(), False
     try:
         with child(program, limits) as printed:

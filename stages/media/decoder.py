@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from schemas.rows import MediaRow
 from stages.base import VideoFailed
-from stages.media.forkserver import BROKEN, DISK
+from stages.media.forkserver import BROKEN, DISK, OWN_PATH
 from stages.media.sandbox import ChildFailed, Limits
 from stages.media.track import Track
 
@@ -16,7 +18,14 @@ from stages.media.track import Track
 def track_of(media: MediaRow, streams: list[int], path: Path) -> Track:
     """A stream of a video's file with those that go on where it ends, as `download` found them."""
     corrections = [(one.stream, one.packet, one.offset) for one in media.corrections if one.stream in streams]
-    return Track(str(path), streams, media.origin, media.duration, corrections)
+    return Track(
+        str(path), streams, media.origin, media.duration, corrections, media.container, media.clip, media.clip_start
+    )
+
+
+def in_child(track: Track) -> str:
+    """A track as JSON for the child that has its file as its own."""
+    return json.dumps(asdict(replace(track, path=OWN_PATH)))
 
 
 def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:

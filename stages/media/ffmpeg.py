@@ -9,6 +9,9 @@ import subprocess
 from pathlib import Path
 
 from stages.base import StageSetupError
+from stages.media.forkserver import OWN_PATH
+from stages.media.formats import OPTIONS, first_name
+from stages.media.sandbox import Program
 
 OLDEST = (7, 0)
 """The oldest release that the tests know."""
@@ -48,16 +51,19 @@ def version() -> str:
     return _version_of(str(program()))
 
 
-def command(media: Path, stream: str, form: str) -> list[str]:
-    """The arguments by which ffmpeg writes a stream of a media file to its standard output; it reads no other file.
+def writing(media: Path, container: str, stream: str, form: str) -> Program:
+    """The program that writes a stream of a media file to its standard output; it reads no other file.
 
     Args:
         media: The file.
+        container: Its demuxer, as `download` found it; empty to have it found.
         stream: ffmpeg's specifier, e.g. ``s:0``.
         form: Name of the muxer.
     """
-    given = ["-protocol_whitelist", "file,pipe", "-threads", "1", "-i", f"file:{media}"]
-    return [str(program()), *QUIET, *given, "-map", f"0:{stream}", "-f", form, "pipe:", *CLOCK]
+    known = ("-f", first_name(container)) if container else ()
+    bounds = [part for name, value in OPTIONS.items() for part in (f"-{name}", value)]
+    given = [*bounds, *known, "-threads", "1", "-i", f"file:{OWN_PATH}"]
+    return Program(str(program()), (*QUIET, *given, "-map", f"0:{stream}", "-f", form, "pipe:", *CLOCK), media)
 
 
 @functools.cache

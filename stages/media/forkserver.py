@@ -1,8 +1,9 @@
 """A server that forks the children that read media, with their libraries loaded, which takes a while.
 
 ``python forkserver.py FD`` serves the socket FD until its other end is closed. A request is a line of JSON,
-``{"module", "arguments", "memory"}``, with the descriptors of the child's standard output, its standard error, a socket
-for its process number and status, and one more that it inherits as `EXTRA`. Nothing of a child stays in the server.
+``{"name", "arguments", "own", "free", "memory", "written"}``, with the descriptors of the child's standard output, its
+standard error, a socket for its process number and status, the one that it inherits as `EXTRA`, and that of its own
+file. Nothing of a child stays in the server. What a child cannot do is in `stages.media.confine`.
 """
 
 from __future__ import annotations
@@ -20,15 +21,31 @@ import socket
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
-PRELOADED = ("av", "numpy", "stages.media.probe", "stages.media.sound", "stages.sample.pictures")
+from stages.media.confine import refuse_files, refuse_network
+
+PRELOADED = (
+    "av",
+    "landlockpy",
+    "numpy",
+    "stages.media.probe",
+    "stages.media.sound",
+    "stages.sample.pictures",
+)
 """Modules that the children need."""
 
 EXTRA = 3
-"""Number of the descriptor that a child inherits besides its standard ones."""
+"""Number of the descriptor that a child writes to besides its standard ones."""
 
-DESCRIPTORS = 4
+OWN = 4
+"""Number of the descriptor of the file that a child reads."""
+
+OWN_PATH = f"/dev/fd/{OWN}"
+"""Path by which a child opens its file, and no other that has come to the place where it was."""
+
+DESCRIPTORS = 5
 """Descriptors of a request."""
 
 HIGH = 128
@@ -40,13 +57,21 @@ REQUEST_BYTES = 2**20
 BROKEN = os.EX_SOFTWARE
 """Exit status of a child that met a fault of ours or of its library, not of the file."""
 
+OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Errors of a disk that is full or broken."""
+
 DISK = 100
 """Exit status, less the number of the error, of a child that could not write its output to a disk."""
 
 
-def serve(server: socket.socket) -> None:
-    """Fork a child for each request, and report its process number and, when it has ended, its status."""
-    ended, wake = socket.socketpair()
+def serve(server: socket.socket, ended: socket.socket, wake: socket.socket) -> None:
+    """Fork a child for each request, and report its process number and, when it has ended, its status.
+
+    Args:
+        server: Where the requests come from.
+        ended: Tells that a child has ended.
+        wake: Its other end.
+    """
     wake.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake.fileno())
@@ -67,8 +92,8 @@ def serve(server: socket.socket) -> None:
                 for inherited in (server, ended, wake, *reports.values()):
                     inherited.close()
                 _become_child(request, descriptors)
-            out, err, report, extra = descriptors
-            for one in (out, err, extra):
+            out, err, report, extra, own = descriptors
+            for one in (out, err, extra, own):
                 os.close(one)
             reports[pid] = socket.socket(fileno=report)
             _send(reports[pid], pid)
@@ -108,8 +133,11 @@ def _become_child(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _take(descriptors)
-        resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
-        status = run(request["module"], request["arguments"])
+        _limit(resource.RLIMIT_AS, request["memory"])
+        _limit(resource.RLIMIT_FSIZE, request["written"])
+        _limit(resource.RLIMIT_CORE, 0)
+        own = OWN_PATH if request["own"] else ""
+        status = run(request["name"], request["arguments"], own, free=request["free"])
         sys.stdout.flush()
     except BaseException:  # noqa: BLE001 - the process ends here, with the whole trace
         with suppress(OSError):
@@ -122,18 +150,35 @@ def _become_child(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
 
 def _take(descriptors: list[int]) -> None:
     """Make the descriptors of a request this process's own, under their fixed numbers."""
-    out, err, _, extra = (fcntl.fcntl(one, fcntl.F_DUPFD, HIGH) for one in descriptors)
-    for number, one in ((1, out), (2, err), (EXTRA, extra)):
+    out, err, _, extra, own = (fcntl.fcntl(one, fcntl.F_DUPFD, HIGH) for one in descriptors)
+    for number, one in ((1, out), (2, err), (EXTRA, extra), (OWN, own)):
         os.dup2(one, number)
-    os.closerange(EXTRA + 1, HIGH + DESCRIPTORS)
+    os.closerange(OWN + 1, HIGH + DESCRIPTORS)
 
 
-def run(module: str, arguments: list[str]) -> int:
-    """Call a module's `run` with the arguments; returns the exit status that tells a bad file from a fault of ours."""
+def _limit(what: int, most: int) -> None:
+    """Set a limit of this process, unless it has a lower one."""
+    _, hard = resource.getrlimit(what)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
+
+
+def run(name: str, arguments: list[str], own: str, *, free: bool) -> int:
+    """Call a module's `run` with the arguments, or become the program at a path, confined to its own file unless free.
+
+    Returns:
+        The exit status, which tells a bad file from a fault of ours.
+    """
+    if Path(name).is_absolute():
+        _confine(own, name)
+        os.execv(name, [name, *arguments])  # noqa: S606 - our own choice of a program
     import av
 
     try:
-        importlib.import_module(module).run(*arguments)
+        program = importlib.import_module(name)
+        if not free:
+            _confine(own)
+        program.run(*arguments)
     except (av.FFmpegError, MemoryError) as reason:
         sys.stderr.write(f"{type(reason).__name__}: {reason}\n")
         return 1
@@ -142,19 +187,27 @@ def run(module: str, arguments: list[str]) -> int:
             return 1
         with suppress(OSError):  # the trace may go to the same disk
             traceback.print_exc()
-        return DISK + reason.errno if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else BROKEN
+        return DISK + reason.errno if reason.errno in OF_THE_DISK else BROKEN
     return 0
+
+
+def _confine(own: str, program: str = "") -> None:
+    with suppress(OSError):  # a kernel without it
+        refuse_files(own, program)
 
 
 def main() -> None:
     """Load the libraries, then serve. An interrupt is for the process that asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = socket.socket(fileno=int(sys.argv[1]))
+    ended = socket.socketpair()
+    with suppress(OSError):  # a kernel without it
+        refuse_network()
     for module in PRELOADED:
         with suppress(Exception):  # each child says what is wrong
             importlib.import_module(module)
     gc.freeze()
-    serve(server)
+    serve(server, *ended)
 
 
 if __name__ == "__main__":

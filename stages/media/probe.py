@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
-import tempfile
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.media.formats import DECODERS, DEMUXERS, TEXT_DECODERS, first_name
 from stages.media.scan import Scan
 from stages.media.streams import joined, preferred_picture, preferred_sound, reasons
 from stages.media.track import TAIL_SECONDS, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-
-CHECK = "--check"
-"""Argument that requests a self-check: a tiny video that it makes itself is looked at."""
-
-TINY_VIDEO = b"YUV4MPEG2 W2 H2 F25:1 C420jpeg\nFRAME\n" + bytes(6)
-"""A video of one black picture, uncompressed."""
 
 MAX_SUBTITLE_TRACKS = 8
 """Most text tracks that are reported: reading each takes a pass through the file (our choice)."""
@@ -39,14 +35,14 @@ MAX_AUDIO_TRACKS = 8
 MAX_CORRECTIONS = 10_000
 """Most corrections of a file's clock (our choice): an appended segment each second for nearly three hours."""
 
+NOT_TEXT = frozenset({"Cc", "Cn"})
+"""Unicode's categories that are in no text: control characters and what is not assigned. Invisible ones may be."""
+
 UNREAD_BYTES, UNREAD_SHARE = 2**16, 0.1
 """Bytes, and share of a file, that may follow its last packet: indexes and attachments (our choice)."""
 
 STATING = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "nut", "mxf", "wav"})
 """Demuxers of formats that state a duration; for others ffmpeg guesses one."""
-
-REFERRING_FORMATS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp", "webm_dash_manifest"})
-"""Demuxers of files that refer to other files or addresses; always refused."""
 
 MEDIA_SIGNATURES = (
     (4, b"ftyp", "an MP4 or MOV file whose index (moov) is missing or damaged, most likely because it was cut short"),
@@ -59,6 +55,12 @@ OTHER_SIGNATURES = (
     (0, b"\xff\xd8\xff", "a JPEG picture"),
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"GIF8", "a GIF picture"),
+    (4, b"ftypavif", "an AVIF picture"),
+    (4, b"ftypheic", "an HEIC picture"),
+    (4, b"ftypheix", "an HEIC picture"),
+    (4, b"ftypmif1", "an HEIF picture"),
+    (0, b"II*\0", "a TIFF picture"),
+    (0, b"MM\0*", "a TIFF picture"),
     (8, b"WEBP", "a WebP picture"),
     (0, b"\x1f\x8b", "gzip data"),
     (0, b"PK\x03\x04", "a ZIP archive"),
@@ -95,18 +97,19 @@ def inspect(path: Path, languages: Sequence[str] = ()) -> dict[str, Any]:
     import av
 
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+        head = os.pread(file.fileno(), HEAD_BYTES, 0)
     if other := _named(head, OTHER_SIGNATURES) or _text(head):
         raise NotUsable("not_media", f"this is {other}, not a video; check where the URL leads")
     try:
         with opened(path) as container:
-            if container.format.name in REFERRING_FORMATS:
-                raise NotUsable("not_media", f"a {container.format.name} file only names other files; list those")
+            if first_name(container.format.name) not in DEMUXERS:  # a part of other files
+                raise av.InvalidDataError(0, container.format.name)
             return _described(path, container, languages)
     except av.FFmpegError as error:
         if media := _named(head, MEDIA_SIGNATURES):
             raise NotUsable("unreadable_media", f"this is {media} ({error.strerror})") from error
-        message = f"no demuxer knows these bytes, which start with {head[:8].hex(' ')}; check where the URL leads"
+        start = head[:8].hex(" ")
+        message = f"it starts with {start} and is in no media format that is read; check where the URL leads"
         raise NotUsable("not_media", message) from error
 
 
@@ -118,11 +121,12 @@ def _text(head: bytes) -> str:
     """The kind of text at the start of a file; empty for other content."""
     if not head:
         return "an empty file"
+    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        text = "".join(codecs.getincrementaldecoder("utf-8-sig")().decode(head).lower().split())
+        text = "".join(codecs.getincrementaldecoder(encoding)().decode(head).lower().split())
     except UnicodeDecodeError:
         return ""
-    if not text.isprintable():
+    if any(unicodedata.category(character) in NOT_TEXT for character in text):
         return ""
     if text.startswith(("<!doctypehtml", "<head", "<body")) or (text.startswith("<") and "<html" in text):
         return "an HTML page"
@@ -135,7 +139,7 @@ def _described(path: Path, container: InputContainer, languages: Sequence[str]) 
     from av.stream import Disposition
 
     # A stream whose codec no decoder knows has no context.
-    known = [stream for stream in container.streams if stream.codec_context is not None]
+    known = [one for one in container.streams if one.codec_context and one.codec_context.codec.name in DECODERS]
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
     read = [s for s in known if s.type == "audio" or (s.type == "video" and not s.disposition & covers)]
     scan = Scan(path, container, read)
@@ -203,7 +207,7 @@ def _described(path: Path, container: InputContainer, languages: Sequence[str]) 
 def _text_tracks(container: InputContainer) -> list[int]:
     """Indexes, among the subtitle tracks, of those with text instead of pictures."""
     tracks = enumerate(container.streams.subtitles)
-    text = [number for number, one in tracks if one.codec_context is not None and one.codec_context.codec.text_sub]
+    text = [number for number, one in tracks if one.codec_context and one.codec_context.codec.name in TEXT_DECODERS]
     return text[:MAX_SUBTITLE_TRACKS]
 
 
@@ -223,22 +227,15 @@ def _picture(stream: Any, rotation: int) -> dict[str, Any]:
     }
 
 
-def check() -> dict[str, Any]:
-    """The output of `inspect` for `TINY_VIDEO`."""
-    with tempfile.NamedTemporaryFile(suffix=".y4m") as file:
-        file.write(TINY_VIDEO)
-        file.flush()
-        return inspect(Path(file.name))
-
-
-def run(*arguments: str) -> None:
+def run(path: str, *languages: str) -> None:
     """Print the streams of a file as JSON, or the code and message of its failure.
 
     Args:
-        arguments: The file, then the tags of the preferred language; or `CHECK`.
+        path: The file.
+        languages: Tags of the preferred language.
     """
     try:
-        found = check() if arguments[0] == CHECK else inspect(Path(arguments[0]), arguments[1:])
+        found = inspect(Path(path), languages)
     except NotUsable as reason:
         found = {"code": reason.code, "message": str(reason)}
     json.dump(found, sys.stdout)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar, Protocol
+from typing import IO, Any, ClassVar
 
 from stages.media import forkserver
 
@@ -24,6 +23,12 @@ KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 
 ANSWER_SECONDS = 60.0
 """Seconds beyond a child's own in which the fork server must answer (our choice)."""
+
+INHERITED = ("PATH", "PYTHON", "LD_", "DYLD_", "LANG", "LC_", "TMPDIR", "CUDA_", "NVIDIA_", "COVERAGE_")
+"""Beginnings of the environment variables that children inherit."""
+
+MESSAGES = 2**20
+"""Most bytes of a child's messages (our choice)."""
 
 STDERR_KEPT = 2000
 """Characters from the end of a failed child's stderr that go into an error message."""
@@ -69,46 +74,36 @@ class Limits:
 
 @dataclass(frozen=True)
 class Program:
-    """A program of ours for a child.
+    """What a child runs.
 
     Attributes:
-        module: Name of the module whose `run` is called.
+        name: Name of a module of ours, whose `run` is called; or absolute path of a program.
         arguments: Its arguments.
+        own: The file that it reads, at `forkserver.OWN_PATH`; it can open no other. None for none.
         extra: A descriptor that it inherits as `forkserver.EXTRA`; None for none.
+        written: Most bytes of a file that it writes.
+        free: Whether it may open other files too, as a hardware decoder opens its devices.
     """
 
-    module: str
-    arguments: tuple[str, ...]
+    name: str
+    arguments: tuple[str, ...] = ()
+    own: Path | None = None
     extra: int | None = None
-
-
-class _Process(Protocol):
-    """A running child."""
-
-    pid: int
-
-    def kill(self) -> None:
-        """Kill it; nothing happens when it has ended."""
-
-    def wait(self) -> int:
-        """Its exit status, once it has ended."""
+    written: int = MESSAGES
+    free: bool = False
 
 
 @contextmanager
-def child(command: Sequence[str] | Program, limits: Limits) -> Iterator[IO[bytes]]:
-    """Run a command and yield its standard output; the process is always ended with the block.
+def child(program: Program, limits: Limits) -> Iterator[IO[bytes]]:
+    """Run a program and yield its standard output; the process is always ended with the block.
 
     Raises:
         ChildFailed: Its exit status is not 0 after its output was read to the end, or it ran out of time.
         ChildKilled: It was killed from outside.
     """
     with tempfile.TemporaryFile() as stderr:
-        if isinstance(command, Program):
-            name = command.module
-            process, stdout = _forked(command, limits, stderr)
-        else:
-            name = Path(command[0]).name
-            process, stdout = _started(command, limits, stderr)
+        name = Path(program.name).name
+        process, stdout = _forked(program, limits, stderr)
         timed_out = threading.Event()
 
         def stop() -> None:
@@ -135,33 +130,32 @@ def child(command: Sequence[str] | Program, limits: Limits) -> Iterator[IO[bytes
             raise ChildFailed(name, status, message, timed_out=timed_out.is_set())
 
 
-def _started(command: Sequence[str], limits: Limits, stderr: IO[bytes]) -> tuple[_Process, IO[bytes]]:
-    """A process of a command, and its standard output."""
-    process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-        list(command),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1"},
-    )
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (limits.memory, limits.memory))
-    assert process.stdout is not None
-    return process, process.stdout
-
-
-def _forked(program: Program, limits: Limits, stderr: IO[bytes]) -> tuple[_Process, IO[bytes]]:
-    """A process of a program of ours, and its standard output."""
+def _forked(program: Program, limits: Limits, stderr: IO[bytes]) -> tuple[_Forked, IO[bytes]]:
+    """A process of a program, and its standard output."""
+    own = None if program.own is None else os.open(program.own, os.O_RDONLY | os.O_CLOEXEC)
+    if own is not None:
+        os.lseek(own, 0, os.SEEK_SET)  # macOS: a descriptor's path opens it where it was read last
     readable, writable = os.pipe()
     stdout = os.fdopen(readable, "rb")
-    request = {"module": program.module, "arguments": program.arguments, "memory": limits.memory}
     report, theirs = socket.socketpair()
+    request = {
+        "name": program.name,
+        "arguments": program.arguments,
+        "own": own is not None,
+        "memory": limits.memory,
+        "written": program.written,
+        "free": program.free,
+    }
     extra = writable if program.extra is None else program.extra
     try:
         server = _Server.running()
-        server.request(request, [writable, stderr.fileno(), theirs.fileno(), extra])
+        given = [writable, stderr.fileno(), theirs.fileno(), extra, writable if own is None else own]
+        server.request(request, given)
     finally:
         os.close(writable)
         theirs.close()
+        if own is not None:
+            os.close(own)
     return _Forked(report, server, limits), stdout
 
 
@@ -220,8 +214,7 @@ class _Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # Threads of numpy's would not survive a fork.
-            env={**os.environ, "PYTHONPATH": self._import_path, "OPENBLAS_NUM_THREADS": "1"},
+            env=_environment(self._import_path),
         )
         theirs.close()
 
@@ -242,6 +235,13 @@ class _Server:
         """Whether it runs, is this process's own, and finds modules where this process does."""
         same = self._owner == os.getpid() and self._import_path == _import_path()
         return same and self.process.poll() is None
+
+
+def _environment(import_path: str) -> dict[str, str]:
+    """The environment of a server that finds modules there: without what is not for children, such as keys."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
+    # Threads of numpy's would not survive a fork.
+    return kept | {"PYTHONPATH": import_path, "OPENBLAS_NUM_THREADS": "1", "AV_LOG_FORCE_NOCOLOR": "1"}
 
 
 def _import_path() -> str:

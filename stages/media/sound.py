@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.media.forkserver import EXTRA
-from stages.media.track import Decoder, Track, opened
+from stages.media.track import BEFORE_CLIP, Decoder, Track, opened
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -87,12 +87,25 @@ def decode(track: Track, out: int, gain: float) -> Account:
         out: File descriptor for the samples.
         gain: Factor of the samples.
     """
-    with opened(Path(track.path)) as container:
+    with opened(Path(track.path), track.container) as container:
         decoder = Decoder(container, track)
-        line = _Timeline(out, track.end, gain)
+        line = _Timeline(out, track.end, gain, clip=track.clip)
         for frame in decoder.frames():
-            line.add(frame, decoder.time(frame), decoder.stated)
+            time = decoder.time(frame)
+            if track.clip and time is not None and time < -BEFORE_CLIP:
+                continue
+            line.add(frame, time, decoder.stated)
         return line.finished(decoder.errors)
+
+
+def most_samples(end: float) -> int:
+    """Most samples of a track that ends at `end` seconds, whatever its packets say."""
+    return round((end + SLACK) * SAMPLE_RATE)
+
+
+def most_bytes(end: float) -> int:
+    """Most bytes of a file of its samples."""
+    return most_samples(end) * SAMPLE.itemsize
 
 
 class _Timeline:
@@ -102,11 +115,13 @@ class _Timeline:
         out: File descriptor for the samples.
         end: Seconds at which the output ends at the latest.
         gain: Factor of the samples.
+        clip: Whether there is more of the track than is wanted, before the start and after the end.
     """
 
-    def __init__(self, out: int, end: float, gain: float) -> None:
+    def __init__(self, out: int, end: float, gain: float, *, clip: bool = False) -> None:
         self._out = out
-        self._end = round((end + SLACK) * SAMPLE_RATE)
+        self._clip = clip
+        self._end = round(end * SAMPLE_RATE) if clip else most_samples(end)
         self._gain = gain
         self._written = 0
         self._mixer: _Mixer | None = None
@@ -136,6 +151,7 @@ class _Timeline:
     def finished(self, errors: int) -> Account:
         """Write the rest; returns the account, with the number of packets that could not be decoded."""
         self._flush()
+        os.ftruncate(self._out, self._written * SAMPLE.itemsize)
         seconds = {name: round(count / SAMPLE_RATE, 3) for name, count in self._counts.items()}
         from_top = np.cumsum(self._levels[::-1])
         level = QUIETEST
@@ -152,22 +168,22 @@ class _Timeline:
     def _seek(self, position: int) -> None:
         """Go on at a position: put silence before it, or leave out as many of the next samples as are behind."""
         self._skipped = max(0, self._written - position)
+        self._before = max(0, -position) if self._clip else 0  # of those, samples before the start
         missing = min(position, self._end) - self._written
         if missing <= 0:
             return
         if self._written:
             self._counts["filled"] += missing
-        silence = bytes(SAMPLE_RATE * SAMPLE.itemsize)
-        left = missing * SAMPLE.itemsize
-        while left:
-            left -= os.write(self._out, silence[:left])
+        os.lseek(self._out, missing * SAMPLE.itemsize, os.SEEK_CUR)  # a hole, which takes no room on the disk
         self._written += missing
 
     def _write(self, block: Floats) -> None:
         late = min(self._skipped, len(block))
+        before = min(self._before, late)
         self._skipped -= late
+        self._before -= before
         block = block[late : late + max(0, self._end - self._written)]
-        self._counts["cut"] += late
+        self._counts["cut"] += late - before
         self._counts["decoded"] += len(block)
         self._written += len(block)
         self._measure(block)
@@ -206,10 +222,13 @@ class _Mixer:
         """Add a frame; yields blocks as they are full."""
         frame.pts = None  # the resampler would fill gaps by it
         self._take(self._resampler.resample(frame))
-        while self._samples >= BLOCK:
-            held = np.concatenate(self._held)
-            self._held, self._samples = [held[BLOCK:]], self._samples - BLOCK
-            yield mixed(held[:BLOCK], self._names)
+        whole = self._samples // BLOCK * BLOCK
+        if not whole:
+            return
+        held = np.concatenate(self._held)
+        self._held, self._samples = [held[whole:].copy()], self._samples - whole
+        for start in range(0, whole, BLOCK):
+            yield mixed(held[start : start + BLOCK], self._names)
 
     def rest(self) -> Iterator[Floats]:
         """Yield what is left."""

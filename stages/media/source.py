@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -14,8 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from schemas.rows import MediaRow
+from schemas.rows import MediaRow, SitePage
 from stages.base import InputMissing, VideoFailed
+from stages.media.held import Held, held
 from storyloom.format.model import Model
 from storyloom.fs.url import redacted
 
@@ -53,6 +55,8 @@ class MediaSource(Model):
         address: SHA-256 of the whole URL, which may hold secrets.
         etag: As `Validators` has it.
         last_modified: As `Validators` has it.
+        page: What the site says about the video, with its subtitle tracks; None for one from no site.
+        asked: The request for tracks that `page` answers; empty when some of them did not come.
     """
 
     sha256: str
@@ -62,6 +66,8 @@ class MediaSource(Model):
     address: str
     etag: str = ""
     last_modified: str = ""
+    page: SitePage | None = None
+    asked: str = ""
 
     @classmethod
     def of(cls, stated: os.stat_result, sha256: str, url: str, validators: Validators | None = None) -> Self:
@@ -87,12 +93,17 @@ class MediaSource(Model):
             return self.model_copy(update={"last_modified": "", "size": UNKNOWN_SIZE})
         return None
 
-    def matches(self, file: Path) -> bool:
-        """Whether a file still has this content, by size and time, or else (a copy has a new time) by hash."""
+    def matches(self, file: Path, *, moved: bool = False) -> bool:
+        """Whether a file still has this content, by size and time, or else (a copy has a new time) by hash.
+
+        Args:
+            file: The file.
+            moved: Whether it is another than the one that was recorded: its time says nothing then.
+        """
         stated = file.stat()
-        if stated.st_size != self.size:
+        if stated.st_size != self.size or not stat.S_ISREG(stated.st_mode):
             return False
-        return stated.st_mtime_ns == self.modified_ns or digest(file) == self.sha256
+        return (stated.st_mtime_ns == self.modified_ns and not moved) or digest(file) == self.sha256
 
 
 class MediaMissing(InputMissing):
@@ -114,7 +125,9 @@ class MediaMissing(InputMissing):
 
 @contextmanager
 def reading(media_folder: Path, row: MediaRow) -> Iterator[Path]:
-    """Yield the media file for a decoder, checked before and after against its record from `download`.
+    """Yield the media file for a decoder, opened, and checked before and after against its record from `download`.
+
+    What has come to its place since it was opened is not read: the path leads to what was checked.
 
     Args:
         media_folder: Folder of all media.
@@ -125,36 +138,43 @@ def reading(media_folder: Path, row: MediaRow) -> Iterator[Path]:
         MediaMissing: The file, its link's target or its record is missing, or the file is damaged.
     """
     file = media_folder / row.media
-    record, before = read_record(record_of(file)), _state(file)
-    if record is None or record.sha256 != row.sha256 or before is None:
+    record = read_record(record_of(file))
+    if record is None or record.sha256 != row.sha256:
         raise MediaMissing(row.video, file)
-    # A link's target is the user's file, which the next run checks; the folder's own file can only be restored.
-    altered = _changed(file) if file.is_symlink() else MediaMissing(row.video, file)
-    if not record.matches(file):
-        raise altered
-    try:
-        yield file
-    finally:  # also replaces a decoder's exception: it read a mix of contents
-        after = _state(file)
-        if after is None:
-            raise MediaMissing(row.video, file)
-        if after != before:
+    with ExitStack() as stack:
+        try:
+            own = stack.enter_context(held(file))
+            linked = file.readlink() if file.is_symlink() else file.resolve()
+        except FileNotFoundError as gone:
+            raise MediaMissing(row.video, file) from gone
+        # A link's target is the user's file, which the next run checks; the folder's own file can only be restored.
+        altered = _changed(file) if file.is_symlink() else MediaMissing(row.video, file)
+        if not record.matches(own.path, moved=own.real != linked):
             raise altered
+        before = _state(own.path)
+        try:
+            yield own.path
+        finally:  # also replaces a decoder's exception: it read a mix of contents
+            after = _state(file)
+            if after is None:
+                raise MediaMissing(row.video, file)
+            if after != before:
+                raise altered
 
 
 @contextmanager
-def steady(file: Path) -> Iterator[os.stat_result]:
-    """Yield the status of a file, and check at the end of the block that it is unchanged.
+def steady(file: Held) -> Iterator[os.stat_result]:
+    """Yield the status of a file, and check at the end of the block that it is unchanged, and still in its place.
 
     Raises:
         VideoFailed: ``media_changed``, which also replaces an exception of the block.
     """
-    stated = file.stat()
+    stated = file.path.stat()
     try:
         yield stated
     finally:
-        if _state(file) != _told_apart_by(stated):
-            raise _changed(file)
+        if _state(file.real) != _told_apart_by(stated) or _state(file.path) != _told_apart_by(stated):
+            raise _changed(file.real)
 
 
 def source_state(url: str) -> str:
@@ -200,6 +220,7 @@ def local_path(url: str) -> Path:
 def digest(file: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with file.open("rb") as content:
+        content.seek(0)  # macOS: a descriptor's path opens it where it was read last
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from stages.media.formats import OPTIONS, first_name
 
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
@@ -30,6 +33,15 @@ SWITCH = 8
 BARREN = 64
 """Packets without a frame after which another codec is looked for: codecs reorder up to 16 pictures (our choice)."""
 
+BEFORE_CLIP = 1.0
+"""Seconds before a clip from which it is decoded: decoders of sound need some to start (our choice)."""
+
+AFTER_CLIP = 1.0
+"""Seconds after its end up to which its packets are read: decoders hold frames back (our choice)."""
+
+SOUGHT = frozenset({"mov", "matroska", "mpegts"})
+"""Demuxers after whose seeking the packets' times are still those that the file states."""
+
 REORDERED = 16
 """Most pictures that a codec puts into another order."""
 
@@ -37,11 +49,12 @@ PROBED_BYTES = 500_000
 """Bytes of a transport stream in which a new codec is looked for (our choice)."""
 
 HEADERS = {
-    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3.{0,40}?(?:webm|matroska)", re.DOTALL),
+    "matroska": re.compile(rb"\x1a\x45\xdf\xa3.{0,40}?(?:webm|matroska)", re.DOTALL),
     "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09"),
     "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
 }
-"""Beginnings of the formats that recorders append to each other, by demuxer: its own reading does not heed the next."""
+"""Beginnings of the formats that recorders append to each other, by the first name of the demuxer, whose own reading
+does not heed the next."""
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read the alpha of a codec, where ffmpeg's own do not."""
@@ -57,6 +70,9 @@ class Track:
         origin: Seconds of the file's clock at which the video starts.
         end: Seconds after `origin` at which the video ends; nothing is decoded beyond it.
         corrections: Stream, number of a packet among those of the stream, and the seconds to add from there on.
+        container: The file's demuxer, as `download` found it; empty to have it found.
+        clip: Whether the video is a part of the file.
+        clip_start: Seconds of the file's video at which the clip starts.
     """
 
     path: str
@@ -64,27 +80,33 @@ class Track:
     origin: float
     end: float
     corrections: list[tuple[int, int, float]] = field(default_factory=list)
+    container: str = ""
+    clip: bool = False
+    clip_start: float = 0.0
 
 
-def opened(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+def opened(path: Path, kind: str = "", hwaccel: HWAccel | None = None) -> InputContainer:
     """A media file; nothing else is opened, neither files nor addresses that it names.
+
+    Args:
+        path: The file.
+        kind: Its demuxer; empty to have it found among those of `stages.media.formats`.
+        hwaccel: A hardware decoder.
 
     Raises:
         av.FFmpegError: No demuxer can read it.
     """
+    return _open(f"file:{path}", kind, hwaccel=hwaccel)
+
+
+def _open(file: str | _Span, kind: str, options: dict[str, str] | None = None, **others: Any) -> InputContainer:
     import av
 
-    container: InputContainer = av.open(
-        f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=hwaccel, **_lenient()
-    )
+    # Titles need not be UTF-8: from release 19 on, av always replaces invalid bytes.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
+    others |= lenient | {"format": first_name(kind) or None, "options": OPTIONS | (options or {})}
+    container: InputContainer = av.open(file, "r", **others)
     return container
-
-
-def _lenient() -> dict[str, Any]:
-    """Options by which titles need not be UTF-8. From release 19 on, av always replaces invalid bytes."""
-    import av
-
-    return {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
 
 
 class Packets:
@@ -111,7 +133,7 @@ class Packets:
     def __iter__(self) -> Iterator[Packet[Any]]:
         container: InputContainer | None = self._container
         types = {index: self._container.streams[index].type for index in self._streams}
-        kind, start = self._container.format.name, 0
+        kind, start = first_name(self._container.format.name), 0
         following = _next_header(self._path, 1, kind)
         while container is not None:
             streams = [one for one in container.streams if types.get(one.index) == one.type]
@@ -161,8 +183,7 @@ def _opened_at(path: Path, start: int, end: int | None, kind: str) -> InputConta
     import av
 
     with suppress(av.FFmpegError):
-        container: InputContainer = av.open(_Span(path, start, end), format=kind.partition(",")[0], **_lenient())
-        return container
+        return _open(_Span(path, start, end), kind)
     return None
 
 
@@ -176,6 +197,7 @@ class Decoder:
 
     Attributes:
         stream: The stream of the last packet.
+        track: As given.
         context: Its decoder.
         errors: Number of packets that could not be decoded.
         stated: Seconds that the last packet lasts, as stated; 0.0 if unknown.
@@ -187,7 +209,7 @@ class Decoder:
         self.stated = 0.0
         self._skip_frame = skip_frame
         self._container = container
-        self._track = track
+        self.track = track
         self.context: Any = self._ready(self.stream)
 
     def frames(self) -> Iterator[Any]:
@@ -225,12 +247,14 @@ class Decoder:
 
     def _packets(self) -> Iterator[tuple[int, Packet[Any]]]:
         """The packets on the one clock, each with the number of its appended file."""
-        due: dict[int, list[tuple[int, float]]] = {index: [] for index in self._track.streams}
-        for index, number, correction in reversed(self._track.corrections):
+        due: dict[int, list[tuple[int, float]]] = {index: [] for index in self.track.streams}
+        for index, number, correction in reversed(self.track.corrections):
             due[index].append((number, correction))
         numbers: Counter[int] = Counter()
         late: dict[int, float] = {}
-        packets = Packets(Path(self._track.path), self._container, self._track.streams)
+        if _may_seek(self._container, self.track):
+            _seek(self._container, self.track)
+        packets = Packets(Path(self.track.path), self._container, self.track.streams)
         for packet in packets:
             index = packet.stream_index
             while due[index] and due[index][-1][0] <= numbers[index]:
@@ -240,7 +264,15 @@ class Decoder:
                 offset = round(seconds / packet.stream.time_base)
                 packet.dts = None if packet.dts is None else packet.dts + offset
                 packet.pts = None if packet.pts is None else packet.pts + offset
+            if self._is_after(packet):
+                return
             yield packets.part, packet
+
+    def _is_after(self, packet: Packet[Any]) -> bool:
+        """Whether a packet and all that follow it in its stream lie after the clip."""
+        if not self.track.clip or packet.dts is None:
+            return False
+        return float(packet.dts * packet.stream.time_base) - self.track.origin >= self.track.end + AFTER_CLIP
 
     def _ready(self, stream: Any) -> Any:
         """The decoder of a stream. One thread gives the same damaged pictures in every run."""
@@ -274,7 +306,7 @@ class Decoder:
             return None
         options = {"probesize": str(PROBED_BYTES), "analyzeduration": "1000000"}
         with suppress(av.FFmpegError):
-            container = av.open(_Span(Path(self._track.path), start, None), format="mpegts", options=options)
+            container = _open(_Span(Path(self.track.path), start, None), "mpegts", options)
             for stream in container.streams:
                 if stream.id == self.stream.id and stream.codec_context is not None:
                     return self._ready(stream) if stream.codec_context.name != self.context.name else None
@@ -283,7 +315,33 @@ class Decoder:
     def time(self, frame: Frame) -> float | None:
         """Seconds at which a frame is shown or heard, on the one clock; None where nothing states it."""
         pts = frame.pts if frame.pts is not None else frame.dts
-        return None if pts is None else float(pts * (frame.time_base or self.stream.time_base)) - self._track.origin
+        return None if pts is None else float(pts * (frame.time_base or self.stream.time_base)) - self.track.origin
+
+
+def _may_seek(container: InputContainer, track: Track) -> bool:
+    """Whether a clip can be decoded without all that is before it, with the same times.
+
+    A keyframe before it must be found. A clock that is corrected by the numbers of packets needs all of them.
+    """
+    if first_name(container.format.name) not in SOUGHT or track.clip_start <= BEFORE_CLIP:
+        return False
+    if track.corrections or len(track.streams) > 1:
+        return False
+    with opened(Path(track.path), track.container) as trial:
+        _seek(trial, track)
+        for packet in _demuxed(trial, [trial.streams[track.streams[0]]]):
+            if packet.pts is None or (time := float(packet.pts * packet.stream.time_base) - track.origin) > 0:
+                return False
+            if packet.is_keyframe:
+                return time <= 0
+    return False
+
+
+def _seek(container: InputContainer, track: Track) -> None:
+    import av
+
+    with suppress(av.FFmpegError):
+        container.seek(round((track.origin - BEFORE_CLIP) * 1_000_000))
 
 
 class _Span:
@@ -291,11 +349,10 @@ class _Span:
 
     def __init__(self, path: Path, start: int, end: int | None) -> None:
         self._file = path.open("rb")
-        self._file.seek(start)
-        self._left = (path.stat().st_size if end is None else end) - start
+        self._at, self._end = start, path.stat().st_size if end is None else end
 
     def read(self, size: int) -> bytes:
         """The next bytes."""
-        content = self._file.read(min(size, self._left))
-        self._left -= len(content)
+        content = os.pread(self._file.fileno(), min(size, self._end - self._at), self._at)
+        self._at += len(content)
         return content

@@ -88,7 +88,7 @@ class Account:
 
 def select(track: Track, settings: PictureSettings, out: IO[bytes]) -> Account:
     """Select the frames of a picture and write them to `out`."""
-    with opened(Path(track.path), _accelerator(settings.hwaccel)) as container:
+    with opened(Path(track.path), track.container, _accelerator(settings.hwaccel)) as container:
         decoder = Decoder(container, track, settings.skip_frame)
         developer = Developer(settings.max_side, settings.qscale)
         selector: FrameSelector[Shot] = FrameSelector(settings.interval, settings.min_scene)
@@ -165,15 +165,33 @@ class Seen:
         self.last = -1.0
 
     def frames(self, decoder: Decoder) -> Iterator[Shot]:
-        """The frames with timestamps in microseconds of the one clock, and their shapes."""
+        """The frames with timestamps in microseconds of the one clock, and their shapes.
+
+        A clip starts with the frame that is shown when it starts.
+        """
         shapes = ShapeReader(decoder)
+        shown: Shot | None = None
         for frame in decoder.frames():
             stated = decoder.time(frame)
             time = max(0.0, self.last) if stated is None else stated
-            self.last = max(self.last, time, 0.0)
-            frame.time_base = Fraction(1, MICROSECONDS)
-            frame.pts = round(time * MICROSECONDS)
-            yield frame, shapes.shape(frame)
+            shot = frame, shapes.shape(frame)
+            if decoder.track.clip and time < 0:
+                shown = shot
+                continue
+            if decoder.track.clip and time >= decoder.track.end:
+                break
+            if shown is not None and time > 0:
+                yield self._timed(shown, 0.0)
+            shown = None
+            yield self._timed(shot, time)
+        if shown is not None:
+            yield self._timed(shown, 0.0)
+
+    def _timed(self, shot: Shot, time: float) -> Shot:
+        self.last = max(self.last, time, 0.0)
+        shot[0].time_base = Fraction(1, MICROSECONDS)
+        shot[0].pts = round(time * MICROSECONDS)
+        return shot
 
 
 def _ahead(items: Iterator[ItemT]) -> Iterator[ItemT]:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from schemas.config import OPERATIONAL, StageConfig
+from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, StageConfig
 from schemas.rows import FramesRow, MediaRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
-from stages.media.decoder import track_of, video_failed
+from stages.media.decoder import in_child, track_of, video_failed
 from stages.media.sandbox import ChildFailed, Limits, Program, child
 from stages.media.source import reading
 from stages.media.track import TAIL_SECONDS, Track
@@ -24,6 +24,7 @@ from stages.models.device import resolved_device
 from stages.models.revision import library_versions
 from stages.sample import pictures
 from stages.sample.pictures import PictureSettings
+from stages.sample.thinning import Most, Thinned
 from storyloom.format.model import to_milliseconds
 
 CANDIDATES_PER_INTERVAL = 8
@@ -73,22 +74,30 @@ class SampleConfig(StageConfig):
             every frame.
         max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged (our choice).
         jpeg_qscale: ffmpeg's JPEG scale, 2 (best) to 31 (our choice).
+        max_per_minute: Most frames of a minute; of more, as in a flood of cuts, an even share is kept (our choice: a
+            talk has 15, quickly cut videos have 30 to 60).
+        max_frames: Most frames of a video, likewise (our choice: four hours have 3,600 by the clock).
+        max_bytes: Most bytes of the JPEGs of a video, likewise; they are in memory together (our choice: four hours by
+            the clock have some 200 MB).
         hwaccel: ``cuda`` decodes on the GPU's decoder (NVDEC), where ffmpeg and the stream support it; its worker needs
             a GPU. Filters and JPEGs stay on the CPU. Damaged pictures differ from those of a CPU.
         seconds: Wall-clock limit of decoding one video.
         memory: Most bytes of address space for decoding one video.
     """
 
-    interval: Annotated[float, Field(gt=0)] = 4.0
+    interval: Annotated[float, Field(gt=0, le=LONGEST)] = 4.0
     decode: Literal["auto", "all", "references", "keyframes"] = "auto"
     scene_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    min_scene: Annotated[float, Field(ge=0)] = 0.5
+    min_scene: Annotated[float, Field(ge=0, le=LONGEST)] = 0.5
     near_duplicate: Annotated[float, Field(ge=0, le=1)] = 0.95
-    max_side: Annotated[int, Field(ge=16)] = 640
+    max_side: Annotated[int, Field(ge=16, le=16_384)] = 640
     jpeg_qscale: Annotated[int, Field(ge=2, le=31)] = 3
+    max_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 90
+    max_frames: Annotated[int, Field(ge=1, le=100_000)] = 5000
+    max_bytes: Annotated[int, Field(gt=0, le=2**30)] = 256 * 2**20
     hwaccel: Literal["none", "cuda"] = "none"
-    seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 3600.0
-    memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 1024**3
+    seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 3600.0
+    memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 1024**3
 
     @property
     def uses_gpu(self) -> bool:
@@ -99,7 +108,7 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
     """Decodes a video's picture once, from start to end, and keeps the frames that `FrameSelector` selects."""
 
     name = "sample"
-    version = 4
+    version = 5
     reads = (Input("download"),)
     row = FramesRow
     Config = SampleConfig
@@ -120,30 +129,35 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
 
     def _frames(self, video: Video, media: MediaRow, path: Path) -> FramesRow:
         """The row of frames of a media file."""
-        kept = _Kept(self.config.near_duplicate)
+        config = self.config
+        kept = _Kept(config.near_duplicate, Most(config.max_per_minute, config.max_frames, config.max_bytes))
         with self.timings.on("decode"):
             covered, damaged = self._select(
                 track_of(media, [media.video_stream, *media.video_followers], path), media, kept
             )
         if covered < 0:
             raise VideoFailed("picture_undecodable", f"no frame of the {media.video_codec} picture could be decoded")
-        warnings = {"picture_ends_early": media.cut_off, "picture_damaged": damaged}
+        frames, jpegs = kept.frames.finished()
+        thinned = kept.frames.left_out
+        warnings = {"picture_ends_early": media.cut_off, "picture_damaged": damaged, "frames_thinned": thinned > 0}
         return FramesRow(
             video=video.key,
             warnings=[code for code, applies in warnings.items() if applies],
-            frames=kept.frames,
-            jpegs=kept.jpegs,
+            frames=frames,
+            jpegs=jpegs,
             near_duplicates=kept.near_duplicates,
+            thinned=thinned,
             covered=to_milliseconds(covered),
         )
 
     def _select(self, track: Track, media: MediaRow, kept: _Kept) -> tuple[float, bool]:
         """Collect the selected frames; returns the last decoded time in seconds, and whether pictures are missing."""
         limits = Limits(self.config.seconds, self.config.memory)
-        arguments = json.dumps(asdict(track)), json.dumps(asdict(self._settings(media)))
+        arguments = in_child(track), json.dumps(asdict(self._settings(media)))
+        program = Program(pictures.__name__, arguments, Path(track.path), free=self.config.hwaccel != "none")
         covered, errors = -1.0, 0
         try:
-            with child(Program(pictures.__name__, arguments), limits) as output:
+            with child(program, limits) as output:
                 for line in output:
                     found = json.loads(line)
                     if "errors" in found:
@@ -153,9 +167,9 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
                     if len(jpeg) == found["size"]:
                         kept.add(found["time"], found["start"], found["scene"], jpeg)
         except ChildFailed as failed:
-            if failed.timed_out or failed.status > 0 or not kept.frames:
+            if failed.timed_out or failed.status > 0 or kept.frames.last is None:
                 raise video_failed(failed, "picture_undecodable", limits) from failed
-            covered, errors = kept.frames[-1].time, sys.maxsize  # it crashed; what came before is kept
+            covered, errors = kept.frames.last.time, sys.maxsize  # it crashed; what came before is kept
         ends_early = covered >= 0 and media.video_end - covered > TAIL_SECONDS + media.longest_picture
         return covered, errors > TAIL_SECONDS * (media.fps or 1.0) or (ends_early and self._skipped(media) != "NONKEY")
 
@@ -181,13 +195,12 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
 
 
 class _Kept:
-    """Collects the frames that differ from the last kept one."""
+    """Collects the frames that differ from the last one."""
 
-    def __init__(self, near_duplicate: float) -> None:
+    def __init__(self, near_duplicate: float, most: Most) -> None:
         self._near_duplicate = near_duplicate
         self._last: Luma | None = None
-        self.frames: list[SampledFrame] = []
-        self.jpegs: list[bytes] = []
+        self.frames = Thinned(most)
         self.near_duplicates = 0
 
     def add(self, time: float, start: float, scene: int, jpeg: bytes) -> None:
@@ -198,18 +211,16 @@ class _Kept:
             self.near_duplicates += 1
             return
         self._last = small
-        self.jpegs.append(jpeg)
-        self.frames.append(
-            SampledFrame(
-                time=time,
-                start=start,
-                scene=scene,
-                width=luma.shape[1],
-                height=luma.shape[0],
-                black=round(float(np.mean(luma <= BLACK_LEVEL)), 2),
-                sharpness=sharpness(luma),
-            )
+        frame = SampledFrame(
+            time=time,
+            start=start,
+            scene=scene,
+            width=luma.shape[1],
+            height=luma.shape[0],
+            black=round(float(np.mean(luma <= BLACK_LEVEL)), 2),
+            sharpness=sharpness(luma),
         )
+        self.frames.add(frame, jpeg)
 
 
 def sharpness(luma: Luma) -> float:

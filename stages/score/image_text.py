@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,9 @@ import numpy.typing as npt
 
 from schemas.config import Auto
 from stages.models.device import Device
+from stages.models.loading import never_run_model_code
+from stages.score.model_config import check_hub_config, folder_config
+from stages.score.weights import HUB, LOCAL
 from stages.timing import Timings
 
 if TYPE_CHECKING:
@@ -88,6 +92,11 @@ class ImageTextModel:
         import open_clip
         import torch
 
+        never_run_model_code()
+        if spec.name.startswith(LOCAL):
+            folder_config(Path(spec.name.removeprefix(LOCAL)))
+        elif spec.name.startswith(HUB):
+            check_hub_config(spec.name.removeprefix(HUB))
         torch.set_num_threads(spec.threads)
         self._threads = spec.threads
         self._device = torch.device(spec.device)
@@ -95,7 +104,11 @@ class ImageTextModel:
         self.batch = by_device if spec.batch == "auto" else spec.batch
         self._bf16 = spec.precision == "bf16"
         model, _, preprocess = open_clip.create_model_and_transforms(
-            spec.name, pretrained=spec.pretrained or None, device=self._device, weights_only=True
+            spec.name,
+            pretrained=spec.pretrained or None,
+            device=self._device,
+            weights_only=True,
+            require_pretrained=True,
         )
         # Convolutions are several times faster on channels-last memory on CPUs and tensor cores.
         self._model = model.eval().to(memory_format=torch.channels_last)

@@ -15,8 +15,9 @@ from schemas.config import OPERATIONAL, Auto, StageConfig
 from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import Context, Input, Stage, StageSetupError, Video
-from stages.models.demo import DEMO, DemoModelMissing, photo_sentence_folder
+from stages.models.demo import DEMO, photo_sentence_folder
 from stages.models.device import Device, resolved_torch_device
+from stages.models.loading import loading
 from stages.score.image_text import Embeddings, ImageTextModel, ModelSpec, Precision
 from stages.score.weights import libraries, weights_revision
 
@@ -56,8 +57,8 @@ class ScoreConfig(StageConfig):
     pretrained: str = ""
     precision: Auto | Precision = "auto"
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
-    threads: Annotated[int, Field(ge=1)] = 2
-    batch: Auto | Annotated[int, Field(ge=1)] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    batch: Auto | Annotated[int, Field(ge=1, le=65_536)] = "auto"
 
     @property
     def uses_gpu(self) -> bool:
@@ -100,15 +101,12 @@ class Score(Stage[ScoreConfig, ScoresRow]):
     def setup(self) -> None:
         config = self.config
         self._weights = weights_revision(config.model, config.pretrained)
-        try:
+        with loading(f"score.model {config.model!r}"):
             name = f"local-dir:{photo_sentence_folder()}" if config.model == DEMO else config.model
             self._model = ImageTextModel(
                 ModelSpec(name, config.pretrained, self._device, self._precision, config.threads, config.batch),
                 self.timings,
             )
-        except (DemoModelMissing, OSError, RuntimeError, ValueError) as reason:
-            message = str(reason).partition(" Available:")[0]  # open_clip appends the names of all its models
-            raise StageSetupError(f"score.model {config.model!r} cannot be loaded: {message}") from reason
         if weights_revision(config.model, config.pretrained) != self._weights:
             raise StageSetupError(f"score.model {config.model!r} changed on the hub while it was loaded; run again")
 

@@ -12,6 +12,7 @@ from stages.models.demo import DEMO, photo_sentence_revision
 from stages.models.demo.assemble import CONFIG_TEMPLATE
 from stages.models.hub import hub_commit
 from stages.models.revision import content_revision, library_versions
+from stages.score.model_config import folder_config
 
 LIBRARIES = ("open-clip-torch", "torch", "torchvision", "pillow", "numpy")
 """Packages whose versions may change the embeddings of every model."""
@@ -33,6 +34,7 @@ def weights_revision(model: str, pretrained: str) -> str:
     if model == DEMO:
         return photo_sentence_revision()
     if model.startswith(LOCAL):
+        _config(model)  # first: what is no model's folder may be a whole disk
         return content_revision(model.removeprefix(LOCAL))
     if model.startswith(HUB):
         repository = model.removeprefix(HUB)
@@ -63,14 +65,14 @@ def _config(model: str) -> dict[str, Any]:
     """open_clip's config of a model."""
     if model.startswith(HUB):
         return _UNKNOWN
-    if model == DEMO or model.startswith(LOCAL):
-        file = CONFIG_TEMPLATE if model == DEMO else Path(model.removeprefix(LOCAL)) / "open_clip_config.json"
+    if model == DEMO:
+        found: dict[str, Any] = json.loads(CONFIG_TEMPLATE.read_text(encoding="utf-8"))["model_cfg"]
+        return found
+    if model.startswith(LOCAL):
         try:
-            config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return folder_config(Path(model.removeprefix(LOCAL)))
         except (OSError, ValueError) as reason:
             raise StageSetupError(f"score.model {model!r} is no folder of open_clip's: {reason}") from reason
-        found: dict[str, Any] = config.get("model_cfg", config)
-        return found
     return _named_config(model)
 
 

@@ -9,6 +9,7 @@ from stages.base import StageSetupError
 from stages.models.demo import DEMO, DemoModelMissing, whisper_folder, whisper_revision
 from stages.models.device import resolved_device, resolved_torch_device
 from stages.models.hub import BRANCH, cached_commit, hub_commit
+from stages.models.loading import loading
 from stages.models.revision import content_revision, library_versions
 from stages.timing import Timings
 from stages.transcribe.recognizer import Recognizer
@@ -96,7 +97,7 @@ def load_recognizer(config: TranscribeConfig, timings: Timings) -> Recognizer:
     if config.backend == "openai-whisper" and config.model == DEMO:
         raise StageSetupError("transcribe.model 'demo' is for faster-whisper; name a checkpoint of openai-whisper")
     device, compute_type = resolved(config)
-    try:
+    with loading(f"transcribe.model {config.model!r} of {config.backend}"):
         if config.backend == "faster-whisper":
             from stages.transcribe.faster_whisper import FasterWhisper
 
@@ -122,11 +123,6 @@ def load_recognizer(config: TranscribeConfig, timings: Timings) -> Recognizer:
             beam_size=config.beam_size,
             timings=timings,
         )
-    except DemoModelMissing as missing:
-        raise StageSetupError(str(missing)) from missing
-    except (ImportError, OSError, RuntimeError, ValueError) as reason:
-        message = f"transcribe.model {config.model!r} cannot be loaded by {config.backend}: {reason}"
-        raise StageSetupError(message) from reason
 
 
 def load_aligner(config: TranscribeConfig, timings: Timings) -> ForcedAligner | None:
@@ -139,18 +135,18 @@ def load_aligner(config: TranscribeConfig, timings: Timings) -> ForcedAligner | 
         return None
     from stages.transcribe.forced import ForcedAligner
 
-    try:
-        return ForcedAligner(
-            config.aligner,
-            revision=cached_commit(config.aligner) or BRANCH,
-            device=resolved_torch_device(config.device),
-            cpu_threads=config.cpu_threads,
-            timings=timings,
-        )
-    except ImportError as reason:
-        raise StageSetupError(f"transcribe.word_times 'forced' needs transformers 5.13 or newer: {reason}") from reason
-    except (OSError, RuntimeError, ValueError) as reason:
-        raise StageSetupError(f"transcribe.aligner {config.aligner!r} cannot be loaded: {reason}") from reason
+    with loading(f"transcribe.aligner {config.aligner!r}"):
+        try:
+            return ForcedAligner(
+                config.aligner,
+                revision=cached_commit(config.aligner) or BRANCH,
+                device=resolved_torch_device(config.device),
+                cpu_threads=config.cpu_threads,
+                timings=timings,
+            )
+        except ImportError as reason:
+            message = f"transcribe.word_times 'forced' needs transformers 5.13 or newer: {reason}"
+            raise StageSetupError(message) from reason
 
 
 def _aligner_revision(config: TranscribeConfig) -> str:
@@ -175,7 +171,19 @@ def _model_revision(config: TranscribeConfig) -> str:
         raise StageSetupError(str(missing)) from missing
     if repository := _repository(config):
         return f"{repository}@{hub_commit(repository)}"
+    _check_folder(config)
     return content_revision(config.model)
+
+
+def _check_folder(config: TranscribeConfig) -> None:
+    """Refuse what is no model before its content is read: it may be a whole disk."""
+    path = Path(config.model).expanduser()
+    if config.backend == "faster-whisper" and not (path / "model.bin").is_file():
+        raise StageSetupError(f"transcribe.model {config.model!r} is no folder of CTranslate2's: it has no model.bin")
+    if config.backend == "openai-whisper" and path.exists() and not path.is_file():
+        raise StageSetupError(
+            f"transcribe.model {config.model!r} is no file; openai-whisper has checkpoints of one file"
+        )
 
 
 def _repository(config: TranscribeConfig) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from stages.media.audio import Audio, floats
 from stages.media.sound import SAMPLE_RATE
 from stages.media.words import TimedWord
+from stages.models.loading import never_run_model_code
 from stages.timing import Timings
 from stages.transcribe.recognizer import RecognizedSegment, torch_threads
 from stages.transcribe.speech_segments import SpeechSegment
@@ -74,13 +75,14 @@ class ForcedAligner:
         import torch
         from transformers import Qwen3ASRForTokenClassification, Qwen3ASRProcessor
 
+        never_run_model_code()
         path = str(Path(model).expanduser())
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
         network: Any = Qwen3ASRForTokenClassification.from_pretrained(
-            path, revision=revision, dtype=dtype, use_safetensors=True
+            path, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
         self._network = network.to(device).eval()
-        self._processor: Any = Qwen3ASRProcessor.from_pretrained(path, revision=revision)
+        self._processor: Any = Qwen3ASRProcessor.from_pretrained(path, revision=revision, trust_remote_code=False)
         self._cpu_threads = cpu_threads
         self._timings = timings
         self._turn = Lock()  # a worker may process two parts at once; the model takes one at a time

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.config import OPERATIONAL, StageConfig
+from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, StageConfig
 from stages.models.demo import DEMO
 from stages.transcribe.speech_segments import VadConfig
 
@@ -47,16 +47,16 @@ class TranscribeConfig(StageConfig):
     language: str = ""
     word_times: Literal["recognizer", "forced"] = "recognizer"
     aligner: Annotated[str, Field(min_length=1)] = ALIGNER
-    beam_size: Annotated[int, Field(ge=1)] = 5
+    beam_size: Annotated[int, Field(ge=1, le=100)] = 5
     compute_type: str = "int8"
     vad: VadConfig = VadConfig()
     subtitles: Literal["prefer", "ignore"] = "prefer"
     min_agreement: Annotated[float, Field(gt=0, le=1)] = 0.6
-    batch_size: Annotated[int, Field(ge=1), OPERATIONAL] = 16
+    batch_size: Annotated[int, Field(ge=1, le=4096), OPERATIONAL] = 16
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
-    cpu_threads: Annotated[int, Field(ge=1), OPERATIONAL] = 2
-    seconds: Annotated[float, Field(gt=0), OPERATIONAL] = 1800.0
-    memory: Annotated[int, Field(gt=0), OPERATIONAL] = 4 * 1024**3
+    cpu_threads: Annotated[int, Field(ge=1, le=1024), OPERATIONAL] = 2
+    seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 1800.0
+    memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 1024**3
 
     @property
     def uses_gpu(self) -> bool:

@@ -64,8 +64,8 @@ class VadConfig(Section):
     """
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    min_silence: Annotated[float, Field(gt=0)] = 0.5
-    pad: Annotated[float, Field(ge=0)] = 0.2
+    min_silence: Annotated[float, Field(gt=0, le=3600)] = 0.5
+    pad: Annotated[float, Field(ge=0, le=30)] = 0.2
     window: Annotated[int, Field(ge=5, le=30)] = 30
     singing: Literal["drop", "keep"] = "drop"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, ManifestRow, MediaRow
 from storyloom.format.model import to_milliseconds
 from storyloom.format.sample import ADDED, SCHEMA, FormatError, Sample, frames_first, image_name, refusal
 
@@ -19,6 +19,7 @@ def to_sample(
     document: DocumentDraft,
     jpegs: Sequence[bytes],
     max_images: int,
+    media: MediaRow | None = None,
 ) -> Sample:
     """The sample of a document.
 
@@ -29,6 +30,7 @@ def to_sample(
         document: The one among them.
         jpegs: One JPEG per frame of the document, in order.
         max_images: Most images a document of the dataset may have.
+        media: What `download` knows of the video. Where its site and the manifest differ, the manifest is right.
 
     Raises:
         FormatError: The document breaks a rule of the shard format.
@@ -38,6 +40,8 @@ def to_sample(
     names = (image_name(key, number) for number in range(len(frames)))
     words = (text.text for text in texts)
     sizes = [jpeg_size(key, jpeg) for jpeg in jpegs]
+    site = media.site if media else None
+    chapters = media.chapters if media else []
     values = {
         "schema": SCHEMA,
         "sample_id": key,
@@ -54,12 +58,18 @@ def to_sample(
         "text_source": [text.source for text in texts],
         "video_id": manifest.source_id,
         "video_url": manifest.published_url,
-        "title": manifest.title,
+        "title": manifest.title or (site.title if site else ""),
         "doc_start": _seconds(document.start),
         "doc_end": _seconds(document.end),
         "language": document.language,
-        "license": manifest.license,
+        "license": manifest.license or (site.license if site else ""),
         **ADDED,
+        "channel": site.channel if site else "",
+        "upload_date": site.upload_date if site else "",
+        "chapters": [chapter.title for chapter in chapters],
+        "chapter_start": [_seconds(chapter.start) for chapter in chapters],
+        "video_start": _seconds(max(0.0, manifest.start)),
+        "extra": manifest.extra,
         "lag": _seconds(row.lag),
         "lag_confidence": row.lag_confidence,
     }

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import DocumentDraft, DocumentsRow, FramesRow, ManifestRow
+from schemas.rows import DocumentDraft, DocumentsRow, FramesRow, ManifestRow, MediaRow
 from stages.base import GroupStage, Input, Video
 from stages.write.document import to_sample
 from storyloom.format.counts import Counts
@@ -23,8 +23,21 @@ from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_numbers, write_shard
 from storyloom.format.tar import sample_bytes
 
-VideoDocuments = tuple[ManifestRow, DocumentsRow, Callable[[], FramesRow]]
-"""A video's manifest row, its documents, and a function that loads its frames."""
+
+class VideoDocuments(NamedTuple):
+    """A video as it is written.
+
+    Attributes:
+        manifest: Its line of the manifest.
+        row: Its documents.
+        frames: Loads its frames.
+        media: What `download` knows of it, with what its site says; None where nothing is known.
+    """
+
+    manifest: ManifestRow
+    row: DocumentsRow
+    frames: Callable[[], FramesRow]
+    media: MediaRow | None = None
 
 
 class WriteConfig(StageConfig):
@@ -37,12 +50,13 @@ class WriteConfig(StageConfig):
             it. Each split's last shard is smaller.
         max_images: Most images of a document, fixed for the dataset (OBELICS: 30): Hugging Face silently drops
             images beyond the number that the card declares.
-        val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the video's key,
-            so no video is in two splits, and a growing manifest moves none.
+        val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the file's content,
+            so that no video is in two splits, under whatever names and in whatever clips, and a growing manifest moves
+            none.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), OPERATIONAL] = "storyloom"
-    shard_bytes: Annotated[int, Field(gt=0)] = 512 * 2**20
+    shard_bytes: Annotated[int, Field(gt=0, le=2**40)] = 512 * 2**20
     max_images: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 30
     val_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
 
@@ -58,8 +72,8 @@ class Write(GroupStage[WriteConfig, GroupShards]):
 
     name = "write"
     version = 4
-    reads = (Input("filter"), Input("sample"))
-    manifest_fields = ("published_url", "source_id", "title", "license")
+    reads = (Input("filter"), Input("sample"), Input("download"))
+    manifest_fields = ("published_url", "source_id", "title", "license", "extra", "start")
     seeded = True
     result = GroupShards
     Config = WriteConfig
@@ -76,7 +90,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
 
     def write(self, videos: Iterable[Video], folder: Path) -> GroupShards:
         documents = (
-            (video.manifest, video[DocumentsRow], partial(video.__getitem__, FramesRow))
+            VideoDocuments(video.manifest, video[DocumentsRow], partial(video.__getitem__, FramesRow), video[MediaRow])
             for video in videos
             if video[DocumentsRow].documents
         )
@@ -130,15 +144,15 @@ def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteCon
     return shards
 
 
-def split_of(video: str, val_share: float) -> Split:
-    """The split of all documents of the video with this key."""
-    place = int.from_bytes(hashlib.sha256(f"split|{video}".encode()).digest()[:8], "big") / 2**64
+def split_of(content: str, val_share: float) -> Split:
+    """The split of all documents of this content: the hash of a file, or a video's key where that is unknown."""
+    place = int.from_bytes(hashlib.sha256(f"split|{content}".encode()).digest()[:8], "big") / 2**64
     return "val" if place < val_share else "train"
 
 
 def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[SpoolEntry]:
     seen: set[str] = set()
-    for manifest, row, load_frames in videos:
+    for manifest, row, load_frames, media in videos:
         if manifest.video != row.video:
             raise FormatError(manifest.video, "wrong_row", f"its documents are those of video {row.video}")
         frames = load_frames() if row.documents else FramesRow(video=row.video)
@@ -148,13 +162,13 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 raise FormatError(key, "duplicate_key", "two documents have this key: is the video listed twice?")
             seen.add(key)
             images = _images(key, document, frames)
-            sample = to_sample(key, manifest, row, document, images, config.max_images)
+            sample = to_sample(key, manifest, row, document, images, config.max_images, media)
             members = sample_bytes(key, sample.to_json_bytes(), images)
             offset = spool.tell()
             spool.write(members)
             yield SpoolEntry(
                 key=key,
-                split=split_of(manifest.video, config.val_share),
+                split=split_of(row.content or manifest.video, config.val_share),
                 offset=offset,
                 size=len(members),
                 counts=Counts.of(sample),

@@ -50,12 +50,11 @@ def earlier_export(dest: Path) -> dict[str, Any] | None:
 def _record(dest: Path) -> dict[str, Any] | None:
     try:
         record = json.loads((dest / RECORD).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    ours = (
-        isinstance(record, dict) and record.get("schema") == RECORD_SCHEMA and isinstance(record.get("entries"), list)
-    )
-    return record if ours else None
+    ours = isinstance(record, dict) and record.get("schema") == RECORD_SCHEMA
+    entries = record.get("entries") if ours else None
+    return record if isinstance(entries, list) and all(isinstance(name, str) for name in entries) else None
 
 
 def as_record(folder: Path, entries: dict[str, Any]) -> bytes:

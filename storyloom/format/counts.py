@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from storyloom.format.model import Model, Seconds, to_milliseconds
 from storyloom.format.sample import Sample
@@ -15,7 +15,10 @@ from storyloom.format.words import count_words
 SIMILARITY_STEP = 0.05
 """Width of a bar of the similarity histogram (our choice)."""
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+Bar = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,4})?$")]
+"""Where a bar of a histogram begins."""
 
 
 class Counts(Model):
@@ -37,11 +40,11 @@ class Counts(Model):
     nimages: Count
     nwords: Count
     seconds: Seconds
-    languages: dict[str, int]
-    licenses: dict[str, int]
-    images_per_document: dict[str, int]
-    similarities: dict[str, int]
-    shifts: dict[str, int]
+    languages: dict[str, Count]
+    licenses: dict[str, Count]
+    images_per_document: dict[Bar, Count]
+    similarities: dict[Bar, Count]
+    shifts: dict[Bar, Count]
 
     @classmethod
     def of(cls, sample: Sample) -> Counts:

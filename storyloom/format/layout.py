@@ -9,7 +9,10 @@ MARKER = ".storyloom"
 """File in an output folder that is being written; a later run recognizes by it what a killed run left."""
 
 
-SHARD_FILE = re.compile(r"shard-\d{6}\.tar(\.idx)?")
+SHARD_FILE = re.compile(r"shard-[0-9]{6}\.tar(\.idx)?")
+
+PUBLISHED = re.compile(r"data/(train|val)/shard-[0-9]{6}\.tar")
+"""Path of a shard within a finished dataset."""
 
 
 def index_of(tar: Path) -> Path:

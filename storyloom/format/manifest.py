@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Protocol
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
-from storyloom.errors import UsageError
-from storyloom.format.counts import Counts
+from storyloom.errors import BadDataset, UsageError, printable
+from storyloom.format.counts import Count, Counts
+from storyloom.format.layout import PUBLISHED
 from storyloom.format.model import Model
-from storyloom.format.sample import SchemaName
+from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
+from storyloom.fs.folder import ByteRange, DataFolder
+from storyloom.fs.url import without_secrets
 
 MANIFEST = "manifest.json"
+
+MOST_VALUES = 4_000_000
+"""Values in `manifest.json` (our choice): those of 80,000 shards. A value of two bytes takes a hundred in memory."""
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """What JSON can hold.
+
+    Raises:
+        ValueError: A number is not finite, or has too many digits to be written.
+    """
+    json.dumps(value, allow_nan=False)
+    return value
 
 
 class FunnelRow(Model):
@@ -30,10 +47,10 @@ class FunnelRow(Model):
     """
 
     what: str
-    found: int
-    kept: int
-    dropped: dict[str, int]
-    failed: dict[str, int] = {}
+    found: Count
+    kept: Count
+    dropped: dict[str, Count]
+    failed: dict[str, Count] = {}
 
 
 class Provenance(Model):
@@ -47,7 +64,7 @@ class Provenance(Model):
         funnel: Counts of videos, frames, sentences and documents, a row per kind.
     """
 
-    config: dict[str, Any] = {}
+    config: Annotated[dict[str, Any], AfterValidator(_plain)] = {}
     fingerprints: dict[str, str] = {}
     revisions: dict[str, str] = {}
     tools: dict[str, str] = {}
@@ -57,8 +74,8 @@ class Provenance(Model):
 class Totals(Counts):
     """Sums over shards; the units are those of `Shard`."""
 
-    nshards: int
-    filesize: int
+    nshards: Count
+    filesize: Count
 
 
 class Published(Model):
@@ -77,8 +94,8 @@ class Published(Model):
 
     schema_: SchemaName = Field(default="storyloom/2", alias="schema")
     name: str
-    sha256: str
-    max_images: int
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    max_images: Annotated[int, Field(ge=1, le=10**IMAGE_DIGITS)]
     shards: list[Shard]
     splits: dict[Split, Totals]
     provenance: Provenance
@@ -109,10 +126,9 @@ def dataset_sha256(shards: Sequence[Shard]) -> str:
 
 def read_manifest(output: Path) -> Published | None:
     """The manifest in a folder; None when there is none, or when it has another version."""
-    manifest = output / MANIFEST
     try:
-        return Published.model_validate_json(manifest.read_bytes()) if manifest.is_file() else None
-    except ValidationError:
+        return Published.model_validate_json(manifest_bytes(DataFolder(output)))
+    except (UsageError, BadDataset, ValidationError):
         return None
 
 
@@ -120,17 +136,93 @@ def finished_dataset(output: Path) -> Published:
     """The manifest of a finished dataset.
 
     Raises:
-        UsageError: The folder holds none, or one of another version.
+        UsageError: The folder holds none.
+        BadDataset: It is damaged, of another version, or contradicts itself.
     """
-    published = read_manifest(output)
-    if published is not None:
-        return published
-    if (output / MANIFEST).is_file():
-        raise UsageError(
-            f"{output / MANIFEST} is damaged or of another version of storyloom; run `storyloom run` with the"
-            " dataset's config: what is up to date is kept"
-        )
-    raise UsageError(f"{output} holds no finished dataset: there is no {MANIFEST} in it")
+    content = manifest_bytes(DataFolder(output))
+    try:
+        published = Published.model_validate_json(content)
+    except ValidationError as error:
+        raise bad_manifest(str(output), broken_rules(error)[0]) from None
+    if flaw := shards_flaw(published.shards) or _splits_flaw(published):
+        raise bad_manifest(str(output), flaw)
+    return published
+
+
+def manifest_bytes(folder: DataFolder) -> bytes:
+    """The content of a dataset's manifest.
+
+    Raises:
+        UsageError: There is none.
+        BadDataset: It cannot be read, or is too large.
+    """
+    (content,) = folder.read([ByteRange(MANIFEST)])
+    if isinstance(content, FileNotFoundError | NotADirectoryError):
+        raise UsageError(f"{folder.address} holds no finished dataset: there is no {MANIFEST} in it") from None
+    if isinstance(content, Exception):
+        message = f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content) or repr(content))}"
+        raise BadDataset(without_secrets(message)) from content
+    if flaw := values_flaw(content):
+        raise bad_manifest(folder.address, flaw)
+    return content
+
+
+def values_flaw(content: bytes) -> str:
+    """Whether a manifest holds more values than a machine's memory; empty when it does not."""
+    values = sum(map(content.count, (b",", b"[", b"{")))
+    return f"it has {values} values, more than {MOST_VALUES}" if values > MOST_VALUES else ""
+
+
+def bad_manifest(address: str, flaw: str) -> BadDataset:
+    """The error of a manifest that is damaged, or no such thing."""
+    way_out = "If it is yours, `storyloom run` with its config writes it again: what is up to date is kept"
+    return BadDataset(
+        f"{address}/{MANIFEST} is damaged or of another version of storyloom: {printable(flaw)}. {way_out}."
+    )
+
+
+def broken_rules(error: ValidationError, most: int = 1) -> list[str]:
+    """The first rules that a manifest breaks, each with its place."""
+    if error.error_count() > MANY_ERRORS:  # pydantic would make an object of each
+        return [f"{error.error_count()} values break a rule"]
+    found = error.errors(include_url=False, include_input=False, include_context=False)[:most]
+    places = [".".join(str(step) for step in one["loc"]) for one in found]
+    return [f"{place}: {one['msg']}" if place else one["msg"] for place, one in zip(places, found, strict=True)]
+
+
+class Listed(Protocol):
+    """The fields of a manifest's entry that say where its shard lies."""
+
+    @property
+    def split(self) -> str:
+        """Which part of the dataset it belongs to."""
+
+    @property
+    def file(self) -> str:
+        """Its path relative to the dataset's folder."""
+
+
+def shards_flaw(shards: Iterable[Listed]) -> str:
+    """What is wrong with a manifest's list of shards; empty when nothing is. Whoever opens them looks here first."""
+    seen: set[str] = set()
+    for shard in shards:
+        if not PUBLISHED.fullmatch(shard.file) or not shard.file.startswith(f"data/{shard.split}/"):
+            return f"shards: {shard.file!r} is no data/{shard.split}/shard-NNNNNN.tar"
+        if shard.file in seen:
+            return f"shards: {shard.file!r} is listed twice"
+        seen.add(shard.file)
+    return "" if seen else "shards: there is none"
+
+
+def _splits_flaw(published: Published) -> str:
+    for split in SPLITS:
+        shards, stated = published.of(split), published.splits.get(split)
+        if (stated is None) != (not shards):
+            return f"splits: {split} has {len(shards)} shards"
+        for name in ("nsamples", "nimages", "filesize"):
+            if stated and getattr(stated, name) != sum(getattr(shard, name) for shard in shards):
+                return f"splits: {name} of {split} is not the sum of its shards"
+    return ""
 
 
 def _totals(shards: Sequence[Shard]) -> Totals:

@@ -6,6 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST_SECONDS = 1e9
+"""A time or a shift has no more, 31 years (our choice): sums of times stay finite."""
+
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 """Seconds from the start of the video, float64, rounded to 1 ms."""
 

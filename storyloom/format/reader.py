@@ -15,9 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from storyloom.errors import RunFailed
+from storyloom.errors import BadDataset, printable
 from storyloom.format.sample import Sample, refusal
-from storyloom.format.tar import BLOCK, padded, read_header, read_index, tar_members
+from storyloom.format.tar import (
+    BLOCK,
+    INDEX_TYPE,
+    MAX_DOCUMENT,
+    MAX_SAMPLE,
+    padded,
+    read_header,
+    read_index,
+    tar_members,
+)
 from storyloom.fs.folder import ByteRange, DataFolder
 from storyloom.fs.url import without_secrets
 
@@ -27,13 +36,16 @@ JSON_BYTES = 8192
 JSON_BATCH = 256
 """Documents whose JSON is requested at once (our choice)."""
 
+BATCH_BYTES = 64 * 2**20
+"""Bytes of the documents that are requested at once, or a single larger one (our choice)."""
+
 WAY_OUT = (
     "Compare it with its sha256 in manifest.json, as `storyloom validate` does; then fetch it again, or write it again"
     " with `storyloom run CONFIG --only write --force`"
 )
 
 
-class BadShard(RunFailed):
+class BadShard(BadDataset):
     """A shard or its index is gone, cut off, damaged, or not what the manifest says.
 
     Raise it through `at`. The constructor takes a message alone, since torch's DataLoader rebuilds a worker's exception
@@ -49,7 +61,7 @@ class BadShard(RunFailed):
     @classmethod
     def at(cls, shard: str, place: str, flaw: str, way_out: str = WAY_OUT) -> Self:
         """The error that names a shard, a place in it, what is wrong there, and the way out."""
-        error = cls(without_secrets(f"{shard}{', ' if place else ''}{place}: {flaw}. {way_out}."))
+        error = cls(without_secrets(f"{shard}{', ' if place else ''}{place}: {printable(flaw)}. {way_out}."))
         error.shard, error.place = shard, place
         return error
 
@@ -140,14 +152,12 @@ class ShardReader:
             self._offsets[shard.file] = self._read_offsets(shard)
         return self._offsets[shard.file]
 
-    def pick(self, wanted: Sequence[tuple[ShardFile, int]]) -> list[StoredDocument]:
+    def pick(self, wanted: Sequence[tuple[ShardFile, int]]) -> Iterator[StoredDocument]:
         """Documents by shard and number, with their images; requested at once where the store supports it."""
-        ranges = [self._range(shard, number) for shard, number in wanted]
-        contents = self.folder.read(ranges)
-        return [
-            self._document(one, number, content)
-            for one, (_, number), content in zip(ranges, wanted, contents, strict=True)
-        ]
+        for some in _batches([(self._range(shard, number), number) for shard, number in wanted]):
+            contents = self.folder.read([one for one, _ in some])
+            for (one, number), content in zip(some, contents, strict=True):
+                yield self._document(one, number, content)
 
     def documents(self, shard: ShardFile) -> Iterator[StoredDocument]:
         """All documents of a shard, with their images. One document is in memory at a time."""
@@ -178,6 +188,8 @@ class ShardReader:
                 raise BadShard.at(address, place, f"no tar header at byte {one.start}: {reason}") from None
             if one.start + BLOCK + size > (one.end or 0):
                 raise BadShard.at(address, place, f"{name} is longer than the document")
+            if size > MAX_DOCUMENT:
+                raise BadShard.at(address, place, f"{name} has {size} bytes, more than {MAX_DOCUMENT}")
             missing = one.start + BLOCK + size - end
             if missing > 0:
                 (rest,) = self.folder.read([ByteRange(one.file, end, end + missing)])
@@ -186,6 +198,9 @@ class ShardReader:
 
     def _range(self, shard: ShardFile, number: int) -> ByteRange:
         start, end = self.offsets(shard)[number : number + 2].tolist()
+        if end - start > MAX_SAMPLE:
+            flaw = f"it has {end - start} bytes, more than {MAX_SAMPLE}"
+            raise BadShard.at(self._address(shard.file), f"document {number}", flaw)
         return ByteRange(shard.file, start, end)
 
     def _document(self, one: ByteRange, number: int, content: bytes | Exception) -> StoredDocument:
@@ -199,11 +214,12 @@ class ShardReader:
 
     def _read_offsets(self, shard: ShardFile) -> NDArray[np.uint64]:
         file = f"{shard.file}.idx"
-        (content,) = self.folder.read([ByteRange(file)])
+        wanted = (shard.nsamples + 1) * INDEX_TYPE.itemsize
+        (content,) = self.folder.read([ByteRange(file, 0, wanted + INDEX_TYPE.itemsize)])
         if self._walk and isinstance(content, FileNotFoundError):
             file, offsets = shard.file, self._walked(shard)
         elif isinstance(content, Exception):
-            flaw = f"cannot be read: {content!r}; no shard is complete without it"
+            flaw = f"cannot be read: {_why(content)}; no shard is complete without it"
             raise BadShard.at(self._address(file), "", flaw) from content
         else:
             try:
@@ -211,7 +227,8 @@ class ShardReader:
             except ValueError as reason:
                 raise BadShard.at(self._address(file), "", str(reason)) from None
         if len(offsets) != shard.nsamples + 1:
-            flaw = f"it has {len(offsets) - 1} documents, but manifest.json says {shard.nsamples}"
+            more = "more" if len(offsets) > shard.nsamples + 1 else len(offsets) - 1
+            flaw = f"it has {more} documents, but manifest.json says {shard.nsamples}"
             raise BadShard.at(self._address(file), "", flaw)
         if offsets[-1] > shard.filesize:
             flaw = f"its documents end at {offsets[-1]}, but manifest.json gives the shard {shard.filesize} bytes"
@@ -225,8 +242,8 @@ class ShardReader:
         while True:
             (block,) = self.folder.read([ByteRange(shard.file, offset, offset + BLOCK)])
             if isinstance(block, Exception):
-                raise BadShard.at(self._address(shard.file), "", f"cannot be read: {block!r}") from block
-            if not block.strip(b"\0"):
+                raise BadShard.at(self._address(shard.file), "", f"cannot be read: {_why(block)}") from block
+            if not block.strip(b"\0") or len(starts) > shard.nsamples:
                 return np.array([*starts, offset], np.uint64)
             try:
                 name, size = read_header(block)
@@ -240,14 +257,33 @@ class ShardReader:
         return f"{self.folder.address}/{file}"
 
 
+def _batches(wanted: Sequence[tuple[ByteRange, int]]) -> Iterator[list[tuple[ByteRange, int]]]:
+    """Ranges and their documents' numbers, of at most `BATCH_BYTES` at a time."""
+    some: list[tuple[ByteRange, int]] = []
+    filled = 0
+    for one, number in wanted:
+        size = (one.end or 0) - one.start
+        if some and filled + size > BATCH_BYTES:
+            yield some
+            some, filled = [], 0
+        some.append((one, number))
+        filled += size
+    if some:
+        yield some
+
+
 def _whole(address: str, place: str, content: bytes | Exception, size: int) -> bytes:
     if isinstance(content, Exception):
-        raise BadShard.at(address, place, f"cannot be read: {content!r}") from content
+        raise BadShard.at(address, place, f"cannot be read: {_why(content)}") from content
     if len(content) < size:
         raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the shard is cut off")
     if len(content) > size:
         raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the server ignores byte ranges")
     return content
+
+
+def _why(reason: Exception) -> str:
+    return str(reason) if isinstance(reason, OSError) else repr(reason)
 
 
 def _stored(address: str, number: int, members: Sequence[tuple[str, bytes]]) -> StoredDocument:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import date
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from storyloom.format.model import Model
+from storyloom.format.model import MOST_SECONDS, Model
 from storyloom.format.tokens import special_token
 
 SCHEMA = "storyloom/2"
@@ -41,6 +41,9 @@ PLACEHOLDERS_1 = ("<image>", "<video>", "<audio>", "<|endofchunk|>")
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Unicode's category Cc, control characters."""
+
+MANY_ERRORS = 100
+"""Errors of one document that are told apart (our choice)."""
 
 IMAGE_DIGITS = 3
 """Digits of an image's number in its member name: so at most 1,000 images a document."""
@@ -79,10 +82,11 @@ def _key(value: Any) -> Any:
     return value
 
 
-Float = Annotated[float, BeforeValidator(_real_float), Field(allow_inf_nan=False)]
-Time = Annotated[Float, Field(ge=0.0)]
-Score = Annotated[Float, Field(ge=-1.0, le=1.0)]
-Pixels = Annotated[int, Field(ge=1)]
+Real = Annotated[float, BeforeValidator(_real_float), Field(allow_inf_nan=False)]
+Float = Annotated[Real, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
+Time = Annotated[Real, Field(ge=0.0, le=MOST_SECONDS)]
+Score = Annotated[Real, Field(ge=-1.0, le=1.0)]
+Pixels = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Sample(Model):
@@ -289,16 +293,20 @@ def frames_first(image_times: Sequence[float], text_intervals: Sequence[tuple[fl
         text_intervals: Start and end in seconds, in order of their starts.
     """
     starts = [start for start, _ in text_intervals]
+    latest_ends = list(accumulate((end for _, end in text_intervals), max))
     following = []
     for time in image_times:
-        holder = next((n for n, (start, end) in enumerate(text_intervals) if start <= time < end), len(starts))
-        following.append(min(holder, bisect_left(starts, time)))
+        holder = bisect_right(latest_ends, time)  # the first text that ends after it; texts after that start later
+        held = holder < len(starts) and starts[holder] <= time
+        following.append(min(holder if held else len(starts), bisect_left(starts, time)))
     positions = sorted([(text, 0) for text in following] + [(text, 1) for text in range(len(starts))])
     return [kind == 0 for _, kind in positions]
 
 
 def refusal(key: str, error: ValidationError) -> FormatError:
     """The first broken rule of a document as a `FormatError`; rules of pydantic keep pydantic's names."""
+    if error.error_count() > MANY_ERRORS:  # pydantic would make an object of each
+        return FormatError(key, "wrong_value", f"{error.error_count()} values break a rule")
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(step) for step in first["loc"])
     return FormatError(key, first["type"], f"{place}: {first['msg']}" if place else first["msg"])

@@ -16,6 +16,9 @@ from storyloom.fs.atomic import replacing, write_atomically
 Split = Literal["train", "val"]
 
 
+MOST_DOCUMENTS = 2**22
+"""Documents of a shard (our choice): its index is held in memory whole, 32 MB."""
+
 SPLITS: tuple[Split, ...] = ("train", "val")
 
 
@@ -33,8 +36,8 @@ class Shard(Counts):
 
     split: Split
     file: str
-    nsamples: Annotated[int, Field(ge=1)]
-    filesize: Annotated[int, Field(gt=0)]
+    nsamples: Annotated[int, Field(ge=1, le=MOST_DOCUMENTS)]
+    filesize: Annotated[int, Field(gt=0, lt=2**63)]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     md5sum: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 

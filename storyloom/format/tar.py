@@ -22,6 +22,18 @@ MAX_NAME = 99
 MAX_SIZE = 8**11 - 1
 """Bytes of a member: eleven octal digits; beyond that tar needs an extension that wids does not read."""
 
+MAX_DOCUMENT = 4 * 2**20
+"""Bytes of `KEY.json`, far over a usual one's: untrusted input must not fill the memory (our choice)."""
+
+MAX_IMAGE = 64 * 2**20
+"""Bytes of an image (our choice)."""
+
+MAX_PIXELS = 64 * 10**6
+"""Pixels of an image that is decoded: 192 MB (our choice)."""
+
+MAX_SAMPLE = 192 * 2**20
+"""Bytes of a document with its images in a shard: it is held in memory whole, twice (our choice)."""
+
 BLOCK = tarfile.BLOCKSIZE
 """Bytes of a header, and the multiple to which data is padded: 512."""
 

@@ -96,7 +96,7 @@ def remove_leftovers(folder: Path) -> None:
     host = socket.gethostname()
     for unfinished in folder.glob(f".*.{host}.*{TEMPORARY_SUFFIX}"):
         owner = unfinished.name.removesuffix(TEMPORARY_SUFFIX).rsplit(".", 1)[-1]
-        if _alive(int(owner)):
+        if not owner.isdecimal() or _alive(int(owner)):
             continue
         if unfinished.is_dir():
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,4 +1,7 @@
-"""A folder of files on a disk or behind any URL that fsspec reads; byte ranges of its files."""
+"""A folder of files on a disk or behind any URL that fsspec reads; byte ranges of its files.
+
+Files of a folder on a disk are opened by `within` alone: a stranger's dataset reaches nothing outside its folder.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,17 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from storyloom.fs.url import redacted
+from storyloom.fs.within import Refused, open_within
 
 ATTEMPTS = 4
 """Attempts at a range, the first included (our choice)."""
 
 PAUSE = 0.5
 """Seconds before the second attempt; doubles with each further one (our choice)."""
+
+
+MOST_WHOLE = 256 * 2**20
+"""Bytes of a file that is read whole (our choice)."""
 
 
 class ByteRange(NamedTuple):
@@ -55,8 +63,8 @@ class DataFolder:
     def read(self, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
         """The content of each range, or the error of reading it; fewer bytes where the file ends inside the range.
 
-        Ranges are requested at once where the store supports it. Failed ones are retried, unless the file is missing or
-        forbidden.
+        Ranges are requested at once where the store supports it. Failed ones are retried, unless the file is missing,
+        forbidden, or none that is read from a dataset (`Refused`). A range takes no more memory than there are bytes.
         """
         found = self._read(ranges)
         for attempt in range(1, ATTEMPTS):
@@ -81,7 +89,7 @@ class DataFolder:
     def _read_local(self, file: str, ranges: Any) -> list[bytes | Exception]:
         wanted: list[ByteRange] = list(ranges)
         try:
-            opened = open(f"{self._root}/{file}", "rb", buffering=0)  # noqa: PTH123, SIM115 - one of many, closed below
+            opened = open_within(self._root, file)
         except OSError as reason:
             return [reason] * len(wanted)
         with opened:
@@ -94,7 +102,10 @@ def _pread(handle: int, wanted: ByteRange) -> bytes | Exception:
     """The bytes of a range; `pread` may give fewer than asked for before the file ends."""
     pieces: list[bytes] = []
     try:
-        end = os.fstat(handle).st_size if wanted.end is None else wanted.end
+        size = os.fstat(handle).st_size
+        if wanted.end is None and size > MOST_WHOLE:
+            return Refused(f"{wanted.file} has {size} bytes, more than {MOST_WHOLE}")
+        end = size if wanted.end is None else min(size, wanted.end)
         start = wanted.start
         while start < end and (piece := os.pread(handle, end - start, start)):
             pieces.append(piece)
@@ -105,4 +116,4 @@ def _pread(handle: int, wanted: ByteRange) -> bytes | Exception:
 
 
 def _may_pass(one: bytes | Exception) -> bool:
-    return isinstance(one, Exception) and not isinstance(one, FileNotFoundError | PermissionError)
+    return isinstance(one, Exception) and not isinstance(one, FileNotFoundError | PermissionError | Refused)

@@ -6,9 +6,14 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from storyloom.format.sample import ADDED, SCHEMA, SchemaName
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from storyloom.errors import BadDataset, printable
+from storyloom.format.model import MOST_SECONDS
+from storyloom.format.sample import ADDED, SCHEMA, Pixels, SchemaName
+from storyloom.format.tar import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +43,23 @@ class Frame:
     text: int
 
     def pixels(self) -> NDArray[np.uint8]:
-        """The decoded picture: RGB, uint8, shape (height, width, 3)."""
+        """The decoded picture: RGB, uint8, shape (height, width, 3).
+
+        Raises:
+            BadDataset: It is no JPEG of `width` and `height`, is damaged, or has over 64 million pixels.
+        """
         import numpy as np
         from PIL import Image
 
-        with Image.open(io.BytesIO(self.jpeg)) as image:
-            return np.asarray(image.convert("RGB"))
+        try:
+            # Pillow would open other formats, too, some of them with programs
+            with Image.open(io.BytesIO(self.jpeg), formats=["JPEG"]) as image:
+                if image.size == (self.width, self.height) and self.width * self.height <= MAX_PIXELS:
+                    return np.asarray(image.convert("RGB"))
+                flaw = f"it has {image.width}x{image.height} pixels, should have {self.width}x{self.height}"
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as reason:
+            flaw = printable(str(reason))
+        raise BadDataset(f"the frame at {self.time} s cannot be decoded: {flaw}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +130,43 @@ class Document:
         return [item for item in self.items if isinstance(item, Text)]
 
 
+Number = Annotated[float, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
+
+
+class _Values(BaseModel):
+    """The types of the values of `KEY.json` that are read; a missing one is named where it is looked for."""
+
+    model_config = ConfigDict(strict=True)
+
+    sample_id: str = ""
+    texts: list[str | None] = []
+    images: list[str | None] = []
+    image_time: list[Number] = []
+    image_width: list[Pixels] = []
+    image_height: list[Pixels] = []
+    image_text_index: list[int] = []
+    image_clip_score: list[Number] = []
+    image_shift: list[Number] = []
+    text_start: list[Number] = []
+    text_end: list[Number] = []
+    text_source: list[str] = []
+    video_id: str = ""
+    video_url: str = ""
+    title: str = ""
+    doc_start: Number = 0.0
+    doc_end: Number = 0.0
+    language: str = ""
+    license: str = ""
+    extra: str = ""
+    channel: str = ""
+    upload_date: str = ""
+    chapters: list[str] = []
+    chapter_start: list[Number] = []
+    lag: Number = 0.0
+    lag_confidence: Number = 0.0
+    video_start: Number = 0.0
+
+
 def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
     """The document of a `KEY.json` and its images.
 
@@ -126,15 +179,21 @@ def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
     Raises:
         ValueError: The bytes are something else; the message says what is wrong.
     """
-    values = json.loads(content)
+    try:
+        values = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if not isinstance(values, dict) or values.get("schema") not in get_args(SchemaName):
         raise ValueError(f"it is no document of {' or '.join(get_args(SchemaName))}")
     try:
+        _Values.model_validate(values)
         return _document(values if values["schema"] == SCHEMA else ADDED | values, jpegs)
+    except ValidationError as error:
+        raise ValueError(f"{error.error_count()} of its values have another type or range than the format's") from None
     except KeyError as error:
         raise ValueError(f"there is no {error}") from None
-    except TypeError as error:
-        raise ValueError(str(error)) from None
+    except (TypeError, StopIteration) as error:
+        raise ValueError(str(error) or "it has more positions than values") from None
 
 
 def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes]) -> Document:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from storyloom.errors import UsageError
-from storyloom.format.manifest import MANIFEST
+from storyloom.format.manifest import bad_manifest, broken_rules, manifest_bytes, shards_flaw
 from storyloom.format.reader import ShardReader
 from storyloom.format.sample import SchemaName
-from storyloom.fs.folder import ByteRange
-from storyloom.fs.url import without_secrets
+from storyloom.format.shard import MOST_DOCUMENTS
 from storyloom.reader.document import Document, parse
 
 
@@ -27,8 +26,8 @@ class ShardEntry(BaseModel):
 
     split: str
     file: str
-    nsamples: int
-    filesize: int
+    nsamples: Annotated[int, Field(ge=1, le=MOST_DOCUMENTS)]
+    filesize: Annotated[int, Field(gt=0, lt=2**63)]
 
 
 class Manifest(BaseModel):
@@ -49,30 +48,27 @@ def load_manifest(reader: ShardReader) -> Manifest:
     """The dataset's manifest.
 
     Raises:
-        UsageError: There is none, or it is of another version.
+        UsageError: There is none.
+        BadDataset: It is damaged or of another version.
     """
-    address = reader.folder.address
-    (content,) = reader.folder.read([ByteRange(MANIFEST)])
-    if isinstance(content, FileNotFoundError):
-        raise UsageError(f"{address} holds no finished dataset: there is no {MANIFEST} in it")
-    if isinstance(content, Exception):
-        raise UsageError(without_secrets(f"cannot read {address}/{MANIFEST}: {content!r}")) from content
+    content = manifest_bytes(reader.folder)
     try:
-        return Manifest.model_validate_json(content)
+        found = Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise UsageError(f"{address}/{MANIFEST} is none that this version reads: {error}") from None
+        raise bad_manifest(reader.folder.address, broken_rules(error)[0]) from None
+    if flaw := shards_flaw(found.shards):
+        raise bad_manifest(reader.folder.address, flaw)
+    return found
 
 
-def load_documents(reader: ShardReader, wanted: Sequence[tuple[ShardEntry, int]]) -> list[Document]:
+def load_documents(reader: ShardReader, wanted: Sequence[tuple[ShardEntry, int]]) -> Iterator[Document]:
     """Documents by shard and number within it; ranges are requested at once where the store supports it.
 
     Raises:
         BadShard: A shard or its index is gone, cut off or damaged.
     """
-    documents = []
     for stored in reader.pick(wanted):
         try:
-            documents.append(parse(stored.content, stored.jpegs))
+            yield parse(stored.content, stored.jpegs)
         except ValueError as error:
             raise stored.bad(f"{stored.key}.json: {error}") from None
-    return documents

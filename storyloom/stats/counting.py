@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import from_json
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from storyloom.format.reader import BadShard, ShardReader, StoredDocument
+from storyloom.format.model import MOST_SECONDS
+from storyloom.format.reader import ShardReader, StoredDocument
+from storyloom.format.sample import refusal
 from storyloom.format.shard import Shard
 from storyloom.format.words import count_words
 from storyloom.stats.distributions import Grid, GridCount, add_names
@@ -27,8 +28,39 @@ GRIDS = {
 }
 """Similarities have four decimals, and the grid keeps them all; bounds and narrowest bars are our choice."""
 
-BATCH = 1000
-"""Documents whose values are buffered before they are counted."""
+BATCH, BATCH_BYTES = 1000, 8 * 2**20
+"""Documents whose values are buffered before they are counted, and bytes of their JSON (our choice)."""
+
+Seconds = Annotated[float, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
+
+
+class Values(BaseModel):
+    """The values of `KEY.json` that are counted; whether the others are right is for `storyloom validate` to say."""
+
+    model_config = ConfigDict(strict=True)
+
+    texts: list[str | None]
+    text_start: list[Seconds]
+    text_source: list[str]
+    image_time: list[Seconds]
+    image_text_index: list[Annotated[int, Field(ge=-1, lt=2**53)]]
+    image_clip_score: list[Annotated[float, Field(ge=-1, le=1)]]
+    image_shift: list[Seconds]
+    doc_start: Seconds
+    doc_end: Seconds
+    language: str
+    license: str
+
+    @model_validator(mode="after")
+    def _one_value_each(self) -> Self:
+        if (
+            not len(self.image_time)
+            == len(self.image_text_index)
+            == len(self.image_clip_score)
+            == len(self.image_shift)
+        ):
+            raise ValueError("the lists of its images differ in length")
+        return self
 
 
 @dataclass
@@ -75,32 +107,30 @@ def count(output: Path, shard: Shard, numbers: range) -> DocumentSums:
         BadShard: The shard cannot be read, or a document lacks a counted field.
     """
     sums = DocumentSums()
-    found = ShardReader(output).json_only(shard, numbers)
-    while some := list(islice(found, BATCH)):
-        values = [_values(stored) for stored in some]
-        try:
-            _add(sums, values)
-        except (KeyError, TypeError, ValueError) as reason:
-            place = f"documents {some[0].number} to {some[-1].number}"
-            flaw = f"one of them breaks the format ({type(reason).__name__}: {reason})"
-            raise BadShard.at(some[0].shard, place, flaw) from reason
+    some: list[Values] = []
+    size = 0
+    for stored in ShardReader(output).json_only(shard, numbers):
+        if len(some) == BATCH or size > BATCH_BYTES:
+            _add(sums, some)
+            some, size = [], 0
+        some.append(_values(stored))
+        size += len(stored.content)
+    if some:
+        _add(sums, some)
     return sums
 
 
-def _values(stored: StoredDocument) -> dict[str, Any]:
+def _values(stored: StoredDocument) -> Values:
     try:
-        values = from_json(stored.content, allow_inf_nan=False, cache_strings="keys")
-    except ValueError as reason:
-        raise stored.bad(f"{stored.key}.json is no JSON: {reason}") from None
-    if not isinstance(values, dict):
-        raise stored.bad(f"{stored.key}.json is no JSON object")
-    return values
+        return Values.model_validate_json(stored.content)
+    except ValidationError as error:
+        raise stored.bad(str(refusal(f"{stored.key}.json", error))) from None
 
 
-def _add(sums: DocumentSums, some: list[dict[str, Any]]) -> None:
-    texts = np.array([len(one["text_start"]) for one in some])
-    images = np.array([len(one["image_time"]) for one in some])
-    seconds = np.array([one["doc_end"] - one["doc_start"] for one in some], np.float64)
+def _add(sums: DocumentSums, some: list[Values]) -> None:
+    texts = np.array([len(one.text_start) for one in some])
+    images = np.array([len(one.image_time) for one in some])
+    seconds = np.array([one.doc_end - one.doc_start for one in some], np.float64)
     text_of_frame = _chain(some, "image_text_index")
     paired = text_of_frame >= 0
 
@@ -108,13 +138,13 @@ def _add(sums: DocumentSums, some: list[dict[str, Any]]) -> None:
     sums.texts += int(texts.sum())
     sums.frames += int(images.sum())
     sums.frames_alone += int(np.count_nonzero(~paired))
-    add_names(sums.languages, [one["language"] for one in some])
-    add_names(sums.licenses, [one["license"] for one in some])
-    add_names(sums.text_sources, [source for one in some for source in one["text_source"]])
+    add_names(sums.languages, [one.language for one in some])
+    add_names(sums.licenses, [one.license for one in some])
+    add_names(sums.text_sources, [source for one in some for source in one.text_source])
 
     lasting = seconds > 0
     sums.grids["images"].add(images)
-    sums.grids["words"].add([_words(one["texts"]) for one in some])
+    sums.grids["words"].add([_words(one.texts) for one in some])
     sums.grids["seconds"].add(seconds)
     sums.grids["frames_per_minute"].add(images[lasting] / (seconds[lasting] / 60))
     sums.grids["similarity"].add(_chain(some, "image_clip_score")[paired])
@@ -127,5 +157,5 @@ def _words(texts: list[str | None]) -> int:
     return len(text.split()) if text.isascii() else count_words(text)
 
 
-def _chain(some: list[dict[str, Any]], key: str) -> NDArray[np.float64]:
-    return np.array([value for one in some for value in one[key]], np.float64)
+def _chain(some: list[Values], key: str) -> NDArray[np.float64]:
+    return np.array([value for one in some for value in getattr(one, key)], np.float64)

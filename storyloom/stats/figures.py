@@ -108,7 +108,7 @@ def dataset_stats(output: Path) -> Stats:
 
     Raises:
         UsageError: The folder holds no finished dataset.
-        BadShard: A shard does not match the manifest or its index.
+        BadDataset: The manifest is damaged, or a shard does not match it or its index.
     """
     published = finished_dataset(output)
     by_split = _counts(output, published)
@@ -159,8 +159,9 @@ def _cores() -> int:
 
 
 def _target(published: Published) -> int:
-    write = published.provenance.config.get("write", {})
-    return int(write.get("shard_bytes", 0)) if isinstance(write, dict) else 0
+    write = published.provenance.config.get("write")
+    target = write.get("shard_bytes") if isinstance(write, dict) else 0
+    return target if isinstance(target, int) and 0 < target < 2**63 else 0
 
 
 def _figures(counts: DocumentSums, shards: list[Shard], target: int) -> Figures:

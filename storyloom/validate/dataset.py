@@ -50,8 +50,9 @@ def validate_dataset(
             videos.add(result.videos)
             on_shard(done, len(tasks))
         report_repeated(keys, videos, folder, files, about_shards)
+        nvideos = videos.distinct()
     if published:
-        check_manifest(published, files, facts, about_files)
+        check_manifest(published, files, facts, nvideos, about_files)
         indexes = check_indexes(folder, published, about_files)
     else:
         splits = list(dict.fromkeys(Path(file).parent.name for file in files))

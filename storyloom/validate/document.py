@@ -7,15 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from storyloom.format.sample import Sample
+from storyloom.format.sample import MANY_ERRORS, Sample
 from storyloom.validate.rules import DOCUMENT
 from storyloom.validate.tar import OnViolation
 
 PYDANTIC = {"missing": "missing_key", "extra_forbidden": "unknown_key", "finite_number": "nan"}
 """Rule names of pydantic's own errors; an error that is neither here nor a rule of `Sample` is `wrong_value`."""
-
-MAX_ERRORS = 100
-"""Errors of one document that are reported one by one (our choice)."""
 
 
 def read_document(key: str, content: bytes, max_images: int | None, report: OnViolation) -> Sample | None:
@@ -78,7 +75,7 @@ def _written_well(key: str, content: bytes, value: dict[str, Any], report: OnVio
 
 
 def _report_all(key: str, error: ValidationError, report: OnViolation) -> None:
-    if error.error_count() > MAX_ERRORS:
+    if error.error_count() > MANY_ERRORS:
         report("wrong_value", f"{error.error_count()} values break a rule", key)
         return
     for one in error.errors(include_url=False, include_context=False):

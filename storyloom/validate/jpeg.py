@@ -6,6 +6,8 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from storyloom.format.tar import MAX_PIXELS
+
 SEGMENT = 0xFF
 """Begins every marker."""
 
@@ -26,9 +28,6 @@ BITS = 8
 
 COLOUR = 3
 """Components of a colour image."""
-
-MAX_PIXELS = 64 * 10**6
-"""Pixels of an image that is decoded: 192 MB (our choice)."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from storyloom.format.layout import MARKER, SHARD_FILE
 from storyloom.format.manifest import MANIFEST
 from storyloom.format.shard import SPLITS
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
+from storyloom.fs.within import is_folder
 from storyloom.validate.violation import Violations
 
 WIDS_FILE = re.compile(r"wids-(.*)\.json")
@@ -24,16 +25,18 @@ def find_shards(folder: Path, violations: Violations) -> list[str]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; give the folder of a finished dataset, with manifest.json in it")
     data = folder / "data"
+    if data.is_symlink():
+        violations.add("data", "unreadable", "it is a link, which is not followed")
     if not data.is_dir() and not (folder / MANIFEST).exists():
         raise UsageError(f"{folder} holds no dataset: there is neither manifest.json nor data/ in it")
     shards: list[str] = []
     for split in SPLITS:
-        if (data / split).is_dir():
+        if is_folder(data) and is_folder(data / split):
             found = _shards_of(folder, split, violations)
             _check_numbers(split, found, violations)
             shards += found
-    for entry in sorted(data.iterdir()) if data.is_dir() else []:
-        if entry.name not in SPLITS or not entry.is_dir():
+    for entry in _entries(folder, data, violations):
+        if entry.name not in SPLITS or not is_folder(entry):
             _surplus(folder, entry, f"data/ holds folders named {' and '.join(SPLITS)} only", violations)
     if not shards:
         violations.add("data", "no_shards", "there is no data/SPLIT/shard-NNNNNN.tar")
@@ -42,7 +45,7 @@ def find_shards(folder: Path, violations: Violations) -> list[str]:
 
 
 def _shards_of(folder: Path, split: str, violations: Violations) -> list[str]:
-    entries = sorted((folder / "data" / split).iterdir())
+    entries = _entries(folder, folder / "data" / split, violations)
     names = {entry.name for entry in entries}
     shards = []
     for entry in entries:
@@ -69,16 +72,24 @@ def _check_numbers(split: str, shards: list[str], violations: Violations) -> Non
 def _check_top(folder: Path, shards: list[str], violations: Violations) -> None:
     """Check the files beside `data/`. Foreign files may be there; ours must not be stale or unfinished."""
     splits = {Path(shard).parent.name for shard in shards}
-    for entry in sorted(folder.iterdir()):
+    for entry in _entries(folder, folder, violations):
         wids = WIDS_FILE.fullmatch(entry.name)
         if entry.name == MARKER:
             violations.add(entry.name, "leftover", "a run began to write this folder and did not end: run it again")
         elif entry.name.endswith(TEMPORARY_SUFFIX) or (wids and wids[1] not in splits):
             _surplus(folder, entry, "an index of a split that has no shard", violations)
-    meta = folder / ".nv-meta"
-    for entry in sorted(meta.iterdir()) if meta.is_dir() else []:
+    for entry in _entries(folder, folder / ".nv-meta", violations):
         if entry.name.endswith(TEMPORARY_SUFFIX):
             _surplus(folder, entry, "", violations)
+
+
+def _entries(folder: Path, place: Path, violations: Violations) -> list[Path]:
+    """What lies in a folder of the dataset; nothing where it is a link or missing."""
+    try:
+        return sorted(place.iterdir()) if place == folder or is_folder(place) else []
+    except OSError as reason:
+        violations.add(str(place.relative_to(folder)), "unreadable", str(reason))
+        return []
 
 
 def _surplus(folder: Path, entry: Path, message: str, violations: Violations) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from storyloom.format.manifest import MANIFEST, Published, dataset_sha256, describe
+from storyloom.format.manifest import MANIFEST, Published, broken_rules, dataset_sha256, describe
 from storyloom.format.shard import Shard
 from storyloom.validate.files import read_index
+from storyloom.validate.parse import parse
 from storyloom.validate.result import ShardFacts
 from storyloom.validate.violation import Violations
 
 COUNTED = ("nsamples", "nimages")
+KINDS = ("videos", "frames", "sentences", "documents")
 HASHED = ("filesize", "sha256", "md5sum")
 
 
@@ -24,16 +26,18 @@ def load_manifest(folder: Path, violations: Violations) -> Published | None:
     if content is None:
         return None
     try:
+        parse(MANIFEST, content)
         return Published.model_validate_json(content)
     except ValidationError as error:
-        for one in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
-            place = ".".join(str(step) for step in one["loc"])
-            violations.add(MANIFEST, "manifest", f"{place}: {one['msg']}" if place else one["msg"])
-        return None
+        for message in broken_rules(error, 5):
+            violations.add(MANIFEST, "manifest", message)
+    except ValueError as reason:
+        violations.add(MANIFEST, "manifest", str(reason))
+    return None
 
 
 def check_manifest(
-    published: Published, files: Sequence[str], facts: Mapping[str, ShardFacts], violations: Violations
+    published: Published, files: Sequence[str], facts: Mapping[str, ShardFacts], nvideos: int, violations: Violations
 ) -> None:
     """Compare the manifest with the folder and the shards.
 
@@ -41,19 +45,54 @@ def check_manifest(
         published: The manifest.
         files: Paths of the shards that are there, in order.
         facts: Of every shard that could be read, by its path.
+        nvideos: Videos that the documents come from.
         violations: Collects the differences.
     """
     _check_list(published, files, violations)
     for shard in published.shards:
         if found := facts.get(shard.file):
             _check_shard(shard, found, violations)
-    right = describe(published.name, published.max_images, published.shards, published.provenance)
-    for split in sorted({*published.splits, *right.splits}):
-        if published.splits.get(split) != right.splits.get(split):
+    try:
+        splits = describe(published.name, published.max_images, published.shards, published.provenance).splits
+    except ValidationError as error:
+        violations.add(MANIFEST, "manifest_total", f"the sums over its shards make no sense: {broken_rules(error)[0]}")
+        splits = published.splits
+    for split in sorted({*published.splits, *splits}):
+        if published.splits.get(split) != splits.get(split):
             violations.add(MANIFEST, "manifest_total", f"splits.{split} is not the sum of its shards")
     wanted = dataset_sha256(published.shards)
     if published.sha256 != wanted:
         violations.add(MANIFEST, "dataset_hash", f"sha256 is {published.sha256}, but its shards give {wanted}")
+    _check_funnel(published, [facts.get(shard.file) for shard in published.shards], nvideos, violations)
+
+
+def _check_funnel(
+    published: Published, facts: Sequence[ShardFacts | None], nvideos: int, violations: Violations
+) -> None:
+    """In = out + dropped + failed; and what was kept is what the shards hold, where all of them could be read."""
+    kinds = [row.what for row in published.provenance.funnel]
+    if len(set(kinds) & set(KINDS)) < len(kinds):
+        violations.add(MANIFEST, "manifest_funnel", f"its rows count {kinds}, must be some of {', '.join(KINDS)}")
+    for row in published.provenance.funnel:
+        gone = sum(row.dropped.values()) + sum(row.failed.values())
+        if row.found != row.kept + gone:
+            message = f"of {row.found} {row.what} {row.kept} were kept and {gone} were not"
+            violations.add(MANIFEST, "manifest_funnel", message)
+    whole = [one for one in facts if one and one.whole and one.counts]
+    if len(whole) < len(facts):
+        return
+    held = {
+        "frames": sum(one.nimages for one in whole),
+        "sentences": sum(one.ntexts for one in whole),
+        "documents": sum(one.nsamples for one in whole),
+    }
+    for row in published.provenance.funnel:
+        if row.kept != held.get(row.what, row.kept):
+            message = f"{row.kept} {row.what} were kept, but the shards hold {held[row.what]}"
+            violations.add(MANIFEST, "manifest_funnel", message)
+        if row.what == "videos" and not nvideos <= row.kept <= held["documents"]:
+            message = f"{row.kept} videos were kept, but {held['documents']} documents come from {nvideos}"
+            violations.add(MANIFEST, "manifest_funnel", message)
 
 
 def _check_list(published: Published, files: Sequence[str], violations: Violations) -> None:

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import yaml
+from pydantic_core import from_json
+
+from storyloom.format.manifest import values_flaw
 
 MAX_DEPTH = 40
 """Nesting depth of a YAML file: a parser's time grows with its square (our choice)."""
+
+MAX_DIGITS = 100
+"""Digits of an integer in a YAML file: Python refuses to print one of thousands (our choice)."""
 
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse(file: str, content: bytes) -> Any:
-    """The value in a JSON, YAML or Python file, by its suffix; of Python the syntax tree.
+    """The value in a JSON or YAML file, by its suffix.
 
     Raises:
-        ValueError: The content has another format.
+        ValueError: The content has another format, is nested too deep, or names a key twice: readers differ in which
+            of the two they take.
     """
-    try:
-        text = content.decode()
-        if file.endswith(".py"):
-            return ast.parse(text)
-        return json.loads(text) if file.endswith(".json") else parse_yaml(text)
-    except (RecursionError, MemoryError) as reason:
-        raise ValueError("it is nested too deep") from reason
-    except SyntaxError as reason:
-        raise ValueError(f"it is not Python: {reason}") from reason
+    if not file.endswith(".json"):
+        return parse_yaml(content.decode())
+    if flaw := values_flaw(content):
+        raise ValueError(flaw)
+    from_json(content)  # bounds the depth
+    return json.loads(content, object_pairs_hook=_once_each)
 
 
 def parse_yaml(text: str) -> Any:
@@ -45,9 +48,41 @@ def parse_yaml(text: str) -> Any:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
                 raise ValueError(f"it has YAML aliases, or lists in lists deeper than {MAX_DEPTH}")
-        return yaml.load(text, Loader=YAML_LOADER)  # noqa: S506 - it is a safe loader
+        loader = YAML_LOADER(text)
+        try:
+            node = loader.get_single_node()
+            _check_nodes(node)
+            return loader.construct_document(node) if node else None
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, RecursionError) as reason:
         raise ValueError(f"it is not YAML: {' '.join(str(reason).split())}") from reason
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _check_once(key for key, _ in pairs)
+    return dict(pairs)
+
+
+def _check_nodes(node: Any) -> None:
+    if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":int") and len(node.value) > MAX_DIGITS:
+        raise ValueError(f"a number has {len(node.value)} digits")
+    if isinstance(node, yaml.SequenceNode):
+        for one in node.value:
+            _check_nodes(one)
+    elif isinstance(node, yaml.MappingNode):
+        _check_once(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for pair in node.value:
+            for one in pair:
+                _check_nodes(one)
+
+
+def _check_once(keys: Iterable[Hashable]) -> None:
+    seen: set[Hashable] = set()
+    for key in keys:
+        if key in seen:
+            raise ValueError(f"the key {reprlib.repr(key)} is there twice")
+        seen.add(key)
 
 
 def differences(wanted: Any, found: Any, place: str = "") -> Iterator[str]:

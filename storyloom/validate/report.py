@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from storyloom.errors import printable
 from storyloom.validate.rules import RULES
-from storyloom.validate.violation import Violation, Violations, printable
+from storyloom.validate.violation import Violation, Violations
 from storyloom.view.counts import count_of
 
 OnShard = Callable[[int, int], None]

@@ -43,6 +43,7 @@ class ShardFacts:
         md5sum: Of the whole file, hexadecimal.
         nsamples: Documents.
         nimages: Images.
+        ntexts: Texts of the documents.
         whole: Whether the archive could be read to its end, so that documents and images are counted.
         counts: The shard's counts; None when a document could not be parsed.
     """
@@ -52,6 +53,7 @@ class ShardFacts:
     md5sum: str = ""
     nsamples: int = 0
     nimages: int = 0
+    ntexts: int = 0
     whole: bool = False
     counts: Counts | None = None
 

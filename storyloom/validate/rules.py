@@ -6,7 +6,7 @@ FOLDER = {
     "missing_file": "a file that the layout or the manifest asks for is not there",
     "surplus_file": "`data/` or the dataset's folder holds a file that belongs to nothing",
     "leftover": "an unfinished file, or the mark of a run that did not end",
-    "unreadable": "not a regular file, no permission, too large for what it is, or the disk fails",
+    "unreadable": "a link, not a regular file, no permission, too large for what it is, or the disk fails",
     "no_shards": "the dataset holds no shard",
     "shard_numbers": "a split's shards are not numbered `000000`, `000001`, … without a gap",
     "crashed": "the process that read the shard died twice, the second time with this shard alone",
@@ -29,7 +29,7 @@ TAR = {
     "record_padding": "the file does not end at the next multiple of 10,240 bytes",
     "after_end": "something follows the blocks that end the archive",
     "empty_shard": "a shard holds no document",
-    "member_size": "a document has over 4 MiB, or an image over 64 MiB: it is not read",
+    "member_size": "a document has over 4 MiB, an image over 64 MiB, or both together over 192 MiB",
 }
 
 MEMBERS = {
@@ -89,6 +89,7 @@ INDEXES = {
     "manifest_shards": "the manifest's shards are not those of the folder, training shards first, in order",
     "manifest_count": "the manifest's documents, images, words, seconds or languages of a shard are not what is in it",
     "manifest_hash": "the manifest's size, SHA-256 or MD5 of a shard is not the file's",
+    "manifest_funnel": "the manifest's funnel does not add up, or says something else than what the shards hold",
     "manifest_total": "the manifest's sums over a split are not those of its shards",
     "dataset_hash": "the manifest's `sha256` is not that of its shards' lines",
     "index_syntax": "an index file is not JSON, YAML or Python, as its name says",
@@ -97,7 +98,7 @@ INDEXES = {
     "energon_info": "`.nv-meta/.info.json` does not agree with the manifest",
     "energon_split": "`.nv-meta/split.yaml` does not agree with the manifest",
     "energon_sample": "a YAML file in `.nv-meta` names another sample type or loader",
-    "energon_loader": "`.nv-meta/sample_loader.py` lacks a function that the others name",
+    "energon_loader": "`.nv-meta/sample_loader.py` is not the one that storyloom writes: Energon runs it",
     "croissant": "`croissant.json` is not Croissant 1.0, or its files and hashes are not the manifest's",
     "card_syntax": "`README.md` has no YAML front matter",
     "card_data_files": "the card's `configs` do not name each split by the glob `data/SPLIT/shard-*.tar`",

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ import numpy as np
 from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
 from storyloom.format.sample import KEY_PATTERN, Sample, image_name
-from storyloom.format.tar import INDEX_TYPE
+from storyloom.format.tar import INDEX_TYPE, MAX_SAMPLE
+from storyloom.fs.within import open_within
 from storyloom.validate.document import read_document
-from storyloom.validate.files import open_regular
 from storyloom.validate.jpeg import COLOUR, JpegHeader, decoding_problems, picture
 from storyloom.validate.result import PLACE, ShardFacts, ShardResult, ShardTask
 from storyloom.validate.stream import HashedStream
@@ -149,15 +150,20 @@ class _Reader:
 
     def _count(self, sample: Sample, offset: int) -> None:
         self._counts.append(Counts.of(sample))
+        self.facts.ntexts += len(sample.spoken)
         if len(self._counts) == FOLD:
             self._counts = [Counts.total(self._counts)]
         self.videos.setdefault(digest(video_of(sample)), offset)
 
     def _check_index(self, ends: list[int]) -> None:
         file = str(index_of(Path(self.task.file)))
+        for start, end in pairwise(ends):
+            if end - start > MAX_SAMPLE:
+                message = f"the document at byte {start} has {end - start} bytes, more than {MAX_SAMPLE}"
+                self.report("member_size", message)
         wanted = np.array(ends, dtype=INDEX_TYPE).tobytes()
         try:
-            with open_regular(Path(self.task.folder) / file) as index:
+            with open_within(self.task.folder, file) as index:
                 found = index.read(len(wanted) + 1)
         except FileNotFoundError:
             self.violations.add(file, "missing_file", "the shard has no index, so it may be unfinished")
@@ -174,7 +180,7 @@ def validate_shard(task: ShardTask) -> ShardResult:
     reader = _Reader(task)
     facts: ShardFacts | None = None
     try:
-        with open_regular(Path(task.folder) / task.file) as file:
+        with open_within(task.folder, task.file) as file:
             reader.read(file, os.fstat(file.fileno()).st_size)
         facts = reader.facts
     except OSError as reason:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from storyloom.format.tar import (
     BLOCK,
     CHECKSUM,
+    MAX_DOCUMENT,
+    MAX_IMAGE,
     MAX_NAME,
     NAME,
     SIZE,
@@ -20,12 +22,6 @@ from storyloom.format.tar import (
     trailer,
 )
 from storyloom.validate.stream import HashedStream
-
-MAX_DOCUMENT = 4 * 2**20
-"""Bytes of a document that is read, far over a usual one's: untrusted input must not fill the memory (our choice)."""
-
-MAX_IMAGE = 64 * 2**20
-"""Bytes of an image that is read (our choice)."""
 
 MODEL_HEADER = member("0.json", b"")[:BLOCK]
 """A header as the writer makes it: but for name, size and checksum, all headers have these bytes."""

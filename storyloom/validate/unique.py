@@ -12,10 +12,9 @@ from typing import IO, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from storyloom.format.tar import BLOCK, read_header
-from storyloom.validate.files import open_regular
+from storyloom.format.tar import BLOCK, MAX_DOCUMENT, read_header
+from storyloom.fs.within import open_within
 from storyloom.validate.result import PLACE
-from storyloom.validate.tar import MAX_DOCUMENT
 from storyloom.validate.violation import Violations
 
 BUCKETS = 64
@@ -46,8 +45,7 @@ class Places:
         """Shards and offsets of each repeated hash, in order; hashes in the order of their second occurrence."""
         found: list[list[tuple[int, int]]] = []
         for file in self._files:
-            file.seek(0)
-            places = np.frombuffer(file.read(), PLACE)
+            places = self._places(file)
             places = places[np.lexsort((places["offset"], places["shard"], places["digest"]))]
             again = places["digest"][1:] == places["digest"][:-1]
             for first in np.flatnonzero(again & ~np.concatenate(([False], again))[:-1]):
@@ -55,6 +53,15 @@ class Places:
                 last = first + int(same[0]) if len(same) else len(places) - 1
                 found.append([(int(p["shard"]), int(p["offset"])) for p in places[first : last + 1]])
         yield from sorted(found, key=lambda group: group[1])
+
+    def distinct(self) -> int:
+        """How many different hashes there are."""
+        return sum(len(np.unique(self._places(file)["digest"])) for file in self._files)
+
+    @staticmethod
+    def _places(file: IO[bytes]) -> npt.NDArray[np.void]:
+        file.seek(0)
+        return np.frombuffer(file.read(), PLACE)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def _split(file: str) -> str:
 
 def _document(folder: Path, file: str, offset: int) -> _Document:
     """The names of the document at a place, read again, since only hashes were kept."""
-    with open_regular(folder / file) as shard:
+    with open_within(folder, file) as shard:
         shard.seek(offset)
         name, size = read_header(shard.read(BLOCK))
         content = shard.read(size) if name.endswith(".json") and size <= MAX_DOCUMENT else b""

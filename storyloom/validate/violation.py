@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from storyloom.errors import printable
 from storyloom.validate.rules import RULES
 
 PER_RULE = 20
 """Violations of one rule in one file that are kept; the others are only counted (our choice)."""
-
-MAX_MESSAGE = 400
-"""Characters of a message: it may quote a text of any length (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,3 @@ class Violations:
     def total(self) -> int:
         """Number of violations, including those that were not kept."""
         return self.counts.total()
-
-
-def printable(text: str) -> str:
-    """A text without characters that control a terminal or break XML, cut to `MAX_MESSAGE` characters."""
-    cut = text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)

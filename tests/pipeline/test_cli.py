@@ -58,7 +58,17 @@ def test_show_says_when_the_folder_holds_no_dataset(tmp_path: Path) -> None:
 def test_status_as_json_names_every_stage(demo_run: Finished) -> None:
     result = storyloom("status", DEMO, *folders(demo_run), "--json")
     stages = {one["stage"]: one for one in json.loads(result.stdout)}
-    assert list(stages) == ["download", "transcribe", "sample", "align", "score", "calibrate", "filter", "write"]
+    assert list(stages) == [
+        "download",
+        "duplicates",
+        "transcribe",
+        "sample",
+        "align",
+        "score",
+        "calibrate",
+        "filter",
+        "write",
+    ]
     assert all(one["to_do"] == 0 for one in stages.values())
     assert stages["transcribe"]["counts"]["words"] > 100
 

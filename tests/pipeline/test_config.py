@@ -99,7 +99,7 @@ def test_documents_may_not_hold_more_images_than_shards_declare(tmp_path: Path) 
         load_config(config(tmp_path, GOOD), ["filter.max_images=40"])
 
 
-@pytest.mark.parametrize("key", ["manifest", "work", "output"])
+@pytest.mark.parametrize("key", ["work", "output"])
 @pytest.mark.parametrize("place", ["s3://bucket/folder", "file:///tmp/folder"])
 def test_a_place_with_a_scheme_is_refused_before_a_folder_of_its_name_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, place: str

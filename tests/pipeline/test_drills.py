@@ -108,7 +108,7 @@ def leftovers(config: Any) -> list[str]:
 
 def key_of(clips: Path, name: str) -> str:
     """The key of a clip."""
-    manifest, _ = read_manifest(str(clips))
+    manifest = read_manifest(str(clips)).rows
     (key,) = (row["video"] for row in manifest.to_pylist() if row["source_id"] == name)
     return str(key)
 

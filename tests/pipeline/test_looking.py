@@ -70,9 +70,7 @@ def test_a_look_at_a_finished_run_changes_no_file(
     assert state() == before
 
 
-@pytest.mark.parametrize(
-    "setting", ["work=s3://bucket/x", "output=gs://bucket/out", "manifest=s3://bucket/list.csv", "work=abfs://x/y"]
-)
+@pytest.mark.parametrize("setting", ["work=s3://bucket/x", "output=gs://bucket/out", "work=abfs://x/y"])
 @pytest.mark.parametrize("command", ["run", "status"])
 def test_a_place_that_is_no_folder_of_this_machine_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str, command: str

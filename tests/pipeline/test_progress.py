@@ -46,7 +46,7 @@ def listened(*done: Advance, folder: Path, to_do: int) -> str:
     """What is printed where there is no terminal."""
     printed = io.StringIO()
     listener = TerminalListener(Console(file=printed, width=160))
-    listener.planned([StageStatus(stage="sample", units=to_do)], plan(folder), 0, "ray")
+    listener.planned([StageStatus(stage="sample", units=to_do)], plan(folder), (), "ray")
     listener.started("/logs")
     for one in done:
         listener.advanced(one)

@@ -7,7 +7,7 @@ import pytest
 from pipeline.run import Selection, run
 from pipeline.status import status
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText
-from stages.write.stage import WriteConfig, write_group
+from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.errors import RunFailed
 from storyloom.format.sample import FormatError
 from storyloom.validate.dataset import validate_dataset
@@ -78,7 +78,10 @@ def test_what_another_config_did_again_is_stale_under_this_one(
     run_quietly(second.config, selection)
     assert_true_pictures(second)
     why = {one.stage: one.why for one in status(first.workspace) if one.to_do}
-    assert why == {"filter": "align changed, sample changed, score changed", "write": "filter to be done again"}
+    assert why == {
+        "filter": "align changed, download changed, sample changed, score changed",
+        "write": "filter to be done again",
+    }
     with pytest.raises(RunFailed, match="write reads filter, which has 1 of 1 parts to do"):
         run(first.config, Selection(("write",), force=True), Recorder())
     assert set(made_by_run(first.config)) == {"filter", "write"}
@@ -147,7 +150,10 @@ def test_write_refuses_a_frame_that_is_not_the_documents(tmp_path: Path, times: 
     frames = frames_row(times)
     with pytest.raises(FormatError) as refused:
         write_group(
-            [(MANIFEST, DocumentsRow(video=KEY, documents=[document]), lambda: frames)], tmp_path, WriteConfig(), 0
+            [VideoDocuments(MANIFEST, DocumentsRow(video=KEY, documents=[document]), lambda: frames)],
+            tmp_path,
+            WriteConfig(),
+            0,
         )
     assert refused.value.rule == rule
     assert list(tmp_path.glob("*.tar")) == []

@@ -318,7 +318,7 @@ def test_a_manifest_that_grew_runs_only_the_new_videos(tmp_path: Path) -> None:
     run_quietly(config, short)
     (tmp_path / "list.txt").write_text("b.mp4\na.mp4\nb.mp4\n")
     recorder = run_quietly(config, short)
-    assert (recorder.new_parts, recorder.duplicates, len(recorder.done)) == (1, 1, 2)
+    assert (recorder.new_parts, len(recorder.told), len(recorder.done)) == (1, 1, 2)
     assert set(Finished(config).rows("sample")) == {"a.mp4", "b.mp4"}
 
 

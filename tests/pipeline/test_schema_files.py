@@ -19,6 +19,7 @@ def test_there_is_a_schema_for_every_row_the_config_and_a_sample() -> None:
     rows = {f"{stage.name}-row.schema.json" for stage in STAGES if issubclass(stage, Stage)}
     assert set(schemas()) == rows | {
         "calibrate-result.schema.json",
+        "duplicates-result.schema.json",
         "config.schema.json",
         "manifest-row.schema.json",
         "shard-sample.schema.json",

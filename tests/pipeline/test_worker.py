@@ -1,6 +1,5 @@
 """A worker: whose fault a failure is, what it does about it, and how it goes on."""
 
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pipeline.store import Mark
 from pipeline.worker import LONGEST_PAUSE, Problem, Worker
 from pipeline.workspace import Workspace
 from stages.base import InputMissing, StageSetupError, Video
-from stages.media.sandbox import Limits, child
+from stages.media.sandbox import Limits, Program, child
 from storyloom.format.sample import FormatError
 from tests.machine import Echo, EchoRow, Measure, MeasureRow, Pack, config, files, prepared, ready
 
@@ -139,8 +138,7 @@ def test_want_of_memory_counts_little_and_six_times_give_nobody_up(
     workspace: Workspace, trouble: SetTrouble, monkeypatch: pytest.MonkeyPatch, make: type[Exception] | None
 ) -> None:
     def killed_child(self: Echo, video: Video) -> EchoRow:
-        code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-        with child([sys.executable, "-c", code], Limits(60.0, 2**33)) as output:
+        with child(Program("/bin/sh", ("-c", "kill -KILL $$")), Limits(60.0, 2**33)) as output:
             output.read()
         raise AssertionError
 

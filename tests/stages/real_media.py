@@ -85,7 +85,7 @@ def cuts(file: Path) -> list[float]:
     """Seconds at which scenes of a file begin, other than the first."""
     row = linked(file)
     settings = PictureSettings(interval=60, min_scene=0.5, step=60, scene_threshold=0.3, max_side=64, qscale=5)
-    with opened(file) as container:
+    with opened(file, row.container) as container:
         decoder = Decoder(container, stream_of(row, [row.video_stream, *row.video_followers], file))
         return [found.time for found in candidates(Seen().frames(decoder), settings) if found.cut]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 
 from schemas.rows import MediaRow
@@ -20,6 +21,8 @@ MAX_BYTES = 8 * 2**20
 def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str] = frozenset()) -> Iterator[list[Cue]]:
     """The cues of a video's subtitle tracks: the manifest's or those beside it, then the file's own in their order.
 
+    Of a clip, those inside it, on its clock.
+
     Args:
         media: The video's row from `download`.
         folder: Folder of all media.
@@ -34,14 +37,31 @@ def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str
         MediaMissing: The manifest's track or the media file is missing or damaged.
     """
     for kept in filter(None, [media.subtitles, *media.other_subtitles]):
-        yield cues(_kept(media.video, folder / kept), heard)
+        yield _within(media, cues(_kept(media.video, folder / kept), heard))
     for track in media.subtitle_tracks:
         try:
             with reading(folder, media) as file:
-                content = embedded(file, track, limits)
+                content = embedded(file, media.container, track, limits)
         except ChildFailed:
             content = b""
-        yield cues(content)
+        yield _within(media, cues(content))
+
+
+def _within(media: MediaRow, found: list[Cue]) -> list[Cue]:
+    """The cues inside a clip, from its start; a word of which more than half is outside is left out."""
+    if not media.clip:
+        return found
+    end = media.duration
+
+    def inside(cue: Cue) -> Cue:
+        moved = ((word, word.start - media.clip_start, word.end - media.clip_start) for word in cue)
+        return [
+            replace(word, start=min(max(0.0, start), end), end=min(max(0.0, stop), end))
+            for word, start, stop in moved
+            if 0 <= (start + stop) / 2 < end
+        ]
+
+    return [cue for cue in map(inside, found) if cue]
 
 
 def _kept(video: str, file: Path) -> bytes:
@@ -55,18 +75,19 @@ def _kept(video: str, file: Path) -> bytes:
     return content
 
 
-def embedded(media: Path, track: int, limits: Limits) -> bytes:
+def embedded(media: Path, container: str, track: int, limits: Limits) -> bytes:
     """A text track of a media file as SubStation Alpha, on the clock of its frames and audio.
 
     Every text format can be written as that; as WebVTT, comments would be gone but drawings would become text.
 
     Args:
         media: The file.
+        container: Its demuxer, as `download` found it.
         track: Number among its subtitle tracks, from 0.
         limits: Bounds of the child that reads it.
 
     Raises:
         ChildFailed: ffmpeg cannot read it, or it exceeds `MAX_BYTES`.
     """
-    with child(ffmpeg.command(media, f"s:{track}", "ass"), limits) as text:
+    with child(ffmpeg.writing(media, container, f"s:{track}", "ass"), limits) as text:
         return text.read(MAX_BYTES)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.rows import SitePage
+from stages.download.sites.fetch import SiteVideo
 from tests.downloads import CONTENT, NARRATED, ROOT, SHA256, downloaded, files, left_by, outcome
 from tests.http_server import Server, serving
 from tests.stages.real_media import made
@@ -96,12 +98,12 @@ def test_a_corrected_url_that_fails_never_gives_the_old_video(media: Path, serve
 def test_a_page_of_a_site_that_was_corrected_under_the_same_id_is_fetched(
     media: Path, server: Server, other: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def from_site(url: str, place: Path, *_: object, **__: object) -> Path:
+    def from_site(url: str, place: Path, *_: object, **__: object) -> SiteVideo:
         place.mkdir()
         (place / "video.mp4").write_bytes(other if url.endswith("B") else CONTENT)
-        return place / "video.mp4"
+        return SiteVideo(place / "video.mp4", SitePage(site="Youtube", id=url))
 
-    monkeypatch.setattr("stages.download.sites.from_site", from_site)
+    monkeypatch.setattr("stages.download.stage.from_site", from_site)
     rows = [downloaded(media, f"https://youtube.com/watch?v={page}", source_id=TALK) for page in "AAB"]
     assert [row.sha256 for row in rows] == [SHA256, SHA256, sha256(other)]
 

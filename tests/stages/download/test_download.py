@@ -2,15 +2,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
+import tarfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Video
+from stages.download.fetch import local_file
 from stages.download.stage import Download, DownloadConfig
+from stages.media.held import Held
 from stages.media.subtitles.tracks import MAX_BYTES
 from tests.downloads import CONTENT, EDGE, NARRATED, SHA256, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
@@ -302,3 +311,100 @@ def test_text_tracks_inside_a_video_are_found(media: Path, tmp_path: Path) -> No
     made(tmp_path / "v.mkv", "-i", NARRATED, *tracks, "-c", "copy", "-c:s", "srt")
     assert downloaded(media, str(tmp_path / "v.mkv")).subtitle_tracks == [0, 1]
     assert downloaded(media, str(NARRATED)).subtitle_tracks == []
+
+
+def test_a_line_that_cannot_be_used_fails_with_what_is_wrong(media: Path) -> None:
+    manifest = ManifestRow(video="0" * 20, url="", source_id="list.csv, line 3", problem="it has no url")
+    (row,) = stage(media).process([Video(manifest, [])])
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("bad_line", False)
+    assert "it has no url" in row.error.message
+
+
+@pytest.mark.parametrize("role", ["url", "subtitles"])
+def test_a_file_that_is_swapped_for_a_link_between_the_check_and_the_reading_is_not_read(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    inside, secret = tmp_path / "inside", tmp_path / "secret.vtt"
+    inside.mkdir()
+    (inside / "talk.mp4").write_bytes(CONTENT)
+    (inside / "talk.vtt").write_text("WEBVTT\n")
+    secret.write_bytes(CONTENT[:-1] + b"x" if role == "url" else b"secret")
+    swapped = inside / ("talk.mp4" if role == "url" else "talk.vtt")
+
+    @contextmanager
+    def checked(url: str, root: str) -> Iterator[Held]:
+        with local_file(url, root) as file:
+            if file.real == swapped:
+                swapped.unlink()
+                swapped.symlink_to(secret)
+            yield file
+
+    monkeypatch.setattr("stages.download.stage.local_file", checked)
+    row = downloaded(media, f"{inside}/talk.mp4", subtitles=f"{inside}/talk.vtt", local_root=str(inside))
+    if role == "url":
+        assert outcome(row) == "media_changed"
+    else:
+        assert (media / row.subtitles).read_text() == "WEBVTT\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: socket.socket(socket.AF_UNIX).bind(str(path))])
+def test_what_is_no_regular_file_is_not_waited_for(media: Path, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "v.mp4")
+    assert outcome(downloaded(media, str(tmp_path / "v.mp4"))) == "not_a_file"
+
+
+def test_a_member_of_a_tar_is_copied_by_its_range(media: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "v.tar", "w") as tar:
+        tar.add(__file__, "other.txt")
+        tar.add(NARRATED, "narrated.mp4")
+    with tarfile.open(tmp_path / "v.tar") as tar:
+        place = tar.getmember("narrated.mp4").offset_data
+    line = ManifestRow(
+        video="0" * 20,
+        url="v.tar",
+        folder=str(tmp_path),
+        source_id="x",
+        member="narrated.mp4",
+        offset=place,
+        size=len(CONTENT),
+    )
+    cut = line.model_copy(update={"video": "1" * 20, "size": 2**30})
+    large = line.model_copy(update={"video": "2" * 20, "size": 2**40})
+    rows = list(stage(media).process([Video(one, []) for one in (line, cut, large)]))
+    assert isinstance(rows[0], MediaRow)
+    assert (rows[0].sha256, rows[0].has_video) == (SHA256, True)
+    assert [row.error.code if row.error else "" for row in rows] == ["", "truncated_download", ""]
+    assert rows[2].dropped is not None
+    assert rows[2].dropped.reason == "too_large"
+    outside = stage(media, local_root=str(media)).process([Video(line, [])])
+    assert [row.error.code for row in outside if row.error] == ["outside_root"]
+
+
+def test_a_member_of_a_tar_in_an_object_store_is_copied_by_its_range(media: Path) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/v.tar", b"x" * 700 + CONTENT + b"y" * 700)
+    line = ManifestRow(
+        video="0" * 20, url="memory://bucket/v.tar", source_id="x", member="narrated.mp4", offset=700, size=len(CONTENT)
+    )
+    try:
+        (row,) = stage(media, schemes=("memory",)).process([Video(line, [])])
+    finally:
+        store.rm("/bucket", recursive=True)
+    assert isinstance(row, MediaRow)
+    assert (row.error, row.sha256) == (None, SHA256)
+
+
+def test_a_video_that_a_parquet_file_holds_is_copied(media: Path, tmp_path: Path) -> None:
+    held = [{"bytes": content, "path": "x"} for content in (b"other", CONTENT, None)]
+    pq.write_table(pa.table({"video": held, "n": [1, 2, 3]}), tmp_path / "v.parquet", row_group_size=1)
+    lines = [
+        ManifestRow(
+            video=f"{row}" * 20, url="v.parquet", folder=str(tmp_path), source_id="x", member=f"{row}", offset=row
+        )
+        for row in (1, 2, 9)
+    ]
+    rows = list(stage(media).process([Video(line, []) for line in lines]))
+    assert isinstance(rows[0], MediaRow)
+    assert (rows[0].error, rows[0].sha256) == (None, SHA256)
+    assert [row.error.code for row in rows if row.error] == ["not_found", "not_found"]

@@ -3,21 +3,19 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from ipaddress import IPv4Address, IPv6Address
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from stages.download.web import is_public
 from tests.downloads import CONTENT, ROOT, SHA256, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
 
@@ -195,7 +193,7 @@ def test_a_redirect_to_a_private_address_is_refused(
     media: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server stands for a public one: only its own address passes."""
-    monkeypatch.setattr("stages.download.web.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("stages.download.addresses.is_public", lambda address: address == "127.0.0.1")
     row = downloaded(media, server.url("redirect?http://169.254.169.254/latest"), allow_private_addresses=False)
     assert row.error is not None
     assert row.error.code == "private_address"
@@ -219,7 +217,7 @@ def test_the_certificate_must_be_that_of_the_name(media: Path, tmp_path: Path, m
     tls.load_cert_chain(certificate, key)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     trusting = httpx.create_ssl_context()
-    monkeypatch.setattr("stages.download.web._tls", lambda: trusting)
+    monkeypatch.setattr("stages.download.transport._tls", lambda: trusting)
     with serving(CONTENT, tls) as server:
         named = downloaded(media, f"https://localhost:{server.server_port}/good.mp4")
         unnamed = downloaded(media, f"https://127.0.0.1:{server.server_port}/good.mp4")
@@ -229,34 +227,157 @@ def test_the_certificate_must_be_that_of_the_name(media: Path, tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("address", "public"),
+    "path", ["drips_status", "drips_header", "drips_chunk_header", "drips_trailers", "drips_hints", "stalls_always"]
+)
+def test_the_time_for_a_video_is_bounded_whatever_the_server_is_in_the_middle_of(
+    media: Path, server: Server, path: str
+) -> None:
+    began = time.monotonic()
+    row = downloaded(media, server.url(path), max_seconds=0.4, attempts=9)
+    assert time.monotonic() - began < 1.5
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("too_slow", True)
+
+
+def test_a_tls_handshake_that_drips_is_left_at_the_deadline(media: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        row = downloaded(media, f"https://127.0.0.1:{silent.getsockname()[1]}/good.mp4", max_seconds=0.4)
+    assert time.monotonic() - began < 1.5
+    assert outcome(row) == "too_slow"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
     [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1:248:1893:25c8:1946", True),
-        ("64:ff9b::5db8:d822", True),
-        ("10.1.2.3", False),
-        ("172.16.0.1", False),
-        ("192.168.1.1", False),
-        ("100.64.0.1", False),
-        ("127.8.8.8", False),
-        ("169.254.169.254", False),
-        ("0.0.0.0", False),
-        ("224.0.0.1", False),
-        ("240.0.0.1", False),
-        ("::1", False),
-        ("fe80::1%lo", False),
-        ("fd00:ec2::254", False),
-        ("::ffff:10.0.0.1", False),
-        ("64:ff9b::a9fe:a9fe", False),
-        ("2002:7f00:1::", False),
+        ("floods_hints", "connection_failed"),
+        ("no_http", "connection_failed"),
+        ("garbage", "connection_failed"),
+        ("status_of_two_digits", "connection_failed"),
+        ("switches", "connection_failed"),
+        ("long_header", "connection_failed"),
+        ("lengths_differ", "connection_failed"),
+        ("length_negative", "connection_failed"),
+        ("length_endless", "connection_failed"),
+        ("a_part", "bad_range"),
+        ("all_and_more_as_a_part", "bad_range"),
+        ("a_part_without_range", "bad_range"),
+        ("encoded_never?gzip", "bad_encoding"),
+        ("encoded_never?deflate", "bad_encoding"),
+        ("encoded_never?br", "bad_encoding"),
+        ("encoded_never?zstd", "bad_encoding"),
+        ("encoded_never?compress", "bad_encoding"),
+        ("encoded?gzip,gzip,gzip,gzip", "bad_encoding"),
+        ("redirect?ftp://127.0.0.1/video.mp4", "scheme_refused"),
+        ("redirect?javascript:alert(1)", "bad_url"),
+        ("redirect?http://[::1", "bad_url"),
+        ("redirect?http://127.0.0.1:99999/", "connection_failed"),
+        ("redirect?http://a%20b/", "unknown_host"),
+        ("redirect?http:///video.mp4", "not_found"),
+        ("redirect?https://.localhost/", "unknown_host"),
+        (f"redirect?http://{'a' * 70}.example/", "unknown_host"),
+        ("redirect?http://xn--/", "bad_url"),
     ],
 )
-def test_an_address_is_public_or_not(*, address: str, public: bool) -> None:
-    assert is_public(address) is public
+def test_what_is_not_as_http_says_has_a_code(media: Path, server: Server, path: str, code: str) -> None:
+    assert outcome(downloaded(media, server.url(path), attempts=1)) == code
+    assert files(media) == []
 
 
-@given(st.ip_addresses(v=4))
-def test_an_address_in_ipv6_clothes_is_as_public_as_it_was(address: IPv4Address) -> None:
-    number = int(address)
-    mapped, translated = IPv6Address((0xFFFF << 32) + number), IPv6Address((0x64FF9B << 96) + number)
-    assert is_public(str(mapped)) is is_public(str(translated)) is is_public(str(address))
+@pytest.mark.parametrize(
+    "path",
+    [
+        "length_and_chunks",
+        "range_of_many_digits",
+        "range_of_unknown_size",
+        "range_of_something_longer",
+        "range_encoded",
+        "range_multipart",
+        "etag_beyond_ascii",
+        "all_as_a_part",
+        "encoded?gzip",
+        "encoded?deflate",
+        "encoded?raw",
+        "encoded?br",
+        "encoded?zstd",
+        "encoded?br,gzip",
+        "encoded?identity",
+        "encoded_cut_once",
+        "encoded_never?aws-chunked",
+        "retry_after?-5",
+        "retry_after?soon",
+        "retry_after?Wed,_21_Oct_2015_07:28:00_+999999999999999999",
+        "retry_after?Wed,_21_Oct_20150000_07:28:00_GMT",
+        "retry_after?Wed,_21_Oct_2015_07:28:00",
+    ],
+)
+def test_an_odd_server_still_gives_the_right_bytes(media: Path, server: Server, path: str) -> None:
+    row = downloaded(media, server.url(path))
+    assert (row.error, row.sha256) == (None, SHA256)
+    assert files(media) == left_by(row)
+
+
+@pytest.mark.parametrize("after", [str(10**30), "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_server_that_never_wants_to_be_asked_again_is_not_waited_for(media: Path, server: Server, after: str) -> None:
+    row = downloaded(media, server.url(f"retry_after?{after.replace(' ', '_')}"))
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("rate_limited", True)
+
+
+@pytest.mark.parametrize("codings", ["gzip", "br", "zstd", "zstd,br"])
+def test_a_bomb_ends_at_the_bound_of_bytes(media: Path, server: Server, codings: str) -> None:
+    server.content = bytes(64 << 20)
+    assert outcome(downloaded(media, server.url(f"encoded?{codings}"), max_bytes=1 << 20)) == "too_large"
+
+
+def test_a_file_that_came_in_a_coding_is_fetched_again_only_when_it_changed(media: Path, server: Server) -> None:
+    first = downloaded(media, server.url("encoded?gzip"))
+    assert downloaded(media, server.url("encoded?gzip")) == first
+    assert server.requests[1].if_none_match == '"e1"'
+
+
+def test_subtitles_in_a_coding_are_read(media: Path, server: Server, tmp_path: Path) -> None:
+    server.content = b"WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n"
+    (tmp_path / "talk.mp4").write_bytes(CONTENT)
+    row = downloaded(media, str(tmp_path / "talk.mp4"), subtitles=server.url("encoded?gzip"))
+    assert (media / row.subtitles).read_bytes() == server.content
+
+
+def test_a_password_and_a_cookie_go_to_their_host_alone(media: Path, server: Server) -> None:
+    elsewhere = server.url("good.mp4").replace("127.0.0.1", "localhost")
+    url = server.url(f"cookie?{elsewhere}").replace("http://", "http://user:secret@", 1)
+    assert downloaded(media, url).sha256 == SHA256
+    first, second = server.requests
+    assert first.authorization is not None
+    assert (second.authorization, second.cookie) == (None, None)
+
+
+def test_a_server_that_limits_one_is_left_alone_by_all(media: Path, server: Server) -> None:
+    failed = downloaded(media, server.url("rate_limited_for_a_day.mp4"), attempts=2)
+    began = time.monotonic()
+    other = downloaded(media, server.url("good.mp4"), max_seconds=5)
+    assert outcome(failed) == outcome(other) == "rate_limited"
+    assert other.error is not None
+    assert other.error.retryable
+    assert time.monotonic() - began < 3
+    assert [seen.path for seen in server.requests] == ["/rate_limited_for_a_day.mp4"]
+
+
+def test_requests_to_a_host_keep_their_distance(media: Path, server: Server) -> None:
+    began = time.monotonic()
+    rows = list(
+        stage(media, allow_private_addresses=True, min_interval=0.3, concurrency=4).process(
+            [video(server.url(f"gone.mp4?{number}")) for number in range(4)]
+        )
+    )
+    assert len(rows) == len(server.requests) == 4
+    assert time.monotonic() - began >= 0.9
+
+
+def test_two_stages_on_a_machine_fetch_no_more_at_once_than_a_host_has_turns(media: Path, server: Server) -> None:
+    videos = [video(server.url(f"slow?{number}")) for number in range(8)]
+    stages = [stage(media, allow_private_addresses=True, per_host=1, concurrency=4) for _ in range(2)]
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda one: list(one[0].process(one[1])), zip(stages, (videos[:4], videos[4:]), strict=True)))
+    assert len(server.requests) == 8
+    assert server.most_at_once == 1

@@ -3,6 +3,7 @@
 import numpy as np
 
 from schemas.rows import SampledFrame
+from stages.filter.assign import UNPAIRED
 from stages.filter.boundaries import DocumentLimits, documents_of, topic_turns, units_of
 from tests.stages.rows import sentence
 
@@ -50,3 +51,28 @@ def test_a_turn_does_not_end_a_document_that_would_be_too_short_to_keep() -> Non
 
 def test_without_a_turn_the_document_goes_on() -> None:
     assert grouped(set()) == [[0, 1, 2, 3]]
+
+
+def chaptered(starts: list[float]) -> list[tuple[list[int], list[int]]]:
+    """Sentences and frames of each document; a frame stands 9 s after each sentence began, and has no sentence."""
+    shown = frames(0, 0, 0, 0)
+    late = [frame.model_copy(update={"time": frame.time + 5.0}) for frame in shown]
+    units = units_of(SAID, late, [0, 1, 2, 3], np.array([UNPAIRED] * 4), starts)
+    found = documents_of(units, set(), LIMITS, starts)
+    return [([u.sentence for u in units], [f for u in units for f in u.frames]) for units in found]
+
+
+def test_a_document_does_not_cross_a_chapter() -> None:
+    assert chaptered([0.0, 10.0, 30.0]) == [([0], [0]), ([1, 2], [1, 2]), ([3], [3])]
+
+
+def test_a_sentence_belongs_to_the_chapter_that_holds_its_middle() -> None:
+    assert [said for said, _ in chaptered([0.0, 13.0, 23.0])] == [[0], [1], [2, 3]]
+
+
+def test_a_frame_stays_in_its_chapter_though_a_sentence_of_another_is_nearer() -> None:
+    assert chaptered([0.0, 8.5]) == [([0], []), ([1, 2, 3], [0, 1, 2, 3])]
+
+
+def test_without_chapters_nothing_changes() -> None:
+    assert chaptered([]) == [([0, 1, 2, 3], [0, 1, 2, 3])]

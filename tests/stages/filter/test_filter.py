@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.calibration import Calibration
-from schemas.rows import AlignedRow, DocumentsRow
+from schemas.rows import AlignedRow, Chapter, DocumentsRow, MediaRow, SitePage
 from stages.base import Context, Video
 from stages.filter.stage import Filter, FilterConfig
-from tests.stages.rows import CONTEXT, MANIFEST, aligned, frames_row, scored
+from tests.stages.rows import CONTEXT, KEY, MANIFEST, aligned, frames_row, scored
 
 TEN = "one two three four five six seven eight nine ten"
 
@@ -218,3 +218,14 @@ def test_everything_that_comes_in_goes_out_or_has_a_reason(
             text = document.texts[frame.text]
             assert text.start + frame.shift - 1e-9 <= frame.time <= text.end + frame.shift + 1e-9
             assert abs(frame.shift) <= (10.0 if mode == "clip" else 0.0)
+
+
+@pytest.mark.parametrize(("chapters", "documents"), [(True, 2), (False, 1)])
+def test_chapters_of_the_site_end_documents_unless_they_are_off(*, chapters: bool, documents: int) -> None:
+    row = aligned(spans(4), [2.0, 12.0, 22.0, 32.0])
+    stated = [Chapter(start=0.0, end=20.0, title="Red"), Chapter(start=20.0, end=40.0, title="Blue")]
+    media = MediaRow(video=KEY, duration=40.0, site=SitePage(site="Talk", id="1", chapters=stated))
+    config = FilterConfig(mode="time", threshold=0.2, min_words=1, chapters=chapters)
+    rows = [row, scored(row, 0.5), frames_row(row.frame_times), media]
+    found = Filter(config, CONTEXT).one(Video(MANIFEST, rows)).documents
+    assert [len(document.texts) for document in found] == [4 // documents] * documents

@@ -124,8 +124,8 @@ def test_what_is_gone_is_for_the_machine_to_bring_back(
 def test_what_goes_under_a_decoder_is_for_the_machine_to_bring_back(
     media: Path, linked: MediaRow, loss: Callable[[Path], None]
 ) -> None:
-    with pytest.raises(MediaMissing), reading(media, linked) as file:
-        loss(file)
+    with pytest.raises(MediaMissing), reading(media, linked):
+        loss(media / linked.media)
 
 
 def test_a_fetched_file_that_was_damaged_is_for_the_machine_to_bring_back(media: Path, server: Server) -> None:
@@ -173,3 +173,56 @@ def test_a_path_that_leads_nowhere_has_a_state_too(url: str) -> None:
 def test_a_server_is_not_asked_for_the_state_of_its_file(server: Server) -> None:
     assert source_state(server.url("good.mp4")) == source_state("s3://bucket/talk.mp4") == ""
     assert server.requests == []
+
+
+def a_link_to_another_at_its_time(talk: Path, outside: Path) -> None:
+    times = talk.stat()
+    os.utime(outside, ns=(times.st_atime_ns, times.st_mtime_ns))
+    talk.unlink()
+    talk.symlink_to(outside)
+
+
+def a_folder_on_its_way_that_leads_to_another_at_its_time(talk: Path, outside: Path) -> None:
+    times = talk.stat()
+    os.utime(outside, ns=(times.st_atime_ns, times.st_mtime_ns))
+    talk.parent.rename(talk.parent.with_name("away"))
+    talk.parent.symlink_to(outside.parent)
+
+
+@pytest.mark.parametrize("swap", [a_link_to_another_at_its_time, a_folder_on_its_way_that_leads_to_another_at_its_time])
+def test_a_file_that_was_swapped_for_a_link_is_not_read_though_size_and_time_are_the_same(
+    media: Path, tmp_path: Path, swap: Callable[[Path, Path], None]
+) -> None:
+    inside, outside = tmp_path / "inside" / "talk.mp4", tmp_path / "outside" / "talk.mp4"
+    for file in (inside, outside):
+        file.parent.mkdir()
+    inside.write_bytes(CONTENT)
+    outside.write_bytes(CONTENT[:-1] + b"x")
+    row = downloaded(media, str(inside), local_root=str(inside.parent))
+    swap(inside, outside)
+    with pytest.raises(VideoFailed) as failed, reading(media, row):
+        pytest.fail("it was read")
+    assert failed.value.code == "media_changed"
+
+
+def test_what_is_swapped_under_a_decoder_is_not_read(media: Path, linked: MediaRow, talk: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    seen = []
+
+    def decode() -> None:
+        with reading(media, linked) as file:
+            talk.unlink()
+            talk.symlink_to(secret)
+            seen.append(file.read_bytes())
+
+    with pytest.raises(VideoFailed, match="replaced"):
+        decode()
+    assert seen == [CONTENT]
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(media: Path, linked: MediaRow, talk: Path) -> None:
+    talk.unlink()
+    os.mkfifo(talk)
+    with pytest.raises(VideoFailed, match="replaced"), reading(media, linked):
+        pytest.fail("it was read")

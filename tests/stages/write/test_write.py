@@ -70,6 +70,14 @@ def test_a_document_becomes_its_json_and_its_images_in_time_order(tmp_path: Path
     }
 
 
+def test_the_manifests_other_columns_reach_the_document(tmp_path: Path) -> None:
+    made = video("a", document())
+    extra = '{"channel":"Lab","views":12}'
+    one = made._replace(manifest=made.manifest.model_copy(update={"extra": extra}))
+    write_group([one], tmp_path, SMALL, 0)
+    assert [one["extra"] for one in read_documents(tmp_path).values()] == [extra]
+
+
 def test_only_the_frames_of_the_document_are_written(tmp_path: Path) -> None:
     frames = [DocumentFrame(frame=n, time=float(n), text=-1, similarity=-1.0, shift=0.0) for n in (1, 3)]
     one = document().model_copy(update={"frames": frames})
@@ -102,9 +110,9 @@ def test_a_shard_says_what_is_in_it(tmp_path: Path) -> None:
 
 
 def test_a_group_without_documents_gives_no_shard(tmp_path: Path) -> None:
-    manifest, row, load = video("a")
-    dropped = row.model_copy(update={"dropped": Dropped(stage="filter", reason="no_document")})
-    assert write_group([video("b"), (manifest, dropped, load)], tmp_path, SMALL, 0) == []
+    one = video("a")
+    dropped = one.row.model_copy(update={"dropped": Dropped(stage="filter", reason="no_document")})
+    assert write_group([video("b"), one._replace(row=dropped)], tmp_path, SMALL, 0) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,8 +120,8 @@ def test_the_frames_of_a_video_without_documents_are_not_loaded(tmp_path: Path) 
     def fail() -> FramesRow:
         raise AssertionError("loaded")
 
-    manifest, row, _ = video("b")
-    assert len(write_group([(manifest, row, fail), video("a", document())], tmp_path, SMALL, 0)) == 1
+    silent = video("b")._replace(frames=fail)
+    assert len(write_group([silent, video("a", document())], tmp_path, SMALL, 0)) == 1
 
 
 def test_shards_are_within_five_percent_of_the_target_but_for_the_rest(tmp_path: Path) -> None:
@@ -189,8 +197,8 @@ def test_memory_does_not_grow_with_the_group(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         def some() -> Iterator[VideoDocuments]:
             for number in range(count):
-                manifest, row, _ = video(f"v{number}", document(frames=5, texts=5))
-                yield manifest, row, partial(_large, row)
+                one = video(f"v{number}", document(frames=5, texts=5))
+                yield one._replace(frames=partial(_large, one.row))
 
         tracemalloc.start()
         write_group(some(), tmp_path / str(count), WriteConfig(), 0)
@@ -261,9 +269,9 @@ def test_a_broken_reader_leaves_no_file(tmp_path: Path) -> None:
     def fail() -> FramesRow:
         raise OSError("the part is gone")
 
-    manifest, row, _ = video("b", document())
+    broken = video("b", document())._replace(frames=fail)
     with pytest.raises(OSError, match="the part is gone"):
-        write_group([video("a", document()), (manifest, row, fail)], tmp_path, WriteConfig(), 0)
+        write_group([video("a", document()), broken], tmp_path, WriteConfig(), 0)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,8 +17,7 @@ CONFIG = WriteConfig(name="carded", shard_bytes=20_000, max_images=8, val_share=
 
 
 def licensed(one: VideoDocuments, name: str) -> VideoDocuments:
-    manifest, row, load = one
-    return manifest.model_copy(update={"license": name}), row, load
+    return one._replace(manifest=one.manifest.model_copy(update={"license": name}))
 
 
 def scored(one: DocumentDraft, similarity: float, shift: float) -> DocumentDraft:

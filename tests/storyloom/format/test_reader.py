@@ -124,7 +124,7 @@ def test_the_error_names_shard_place_and_way_out_and_passes_between_processes(
     copy, (first, *_) = broken(out, tmp_path), made.shards
     (copy / first.file).unlink()
     with pytest.raises(BadShard) as caught:
-        ShardReader(copy).pick([(first, 1)])
+        list(ShardReader(copy).pick([(first, 1)]))
     error = pickle.loads(pickle.dumps(caught.value))
     assert (error.shard, error.place) == (f"{copy}/{first.file}", "document 1")
     assert "storyloom validate" in str(error) == str(caught.value)

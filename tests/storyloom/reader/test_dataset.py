@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from storyloom.errors import UsageError
+from storyloom.errors import BadDataset, UsageError
 from storyloom.fs import folder
 from storyloom.reader import BadShard, Document, DocumentDataset
 from tests.documents import read_documents
@@ -161,7 +161,7 @@ def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no finished dataset: there is no manifest\.json"):
         DocumentDataset(tmp_path)
     (tmp_path / "manifest.json").write_text('{"schema": "storyloom/9"}')
-    with pytest.raises(UsageError, match=r"manifest\.json is none that this version reads"):
+    with pytest.raises(BadDataset, match=r"manifest\.json is damaged or of another version"):
         DocumentDataset(tmp_path)
 
 

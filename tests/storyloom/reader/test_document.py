@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from storyloom.errors import BadDataset
 from storyloom.reader.document import Document, Frame, parse
-from tests.documents import read_documents, read_shard
+from tests.documents import jpeg, read_documents, read_shard
 from tests.runs import ROOT
 
 
@@ -70,6 +71,24 @@ def test_a_frame_s_pixels_are_those_of_its_jpeg(out: Path) -> None:
     assert pixels.shape == (frame.height, frame.width, 3)
     assert pixels.dtype == np.uint8
     assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(frame.jpeg)).convert("RGB")))
+
+
+@pytest.mark.parametrize("form", ["PNG", "PPM", "EPS", "GIF"])
+def test_a_frame_that_is_no_jpeg_is_not_decoded_by_another_decoder(form: str) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(file, form)
+    with pytest.raises(BadDataset, match="cannot be decoded"):
+        framed(file.getvalue()).pixels()
+
+
+@pytest.mark.parametrize("size", [(63, 48), (65_535, 65_535)])
+def test_a_frame_of_another_size_than_its_document_says_is_not_decoded(size: tuple[int, int]) -> None:
+    with pytest.raises(BadDataset, match="pixels, should have"):
+        framed(jpeg(1), *size).pixels()
+
+
+def framed(content: bytes, width: int = 64, height: int = 48) -> Frame:
+    return Frame(time=1.5, jpeg=content, width=width, height=height, similarity=-1.0, shift=0.0, text=-1)
 
 
 @pytest.mark.parametrize(

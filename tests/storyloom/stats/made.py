@@ -43,7 +43,7 @@ def video(name: str, *documents: DocumentDraft, title: str, license_name: str = 
     )
     count = sum(len(document.frames) for document in documents)
     told_of = DocumentsRow(video=row.video, documents=numbered(documents))
-    return row, told_of, lambda: sampled(told_of, [jpeg(n) for n in range(count)])
+    return VideoDocuments(row, told_of, lambda: sampled(told_of, [jpeg(n) for n in range(count)]))
 
 
 def three_documents() -> list[VideoDocuments]:

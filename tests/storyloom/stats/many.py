@@ -47,7 +47,7 @@ def many(count: int) -> Iterator[VideoDocuments]:
         row = ManifestRow(video=video_key(name), url=f"https://example.org/{name}.mp4", source_id=name, title=name)
         documents = numbered([_document(n, draw) for n in range(DOCUMENTS)])
         told_of = DocumentsRow(video=row.video, documents=documents)
-        yield row, told_of, partial(sampled, told_of, pictures)
+        yield VideoDocuments(row, told_of, partial(sampled, told_of, pictures))
 
 
 def _document(number: int, draw: random.Random) -> DocumentDraft:

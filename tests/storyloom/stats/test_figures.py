@@ -130,7 +130,7 @@ def test_a_document_that_is_no_json_is_named(output: Path, tmp_path: Path) -> No
     content = bytearray(shard.read_bytes())
     content[512:515] = b"oh!"
     shard.write_bytes(content)
-    with pytest.raises(BadShard, match=r"document 0: .*\.json is no JSON"):
+    with pytest.raises(BadShard, match=r"document 0: .*\.json: Invalid JSON"):
         dataset_stats(tmp_path / "out")
 
 

@@ -69,32 +69,33 @@ def edit_bytes(folder: Path, change: Callable[[bytearray], bytes | bytearray | N
     reseal(folder)
 
 
-def edit_header(folder: Path, place: slice, value: bytes, *, number: int = 0) -> None:
+def edit_header(folder: Path, place: slice, value: bytes, *, number: int = 0, file: str = SHARD) -> None:
     """Overwrite a field of a member's header, with a right checksum."""
 
     def change(content: bytearray) -> None:
-        offset = sum(512 + len(data) + -len(data) % 512 for _, data in members(folder)[:number])
+        offset = sum(512 + len(data) + -len(data) % 512 for _, data in members(folder, file)[:number])
         header = content[offset : offset + 512]
         header[place] = value.ljust(place.stop - place.start, b"\0")
         header[148:156] = b" " * 8
         header[148:156] = b"%06o\0 " % sum(header)
         content[offset : offset + 512] = header
 
-    edit_bytes(folder, change)
+    edit_bytes(folder, change, file)
 
 
-def edit_document(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
+def edit_document(folder: Path, change: Callable[[dict[str, Any]], object], file: str = SHARD) -> str:
     """Change the first document of the shard; returns its key."""
-    key = first_key(folder)
-    document = json.loads(dict(members(folder))[f"{key}.json"])
+    key = first_key(folder, file)
+    document = json.loads(dict(members(folder, file))[f"{key}.json"])
     change(document)
-    return replace_document(folder, as_canonical(document))
+    return replace_document(folder, as_canonical(document), file)
 
 
-def replace_document(folder: Path, content: bytes) -> str:
+def replace_document(folder: Path, content: bytes, file: str = SHARD) -> str:
     """Put other bytes in the place of the shard's first document; returns its key."""
-    key = first_key(folder)
-    write_members(folder, [(name, content if name == f"{key}.json" else data) for name, data in members(folder)])
+    key = first_key(folder, file)
+    wanted = [(name, content if name == f"{key}.json" else data) for name, data in members(folder, file)]
+    write_members(folder, wanted, file)
     return key
 
 

@@ -1,7 +1,9 @@
 """Rules about the dataset's files: each test breaks one."""
 
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,13 +32,23 @@ def test_the_output_of_a_run_has_no_violation(demo_run: Finished) -> None:
     assert report.images == 9
 
 
-def test_a_dataset_of_links_is_fine(good: Path, tmp_path: Path) -> None:
-    """Downloads by huggingface_hub are folders of links."""
+def test_a_snapshot_of_links_to_the_blobs_of_its_cache_is_fine(good: Path, tmp_path: Path) -> None:
+    """Downloads by huggingface_hub look like this."""
+    snapshot = cached(good, tmp_path / "datasets--some--thing")
+    assert check(snapshot) == []
+
+
+def cached(good: Path, repository: Path) -> Path:
+    """The dataset as in huggingface_hub's cache: a snapshot of links to blobs."""
+    snapshot = repository / "snapshots" / "0123abcd"
+    (repository / "blobs").mkdir(parents=True)
     for file in (path for path in good.rglob("*") if path.is_file()):
-        link = tmp_path / file.relative_to(good)
+        name = hashlib.sha256(str(file).encode()).hexdigest()
+        shutil.copyfile(file, repository / "blobs" / name)
+        link = snapshot / file.relative_to(good)
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(file)
-    assert check(tmp_path) == []
+        link.symlink_to("../" * (len(file.relative_to(good).parts) + 1) + f"blobs/{name}")
+    return snapshot
 
 
 def test_a_folder_without_a_dataset_is_wrong_usage(tmp_path: Path) -> None:
@@ -94,10 +106,11 @@ def test_what_is_no_file_is_unreadable(out: Path, file: str, kind: str) -> None:
     assert check(out) == [(file, "", "unreadable")]
 
 
-def test_a_link_that_leads_nowhere_is_a_missing_file(out: Path) -> None:
+@pytest.mark.parametrize("target", ["nothing", "wids-train.json", "/etc/hostname", "../blobs/" + "0" * 64])
+def test_a_link_is_not_followed_wherever_it_leads(out: Path, target: str) -> None:
     (out / "wids-val.json").unlink()
-    (out / "wids-val.json").symlink_to("nothing")
-    assert check(out) == [("wids-val.json", "", "missing_file")]
+    (out / "wids-val.json").symlink_to(target)
+    assert check(out) == [("wids-val.json", "", "unreadable")]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +290,7 @@ def test_a_sample_loader_without_a_function_is_refused(out: Path) -> None:
 def test_a_sample_loader_is_read_but_not_run(out: Path, tmp_path: Path) -> None:
     loader, proof = out / ".nv-meta/sample_loader.py", tmp_path / "ran"
     loader.write_text(f"open({str(proof)!r}, 'w')\n" + loader.read_text())
-    assert check(out) == []
+    assert check(out) == [(".nv-meta/sample_loader.py", "", "energon_loader")]
     assert not proof.exists()
 
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.status import StageStatus
 from pipeline.terminal import funnel_table, status_table
-from stages.write.stage import VideoDocuments, WriteConfig
+from stages.write.stage import WriteConfig
 from storyloom.card.markdown import literal, table
 from storyloom.format.sample import Sample
 from storyloom.view.show import show_sample
@@ -38,14 +38,14 @@ ACTIVE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
-    manifest, row, load = video("a", document(words=f"so {MARKUP}"))
+    made = video("a", document(words=f"so {MARKUP}"))
     changed = {
         "title": HOSTILE,
         "license": HOSTILE,
         "source_id": HOSTILE,
         "published_url": f"https://a.example/{HOSTILE}",
     }
-    one: VideoDocuments = (manifest.model_copy(update=changed), row, load)
+    one = made._replace(manifest=made.manifest.model_copy(update=changed))
     dataset(folder, [[one]], WriteConfig())
     return folder / "out"
 

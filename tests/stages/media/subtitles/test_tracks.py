@@ -37,16 +37,16 @@ def test_a_layered_track_inside_a_video_says_its_text_once(tmp_path: Path, codec
     (tmp_path / "t.ass").write_text(LAYERED)
     inputs: list[str | Path] = ["-t", "5", "-i", NARRATED, "-i", tmp_path / "t.ass"]
     video = made(tmp_path / "v.mkv", *inputs, "-c:v", "copy", "-c:a", "copy", "-c:s", codec)
-    assert said(cues(embedded(video, 0, LIMITS))[0]) == "A family, playing on a tractor."
+    assert said(cues(embedded(video, "", 0, LIMITS))[0]) == "A family, playing on a tractor."
     if codec != "srt":
-        assert len(cues(embedded(video, 0, LIMITS))) == 1
+        assert len(cues(embedded(video, "", 0, LIMITS))) == 1
 
 
 def test_a_text_track_inside_a_video_is_read_on_its_clock(tmp_path: Path) -> None:
     track = tmp_path / "t.srt"
     track.write_text("1\n00:00:00,600 --> 00:00:04,600\nThe woman in an orange spacesuit\n")
     video = made(tmp_path / "v.mp4", "-t", "5", "-i", NARRATED, "-i", track, "-c:v", "copy", "-c:s", "mov_text")
-    (cue,) = cues(embedded(video, 0, LIMITS))
+    (cue,) = cues(embedded(video, "", 0, LIMITS))
     assert said(cue) == "The woman in an orange spacesuit"
     assert (cue[0].start, round(cue[-1].end, 3)) == (0.6, 4.6)
 
@@ -92,4 +92,4 @@ def test_a_track_inside_a_video_that_was_replaced_is_not_read(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["edge/mov_text.mp4", "edge/webvtt.mkv"])
 def test_real_tracks_inside_videos_are_read(name: str) -> None:
-    assert [said(cue) for cue in cues(embedded(shared(name), 0, LIMITS))] == ["oop", "boop"]
+    assert [said(cue) for cue in cues(embedded(shared(name), "", 0, LIMITS))] == ["oop", "boop"]

@@ -1,0 +1,149 @@
+"""Lists of videos in a manifest, such as playlists: read once, and kept beside the plan."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from pipeline.config import RunConfig
+from pipeline.manifest import SCHEMA
+from schemas.text import clean_text
+from stages.base import Listing, VideoFailed
+from stages.registry import AnyStageClass
+from storyloom.format.model import Model
+from storyloom.fs.atomic import write_atomically
+from storyloom.fs.url import published, redacted
+from storyloom.view.counts import count_of
+
+FOLDER = "lists"
+"""Folder of the plan with a file for each list."""
+
+
+class KnownList(Model):
+    """A list that was read.
+
+    Attributes:
+        title: Its title.
+        urls: Of its videos, in its order.
+        ids: The site's id of each; empty where it has none.
+        more: Whether it had more videos than were taken.
+    """
+
+    title: str
+    urls: list[str]
+    ids: list[str]
+    more: bool
+
+
+def expanded(
+    manifest: pa.Table, config: RunConfig, plan: Path, *, write: bool, refresh: bool = False
+) -> tuple[pa.Table, list[str]]:
+    """The manifest with the videos of its lists in their place, and what is told of them.
+
+    A list that was read before is not asked for again, unless more videos are wanted than were taken then. One that
+    cannot be read stays a line of its own, which fails in the stage that reads it. A video that is there already is
+    left out of a list.
+
+    Args:
+        manifest: Table with the columns of `ManifestRow`.
+        config: The run's config.
+        plan: Folder of the plan.
+        write: Whether unknown lists are read; otherwise they stay lines.
+        refresh: Whether known lists are read again.
+    """
+    urls = [
+        "" if problem else url
+        for url, problem in zip(manifest["url"].to_pylist(), manifest["problem"].to_pylist(), strict=True)
+    ]
+    found = [
+        (stage, at) for stage in config.graph.stages.values() for at in stage.lists(urls, config.stage(stage.name))
+    ]
+    if not found:
+        return manifest, []
+    told: list[str] = []
+    lists: dict[int, KnownList] = {}
+    for stage, at in found:
+        known = _known(stage, urls[at], config, plan / FOLDER, told, write=write, refresh=refresh)
+        if known is not None:
+            lists[at] = known
+    if not lists:
+        return manifest, told
+    return _with_videos(manifest, lists, config.url_parameters), told
+
+
+def _known(
+    stage: AnyStageClass, url: str, config: RunConfig, folder: Path, told: list[str], *, write: bool, refresh: bool
+) -> KnownList | None:
+    """A list as it was read before, or now; None when it was never read."""
+    file = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
+    section = config.stage(stage.name)
+    most = stage.most_listed(section)
+    before = _read(file)
+    if before is not None and (not write or not (refresh or (before.more and len(before.urls) < most))):
+        return before.model_copy(update={"urls": before.urls[:most], "ids": before.ids[:most]})
+    if not write:
+        told.append(f"{redacted(url)} is a list of videos; `storyloom run` reads it")
+        return None
+    try:
+        listing = stage.listed(url, section)
+    except VideoFailed as failed:
+        told.append(f"{redacted(url)}, a list of videos, could not be read: {failed.message} [{failed.code}]")
+        return before
+    known = KnownList(title=listing.title, urls=list(listing.urls), ids=list(listing.ids), more=listing.more)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, known.model_dump_json().encode())
+    told.append(_sentence(url, listing))
+    return known
+
+
+def _sentence(url: str, listing: Listing) -> str:
+    name = f"{listing.title!r} ({redacted(url)})" if listing.title else redacted(url)
+    more = ", and more that were not taken (download.site_list_videos)" if listing.more else ""
+    unusable = f", and {listing.unusable} more without an address" if listing.unusable else ""
+    return f"{name}: {count_of(len(listing.urls), 'videos')}{more}{unusable}"
+
+
+def _read(file: Path) -> KnownList | None:
+    try:
+        return KnownList.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _with_videos(manifest: pa.Table, lists: dict[int, KnownList], parameters: Collection[str]) -> pa.Table:
+    """The table with the rows of each list's videos instead of the list's."""
+    seen = set(manifest["video"].to_pylist())
+    pieces: list[pa.Table] = []
+    start = 0
+    for at, known in sorted(lists.items()):
+        pieces.append(manifest.slice(start, at - start))
+        (line,) = manifest.slice(at, 1).to_pylist()
+        rows = [row for row in _rows(line, known, parameters) if row["video"] not in seen]
+        fresh = {row["video"]: row for row in rows}
+        seen |= fresh.keys()
+        pieces.append(pa.Table.from_pylist(list(fresh.values()), schema=SCHEMA))
+        start = at + 1
+    pieces.append(manifest.slice(start))
+    return pa.concat_tables(pieces)
+
+
+def _rows(line: dict[str, Any], known: KnownList, parameters: Collection[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a list's videos: the line's language, licence and other columns hold for each of them."""
+    own_id = line["source_id"] != line["published_url"]
+    for url, site_id in zip(known.urls, known.ids, strict=True):
+        shown = clean_text(published(url, parameters))[0]
+        source_id = f"{line['source_id']}/{site_id or shown}" if own_id else shown
+        yield line | {
+            "video": hashlib.sha256(source_id.encode()).hexdigest()[:20],
+            "url": url,
+            "source_id": source_id,
+            "published_url": shown,
+            "title": "",
+            "subtitles": "",
+            "other_subtitles": [],
+        }

@@ -1,0 +1,270 @@
+"""Reading a manifest of every kind into one table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.beside import Beside
+from pipeline.manifest.batch import COLUMNS, PLACE, Batch, Told, texts
+from pipeline.manifest.clips import clip_id, clip_seconds
+from pipeline.manifest.columns import Columns
+from pipeline.manifest.sources import Source, read_source, sources_of
+from schemas.rows import ManifestRow
+from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text
+from storyloom.errors import UsageError
+from storyloom.format.arrow import arrow_schema
+from storyloom.fs.url import published, redacted
+
+SCHEMA = arrow_schema(ManifestRow)
+
+FILE_URL = "file://"
+
+_QUERY = re.compile("[?#@]")
+"""What a URL has that is not published as it is."""
+
+_UNSEEN = "[" + re.sub(r"[^-]", lambda found: f"\\x{{{ord(found[0]):x}}}", BREAKS + HIDDEN) + "]"
+"""What `clean_text` takes out, as RE2 writes it."""
+
+
+class Manifest(NamedTuple):
+    """A manifest that was read.
+
+    Attributes:
+        rows: A table with the columns of `ManifestRow`, one row per video, in the manifest's order.
+        told: What was passed over, changed and cleaned, a sentence each.
+    """
+
+    rows: pa.Table
+    told: tuple[str, ...]
+
+
+def read_manifest(
+    manifest: str,
+    url_parameters: Collection[str] = (),
+    *,
+    columns: Mapping[Any, str] | None = None,
+    without: Collection[Path] = (),
+) -> Manifest:
+    """Read a list, a folder of media, one media file, or what a pattern or a remote prefix matches.
+
+    Relative paths are relative to the manifest's folder, so that a manifest can travel with its media. A local video
+    without subtitles in the manifest has the subtitle files beside it, where there are any. A line that cannot be used
+    becomes a row with a `problem`; of lines with the same id the first counts.
+
+    Args:
+        manifest: A path, a pattern of paths, or a URL.
+        url_parameters: Parameters of URLs' queries that are published.
+        columns: Names of the list's columns by ours.
+        without: Folders that are left out of a folder of media.
+
+    Raises:
+        UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used, or the ids of
+            different lines come out the same.
+    """
+    try:
+        return _read(manifest, url_parameters, Columns(columns or {}), without)
+    except UsageError as reason:  # says what a stranger's list holds
+        raise UsageError(clean_text(str(reason))[0]) from reason
+
+
+def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[Path]) -> Manifest:
+    told, beside = Told(), Beside()
+    found: list[pa.Table] = []
+    base, sources = sources_of(manifest, without)
+    for source in sources:
+        lines = _Lines(source, base, url_parameters, beside, told)
+        found += [lines.rows(batch) for batch in read_source(source, columns, told)]
+    rows = pa.concat_tables(found) if found else _INNER.empty_table()
+    shown = redacted(manifest)
+    if not len(rows):
+        raise UsageError(f"the manifest {shown} holds no paths, URLs or media{_besides(told)}")
+    _check_problems(rows, shown, told)
+    rows = _first_of_each(rows, shown, told)
+    return Manifest(rows.select(SCHEMA.names), tuple(told.lines()))
+
+
+_INNER = SCHEMA.append(pa.field("named_by", pa.string())).append(pa.field("place", pa.string()))
+"""Columns that are known while reading: what an id was made of, and where the line is."""
+
+
+class _Lines:
+    """Turns the batches of one list into rows."""
+
+    def __init__(self, source: Source, base: str, url_parameters: Collection[str], beside: Beside, told: Told) -> None:
+        self._source = source
+        self._base = base
+        self._url_parameters = url_parameters
+        self._beside = beside
+        self._told = told
+
+    def rows(self, batch: Batch) -> pa.Table:
+        """The rows of a batch, in columns as `_INNER` has them."""
+        size = len(batch.places)
+        problems = dict(batch.problems)
+        fields = {name: batch.columns.get(name, pa.repeat("", size)) for name in (*COLUMNS, *PLACE)}
+        urls = self._urls(fields["url"], problems)
+        clean = {name: self._cleaned(fields[name], name) for name in ("title", "language", "license", "id")}
+        starts, ends = clip_seconds(fields["start"], fields["end"], problems)
+        places = self._places(batch.places, texts(urls).to_pylist())
+        members = fields["member"].to_pylist()
+        shown = [
+            self._shown(url) + (f"#{clean_text(member)[0]}" if member else "")
+            for url, member in zip(urls, members, strict=True)
+        ]
+        given = [self._shown(one) for one in clean["id"].to_pylist()]
+        ids = [
+            places[number] if number in problems else one or clip_id(shown[number], starts[number], ends[number])
+            for number, one in enumerate(given)
+        ]
+        raw = pc.utf8_trim_whitespace(fields["id"]).to_pylist()
+        named_by = [
+            f"id {one}" if one else f"url {url}#{member}" for one, url, member in zip(raw, urls, members, strict=True)
+        ]
+        subtitles, others = self._subtitles(urls, members, fields["subtitles"], clean["language"], problems)
+        columns = {
+            "video": pa.array([hashlib.sha256(one.encode()).hexdigest()[:20] for one in ids], pa.string()),
+            "url": texts(urls),
+            "folder": pa.repeat(self._base, size),
+            "source_id": pa.array(ids, pa.string()),
+            "published_url": pa.array(shown, pa.string()),
+            "subtitles": texts(subtitles),
+            "other_subtitles": pa.array(others, pa.list_(pa.string())),
+            "title": clean["title"],
+            "language": clean["language"],
+            "license": clean["license"],
+            "start": pa.array(starts, pa.float64()),
+            "end": pa.array(ends, pa.float64()),
+            "extra": pa.repeat("{}", size) if batch.extra is None else batch.extra,
+            "member": fields["member"],
+            "offset": _numbers(fields["offset"]),
+            "size": _numbers(fields["size"]),
+            "problem": pa.array([problems.get(number, "") for number in range(size)], pa.string()),
+            "named_by": texts(named_by),
+            "place": pa.array(places, pa.string()),
+        }
+        return pa.table({name: columns[name] for name in _INNER.names}, schema=_INNER)
+
+    def _places(self, numbers: Sequence[int], urls: Sequence[str]) -> list[str]:
+        """Where each line is, as messages have it."""
+        name = self._source.name
+        if self._source.found is None:
+            return [f"{name}, line {number}" for number in numbers]
+        return [f"{name}, file {number} ({url})" for number, url in zip(numbers, urls, strict=True)]
+
+    def _shown(self, url: str) -> str:
+        """The URL as it is published."""
+        if url.isprintable() and not _QUERY.search(url):  # nearly all: a million lines take a quarter of the time
+            return url
+        return clean_text(published(url, self._url_parameters))[0]
+
+    def _urls(self, column: pa.Array, problems: dict[int, str]) -> list[str]:
+        """The locations, without the space around them unless it is a file's, and relative to the manifest's folder."""
+        found: list[str] = column.to_pylist()
+        for number, raw in enumerate(found):
+            url = raw.strip()
+            if url != raw and self._base and os.path.lexists(os.path.join(self._base, self._source.prefix, raw)):  # noqa: PTH118
+                url = raw
+            if not url:
+                problems.setdefault(number, "it has no url")
+            elif self._source.remote and (url.startswith(("/", "~/")) or url.lower().startswith(FILE_URL)):
+                problems.setdefault(number, "a remote list names no files of this machine")
+            elif "://" in url:
+                if not url.isprintable() and clean_text(url, len(url))[1] and not url.startswith(FILE_URL):
+                    problems.setdefault(number, "its url has control characters")
+            elif self._source.prefix and not url.startswith(("/", "~/")):
+                url = self._source.prefix + url
+            found[number] = url
+        return found
+
+    def _cleaned(self, column: pa.Array, name: str) -> pa.Array:
+        """A column without what `clean_text` takes out, and without the space around it."""
+        touched = pc.or_(pc.match_substring_regex(column, _UNSEEN), pc.greater(pc.utf8_length(column), MAX_TEXT))
+        if pc.any(touched).as_py():
+            values = column.to_pylist()
+            for number in pc.indices_nonzero(touched).to_pylist():
+                values[number] = clean_text(values[number])[0]
+            what = f"`{name}` cleaned of control characters and of what is over {MAX_TEXT:,} characters"
+            self._told.count(what, times=pc.sum(touched).as_py())
+            column = pa.array(values, pa.string())
+        return pc.utf8_trim_whitespace(column)
+
+    def _subtitles(
+        self, urls: list[str], members: list[str], given: pa.Array, languages: pa.Array, problems: Mapping[int, str]
+    ) -> tuple[list[str], list[list[str]]]:
+        """For each row its subtitles, given or the likeliest file beside a local video, and the others beside it."""
+        prefix = self._source.prefix
+        likeliest = [
+            prefix + one if prefix and one and "://" not in one and not one.startswith(("/", "~/")) else one
+            for one in pc.utf8_trim_whitespace(given).to_pylist()
+        ]
+        others: list[list[str]] = [[]] * len(urls)
+        for number, (url, language) in enumerate(zip(urls, languages.to_pylist(), strict=True)):
+            if (
+                likeliest[number]
+                or number in problems
+                or members[number]
+                or ("://" in url and not url.startswith(FILE_URL))
+            ):
+                continue
+            path = unquote(url[len(FILE_URL) :].removeprefix("localhost")) if url.startswith(FILE_URL) else url
+            video = os.path.join(self._base, os.path.expanduser(path) if path.startswith("~/") else path)  # noqa: PTH111, PTH118 - a million videos
+            if names := self._beside.of(video, language):
+                folder = os.path.dirname(path)  # noqa: PTH120
+                likeliest[number], *others[number] = (os.path.join(folder, name) for name in names)  # noqa: PTH118
+        return likeliest, others
+
+
+def _numbers(column: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(column, ""), "-1", column).cast(pa.int64())
+
+
+def _besides(told: Told) -> str:
+    lines = told.lines()
+    return f"; {'; '.join(lines)}" if lines else ""
+
+
+def _check_problems(rows: pa.Table, manifest: str, told: Told) -> None:
+    """Tell how many rows have a problem; refuse a manifest in which all have."""
+    wrong = rows.filter(pc.not_equal(rows["problem"], ""))
+    if not len(wrong):
+        return
+    first = f"{wrong['place'][0].as_py()}: {wrong['problem'][0].as_py()}"
+    if len(wrong) == len(rows):
+        raise UsageError(f"no line of the manifest {manifest} can be used; {first}{_besides(told)}")
+    told.count("unusable, which fail as `bad_line`", first, len(wrong))
+
+
+def _first_of_each(rows: pa.Table, manifest: str, told: Told) -> pa.Table:
+    """The first row of each id.
+
+    Raises:
+        UsageError: Different lines without an id, or with ids that differ in control characters, come out the same.
+    """
+    codes = rows["video"].combine_chunks().dictionary_encode().indices.to_numpy()
+    first = np.unique(codes, return_index=True)[1]  # rising: codes are given in the order in which the keys appear
+    if len(first) == len(rows):
+        return rows
+    repeated = np.setdiff1d(np.arange(len(rows)), first)
+    now, before = rows.take(repeated), rows.take(first[codes[repeated]])
+    differ = pc.not_equal(now["named_by"], before["named_by"])
+    same_kind = pc.equal(pc.starts_with(now["named_by"], "id "), pc.starts_with(before["named_by"], "id "))
+    wrong = pc.indices_nonzero(pc.and_(differ, same_kind))
+    if len(wrong):
+        number = wrong[0].as_py()
+        raise UsageError(
+            f"{before['place'][number].as_py()} and {now['place'][number].as_py()} of the manifest {manifest} have"
+            f" different URLs, but the same id {now['source_id'][number].as_py()!r}, since queries and passwords are"
+            " not published; give them ids, or name the parameter that tells them apart in `url_parameters`"
+        )
+    told.count("left out, since they repeat an earlier id", times=len(repeated))
+    return rows.take(first)

@@ -1,0 +1,98 @@
+"""Manifests elsewhere: lists behind URLs, and prefixes of object stores."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from pipeline.beside import SUFFIXES as SUBTITLES
+from pipeline.manifest.folder import MEDIA_SUFFIXES, Found
+from pipeline.manifest.opened import unpacked_suffix
+from storyloom.errors import UsageError
+from storyloom.fs.url import redacted
+
+HTTP = ("http", "https")
+
+
+def scheme_of(place: str) -> str:
+    """The scheme of a URL in lower case; empty for a path."""
+    scheme, found, _ = place.partition("://")
+    return scheme.lower() if found and scheme.isalnum() else ""
+
+
+def folder_of(url: str) -> str:
+    """The URL of what a URL's file is in, with its slash at the end."""
+    return redacted(url).rpartition("/")[0] + "/"
+
+
+def suffix_of(url: str) -> str:
+    """The ending of a URL's file, that of packing left out."""
+    return unpacked_suffix(redacted(url).rpartition("/")[2])
+
+
+def found_below(prefix: str) -> Found:
+    """The media below a prefix of an object store, as URLs.
+
+    Raises:
+        UsageError: It cannot be listed.
+    """
+    scheme = scheme_of(prefix)
+    if scheme in HTTP:
+        raise UsageError(f"{redacted(prefix)}: there is no way to list a folder over http; give a list of its videos")
+    with _failures_typed(prefix):
+        storage = _storage(prefix)
+        names = storage.glob(prefix) if "*" in prefix else storage.find(prefix)
+    found = Found()
+    for url in (f"{scheme}://{name.lstrip('/')}" for name in names):
+        suffix = os.path.splitext(url)[1].lower()  # noqa: PTH122 - a URL
+        if suffix in MEDIA_SUFFIXES:
+            found.media.append(url)
+        elif suffix == ".tar":
+            found.tables.append(url)
+        elif suffix not in SUBTITLES:
+            found.others[suffix or "without an ending"] += 1
+    return found.settled()
+
+
+@contextmanager
+def opened(url: str) -> Iterator[BinaryIO]:
+    """A file behind a URL that can be seeked in: a copy of a list, a tar itself.
+
+    Raises:
+        UsageError: It cannot be opened.
+    """
+    with _failures_typed(url):
+        source = _storage(url).open(url, "rb")
+    with source:
+        if suffix_of(url) == ".tar":
+            yield cast("BinaryIO", source)
+            return
+        with tempfile.TemporaryFile() as copy:
+            with _failures_typed(url):
+                shutil.copyfileobj(source, copy, 1 << 20)
+            copy.seek(0)
+            yield cast("BinaryIO", copy)
+
+
+def _storage(url: str) -> Any:
+    import fsspec
+
+    return fsspec.filesystem(scheme_of(url))
+
+
+@contextmanager
+def _failures_typed(url: str) -> Iterator[None]:
+    shown, scheme = redacted(url), scheme_of(url)
+    try:
+        yield
+    except ImportError as missing:
+        raise UsageError(f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)") from missing
+    except FileNotFoundError as reason:
+        raise UsageError(f"there is no manifest at {shown}") from reason
+    except Exception as reason:  # each store's package has its own exceptions
+        what = str(reason).replace(url, shown)[:300]
+        raise UsageError(f"the manifest {shown} cannot be read: {type(reason).__name__}: {what}") from reason

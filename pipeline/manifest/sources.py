@@ -1,0 +1,155 @@
+"""The lists of a manifest: one file, those that a pattern matches, those of a folder; and reading each by its kind."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from pipeline.manifest.batch import Batch, Line, Told, batches
+from pipeline.manifest.columns import Columns
+from pipeline.manifest.comma import comma_lines
+from pipeline.manifest.folder import MEDIA_SUFFIXES, METADATA, Found, folder_lines, look_through
+from pipeline.manifest.jsons import array_lines, json_lines
+from pipeline.manifest.opened import ListUnreadable, as_text, unpacked, unpacked_suffix
+from pipeline.manifest.parquet import parquet_batches
+from pipeline.manifest.remote import folder_of, found_below, opened, scheme_of, suffix_of
+from pipeline.manifest.tars import tar_lines
+from pipeline.manifest.text import text_lines
+from storyloom.errors import UsageError
+from storyloom.fs.url import redacted
+
+
+@dataclass(frozen=True)
+class Source:
+    """A list, a folder of media, or media files.
+
+    Attributes:
+        name: As messages have it.
+        path: Of a list.
+        prefix: Before the relative paths of a list that is not in the manifest's own folder.
+        found: Of a folder of media.
+        media: Names of media files.
+        remote: Whether the path is a URL: the list then names no files of this machine's.
+    """
+
+    name: str
+    path: str = ""
+    prefix: str = ""
+    found: Found | None = None
+    media: tuple[str, ...] = ()
+    remote: bool = False
+
+
+def sources_of(manifest: str, without: Collection[Path]) -> tuple[str, list[Source]]:
+    """The folder of a manifest's relative paths, and its lists.
+
+    Raises:
+        UsageError: There is nothing of that name, or it cannot be read.
+    """
+    if scheme_of(manifest) not in ("", "file"):
+        return "", _remote(manifest)
+    path = unquote(manifest[len("file://") :].removeprefix("localhost")) if scheme_of(manifest) else manifest
+    place = Path(path).expanduser() if path.startswith("~/") else Path(path)
+    try:
+        is_file, is_folder, is_there = place.is_file(), place.is_dir(), place.exists()
+    except (OSError, ValueError) as reason:
+        raise UsageError(f"the manifest {manifest[:200]!r} cannot be opened: {reason}") from reason
+    if is_folder:
+        return str(place.absolute()), _of_folder(place, without)
+    if is_file:
+        return str(place.absolute().parent), [_of_file(place, "")]
+    if is_there:  # a pipe or a device may never end
+        raise UsageError(f"the manifest {place.absolute()} is no regular file; write its lines into one")
+    if glob.has_magic(str(place)):
+        return _of_pattern(place)
+    raise UsageError(f"no manifest at {place.absolute()}; give a list of paths or URLs, or a folder of media")
+
+
+def _remote(url: str) -> list[Source]:
+    """The lists behind a URL; a prefix ends with a slash, or is a pattern."""
+    if suffix_of(url) in MEDIA_SUFFIXES and "*" not in url:
+        return [Source(redacted(url), media=(url,))]
+    if not (url.endswith("/") or "*" in url):
+        name = redacted(url).rpartition("/")[2]
+        return [Source(name, path=url, prefix=folder_of(url), remote=True)]
+    found = found_below(url)
+    return [Source(redacted(url), found=found), *(Source(redacted(one), path=one, remote=True) for one in found.tables)]
+
+
+def _of_file(file: Path, prefix: str) -> Source:
+    if file.suffix.lower() in MEDIA_SUFFIXES:
+        return Source(prefix + file.name, prefix=prefix, media=(file.name,))
+    return Source(file.name if not prefix else prefix + file.name, path=str(file), prefix=prefix)
+
+
+def _of_folder(folder: Path, without: Collection[Path]) -> list[Source]:
+    found = look_through(folder, without)
+    sources = [_of_file(folder / one, one[: -len(os.path.basename(one))]) for one in (*found.lists, *found.tables)]  # noqa: PTH119
+    return [Source(folder.absolute().name, found=found), *sources]
+
+
+def _of_pattern(pattern: Path) -> tuple[str, list[Source]]:
+    parts = pattern.absolute().parts
+    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    base = Path(*parts[:fixed])
+    matches = sorted(one for one in glob.glob(str(pattern.absolute()), recursive=True) if not os.path.isdir(one))  # noqa: PTH112, PTH207
+    if not matches:
+        raise UsageError(f"the manifest {pattern} matches no file")
+    prefixes = [os.path.relpath(os.path.dirname(one), base) for one in matches]  # noqa: PTH120
+    return str(base), [
+        _of_file(Path(one), "" if prefix == "." else f"{prefix}/")
+        for one, prefix in zip(matches, prefixes, strict=True)
+    ]
+
+
+def read_source(source: Source, columns: Columns, told: Told) -> Iterator[Batch]:
+    """The lines of a list in batches.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    if source.found is not None:
+        yield from batches(folder_lines(source.found, told), told)
+        return
+    if source.media:
+        yield from batches((Line(number, {"url": name}) for number, name in enumerate(source.media, 1)), told)
+        return
+    suffix = suffix_of(source.path) if source.remote else unpacked_suffix(source.path)
+    if Path(source.path).name.lower() in METADATA:
+        columns = replace(columns, file_name=True)
+    try:
+        with opened(source.path) if source.remote else Path(source.path).open("rb") as file:
+            name = source.path if source.remote else os.path.basename(source.path)  # noqa: PTH119
+            if suffix == ".tar":
+                yield from batches(tar_lines(file, name, told), told)
+            elif suffix == ".parquet":
+                yield from parquet_batches(file, name, columns, told)
+            else:
+                with unpacked(file, redacted(source.path)) as content:
+                    yield from batches(_lines(content, suffix, source, columns, told), told)
+    except ListUnreadable as reason:
+        raise UsageError(f"the manifest {source.name}: {reason}") from reason
+    except (OSError, EOFError, UnicodeError, zlib.error, csv.Error, pa.ArrowException) as reason:
+        kind = suffix.removeprefix(".") or "text"
+        raise UsageError(f"the manifest {source.name} cannot be read as {kind}: {str(reason)[:300]}") from reason
+
+
+def _lines(content: BinaryIO, suffix: str, source: Source, columns: Columns, told: Told) -> Iterator[Line]:
+    if suffix in (".csv", ".tsv"):
+        yield from comma_lines(as_text(content, newline=""), "," if suffix == ".csv" else "\t", columns, told)
+    elif suffix in (".jsonl", ".ndjson"):
+        yield from json_lines(as_text(content), columns, told)
+    elif suffix == ".json":
+        yield from array_lines(as_text(content), columns, told)
+    else:
+        folder = "" if source.remote else os.path.dirname(os.path.abspath(source.path))  # noqa: PTH100, PTH120
+        yield from text_lines(as_text(content), folder, told)

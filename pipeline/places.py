@@ -1,0 +1,56 @@
+"""The places of a run: work folder, output and manifest keep out of each other's way."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from pipeline.config import RunConfig
+from storyloom.errors import UsageError
+
+
+def check_places(config: RunConfig) -> None:
+    """Refuse places that would eat each other. Links are resolved, and names that mean one folder are one.
+
+    Work and output within the manifest's folder are fine: they are left out of it.
+
+    Raises:
+        UsageError: Work and output are the same or within each other, or the manifest's folder is within one of them.
+    """
+    work, output, manifest = (_absolute(place) for place in (config.work, config.output, config.manifest))
+    for inner, outer, what in ((output, work, "output lies in work"), (work, output, "work lies in output")):
+        if _within(inner, outer):
+            raise UsageError(f"{what} ({inner}, {outer}): choose folders beside each other; nothing was changed")
+    for place, name in ((work, "work"), (output, "output")):
+        if manifest.is_dir() and _within(manifest, place):
+            raise UsageError(f"the manifest's folder {manifest} lies in {name} ({place}): choose another `{name}`")
+
+
+def check_writable(output: Path) -> None:
+    """Try to write where a dataset is to be published; nothing stays.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    there = next(folder for folder in (output, *output.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=there, prefix=".storyloom-"):
+            pass
+    except OSError as reason:
+        raise UsageError(f"{there} cannot be written ({reason}): choose another `output`") from reason
+
+
+def _absolute(place: str) -> Path:
+    return Path(os.path.realpath(Path(place).expanduser()))
+
+
+def _within(inner: Path, outer: Path) -> bool:
+    """Whether a place is another, or below it; also by names that differ in case, or a mount."""
+    if inner.is_relative_to(outer):
+        return True
+    try:
+        sought = outer.stat()
+    except OSError:
+        return False
+    return any(os.path.samestat(folder.stat(), sought) for folder in (inner, *inner.parents) if folder.exists())

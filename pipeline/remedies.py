@@ -1,0 +1,39 @@
+"""What to do about failures, by code; docs/errors.md says what each code means."""
+
+from __future__ import annotations
+
+REMEDIES = {
+    "bad_certificate": "give another URL of it, or have the server's certificate mended",
+    "bad_url": "correct the URL in the manifest",
+    "connection_failed": "look at the network between the workers and the server",
+    "forbidden": "give the workers credentials, or take the line out of the manifest",
+    "internal": "report it with the video; it is a fault of storyloom's",
+    "live_stream": "wait until the broadcast is over",
+    "media_changed": "leave the files alone while a run reads them",
+    "missing_package": "install the package that the message names, on every worker",
+    "not_a_file": "name a file of media in the manifest",
+    "not_found": "correct the path or URL in the manifest, or take the line out",
+    "not_media": "give the URL of the file itself, not of a page or list that names it",
+    "outside_root": "move the file under download.local_root, or set another one",
+    "private_address": "set download.allow_private_addresses if the host is one of yours",
+    "rate_limited": "lower download.per_host, and wait",
+    "scheme_refused": "add the scheme to download.schemes if it should be fetched",
+    "server_error": "wait until the server works again",
+    "timeout": "wait, or raise download.timeout",
+    "too_slow": "raise download.max_seconds",
+    "unknown_host": "correct the host in the manifest, or look at the workers' name service",
+    "worker_crashed": "look at the workers' memory; report it with the video if there is enough",
+}
+"""What to do, in a few words; before trying again where that may help."""
+
+DECODING = "get a sound copy of the file; a player's word that it is sound is worth a report"
+"""For what cannot be read."""
+
+
+def remedy(code: str, *, retryable: bool) -> str:
+    """What to do about a failure."""
+    first = REMEDIES.get(code) or (DECODING if code.endswith(("_media", "_undecodable", "_streams")) else "")
+    again = f"--retry {code}"
+    if retryable:
+        return f"{first}; then {again}" if first else f"may pass: {again}"
+    return f"{first}; then {again}" if first else f"see the message; then {again}"

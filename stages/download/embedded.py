@@ -1,0 +1,58 @@
+"""Videos within Parquet files, as Hugging Face's datasets hold them: structs with ``bytes`` and ``path``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.base import VideoFailed
+from stages.download.fetch import Bounds
+
+BUFFER = 1 << 20
+"""Bytes that are read of a column at once (our choice): a row group may have gigabytes."""
+
+
+def media_column(schema: pa.Schema) -> str:
+    """The name of the first column that holds videos; empty for none."""
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            kinds = {
+                field.type.field(number).name: field.type.field(number).type for number in range(field.type.num_fields)
+            }
+            held = kinds.get("bytes", pa.null())
+            if "path" in kinds and (pa.types.is_binary(held) or pa.types.is_large_binary(held)):
+                return str(field.name)
+    return ""
+
+
+def from_parquet(table: Path, row: int, file: Path, bounds: Bounds) -> None:
+    """Write the video of a row of a Parquet file to a file.
+
+    Raises:
+        VideoFailed: ``not_found``: there is no such row, or nothing in it; ``unreadable_media``: the table is damaged.
+        VideoDropped: ``too_large``.
+    """
+    try:
+        content = _content(table, row)
+    except (pa.ArrowException, OSError) as reason:
+        raise VideoFailed("unreadable_media", f"{table} cannot be read as Parquet: {reason}") from reason
+    if not content:
+        raise VideoFailed("not_found", f"row {row} of {table} has no bytes of a video")
+    bounds.check_size(len(content))
+    file.write_bytes(content)
+
+
+def _content(table: Path, row: int) -> bytes | None:
+    with pq.ParquetFile(table, buffer_size=BUFFER) as source:
+        column = media_column(source.schema_arrow)
+        for group in range(source.num_row_groups if column else 0):
+            rows = source.metadata.row_group(group).num_rows
+            if row < rows:
+                for number, batch in enumerate(source.iter_batches(1, [group], [f"{column}.bytes"], use_threads=False)):
+                    if number == row:
+                        found: bytes | None = batch.column(0).field("bytes")[0].as_py()
+                        return found
+            row -= rows
+    return None

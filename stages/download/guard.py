@@ -1,0 +1,192 @@
+"""A SOCKS proxy on this machine that makes every connection of a client go to a checked address, until the deadline.
+
+For clients such as yt-dlp, which resolve names and follow redirects by themselves. Whatever they connect to, and
+whichever of their HTTP libraries does it, goes through `addresses.connected`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import selectors
+import socket
+import struct
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+
+from stages.base import VideoFailed
+from stages.download.addresses import connected
+from stages.download.fetch import Bounds
+
+VERSION, BY_PASSWORD, CONNECT = 5, 2, 1
+IPV4, NAME, IPV6 = 1, 3, 4
+DONE, FAILED, FORBIDDEN, UNREACHABLE = 0, 1, 2, 4
+"""Numbers of RFC 1928."""
+
+BLOCK = 65536
+"""Bytes that are passed on at a time (our choice)."""
+
+
+class Guard(ThreadingTCPServer):
+    """The proxy; see `guarded`.
+
+    Attributes:
+        url: For the client's proxy setting, with a password that keeps other users of the machine out.
+        failure: Why the last connection was refused or ended by the bounds; None if none was.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, bounds: Bounds, *, allow_private: bool) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.bounds = bounds
+        self.allow_private = allow_private
+        self.password = secrets.token_hex(16)
+        self.url = f"socks5h://storyloom:{self.password}@127.0.0.1:{self.server_address[1]}"
+        self.failure: VideoFailed | None = None
+        self._open: set[socket.socket] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def closing(self, *sides: socket.socket) -> Iterator[None]:
+        """Have sockets shut down with the proxy, if it ends before the block."""
+        with self._lock:
+            self._open.update(sides)
+            ended = self._closed
+        if ended:
+            _shut(sides)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.difference_update(sides)
+
+    def end(self) -> None:
+        """Take no more connections and shut down those that are there."""
+        self.shutdown()
+        with self._lock:
+            self._closed = True
+            _shut(self._open)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing on the terminal: a client that went away is no error."""
+
+
+@contextmanager
+def guarded(bounds: Bounds, *, allow_private: bool) -> Iterator[Guard]:
+    """Run a proxy for the block; at its end, all connections through it are closed.
+
+    Args:
+        bounds: Of the fetch: no connection outlives its deadline, nor `timeout` seconds of silence.
+        allow_private: Whether any address may be connected to.
+    """
+    with Guard(bounds, allow_private=allow_private) as guard:
+        threading.Thread(target=guard.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield guard
+        finally:
+            guard.end()
+
+
+def _shut(sides: Iterable[socket.socket]) -> None:
+    for side in sides:
+        with suppress(OSError):  # it has ended by itself
+            side.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection(StreamRequestHandler):
+    """One connection of the client: negotiated (RFC 1928, RFC 1929), then passed on byte by byte."""
+
+    server: Guard
+    rbufsize = 0  # what follows the negotiation must stay in the socket
+    timeout = 10.0
+
+    def handle(self) -> None:
+        try:
+            target = self._negotiated()
+        except (OSError, ValueError):
+            return
+        if target is None:
+            return
+        try:
+            host, port = target
+            with (
+                connected(host, port, self.server.bounds, allow_private=self.server.allow_private) as remote,
+                self.server.closing(self.connection, remote),
+            ):
+                self._answer(DONE)
+                self._pass_on(remote)
+        except KeyboardInterrupt:  # the bounds say that the run was interrupted
+            return
+        except VideoFailed as failed:
+            self.server.failure = failed
+            with suppress(OSError):
+                self._answer(FORBIDDEN)
+        except OSError:
+            with suppress(OSError):
+                self._answer(UNREACHABLE)
+
+    def _negotiated(self) -> tuple[str, int] | None:
+        """The host and port that the client asks for; None for a stranger."""
+        version, methods = self._read(2)
+        if version != VERSION or BY_PASSWORD not in self._read(methods):
+            return None
+        self.connection.sendall(bytes((VERSION, BY_PASSWORD)))
+        _, length = self._read(2)
+        self._read(length)
+        password = self._read(*self._read(1))
+        known = secrets.compare_digest(password, self.server.password.encode())
+        self.connection.sendall(bytes((1, DONE if known else FAILED)))
+        if not known:
+            return None
+        version, command, _, kind = self._read(4)
+        if version != VERSION or command != CONNECT:
+            return None
+        if kind == NAME:
+            host = self._read(*self._read(1)).decode("ascii")
+        elif kind in (IPV4, IPV6):
+            host = str(ipaddress.ip_address(self._read(4 if kind == IPV4 else 16)))
+        else:
+            return None
+        (port,) = struct.unpack("!H", self._read(2))
+        return host, port
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self.connection.recv(size - len(data))
+            if not more:
+                raise ValueError("the client went away")
+            data += more
+        return data
+
+    def _answer(self, code: int) -> None:
+        self.connection.sendall(bytes((VERSION, code, 0, IPV4)) + bytes(6))
+
+    def _pass_on(self, remote: socket.socket) -> None:
+        """Copy both ways until both sides ended, one broke off, or the bounds say so."""
+        other = {self.connection: remote, remote: self.connection}
+        with selectors.DefaultSelector() as ready:
+            for side in other:
+                ready.register(side, selectors.EVENT_READ)
+            while ready.get_map():
+                patience = self.server.bounds.patience()
+                for side in other:
+                    side.settimeout(patience)
+                found = ready.select(patience)
+                if not found:
+                    self.server.bounds.check_time()
+                    return
+                for key, _ in found:
+                    side = key.fileobj
+                    assert isinstance(side, socket.socket)
+                    data = side.recv(BLOCK)
+                    if data:
+                        other[side].sendall(data)
+                    else:
+                        ready.unregister(side)
+                        other[side].shutdown(socket.SHUT_WR)

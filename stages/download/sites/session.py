@@ -1,0 +1,193 @@
+"""yt-dlp as it is used here: every connection goes through the guard, no other program gets a URL, nothing is left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import yt_dlp
+from yt_dlp.downloader import get_suitable_downloader
+from yt_dlp.downloader.dash import DashSegmentsFD
+from yt_dlp.downloader.hls import HlsFD
+from yt_dlp.downloader.http import HttpFD
+from yt_dlp.downloader.ism import IsmFD
+from yt_dlp.networking._urllib import UrllibRH
+from yt_dlp.networking.exceptions import RequestError
+
+from stages.base import VideoFailed
+from stages.download.fetch import Bounds
+from stages.download.guard import Guard, guarded
+from stages.download.sites.extractors import Extractor
+from stages.download.sites.failures import by_error, causes
+from stages.download.sites.settings import SiteSettings
+from stages.media.formats import DEMUXERS, PROTOCOLS
+from storyloom.fs.url import redacted
+
+NATIVE = (HttpFD, HlsFD, DashSegmentsFD, IsmFD)
+"""yt-dlp's own downloaders, which connect through the session."""
+
+NO_NETWORK = {"ffmpeg_i": ["-protocol_whitelist", PROTOCOLS, "-format_whitelist", ",".join(sorted(DEMUXERS))]}
+"""Options of every input of ffmpeg, in yt-dlp's words: it joins picture and sound, must not connect by itself, which no
+guard would see, and opens no playlist that comes instead."""
+
+
+class Notes:
+    """yt-dlp's logger: keeps its warnings, in which it says why a page has no video; nothing goes to the terminal."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def debug(self, message: str) -> None:
+        """Ignore what yt-dlp is doing."""
+
+    def warning(self, message: str) -> None:
+        """Keep a warning."""
+        self.warnings.append(re.sub(r"^\[[^\]]*\] (?:[\w-]+: )?", "", message))
+
+    def error(self, message: str) -> None:
+        """Ignore an error's message: it is raised too."""
+
+
+class FtpRefused(RequestError):  # type: ignore[misc]
+    """A redirect leads to an ``ftp://`` address."""
+
+
+class CheckedRH(UrllibRH):  # type: ignore[misc]  # yt-dlp has no types
+    """The one way of yt-dlp's to connect. FTP, to which a redirect may lead, would go past the guard."""
+
+    _SUPPORTED_URL_SCHEMES = ("http", "https", "data")
+
+    def _create_instance(self, *args: Any, **kwargs: Any) -> Any:
+        from urllib.request import BaseHandler
+
+        class Refusing(BaseHandler):
+            handler_order = 0
+
+            def ftp_open(self, _request: Any) -> None:
+                raise FtpRefused
+
+        opener = super()._create_instance(*args, **kwargs)
+        opener.add_handler(Refusing())
+        return opener
+
+
+class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
+    """yt-dlp for the pages of one site."""
+
+    def build_request_director(self, _handlers: Any, _preferences: Any = None) -> Any:
+        """Connect by `CheckedRH` only."""
+        return super().build_request_director([CheckedRH])
+
+    def get_info_extractor(self, ie_key: str) -> Any:
+        """One of the site's extractors; another, such as the generic one, is not there even for those that name it."""
+        if ie_key not in self._ies:
+            raise KeyError(ie_key)
+        return super().get_info_extractor(ie_key)
+
+    def save_cookies(self) -> None:
+        """Leave the user's file as it is: several workers read it at once."""
+
+    def process_subtitles(self, *_: Any) -> None:
+        """Choose no tracks here: `tracks.offered` does, afterwards."""
+
+    def dl(self, name: str, info: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Fetch a file, but by none of the programs that connect by themselves."""
+        if info.get("url") and get_suitable_downloader(info, self.params) not in NATIVE:
+            message = f"its stream is sent by {info.get('protocol')}, which only another program could fetch"
+            raise VideoFailed("scheme_refused", message)
+        return super().dl(name, info, *args, **kwargs)
+
+
+VAGUE = ("site_failed", "unavailable_video")
+"""Codes of which the guard may know the cause."""
+
+
+@contextmanager
+def session(
+    url: str, extractors: Sequence[Extractor], bounds: Bounds, settings: SiteSettings, options: Mapping[str, Any]
+) -> Iterator[tuple[Session, Notes]]:
+    """A session with a site; errors of yt-dlp inside the block become typed failures.
+
+    Args:
+        url: For messages.
+        extractors: Those that may read the site's pages.
+        bounds: Limits of the fetch.
+        settings: How the site is asked.
+        options: Further options of yt-dlp.
+
+    Raises:
+        VideoFailed: As `failures` says, or ``private_address``, ``unknown_host``, ``too_slow``, ``bad_cookies``.
+    """
+    notes = Notes()
+    with guarded(bounds, allow_private=settings.allow_private) as guard:
+        try:
+            with Session({**_options(settings, bounds, guard, notes), **options}, auto_init=False) as made:
+                for extractor in extractors:
+                    made.add_info_extractor(extractor())
+                yield made, notes
+        except yt_dlp.cookies.CookieLoadError as reason:
+            raise VideoFailed("bad_cookies", "download.site_cookies is no readable Netscape cookie file") from reason
+        except yt_dlp.utils.YoutubeDLError as reason:
+            if any(isinstance(cause, FtpRefused) for cause in causes(reason)):
+                message = f"{redacted(url)}: the site redirected to an ftp:// address, which is not fetched"
+                raise VideoFailed("scheme_refused", message) from reason
+            raise guard.failure or by_error(url, reason, notes.warnings) from reason
+        except VideoFailed as failed:
+            if guard.failure and failed.code in VAGUE:  # an extractor went on without what it did not get
+                raise guard.failure from failed
+            raise
+
+
+def _options(settings: SiteSettings, bounds: Bounds, guard: Guard, notes: Notes) -> dict[str, Any]:
+    import imageio_ffmpeg
+
+    return {
+        "format": settings.quality,
+        "proxy": settings.proxy or guard.url,
+        "cookiefile": settings.cookies or None,
+        "ratelimit": settings.rate or None,
+        "sleep_interval_requests": settings.sleep,
+        "sleep_interval_subtitles": settings.sleep,
+        "extractor_args": {
+            site: {k: list(v) for k, v in args.items()} for site, args in settings.extractor_args.items()
+        },
+        "writesubtitles": settings.subtitles != "none",  # some extractors list tracks only then
+        "writeautomaticsub": settings.subtitles == "all",
+        "noplaylist": True,
+        "ignore_no_formats_error": True,  # the page's state says why, see failures.by_state
+        "skip_unavailable_fragments": False,  # a hole in a video is no video
+        "external_downloader": {"default": "native"},
+        "external_downloader_args": NO_NETWORK,
+        "postprocessor_args": NO_NETWORK,
+        "ffmpeg_location": imageio_ffmpeg.get_ffmpeg_exe(),
+        "socket_timeout": bounds.timeout,
+        "retries": 0,  # with_retries retries
+        "geo_bypass": False,  # no made-up address in a header
+        "cachedir": False,
+        "updatetime": False,
+        "quiet": True,
+        "noprogress": True,
+        "color": {"stdout": "no_color", "stderr": "no_color"},
+        "logger": notes,
+    }
+
+
+def progress_of(bounds: Bounds, track_bytes: int) -> Callable[[dict[str, Any]], None]:
+    """A progress hook that keeps to the bounds; a subtitle track may have `track_bytes`."""
+
+    def progress(state: dict[str, Any]) -> None:
+        size = max(state.get("total_bytes") or 0, state.get("downloaded_bytes") or 0)
+        if (state.get("info_dict") or {}).get("storyloom_track"):
+            if size > track_bytes:
+                raise TrackTooLarge
+        else:
+            bounds.check_size(size)
+        bounds.check_time()
+
+    return progress
+
+
+class TrackTooLarge(Exception):
+    """A subtitle track has too many bytes."""

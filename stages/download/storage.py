@@ -1,0 +1,120 @@
+"""Fetching from object stores through fsspec, with the credentials that were configured."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.base import VideoFailed
+from stages.download.fetch import Bounds, chunks_of, save, with_retries
+from stages.media.source import MediaSource, Validators, scheme_of
+from storyloom.fs.url import redacted
+
+OF_INSTANCES = ("container-role", "iam-role")
+"""botocore's providers that ask the machine's metadata service."""
+
+
+def from_storage(
+    url: str,
+    file: Path,
+    bounds: Bounds,
+    known: MediaSource | None,
+    *,
+    instance_credentials: bool,
+    part: tuple[int, int] | None = None,
+) -> Validators | None:
+    """Copy an object that fsspec can open, e.g. from S3, with the credentials configured for fsspec or the store.
+
+    Args:
+        url: Of the object.
+        file: The copy.
+        bounds: Limits of the fetch.
+        known: The content from an earlier run.
+        instance_credentials: Whether the machine's metadata service may be asked for credentials.
+        part: First byte and number of bytes to copy; None for all.
+
+    Returns:
+        Validators of the content; None when it is the known one, which is then not copied.
+
+    Raises:
+        VideoFailed: ``missing_package``, ``scheme_refused``, ``not_found``, ``forbidden``, ``storage_error`` or
+            ``too_slow``.
+        VideoDropped: ``too_large``.
+    """
+    filesystem = _filesystem(scheme_of(url), instance_credentials=instance_credentials)
+
+    def copy() -> Validators | None:
+        with _failures_typed(url):
+            found = Validators(etag=filesystem.ukey(url))
+            if known and known.etag == found.etag:
+                return None
+        with file.open("wb") as copied:
+            save(_stored(filesystem, url, part), copied, 0, bounds)
+        return found
+
+    return with_retries(copy, bounds)
+
+
+@functools.cache
+def _filesystem(scheme: str, *, instance_credentials: bool) -> Any:
+    import fsspec
+
+    try:
+        # Not url_to_fs: a chain such as zip://…::http://… must not be followed, nor a host in the URL connected to.
+        return fsspec.filesystem(scheme, **({} if instance_credentials else _without_instance(scheme)))
+    except ImportError as missing:
+        message = f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)"
+        raise VideoFailed("missing_package", message, retryable=True) from missing
+    except (ValueError, TypeError) as unknown:  # TypeError: one that needs a host or a token
+        raise VideoFailed("scheme_refused", f"no package opens {scheme}:// URLs without further settings") from unknown
+
+
+def _without_instance(scheme: str) -> dict[str, Any]:
+    """Options that keep a store's package from the metadata service; without credentials it reads what is public.
+
+    Other packages than S3's and Google's ask for them only where they are configured to.
+    """
+    from fsspec.config import conf
+
+    if scheme in ("s3", "s3a"):
+        if not {"key", "anon", "session"} & conf.get(scheme, {}).keys():
+            return _without_instance_of_s3()
+    elif scheme in ("gs", "gcs") and "token" not in conf.get(scheme, {}):
+        named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
+        kept = Path(os.environ.get("CLOUDSDK_CONFIG", "~/.config/gcloud"), "application_default_credentials.json")
+        return {"token": "google_default" if named or kept.expanduser().exists() else "anon"}
+    return {}
+
+
+def _without_instance_of_s3() -> dict[str, Any]:
+    import s3fs  # noqa: F401 - ImportError names it, rather than what it needs
+    from aiobotocore.session import AioSession
+    from botocore.session import Session
+
+    session, looked = AioSession(), Session()
+    for one in (session, looked):
+        for provider in OF_INSTANCES:
+            one.get_component("credential_provider").remove(provider)
+    return {"session": session, "anon": looked.get_credentials() is None}
+
+
+def _stored(filesystem: Any, url: str, part: tuple[int, int] | None) -> Iterator[bytes]:
+    with _failures_typed(url), filesystem.open(url, "rb") as source:
+        yield from chunks_of(source, part)
+
+
+@contextmanager
+def _failures_typed(url: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as reason:
+        raise VideoFailed("not_found", f"there is nothing at {redacted(url)}") from reason
+    except PermissionError as reason:
+        raise VideoFailed("forbidden", f"{redacted(url)} may not be read: {reason}") from reason
+    except Exception as reason:  # each store's package has its own exceptions
+        message = f"{redacted(url)} could not be read: {type(reason).__name__}: {reason}"
+        raise VideoFailed("storage_error", message, retryable=True) from reason

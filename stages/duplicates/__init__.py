@@ -1,0 +1,1 @@
+"""duplicates: videos with the same content under several names."""

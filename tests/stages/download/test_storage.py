@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from stages.download.storage import _filesystem, _without_instance
+from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome
+from tests.http_server import Server, serving
+
+
+@pytest.fixture
+def stored() -> Iterator[str]:
+    """An object in fsspec's in-memory store."""
+    with fsspec.open("memory://bucket/talk.mp4", "wb") as file:
+        file.write(CONTENT)
+    yield "memory://bucket/talk.mp4"
+    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+
+
+def test_an_object_store_is_read_through_fsspec(media: Path, stored: str) -> None:
+    row = downloaded(media, stored, schemes=("memory",))
+    assert (row.sha256, files(media)) == (SHA256, left_by(row))
+
+
+def test_an_object_store_keeps_to_the_bounds_and_the_schemes(media: Path, stored: str) -> None:
+    assert outcome(downloaded(media, stored, schemes=("memory",), max_bytes=1000)) == "too_large"
+    assert outcome(downloaded(media, stored)) == "scheme_refused"
+    assert outcome(downloaded(media, "memory://bucket/none.mp4", schemes=("memory",))) == "not_found"
+    assert files(media) == []
+
+
+def test_a_scheme_whose_package_is_missing_names_it(media: Path) -> None:
+    if importlib.util.find_spec("gcsfs"):
+        pytest.skip("gcsfs is installed")
+    row = downloaded(media, "gs://bucket/talk.mp4")
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("missing_package", True)
+    assert "gcsfs" in row.error.message
+
+
+@pytest.fixture
+def metadata(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A machine with a metadata service and no credentials, in front of a store that has the demo video."""
+    pytest.importorskip("s3fs")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_EC2_METADATA_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url("").rstrip("/"))
+    _filesystem.cache_clear()
+    with serving(b"") as service:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.url(""))
+        yield service
+    _filesystem.cache_clear()
+
+
+def test_a_public_object_is_read_without_asking_the_metadata_service(
+    media: Path, metadata: Server, server: Server
+) -> None:
+    row = downloaded(media, "s3://bucket/talk.mp4")
+    assert (row.error, row.sha256) == (None, SHA256)
+    assert metadata.requests == []
+    assert {seen.authorization for seen in server.requests} == {None}
+
+
+def test_the_metadata_service_is_asked_where_that_is_configured(media: Path, metadata: Server) -> None:
+    downloaded(media, "s3://bucket/talk.mp4", instance_credentials=True, attempts=1)
+    assert "/latest/meta-data/iam/security-credentials/" in [seen.path for seen in metadata.requests]
+
+
+def test_configured_credentials_are_used(
+    media: Path, metadata: Server, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "configured")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+    assert downloaded(media, "s3://bucket/talk.mp4").sha256 == SHA256
+    assert all("Credential=configured/" in str(seen.authorization) for seen in server.requests)
+    assert metadata.requests == []
+
+
+def test_google_is_asked_for_no_instance_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    assert _without_instance("gs") == {"token": "anon"}
+    (tmp_path / "application_default_credentials.json").write_text("{}")
+    assert _without_instance("gs") == {"token": "google_default"}
+
+
+def test_a_scheme_that_needs_a_host_is_refused(media: Path) -> None:
+    assert outcome(downloaded(media, "ftp://127.0.0.1/talk.mp4", schemes=("ftp",))) == "scheme_refused"
