@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.text import clean_text
+from storyloom.fs.url import redacted
 from storyloom.view.counts import count_of
 
 COLUMNS = ("url", "id", "subtitles", "title", "language", "license", "start", "end")
@@ -161,7 +162,8 @@ def clean_surrogates(text: str) -> str:
 def extra_json(values: Mapping[str, Any], told: Told) -> str:
     """Other columns as one JSON object with sorted keys, without nulls; from the longest on as many as fit are kept.
 
-    Texts are cleaned as titles are; numbers that JSON has not, and those over 64 bits, become texts.
+    Texts are cleaned as titles are, and one that is a URL loses userinfo and query. Numbers that JSON has not, and those
+    over 64 bits, become texts.
     """
     if not values:
         return "{}"
@@ -185,7 +187,7 @@ def _plain(value: Any, told: Told) -> Any:
         clean, changed = clean_text(value, MAX_VALUE)
         if changed:
             told.count(f"other columns cleaned of control characters and of what is over {MAX_VALUE:,} characters")
-        return clean
+        return clean if any(map(str.isspace, clean)) else redacted(clean)
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 import secrets
 import stat
@@ -17,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app, main
+from pipeline.manifest.batch import Told, extra_json
 from tests.http_server import Server, serving
 from tests.runs import ROOT, clip
 
@@ -138,3 +140,12 @@ def test_httpx_logs_no_request() -> None:
     import stages.download.web  # noqa: F401 - which sets the level
 
     assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
+
+
+def test_a_url_among_other_columns_is_published_without_secrets() -> None:
+    values = {"thumb": "https://u:p@a.example/x.jpg?sig=abc", "all": ["s3://k:s@b/x"], "note": "see https://a.example"}
+    assert json.loads(extra_json(values, Told())) == {
+        "thumb": "https://a.example/x.jpg",
+        "all": ["s3://b/x"],
+        "note": "see https://a.example",
+    }

@@ -351,7 +351,7 @@ def test_a_table_of_the_card_cannot_be_broken_by_a_value(tmp_path: Path) -> None
     shards = write_group(videos(2), tmp_path, WriteConfig(), 0)
     provenance = Provenance(revisions={"score": "a|b\n<script>"})
     publish([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, provenance)
-    assert "| score |  | a\\|b &lt;script> |" in (tmp_path / "out/README.md").read_text()
+    assert "| score |  | `a\\|b <script>` |" in (tmp_path / "out/README.md").read_text()
 
 
 def test_the_loader_that_is_published_needs_nothing_but_python(published: Published, tmp_path: Path) -> None:
