@@ -162,7 +162,7 @@ class TerminalListener:
 def _duplicates(found: Duplicates) -> str:
     """A line about videos with the same content."""
     example = min(found.same_as.values())
-    videos = count_of(len(found.same_as), "video")
+    videos = count_of(len(found.same_as), "videos")
     return f"{videos} with the same content as another one, e.g. as {example}: see filter.duplicates"
 
 
