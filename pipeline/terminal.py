@@ -182,7 +182,8 @@ class TerminalListener:
 def _duplicates(found: Duplicates) -> str:
     """A line about videos with the same content."""
     example = min(found.same_as.values())
-    return f"{len(found.same_as)} videos have the same content as another one, e.g. as {example}: see filter.duplicates"
+    videos = count_of(len(found.same_as), "videos")
+    return f"{videos} with the same content as another one, e.g. as {example}: see filter.duplicates"
 
 
 def funnel_table(stages: Sequence[StageStatus]) -> Table:
