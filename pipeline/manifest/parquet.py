@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.manifest.batch import BATCH, EXACT, Batch, Told, clean_surrogates, extra_json, not_text, texts
 from pipeline.manifest.columns import Columns
-from stages.download.embedded import media_column
+from schemas.embedded import media_column
 
 
 def parquet_batches(source: Any, url: str, columns: Columns, told: Told) -> Iterator[Batch]:

@@ -7,24 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas.embedded import media_column
 from stages.base import VideoFailed
 from stages.download.fetch import Bounds
 
 BUFFER = 1 << 20
 """Bytes that are read of a column at once (our choice): a row group may have gigabytes."""
-
-
-def media_column(schema: pa.Schema) -> str:
-    """The name of the first column that holds videos; empty for none."""
-    for field in schema:
-        if pa.types.is_struct(field.type):
-            kinds = {
-                field.type.field(number).name: field.type.field(number).type for number in range(field.type.num_fields)
-            }
-            held = kinds.get("bytes", pa.null())
-            if "path" in kinds and (pa.types.is_binary(held) or pa.types.is_large_binary(held)):
-                return str(field.name)
-    return ""
 
 
 def from_parquet(table: Path, row: int, file: Path, bounds: Bounds) -> None:
