@@ -8,7 +8,8 @@ from typing import Any
 
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Video
-from stages.download.stage import Download, DownloadConfig
+from stages.download.settings import DownloadConfig
+from stages.download.stage import Download
 from stages.media.source import record_of
 from stages.turns import FolderTurns
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Video, VideoFailed
-from stages.download.stage import Download, DownloadConfig
+from stages.download.settings import DownloadConfig
+from stages.download.stage import Download
 from stages.media import ffmpeg
 from stages.media.audio import decode
 from stages.media.decoder import track_of

@@ -103,7 +103,7 @@ def test_a_page_of_a_site_that_was_corrected_under_the_same_id_is_fetched(
         (place / "video.mp4").write_bytes(other if url.endswith("B") else CONTENT)
         return SiteVideo(place / "video.mp4", SitePage(site="Youtube", id=url))
 
-    monkeypatch.setattr("stages.download.stage.from_site", from_site)
+    monkeypatch.setattr("stages.download.media.from_site", from_site)
     rows = [downloaded(media, f"https://youtube.com/watch?v={page}", source_id=TALK) for page in "AAB"]
     assert [row.sha256 for row in rows] == [SHA256, SHA256, sha256(other)]
 

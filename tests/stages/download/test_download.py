@@ -18,7 +18,8 @@ import pytest
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Video
 from stages.download.fetch import local_file
-from stages.download.stage import Download, DownloadConfig
+from stages.download.settings import DownloadConfig
+from stages.download.stage import Download
 from stages.media.held import Held
 from stages.media.subtitles.tracks import MAX_BYTES
 from tests.downloads import CONTENT, EDGE, NARRATED, SHA256, downloaded, files, left_by, outcome, stage, video
@@ -340,7 +341,7 @@ def test_a_file_that_is_swapped_for_a_link_between_the_check_and_the_reading_is_
                 swapped.symlink_to(secret)
             yield file
 
-    monkeypatch.setattr("stages.download.stage.local_file", checked)
+    monkeypatch.setattr("stages.download.fetcher.local_file", checked)
     row = downloaded(media, f"{inside}/talk.mp4", subtitles=f"{inside}/talk.vtt", local_root=str(inside))
     if role == "url":
         assert outcome(row) == "media_changed"

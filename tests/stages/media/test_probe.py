@@ -12,7 +12,8 @@ import pytest
 
 from stages.base import Context, StageSetupError, VideoFailed
 from stages.download.probing import check, probe
-from stages.download.stage import Download, DownloadConfig
+from stages.download.settings import DownloadConfig
+from stages.download.stage import Download
 from stages.media.sandbox import Limits
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,233 @@
+"""The media files of videos: linked, copied or fetched into the media folder, and probed."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from schemas.rows import ManifestRow, SiteTrack
+from stages.base import VideoDropped, VideoFailed
+from stages.download.embedded import from_parquet
+from stages.download.fetcher import Fetcher
+from stages.download.files import alone, fetched_before, link, publish, record, unfinished
+from stages.download.probing import probe
+from stages.download.settings import DownloadConfig
+from stages.download.sites.extractors import listed_site
+from stages.download.sites.fetch import from_site
+from stages.download.sites.tracks import Offer
+from stages.media.held import Held
+from stages.media.source import MediaSource, Validators, address_of, content_name, digest, record_of, steady
+from stages.timing import Timings
+from storyloom.fs.url import redacted
+
+SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
+"""File extension by demuxer, where it is not the demuxer's name."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A video's file in the media folder.
+
+    Attributes:
+        file: The file.
+        source: Its record.
+        probed: The output of `probe`.
+        warnings: Of fetching it.
+    """
+
+    file: Path
+    source: MediaSource
+    probed: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+class MediaFiles:
+    """Puts videos' files into the media folder.
+
+    Args:
+        folder: Folder of all media.
+        config: Bounds of the videos.
+        fetcher: Fetches them.
+        timings: Where the time of probing and of sites is added.
+    """
+
+    def __init__(self, folder: Path, config: DownloadConfig, fetcher: Fetcher, timings: Timings) -> None:
+        self._folder = folder
+        self._config = config
+        self._fetcher = fetcher
+        self._timings = timings
+        self._began = time.time()
+        self._probed: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def kept(self, line: ManifestRow) -> Kept:
+        """The file of a line's video, or of which it is a clip."""
+        folder = self._folder / line.media_name[:2]
+        folder.mkdir(parents=True, exist_ok=True)
+        scheme = self._fetcher.scheme(line.location)
+        if line.member:
+            return self._copied_out(line, scheme, folder)
+        if scheme == "file":
+            with self._fetcher.local(line.location) as file:
+                return self._linked(file, folder, line)
+        if not line.is_clip:
+            return self._remote(line, folder)
+        with alone(folder, line.media_name, self._fetcher.bounds(self._config.max_bytes)):
+            before = fetched_before(folder, line.media_name)
+            if before is not None and record_of(before[0]).stat().st_mtime >= self._began:  # for another of its clips
+                return self._again(*before, line)
+            found = self._remote(line, folder)
+            if not found.warnings:  # its source answered
+                record_of(found.file).touch()
+            return found
+
+    def bounded(self, probed: dict[str, Any]) -> dict[str, Any]:
+        """The output of `probe` for a video or a clip, whose duration is checked against the configured bounds."""
+        config, duration = self._config, probed["duration"]
+        if duration > config.max_duration:
+            raise VideoDropped("too_long", f"{duration:g} s, over download.max_duration = {config.max_duration:g}")
+        if duration < config.min_duration:
+            raise VideoDropped("too_short", f"{duration:g} s, under download.min_duration = {config.min_duration:g}")
+        return probed
+
+    def _remote(self, line: ManifestRow, folder: Path) -> Kept:
+        """The file of a video that is not on this machine."""
+        url, name = line.location, line.media_name
+        if site := listed_site(url, self._config.sites):
+            return self._of_site(site, line, folder)
+        before = fetched_before(folder, name)
+        known = before[1].at(url) if before else None
+        warnings = []
+        try:
+            with unfinished(folder, name) as place:
+                validators = self._fetcher.copy(url, place / "media", self._config.max_bytes, known)
+                if validators is not None:
+                    return self._published(place / "media", validators, folder, line)
+        except VideoFailed:
+            if known is None or known.address != address_of(url):
+                raise
+            warnings = ["source_unchecked"]
+        assert before is not None, "only what is there already is not fetched"
+        if before[1].address != address_of(url):  # the same content by its tag, under a renewed URL
+            record(before[0], before[1].model_copy(update={"address": address_of(url)}))
+        return self._again(*before, line, warnings)
+
+    def _of_site(self, site: str, line: ManifestRow, folder: Path) -> Kept:
+        """A site's video; of one that is there, the page alone when other subtitles are wanted."""
+        url, config = line.location, self._config
+        asked = f"{config.site_subtitles} {line.language}"
+        before = fetched_before(folder, line.media_name)
+        known = before if before and before[1].at(url) and before[1].page else None
+        if known and known[1].asked == asked and self._has_tracks(known[1]):
+            return self._again(*known, line)
+        try:
+            with unfinished(folder, line.media_name) as place:
+                with self._timings.on("fetch"), self._fetcher.turn(site) as pace:
+                    bounds = self._fetcher.bounds(config.max_bytes, pace)
+                    # Of a clip, its own duration counts.
+                    asking = replace(config.site, max_duration=math.inf) if line.is_clip else config.site
+                    found = from_site(url, place / "site", bounds, asking, line.language, media=known is None)
+                if found.file:
+                    kept = self._published(found.file, Validators(), folder, line)
+                else:
+                    assert known is not None, "only of a video that is there the media is not fetched"
+                    kept = self._again(*known, line)
+                tracks = [self._site_track(*track, folder, line, n) for n, track in enumerate(found.tracks, 1)]
+        except VideoFailed:
+            if known is None:
+                raise
+            return self._again(*known, line, ["source_unchecked"])
+        page = found.page.model_copy(update={"tracks": tracks})
+        source = kept.source.model_copy(update={"page": page, "asked": "" if found.problems else asked})
+        record(kept.file, source)
+        return replace(kept, source=source, warnings=found.problems)
+
+    def _site_track(self, offer: Offer, file: Path, folder: Path, line: ManifestRow, number: int) -> SiteTrack:
+        """Publish a subtitle track of a site."""
+        sha256 = digest(file)
+        final = folder / content_name(f"{line.media_name}-site{number}", sha256, offer.extension)
+        publish(file, final, sha256)
+        return SiteTrack(
+            file=final.relative_to(self._folder).as_posix(), language=offer.language, automatic=offer.automatic
+        )
+
+    def _has_tracks(self, source: MediaSource) -> bool:
+        return source.page is not None and all((self._folder / one.file).is_file() for one in source.page.tracks)
+
+    def _copied_out(self, line: ManifestRow, scheme: str, folder: Path) -> Kept:
+        """A copy of a tar's member, or of what a row of a Parquet file holds."""
+        url, bounds = line.location, self._fetcher.bounds(self._config.max_bytes)
+        bounds.check_size(line.size)
+        if scheme in ("http", "https") or (line.size < 0 and scheme != "file"):
+            message = f"no videos are read out of tars over http(s), or of remote Parquet; copy {redacted(url)} first"
+            raise VideoFailed("scheme_refused", message)
+        with unfinished(folder, line.media_name) as place:
+            file = place / "media"
+            if line.size < 0:
+                with self._fetcher.local(url) as table:
+                    from_parquet(table.path, line.offset, file, bounds)
+            else:
+                self._fetcher.copy(url, file, self._config.max_bytes, part=(line.offset, line.size))
+            if file.stat().st_size < line.size:
+                message = f"the tar ends within {line.member}: was it replaced? Run again"
+                raise VideoFailed("truncated_download", message)
+            return self._published(file, Validators(), folder, line)
+
+    def _linked(self, file: Held, folder: Path, line: ManifestRow) -> Kept:
+        """The link to a local file, which must not change while it is probed."""
+        with steady(file) as stated:
+            self._check_size(file.path)
+            sha256 = digest(file.path)
+            probed = self._checked(file.path, sha256, line)
+            source = MediaSource.of(stated, sha256, str(file.real))
+        final = folder / content_name(line.video, source.sha256, _extension_of(probed))
+        link(file.real, final)
+        record(final, source)
+        return Kept(final, source, probed)
+
+    def _published(self, file: Path, validators: Validators, folder: Path, line: ManifestRow) -> Kept:
+        """Probe a fetched file and publish it under its final name."""
+        sha256 = digest(file)
+        probed = self._checked(file, sha256, line)
+        final = folder / content_name(line.media_name, sha256, _extension_of(probed))
+        publish(file, final, sha256)
+        source = MediaSource.of(final.stat(), sha256, line.location, validators)
+        record(final, source)
+        return Kept(final, source, probed)
+
+    def _again(self, file: Path, source: MediaSource, line: ManifestRow, warnings: list[str] | None = None) -> Kept:
+        """A file from an earlier run."""
+        return Kept(file, source, self._checked(file, source.sha256, line), warnings or [])
+
+    def _checked(self, file: Path, sha256: str, line: ManifestRow) -> dict[str, Any]:
+        """The output of `probe`, checked with the file's size against the configured bounds.
+
+        A file of clips, whose bounds are each clip's own, is looked at once by a worker.
+
+        Args:
+            file: The media file.
+            sha256: Of its content.
+            line: The video's line of the manifest.
+        """
+        self._check_size(file)
+        if line.is_clip and (known := self._probed.get((sha256, line.language))):
+            return known
+        with self._timings.on("decode"):
+            found = probe(file, self._config.probe_limits, line.language)
+        if not line.is_clip:
+            return self.bounded(found)
+        self._probed[sha256, line.language] = found
+        return found
+
+    def _check_size(self, file: Path) -> None:
+        size, most = file.stat().st_size, self._config.max_bytes
+        if size > most:
+            raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {most}")
+
+
+def _extension_of(probed: dict[str, Any]) -> str:
+    """The file extension of the container; it depends on the content, not on the URL."""
+    container: str = probed["container"]
+    return SUFFIXES.get(container, container.partition(",")[0])
