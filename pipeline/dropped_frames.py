@@ -17,9 +17,8 @@ def check_same_run(workspace: Workspace, published: Published) -> None:
     Raises:
         UsageError: It is another one, or the config changed since.
     """
-    keys = {
-        name: one.key for name, one in workspace.job.keys.items() if name not in workspace.config.graph.group_stages
-    }
+    graph = workspace.config.graph
+    keys = {name: workspace.job.keys[name].key for name in graph.names if name in graph.read_by(graph.group_stages)}
     other = [name for name, key in keys.items() if published.provenance.fingerprints.get(name) != key]
     if other:
         raise UsageError(

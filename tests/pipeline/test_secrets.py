@@ -83,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out = str(folder / "out")
         printed += [said("run", config, *changes), said("status", config, *changes), said("report", config, *changes)]
         printed += [said("status", config, *changes, "--json"), said("show", out), said("stats", out)]
-        printed += [said("stats", out, "--html", str(folder / "page.html"))]
+        printed += [said("stats", out, "--html", str(folder / "page.html"), "--config", config, *changes)]
         printed += [said("validate", out)]
         printed += [said("export", out, str(folder / name), "--to", name) for name in ("obelics", "mmc4", "ms-swift")]
     (folder / "printed").write_text("\n".join(printed), encoding="utf-8")

@@ -186,14 +186,13 @@ def test_a_file_that_is_written_while_it_is_looked_at_can_be_tried_again(
 ) -> None:
     talk = tmp_path / "talk.mp4"
     talk.write_bytes(CONTENT)
-    from stages.download import stage
 
     def appending(file: Path) -> str:
         with file.open("ab") as still_written:
             still_written.write(b"\0")
         return SHA256
 
-    monkeypatch.setattr(stage, "digest", appending)
+    monkeypatch.setattr("stages.download.media.digest", appending)
     row = downloaded(media, str(talk))
     assert row.error is not None
     assert (row.error.code, row.error.retryable) == ("media_changed", True)
