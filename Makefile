@@ -54,6 +54,13 @@ test-consumers: install ## load shards with every trainer's library, two of them
 test-slow: install ## the tests that take half a minute or more each
 	$(UV) run --no-sync pytest -m slow
 
+FUZZ_SECONDS ?= 600
+SEED ?= 0
+
+.PHONY: fuzz
+fuzz: install ## mutated media, subtitles, lists, configs and datasets for FUZZ_SECONDS=600 in all, from SEED=0 on
+	$(UV) run --no-sync python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(SEED)
+
 .PHONY: lint
 lint: install ## formatting, lint, types, committed schemas
 	$(UV) run --no-sync ruff format --check .
