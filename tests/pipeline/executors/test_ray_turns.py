@@ -88,7 +88,7 @@ def test_workers_of_a_cluster_share_the_turns_and_the_dead_hold_none(monkeypatch
 @pytest.mark.slow
 def test_workers_on_ray_fetch_no_more_at_once_than_a_host_has_turns(tmp_path: Path) -> None:
     with serving(CONTENT) as server:
-        urls = [server.url(f"slow?{number}") for number in range(12)]
+        urls = [server.url(f"slow?v={number}") for number in range(12)]
         (tmp_path / "list.txt").write_text("\n".join(urls))
         config = demo_config(
             tmp_path,
