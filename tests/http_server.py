@@ -373,6 +373,33 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(content, ETag=etag)
 
+    def answer_mixes(self, before: int) -> None:
+        """Half, and to whoever asks for it the other half of something else.
+
+        After the question mark: what is stated with the first, and with the second (``longer``: another total).
+        """
+        content = self.server.content
+        first, second = (part.split("+") for part in self.path.partition("?")[2].split(","))
+        if before == 0:
+            self.send(content[: self.half], 200, length=len(content), **self.stated(first))
+        elif self.headers["Range"]:
+            size = len(content) + ("longer" in second)
+            place = f"bytes {self.half}-{size - 1}/{size}"
+            self.send(bytes(size - self.half), 206, length=None, Content_Range=place, **self.stated(second))
+        else:
+            self.send(content, 200, length=None, **self.stated(first))
+
+    def stated(self, names: list[str]) -> dict[str, str]:
+        """Headers of these names."""
+        headers = {
+            "strong": ("ETag", '"v1"'),
+            "weak": ("ETag", 'W/"v1"'),
+            "weak2": ("ETag", 'W/"v2"'),
+            "dated": ("Last-Modified", formatdate(0, usegmt=True)),
+            "dated2": ("Last-Modified", formatdate(86400, usegmt=True)),
+        }
+        return dict(headers[name] for name in names if name in headers)
+
     def answer_range_of_many_digits(self, before: int) -> None:
         self.cut_then_range(before, f"bytes {self.half}-{'9' * 5000}/{'9' * 5000}")
 

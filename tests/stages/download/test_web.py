@@ -317,6 +317,25 @@ def test_an_odd_server_still_gives_the_right_bytes(media: Path, server: Server, 
     assert files(media) == left_by(row)
 
 
+@pytest.mark.parametrize(
+    "halves",
+    [
+        "strong,none",
+        "strong,strong+longer",
+        "strong,weak",
+        "strong,dated",
+        "strong+dated,strong+dated2",
+        "dated,none",
+        "weak+dated,weak2+dated",
+    ],
+)
+def test_two_halves_that_are_not_shown_to_be_of_one_content_are_not_mixed(
+    media: Path, server: Server, halves: str
+) -> None:
+    row = downloaded(media, server.url(f"mixes?{halves}"))
+    assert (row.error, row.sha256) == (None, SHA256)
+
+
 @pytest.mark.parametrize("after", [str(10**30), "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_server_that_never_wants_to_be_asked_again_is_not_waited_for(media: Path, server: Server, after: str) -> None:
     row = downloaded(media, server.url(f"retry_after?{after.replace(' ', '_')}"))
