@@ -447,6 +447,22 @@ class Handler(BaseHTTPRequestHandler):
         body = gzip.compress(self.server.content)
         self.send(body if before else body[:2000], length=len(body), Content_Encoding="gzip", ETag='"e1"')
 
+    def answer_encoded_and_cut(self, before: int) -> None:
+        """Once; the body, whose length is not stated, breaks off."""
+        coding = self.path.partition("?")[2]
+        body = ENCODERS[coding](self.server.content)
+        self.say("HTTP/1.1 200 OK", f"Content-Encoding: {coding}", body=body if before else body[:-5])
+
+    def answer_encoded_padded(self, before: int) -> None:
+        self.send(gzip.compress(self.server.content) + bytes(512), Content_Encoding="gzip")
+
+    def answer_of_a_proxy(self, before: int) -> None:
+        self.send(self.server.content, 203)
+
+    def answer_transfer(self, before: int) -> None:
+        """In the transfer coding after the question mark."""
+        self.say("HTTP/1.1 200 OK", f"Transfer-Encoding: {self.path.partition('?')[2]}", body=self.server.content)
+
     def answer_encoded_never(self, before: int) -> None:
         """In no coding, or not in the one that the header says."""
         self.send(self.server.content, Content_Encoding=self.path.partition("?")[2])

@@ -31,6 +31,9 @@ MAX_REDIRECTS = 10
 HEADERS = {"User-Agent": "storyloom", "Accept": "*/*", "Accept-Encoding": "identity"}
 """No compression, so that ranges and lengths refer to the file's own bytes (RFC 9110, section 14)."""
 
+WHOLE = (HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION)
+"""Statuses of a body that is the content; the second is a proxy's (RFC 9110, section 15.3.4)."""
+
 MAX_VALIDATOR = 1024
 """Most characters of an ETag or a date (our choice)."""
 
@@ -131,7 +134,7 @@ def _attempt(
                 # What was decoded has other offsets than the server's ranges: it cannot be resumed.
                 (_Content() if codings else _Content(_validators(response), total)).keep(validator)
             content.seek(start)
-            size = save(decoded(_received(response, bounds), codings), content, start, bounds)
+            size = save(decoded(response.iter_raw(), codings, bounds), content, start, bounds)
         found = _validators(response)
     if total and not codings:
         if size < total:  # a server may send less of a range than requested
@@ -155,7 +158,7 @@ def _placed(response: httpx.Response, url: str, have: int, partial: _Content, va
         VideoFailed: ``bad_range``, or as `status_failure` says.
     """
     status = response.status_code
-    if status == HTTPStatus.OK:
+    if status in WHOLE:
         return 0, 0 if "Transfer-Encoding" in response.headers else _number(response.headers.get("Content-Length", ""))
     if status == HTTPStatus.PARTIAL_CONTENT:
         first, last, total = _content_range(response)
@@ -186,16 +189,6 @@ def _number(stated: str) -> int:
     return int(stated) if re.fullmatch(DIGITS, stated) else 0
 
 
-def _received(response: httpx.Response, bounds: Bounds) -> Iterator[bytes]:
-    """The body as it was sent; it, too, keeps to `max_bytes`, even where nothing comes out of it."""
-    size = 0
-    for chunk in response.iter_raw():
-        size += len(chunk)
-        bounds.check_size(size)
-        bounds.check_time()
-        yield chunk
-
-
 def _sendable(validator: str) -> str:
     """A validator that can be sent back as it came; empty for one with characters that HTTP only tolerates."""
     return validator if re.fullmatch(rf"[\x20-\x7e]{{0,{MAX_VALIDATOR}}}", validator) else ""
@@ -210,7 +203,7 @@ def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
     """Whether a response shows that the known content is current (RFC 9110, section 13.2.2)."""
     if response.status_code == HTTPStatus.NOT_MODIFIED:
         return bool(known.etag or known.last_modified)
-    if response.status_code != HTTPStatus.OK:
+    if response.status_code not in WHOLE:
         return False
     found = _validators(response)
     for stated, had in ((found.etag, known.etag), (found.last_modified, known.last_modified)):
@@ -255,6 +248,8 @@ def _failures_typed(url: str, file: Path, bounds: Bounds) -> Iterator[None]:
     except (httpcore.ProtocolError, httpcore.NetworkError) as reason:
         if "CERTIFICATE_VERIFY_FAILED" in str(reason):
             raise VideoFailed("bad_certificate", f"{host_of(url)} did not prove who it is: {reason}") from reason
+        if "Transfer-Encoding" in str(reason):  # h11's words for any but chunked
+            raise VideoFailed("bad_encoding", f"{host_of(url)} sends in an odd coding: {reason}") from reason
         size = file.stat().st_size if file.exists() else 0
         broke_off = size and not isinstance(reason, httpcore.ConnectError)
         raise _truncated(url, size) if broke_off else _no_answer(url, reason) from reason
