@@ -495,6 +495,13 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
+    def answer_slow_bucket(self, before: int) -> None:
+        """An object whose bytes come one at a time."""
+        content = self.server.content
+        self.send(b"", length=len(content), ETag=self.etag, Last_Modified=formatdate(0))
+        if self.command == "GET":
+            self.drip(b"v")
+
     def answer_slow(self, before: int) -> None:
         time.sleep(0.1)
         self.send(PAGE)
