@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from stages.base import VideoDropped, VideoFailed
 from stages.download.pace import Pace
 from stages.media.held import Held, held
-from stages.media.source import local_path
+from stages.media.source import local_path, scheme_of
 from storyloom.fs.url import redacted
 
 T = TypeVar("T")
@@ -29,8 +30,15 @@ LONGEST_PAUSE = 60.0
 """Seconds up to which the pause between attempts grows (our choice)."""
 
 
+LOOK = 0.2
+"""Seconds after which `waited` looks at the clock again (our choice)."""
+
 PAST_DEADLINE = 0.01
 """Seconds after the deadline at which waiting ends, so that it has surely come (our choice)."""
+
+
+PORTS = {"http": 80, "https": 443}
+"""Ports that a URL need not state (RFC 9110, section 4.2)."""
 
 
 class RetryAfter(VideoFailed):
@@ -102,17 +110,17 @@ def host_of(url: str) -> str:
 
 
 def server_of(url: str) -> str:
-    """The URL's host in lower case, with its port where that is stated.
+    """The URL's host in lower case, with its port unless that is the scheme's own.
 
     Raises:
         VideoFailed: ``bad_url``.
     """
-    host = host_of(url)
+    host = host_of(url).removesuffix(".")
     try:
         port = urlsplit(url).port
     except ValueError as reason:
         raise VideoFailed("bad_url", f"{redacted(url)} is not a URL: {reason}") from reason
-    return f"{host}:{port}" if port else host
+    return f"{host}:{port}" if port and port != PORTS.get(scheme_of(url)) else host
 
 
 def status_failure(status: int, url: str, after: float | None = None) -> VideoFailed:
@@ -159,6 +167,26 @@ def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
     worth_it = retry_if_exception(lambda error: isinstance(error, VideoFailed) and error.retryable)
     sleep = sleep_using_event(bounds.stopped)
     return Retrying(retry=worth_it, wait=pause, stop=enough, sleep=sleep, reraise=True)(paced)
+
+
+def waited(work: Callable[[], T], bounds: Bounds) -> T:
+    """What a call returns or raises that knows no time limit, in a thread that is left behind at the deadline.
+
+    Raises:
+        VideoFailed: ``too_slow``.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except Exception as reason:  # noqa: BLE001 - whatever it is, it is raised below
+            done.set_exception(reason)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not wait([done], LOOK).done:
+        bounds.check_time()
+    return done.result()
 
 
 def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> int:
