@@ -1,7 +1,8 @@
 """A SOCKS proxy on this machine that makes every connection of a client go to a checked address, until the deadline.
 
 For clients such as yt-dlp, which resolve names and follow redirects by themselves. Whatever they connect to, and
-whichever of their HTTP libraries does it, goes through `addresses.connected`.
+whichever of their HTTP libraries does it, goes through `addresses.connected`. Where the user has a proxy, it passes on
+what the client says to that one, which then resolves and checks names.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
+from urllib.parse import urlsplit
 
 from stages.base import VideoFailed
 from stages.download.addresses import connected
@@ -24,6 +26,9 @@ VERSION, BY_PASSWORD, CONNECT = 5, 2, 1
 IPV4, NAME, IPV6 = 1, 3, 4
 DONE, FAILED, FORBIDDEN, UNREACHABLE = 0, 1, 2, 4
 """Numbers of RFC 1928."""
+
+HTTP_PORT, SOCKS_PORT = 80, 1080
+"""Of a proxy whose URL states none."""
 
 BLOCK = 65536
 """Bytes that are passed on at a time (our choice)."""
@@ -40,18 +45,26 @@ class Guard(ThreadingTCPServer):
 
     Attributes:
         url: For the client's proxy setting, with a password that keeps other users of the machine out.
+        upstream: Host and port of the user's own proxy; None without one.
         failure: Why the last connection was refused or ended by the bounds; None if none was.
     """
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, bounds: Bounds, *, allow_private: bool) -> None:
+    def __init__(self, bounds: Bounds, *, allow_private: bool, proxy: str = "") -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
         self.bounds = bounds
         self.allow_private = allow_private
         self.password = secrets.token_hex(16)
-        self.url = f"socks5h://storyloom:{self.password}@127.0.0.1:{self.server_address[1]}"
+        place = f"127.0.0.1:{self.server_address[1]}"
+        self.url = f"socks5h://storyloom:{self.password}@{place}"
+        self.upstream: tuple[str, int] | None = None
+        if proxy:
+            parts = urlsplit(proxy)
+            self.upstream = parts.hostname or "", parts.port or (HTTP_PORT if parts.scheme == "http" else SOCKS_PORT)
+            login, at, _ = parts.netloc.rpartition("@")
+            self.url = f"{parts.scheme}://{login}{at}{place}"
         self.failure: VideoFailed | None = None
         self._open: set[socket.socket] = set()
         self._closed = False
@@ -83,14 +96,15 @@ class Guard(ThreadingTCPServer):
 
 
 @contextmanager
-def guarded(bounds: Bounds, *, allow_private: bool) -> Iterator[Guard]:
+def guarded(bounds: Bounds, *, allow_private: bool, proxy: str = "") -> Iterator[Guard]:
     """Run a proxy for the block; at its end, all connections through it are closed.
 
     Args:
         bounds: Of the fetch: no connection outlives its deadline.
         allow_private: Whether any address may be connected to.
+        proxy: URL of the user's own proxy; empty for none.
     """
-    with Guard(bounds, allow_private=allow_private) as guard:
+    with Guard(bounds, allow_private=allow_private, proxy=proxy) as guard:
         threading.Thread(target=guard.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
             yield guard
@@ -111,6 +125,24 @@ class _Connection(BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
+        if self.server.upstream:
+            self._reach_proxy(*self.server.upstream)
+        else:
+            self._reach_target()
+
+    def _reach_proxy(self, host: str, port: int) -> None:
+        with self._broken_off():
+            try:
+                remote = connected(host, port, self.server.bounds, allow_private=True)
+            except (OSError, VideoFailed) as reason:
+                self.server.bounds.check_time()
+                why = reason.message if isinstance(reason, VideoFailed) else str(reason)
+                message = f"download.site_proxy does not answer: {why}"
+                raise VideoFailed("connection_failed", message, retryable=True) from reason
+            with remote, self.server.closing(self.request, remote):
+                self._pass_on(remote)
+
+    def _reach_target(self) -> None:
         self.request.settimeout(PATIENCE)
         try:
             target = self._negotiated()

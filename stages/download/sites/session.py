@@ -121,7 +121,7 @@ def session(
         VideoFailed: As `failures` says, or ``private_address``, ``unknown_host``, ``too_slow``, ``bad_cookies``.
     """
     notes = Notes()
-    with guarded(bounds, allow_private=settings.allow_private) as guard:
+    with guarded(bounds, allow_private=settings.allow_private, proxy=settings.proxy) as guard:
         try:
             with Session({**_options(settings, bounds, guard, notes), **options}, auto_init=False) as made:
                 for extractor in extractors:
@@ -145,7 +145,7 @@ def _options(settings: SiteSettings, bounds: Bounds, guard: Guard, notes: Notes)
 
     return {
         "format": settings.quality,
-        "proxy": settings.proxy or guard.url,
+        "proxy": guard.url,
         "cookiefile": settings.cookies or None,
         "ratelimit": settings.rate or None,
         "sleep_interval_requests": settings.sleep,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ import pytest
 
 from schemas.rows import MediaRow
 from stages.base import StageSetupError
+from stages.download.fetch import Bounds
+from stages.download.guard import guarded
 from stages.download.sites import extractors
 from stages.media.subtitles.formats import shown
 from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome, stage
+from tests.http_server import Handler, Server
 from tests.site import Site, TalkIE, TalkListIE, serving_site
 
 JSON3 = {"events": [{"tStartMs": 0, "dDurationMs": 900, "segs": [{"utf8": "A"}, {"utf8": " cup", "tOffsetMs": 400}]}]}
@@ -313,3 +317,26 @@ def test_a_list_that_was_not_read_when_the_run_was_planned_says_why(
     url = site.url("list/tea") if videos is None else site.add_list("tea", videos)
     row = fetched(media, url)
     assert outcome(row) == code, row.error
+
+
+def test_a_site_is_asked_through_the_user_s_proxy(media: Path, site: Site) -> None:
+    """Which resolves names, so that a private address is its own affair; a guard stands for it."""
+    url = site.add("cups", CONTENT)
+    bounds = Bounds(10**9, time.monotonic() + 20, timeout=5, attempts=1, pause=0.0)
+    with guarded(bounds, allow_private=True) as proxy:
+        row = fetched(media, url, site_proxy=proxy.url, allow_private_addresses=False)
+        assert (row.error, row.sha256) == (None, SHA256)
+    gone = fetched(media, site.add("pots", CONTENT), site_proxy=proxy.url)
+    assert outcome(gone) == "connection_failed"
+    assert gone.error is not None
+    assert "site_proxy" in gone.error.message
+
+
+def test_a_proxy_that_drips_is_left_at_the_deadline(
+    media: Path, site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "answer_http", Handler.answer_drips_header, raising=False)  # for paths of http://...
+    began = time.monotonic()
+    row = fetched(media, site.add("cups", CONTENT), site_proxy=server.url("").rstrip("/"), max_seconds=1.0)
+    assert outcome(row) == "too_slow"
+    assert time.monotonic() - began < 4
