@@ -373,6 +373,33 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(content, ETag=etag)
 
+    def answer_mixes(self, before: int) -> None:
+        """Half, and to whoever asks for it the other half of something else.
+
+        After the question mark: what is stated with the first, and with the second (``longer``: another total).
+        """
+        content = self.server.content
+        first, second = (part.split("+") for part in self.path.partition("?")[2].split(","))
+        if before == 0:
+            self.send(content[: self.half], 200, length=len(content), **self.stated(first))
+        elif self.headers["Range"]:
+            size = len(content) + ("longer" in second)
+            place = f"bytes {self.half}-{size - 1}/{size}"
+            self.send(bytes(size - self.half), 206, length=None, Content_Range=place, **self.stated(second))
+        else:
+            self.send(content, 200, length=None, **self.stated(first))
+
+    def stated(self, names: list[str]) -> dict[str, str]:
+        """Headers of these names."""
+        headers = {
+            "strong": ("ETag", '"v1"'),
+            "weak": ("ETag", 'W/"v1"'),
+            "weak2": ("ETag", 'W/"v2"'),
+            "dated": ("Last-Modified", formatdate(0, usegmt=True)),
+            "dated2": ("Last-Modified", formatdate(86400, usegmt=True)),
+        }
+        return dict(headers[name] for name in names if name in headers)
+
     def answer_range_of_many_digits(self, before: int) -> None:
         self.cut_then_range(before, f"bytes {self.half}-{'9' * 5000}/{'9' * 5000}")
 
@@ -420,6 +447,22 @@ class Handler(BaseHTTPRequestHandler):
         body = gzip.compress(self.server.content)
         self.send(body if before else body[:2000], length=len(body), Content_Encoding="gzip", ETag='"e1"')
 
+    def answer_encoded_and_cut(self, before: int) -> None:
+        """Once; the body, whose length is not stated, breaks off."""
+        coding = self.path.partition("?")[2]
+        body = ENCODERS[coding](self.server.content)
+        self.say("HTTP/1.1 200 OK", f"Content-Encoding: {coding}", body=body if before else body[:-5])
+
+    def answer_encoded_padded(self, before: int) -> None:
+        self.send(gzip.compress(self.server.content) + bytes(512), Content_Encoding="gzip")
+
+    def answer_of_a_proxy(self, before: int) -> None:
+        self.send(self.server.content, 203)
+
+    def answer_transfer(self, before: int) -> None:
+        """In the transfer coding after the question mark."""
+        self.say("HTTP/1.1 200 OK", f"Transfer-Encoding: {self.path.partition('?')[2]}", body=self.server.content)
+
     def answer_encoded_never(self, before: int) -> None:
         """In no coding, or not in the one that the header says."""
         self.send(self.server.content, Content_Encoding=self.path.partition("?")[2])
@@ -451,6 +494,13 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
+
+    def answer_slow_bucket(self, before: int) -> None:
+        """An object whose bytes come one at a time."""
+        content = self.server.content
+        self.send(b"", length=len(content), ETag=self.etag, Last_Modified=formatdate(0))
+        if self.command == "GET":
+            self.drip(b"v")
 
     def answer_slow(self, before: int) -> None:
         time.sleep(0.1)

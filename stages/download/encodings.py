@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import zlib
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from stages.base import VideoFailed
+from stages.download.fetch import Bounds
 
 BLOCK = 1 << 16
 """Bytes that are decoded at a time, so that a bomb is noticed before it is in memory (our choice)."""
@@ -17,7 +19,10 @@ MAX_CODINGS = 3
 """Codings on top of each other that are undone; honest servers send one (our choice)."""
 
 CODECS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "br": "brotli", "zstd": "zstd"}
-"""pyarrow's name of each coding (its gzip reads the zlib format too); ``deflate`` is looked at first."""
+"""The decoder of each coding: Python's for the first three (its gzip skips zeros at the end), pyarrow's for others."""
+
+BROKEN_OFF = "Truncated"
+"""What pyarrow's complaint begins with when a body ends in the middle."""
 
 NO_CODING = frozenset({"", "identity", "none", "binary", "utf-8", "aws-chunked"})
 """What servers write there that is no coding; S3 keeps ``aws-chunked`` of an upload. Browsers ignore such values."""
@@ -41,62 +46,73 @@ def codings_of(header: str) -> list[str]:
     return found
 
 
-def decoded(chunks: Iterator[bytes], codings: list[str]) -> Iterator[bytes]:
-    """Undo the codings of a body, `BLOCK` bytes at a time.
+def decoded(chunks: Iterator[bytes], codings: list[str], bounds: Bounds) -> Iterator[bytes]:
+    """Undo the codings of a body, `BLOCK` bytes at a time; what each is made from keeps to the bounds, too.
 
     Raises:
-        VideoFailed: ``bad_encoding``: the body is not in these codings, or breaks off.
+        VideoFailed: ``bad_encoding``: the body is not in these codings; ``truncated_download``: it breaks off;
+            ``too_slow``.
+        VideoDropped: ``too_large``.
     """
     for coding in reversed(codings):
-        chunks = _undone(chunks, coding)
+        chunks = _undone(chunks, coding, bounds)
     return chunks
 
 
-def _undone(chunks: Iterator[bytes], coding: str) -> Iterator[bytes]:
-    body = io.BufferedReader(_Chunks(chunks), BLOCK)
-    start = body.peek()
-    if not start:  # an empty body is what many servers make of it
+def _undone(chunks: Iterator[bytes], coding: str, bounds: Bounds) -> Iterator[bytes]:
+    body = io.BufferedReader(_Chunks(chunks, bounds), BLOCK)
+    if not body.peek():  # an empty body is what many servers make of it
         return
     try:
-        if coding == "deflate" and not _is_zlib(start):
-            yield from _raw_deflate(body)
-            return
-        codec = "gzip" if coding == "deflate" else CODECS[coding]
-        with pa.CompressedInputStream(pa.PythonFile(body, "r"), codec) as stream:
-            while block := stream.read(BLOCK):
-                yield block
-    except (OSError, pa.ArrowException, zlib.error) as reason:
+        yield from _blocks(body, CODECS[coding])
+    except (OSError, EOFError, pa.ArrowException, zlib.error) as reason:
+        if isinstance(reason, EOFError) or str(reason).startswith(BROKEN_OFF):
+            message = f"the body broke off in the middle of its {coding}"
+            raise VideoFailed("truncated_download", message, retryable=True) from reason
         message = f"the body is not the {coding} that its Content-Encoding says, or is damaged: {reason}"
         raise VideoFailed("bad_encoding", message) from reason
 
 
-def _is_zlib(start: bytes) -> bool:
-    """Whether a body starts as RFC 1950, section 2.2, says; many servers send the bare RFC 1951 instead."""
-    return start[0] & 0x0F == ZLIB_METHOD and int.from_bytes(start[:2], "big") % ZLIB_CHECK == 0
+def _blocks(body: io.BufferedReader[_Chunks], codec: str) -> Iterator[bytes]:
+    if codec == "deflate":
+        yield from _inflated(body)
+        return
+    source = gzip.GzipFile(fileobj=body) if codec == "gzip" else pa.CompressedInputStream(pa.PythonFile(body), codec)
+    with source as stream:
+        while block := stream.read(BLOCK):
+            yield block
 
 
-def _raw_deflate(body: io.BufferedReader[_Chunks]) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+def _inflated(body: io.BufferedReader[_Chunks]) -> Iterator[bytes]:
+    """The zlib format (RFC 1950), or what many servers send instead of it, the bare RFC 1951."""
+    start = body.peek()
+    is_zlib = start[0] & 0x0F == ZLIB_METHOD and int.from_bytes(start[:2], "big") % ZLIB_CHECK == 0
+    inflater = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
     while not inflater.eof:
         data = inflater.unconsumed_tail or body.read1(BLOCK)
         block = inflater.decompress(data, BLOCK)
         if not data and not block:
-            raise zlib.error("it breaks off")
+            raise EOFError
         yield block
 
 
 class _Chunks(io.RawIOBase):
-    """A file over chunks, whose first read has two bytes at least, unless there is only one."""
+    """A file over chunks, within bounds, whose first read has two bytes at least, unless there is only one."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], bounds: Bounds) -> None:
         self._left = b""
         self._chunks = chunks
+        self._size = 0
+        self._bounds = bounds
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while len(self._left) <= 1 and (chunk := next((one for one in self._chunks if one), b"")):
+        while len(self._left) <= 1 and (chunk := next(self._chunks, None)) is not None:
+            self._size += len(chunk)
+            self._bounds.check_size(self._size)
+            self._bounds.check_time()
             self._left += chunk
         taken = self._left[: len(buffer)]
         buffer[: len(taken)] = taken

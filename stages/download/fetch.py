@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -28,6 +29,9 @@ CHUNK = 1 << 20
 LONGEST_PAUSE = 60.0
 """Seconds up to which the pause between attempts grows (our choice)."""
 
+
+LOOK = 0.2
+"""Seconds after which `waited` looks at the clock again (our choice)."""
 
 PAST_DEADLINE = 0.01
 """Seconds after the deadline at which waiting ends, so that it has surely come (our choice)."""
@@ -159,6 +163,26 @@ def with_retries(attempt: Callable[[], T], bounds: Bounds) -> T:
     worth_it = retry_if_exception(lambda error: isinstance(error, VideoFailed) and error.retryable)
     sleep = sleep_using_event(bounds.stopped)
     return Retrying(retry=worth_it, wait=pause, stop=enough, sleep=sleep, reraise=True)(paced)
+
+
+def waited(work: Callable[[], T], bounds: Bounds) -> T:
+    """What a call returns or raises that knows no time limit, in a thread that is left behind at the deadline.
+
+    Raises:
+        VideoFailed: ``too_slow``.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except Exception as reason:  # noqa: BLE001 - whatever it is, it is raised below
+            done.set_exception(reason)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not wait([done], LOOK).done:
+        bounds.check_time()
+    return done.result()
 
 
 def save(chunks: Iterable[bytes], file: BinaryIO, have: int, bounds: Bounds) -> int:

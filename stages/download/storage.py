@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import VideoFailed
-from stages.download.fetch import Bounds, chunks_of, save, with_retries
+from stages.download.fetch import Bounds, chunks_of, save, waited, with_retries
 from stages.media.source import MediaSource, Validators, scheme_of
 from storyloom.fs.url import redacted
 
@@ -45,15 +45,15 @@ def from_storage(
             ``too_slow``.
         VideoDropped: ``too_large``.
     """
-    filesystem = _filesystem(scheme_of(url), instance_credentials=instance_credentials)
+    filesystem = waited(lambda: _filesystem(scheme_of(url), instance_credentials=instance_credentials), bounds)
 
     def copy() -> Validators | None:
         with _failures_typed(url):
-            found = Validators(etag=filesystem.ukey(url))
+            found = Validators(etag=waited(lambda: filesystem.ukey(url), bounds))
             if known and known.etag == found.etag:
                 return None
         with file.open("wb") as copied:
-            save(_stored(filesystem, url, part), copied, 0, bounds)
+            save(_stored(filesystem, url, part, bounds), copied, 0, bounds)
         return found
 
     return with_retries(copy, bounds)
@@ -69,8 +69,12 @@ def _filesystem(scheme: str, *, instance_credentials: bool) -> Any:
     except ImportError as missing:
         message = f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)"
         raise VideoFailed("missing_package", message, retryable=True) from missing
-    except (ValueError, TypeError) as unknown:  # TypeError: one that needs a host or a token
-        raise VideoFailed("scheme_refused", f"no package opens {scheme}:// URLs without further settings") from unknown
+    except Exception as reason:
+        if type(reason) in (ValueError, TypeError):  # TypeError: one that needs a host or a token
+            message = f"no package opens {scheme}:// URLs without further settings"
+            raise VideoFailed("scheme_refused", message) from reason
+        message = f"{scheme}:// cannot be opened as it is set up here: {type(reason).__name__}: {reason}"
+        raise VideoFailed("storage_error", message, retryable=True) from reason  # each package has its own exceptions
 
 
 def _without_instance(scheme: str) -> dict[str, Any]:
@@ -102,15 +106,19 @@ def _without_instance_of_s3() -> dict[str, Any]:
     return {"session": session, "anon": looked.get_credentials() is None}
 
 
-def _stored(filesystem: Any, url: str, part: tuple[int, int] | None) -> Iterator[bytes]:
-    with _failures_typed(url), filesystem.open(url, "rb") as source:
-        yield from chunks_of(source, part)
+def _stored(filesystem: Any, url: str, part: tuple[int, int] | None, bounds: Bounds) -> Iterator[bytes]:
+    with _failures_typed(url), waited(lambda: filesystem.open(url, "rb"), bounds) as source:
+        chunks = chunks_of(source, part)
+        while chunk := waited(lambda: next(chunks, b""), bounds):
+            yield chunk
 
 
 @contextmanager
 def _failures_typed(url: str) -> Iterator[None]:
     try:
         yield
+    except VideoFailed:
+        raise
     except FileNotFoundError as reason:
         raise VideoFailed("not_found", f"there is nothing at {redacted(url)}") from reason
     except PermissionError as reason:

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -30,6 +31,9 @@ MAX_REDIRECTS = 10
 HEADERS = {"User-Agent": "storyloom", "Accept": "*/*", "Accept-Encoding": "identity"}
 """No compression, so that ranges and lengths refer to the file's own bytes (RFC 9110, section 14)."""
 
+WHOLE = (HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION)
+"""Statuses of a body that is the content; the second is a proxy's (RFC 9110, section 15.3.4)."""
+
 MAX_VALIDATOR = 1024
 """Most characters of an ETag or a date (our choice)."""
 
@@ -37,12 +41,53 @@ DIGITS = "[0-9]{1,18}"
 """A number of bytes in a header, as a pattern: what fits into 64 bits."""
 
 
+@dataclass(frozen=True)
+class _Content:
+    """What a server said of a content, of which a part may be there.
+
+    Attributes:
+        validators: As stated.
+        total: Its bytes; 0 if unknown.
+    """
+
+    validators: Validators = field(default_factory=Validators)
+    total: int = 0
+
+    @property
+    def strong(self) -> str:
+        """The strong validator: a strong ETag or a date (RFC 9110, section 13.1.5); empty without one."""
+        etag, date = self.validators.etag, self.validators.last_modified
+        return etag if etag.startswith('"') else date
+
+    def goes_on_in(self, other: _Content) -> bool:
+        """Whether a range of the other is shown to be of this: it must repeat the ETag (RFC 9110, section 15.3.7).
+
+        A date may be left out beside a strong ETag, but no other one may be stated.
+        """
+        had, stated = self.validators, other.validators
+        date = stated.last_modified
+        same_date = date == had.last_modified or (not date and self.strong == had.etag)
+        return stated.etag == had.etag and same_date and self.total in (0, other.total)
+
+    def keep(self, file: Path) -> None:
+        """Write it to a file, which is empty where there is no strong validator."""
+        lines = (self.validators.etag, self.validators.last_modified, str(self.total))
+        file.write_text("\n".join(lines) if self.strong else "")
+
+    @staticmethod
+    def kept(file: Path) -> _Content:
+        """What `keep` wrote; nothing where that is missing."""
+        lines = file.read_text(errors="replace").split("\n") if file.exists() else []
+        etag, date, total = (*lines, "", "", "")[:3]
+        return _Content(Validators(_sendable(etag), _sendable(date)), _number(total))
+
+
 def from_http(
     url: str, file: Path, bounds: Bounds, known: MediaSource | None, *, allow_private: bool
 ) -> Validators | None:
     """Fetch a URL into `file`, resuming an earlier attempt if the server still has the same content.
 
-    Its validator, an ETag or a date, is stored beside it (`VALIDATOR_SUFFIX`).
+    What was said of it is stored beside it (`VALIDATOR_SUFFIX`).
 
     Args:
         url: Of the file.
@@ -71,9 +116,9 @@ def _attempt(
     """One attempt; received bytes stay in `file` for the next."""
     bounds.check_time()
     validator = file.with_name(file.name + VALIDATOR_SUFFIX)
-    partial = _sendable(validator.read_text(errors="replace")) if validator.exists() else ""
-    have = file.stat().st_size if partial and file.exists() else 0
-    headers = {"Range": f"bytes={have}-", "If-Range": partial} if have else {}
+    partial = _Content.kept(validator)
+    have = file.stat().st_size if partial.strong and file.exists() else 0
+    headers = {"Range": f"bytes={have}-", "If-Range": partial.strong} if have else {}
     if known and _sendable(known.etag):
         headers["If-None-Match"] = known.etag
     if known and _sendable(known.last_modified):
@@ -87,9 +132,9 @@ def _attempt(
         with file.open("r+b" if start else "wb") as content:
             if not start:  # after the old bytes are gone: they must never stand beside the new validator
                 # What was decoded has other offsets than the server's ranges: it cannot be resumed.
-                validator.write_text("" if codings else _validator(response))
+                (_Content() if codings else _Content(_validators(response), total)).keep(validator)
             content.seek(start)
-            size = save(decoded(_received(response, bounds), codings), content, start, bounds)
+            size = save(decoded(response.iter_raw(), codings, bounds), content, start, bounds)
         found = _validators(response)
     if total and not codings:
         if size < total:  # a server may send less of a range than requested
@@ -99,28 +144,28 @@ def _attempt(
     return found
 
 
-def _placed(response: httpx.Response, url: str, have: int, partial: str, validator: Path) -> tuple[int, int]:
+def _placed(response: httpx.Response, url: str, have: int, partial: _Content, validator: Path) -> tuple[int, int]:
     """Where the body's bytes belong in the file, and the file's size (0 if unknown).
 
     Args:
         response: With a body, or a failure.
         url: Of the file.
         have: Bytes that are there; as many were asked not to be sent.
-        partial: Their validator.
-        validator: File with it.
+        partial: What was said of them.
+        validator: File with that.
 
     Raises:
         VideoFailed: ``bad_range``, or as `status_failure` says.
     """
     status = response.status_code
-    if status == HTTPStatus.OK:
+    if status in WHOLE:
         return 0, 0 if "Transfer-Encoding" in response.headers else _number(response.headers.get("Content-Length", ""))
     if status == HTTPStatus.PARTIAL_CONTENT:
         first, last, total = _content_range(response)
         if (first, last + 1) == (0, total):  # all of it, asked for or not
             return 0, total
         encoded = codings_of(response.headers.get("Content-Encoding", ""))
-        if have and first == have and not encoded and _validator(response) in ("", partial):
+        if have and first == have and not encoded and partial.goes_on_in(_Content(_validators(response), total)):
             return have, total
     if status == HTTPStatus.PARTIAL_CONTENT or (have and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
         raise _other_bytes(url, validator)
@@ -144,16 +189,6 @@ def _number(stated: str) -> int:
     return int(stated) if re.fullmatch(DIGITS, stated) else 0
 
 
-def _received(response: httpx.Response, bounds: Bounds) -> Iterator[bytes]:
-    """The body as it was sent; it, too, keeps to `max_bytes`, even where nothing comes out of it."""
-    size = 0
-    for chunk in response.iter_raw():
-        size += len(chunk)
-        bounds.check_size(size)
-        bounds.check_time()
-        yield chunk
-
-
 def _sendable(validator: str) -> str:
     """A validator that can be sent back as it came; empty for one with characters that HTTP only tolerates."""
     return validator if re.fullmatch(rf"[\x20-\x7e]{{0,{MAX_VALIDATOR}}}", validator) else ""
@@ -168,7 +203,7 @@ def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
     """Whether a response shows that the known content is current (RFC 9110, section 13.2.2)."""
     if response.status_code == HTTPStatus.NOT_MODIFIED:
         return bool(known.etag or known.last_modified)
-    if response.status_code != HTTPStatus.OK:
+    if response.status_code not in WHOLE:
         return False
     found = _validators(response)
     for stated, had in ((found.etag, known.etag), (found.last_modified, known.last_modified)):
@@ -176,12 +211,6 @@ def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
             return stated == had
     encoded = "Content-Encoding" in response.headers  # then the length is that of something else
     return not encoded and str(response.headers.get("Content-Length", "")) == str(known.size)
-
-
-def _validator(response: httpx.Response) -> str:
-    """The strong validator of the content: a strong ETag or a date (RFC 9110, section 13.1.5); empty without one."""
-    found = _validators(response)
-    return found.etag if found.etag.startswith('"') else found.last_modified
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -219,6 +248,8 @@ def _failures_typed(url: str, file: Path, bounds: Bounds) -> Iterator[None]:
     except (httpcore.ProtocolError, httpcore.NetworkError) as reason:
         if "CERTIFICATE_VERIFY_FAILED" in str(reason):
             raise VideoFailed("bad_certificate", f"{host_of(url)} did not prove who it is: {reason}") from reason
+        if "Transfer-Encoding" in str(reason):  # h11's words for any but chunked
+            raise VideoFailed("bad_encoding", f"{host_of(url)} sends in an odd coding: {reason}") from reason
         size = file.stat().st_size if file.exists() else 0
         broke_off = size and not isinstance(reason, httpcore.ConnectError)
         raise _truncated(url, size) if broke_off else _no_answer(url, reason) from reason

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,44 @@ def test_configured_credentials_are_used(
     assert downloaded(media, "s3://bucket/talk.mp4").sha256 == SHA256
     assert all("Credential=configured/" in str(seen.authorization) for seen in server.requests)
     assert metadata.requests == []
+
+
+@pytest.mark.parametrize("bucket", ["slow_bucket", "stalls_always"])
+def test_the_time_for_an_object_is_bounded(media: Path, metadata: Server, bucket: str) -> None:
+    began = time.monotonic()
+    row = downloaded(media, f"s3://{bucket}/talk.mp4", max_seconds=1.0)
+    assert time.monotonic() - began < 3.0
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("too_slow", True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "config"),
+    [
+        ("AWS_PROFILE", "missing", ""),
+        ("AWS_ACCESS_KEY_ID", "without its secret", ""),
+        ("AWS_REGION", "eu-west-1", "[default\n"),
+        ("AWS_REGION", "eu-west-1", "[default]\ncredential_process = /bin/false\n"),
+        ("AWS_REGION", "eu-west-1", "[default]\nsso_session = missing\nsso_account_id = 1\nsso_role_name = r\n"),
+    ],
+)
+def test_a_store_that_is_not_set_up_is_no_fault_of_the_video(
+    media: Path,
+    metadata: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    variable: str,
+    value: str,
+    config: str,
+) -> None:
+    (tmp_path / "config").write_text(config)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv(variable, value)
+    row = downloaded(media, "s3://bucket/talk.mp4", attempts=1)
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("storage_error", True)
+    assert "s3://" in row.error.message
 
 
 def test_google_is_asked_for_no_instance_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

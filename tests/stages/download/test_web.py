@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import signal
@@ -268,6 +269,8 @@ def test_a_tls_handshake_that_drips_is_left_at_the_deadline(media: Path) -> None
         ("encoded_never?zstd", "bad_encoding"),
         ("encoded_never?compress", "bad_encoding"),
         ("encoded?gzip,gzip,gzip,gzip", "bad_encoding"),
+        ("transfer?identity", "bad_encoding"),
+        ("transfer?gzip,chunked", "bad_encoding"),
         ("redirect?ftp://127.0.0.1/video.mp4", "scheme_refused"),
         ("redirect?javascript:alert(1)", "bad_url"),
         ("redirect?http://[::1", "bad_url"),
@@ -303,6 +306,12 @@ def test_what_is_not_as_http_says_has_a_code(media: Path, server: Server, path: 
         "encoded?br,gzip",
         "encoded?identity",
         "encoded_cut_once",
+        "encoded_and_cut?gzip",
+        "encoded_and_cut?deflate",
+        "encoded_and_cut?br",
+        "encoded_and_cut?zstd",
+        "encoded_padded",
+        "of_a_proxy",
         "encoded_never?aws-chunked",
         "retry_after?-5",
         "retry_after?soon",
@@ -317,6 +326,25 @@ def test_an_odd_server_still_gives_the_right_bytes(media: Path, server: Server, 
     assert files(media) == left_by(row)
 
 
+@pytest.mark.parametrize(
+    "halves",
+    [
+        "strong,none",
+        "strong,strong+longer",
+        "strong,weak",
+        "strong,dated",
+        "strong+dated,strong+dated2",
+        "dated,none",
+        "weak+dated,weak2+dated",
+    ],
+)
+def test_two_halves_that_are_not_shown_to_be_of_one_content_are_not_mixed(
+    media: Path, server: Server, halves: str
+) -> None:
+    row = downloaded(media, server.url(f"mixes?{halves}"))
+    assert (row.error, row.sha256) == (None, SHA256)
+
+
 @pytest.mark.parametrize("after", [str(10**30), "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_server_that_never_wants_to_be_asked_again_is_not_waited_for(media: Path, server: Server, after: str) -> None:
     row = downloaded(media, server.url(f"retry_after?{after.replace(' ', '_')}"))
@@ -328,6 +356,16 @@ def test_a_server_that_never_wants_to_be_asked_again_is_not_waited_for(media: Pa
 def test_a_bomb_ends_at_the_bound_of_bytes(media: Path, server: Server, codings: str) -> None:
     server.content = bytes(64 << 20)
     assert outcome(downloaded(media, server.url(f"encoded?{codings}"), max_bytes=1 << 20)) == "too_large"
+
+
+def test_a_bomb_out_of_which_nothing_comes_ends_at_a_bound(media: Path, server: Server) -> None:
+    """Empty members of gzip, in gzip: some kB make many MB that make nothing."""
+    server.content = gzip.compress(gzip.compress(b"") * (1 << 16)) * 40
+    began = time.monotonic()
+    slow = downloaded(media, server.url("encoded_never?gzip,gzip"), max_seconds=0.4)
+    assert time.monotonic() - began < 1.5
+    large = downloaded(media, server.url("encoded_never?gzip,gzip"), max_bytes=1 << 20)
+    assert (outcome(slow), outcome(large)) == ("too_slow", "too_large")
 
 
 def test_a_file_that_came_in_a_coding_is_fetched_again_only_when_it_changed(media: Path, server: Server) -> None:
