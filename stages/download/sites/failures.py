@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator, Sequence
 
@@ -23,6 +25,12 @@ AVAILABILITY = {
 
 ADULT = 18
 """Years from which yt-dlp's ``age_limit`` is that of an age gate."""
+
+OF_THE_MACHINE = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "ENOBUFS")
+)
+"""Numbers of errors for which no site is to blame: a full or broken disk, too many open files, too little memory."""
 
 LATER = frozenset({"bot_check", "live_stream", "premiere", "not_live"})
 """Codes that may pass, but not within the pauses between attempts."""
@@ -117,6 +125,27 @@ def by_error(url: str, error: BaseException, notes: Sequence[str] = ()) -> Video
         if isinstance(cause, TransportError):
             return VideoFailed("connection_failed", f"{redacted(url)}: {_plain(reason)}", retryable=True)
     return failed(_by_message(_said(notes)) or "site_failed", url, reason)
+
+
+def by_fault(url: str, error: Exception) -> VideoFailed:
+    """The failure behind an exception that yt-dlp did not foresee: something on the page has a form of its own."""
+    return failed("site_failed", url, f"yt-dlp could not use what came: {type(error).__name__}: {error}")
+
+
+def of_machine(error: BaseException) -> BaseException | None:
+    """What failed on this machine behind an error, so that it is not blamed on a video; None if nothing did."""
+    from yt_dlp.postprocessor.common import PostProcessingError
+
+    behind = list(causes(error))
+    # yt-dlp raises some errors without their cause, in its handler.
+    for cause in [*behind, *(one.__context__ for one in behind)]:
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in OF_THE_MACHINE):
+            return cause
+        if isinstance(cause, PostProcessingError):  # ffmpeg has no numbers
+            for number in (errno.ENOSPC, errno.EDQUOT):
+                if os.strerror(number) in str(cause):
+                    return OSError(number, os.strerror(number))
+    return None
 
 
 def failed(code: str, url: str, reason: str) -> VideoFailed:

@@ -11,7 +11,7 @@ from schemas.rows import SitePage
 from stages.base import VideoDropped, VideoFailed
 from stages.download.fetch import Bounds, with_retries
 from stages.download.sites.extractors import Extractor, extractors_of, is_list
-from stages.download.sites.failures import LATER, by_state
+from stages.download.sites.failures import LATER, by_state, of_machine
 from stages.download.sites.page import Info, page_of
 from stages.download.sites.tracks import Offer, offered
 from stages.media.subtitles.tracks import MAX_BYTES
@@ -157,8 +157,6 @@ def _tracks(
     ydl: Session, info: dict[str, Any], offers: Sequence[Offer], folder: Path
 ) -> tuple[list[tuple[Offer, Path]], list[str]]:
     """The tracks that could be fetched, and warnings of the others: subtitles are optional."""
-    from yt_dlp.utils import YoutubeDLError
-
     from stages.download.sites.session import TrackTooLarge
 
     found = []
@@ -169,7 +167,9 @@ def _tracks(
             _write_track(ydl, info, offer, file)
         except TrackTooLarge:
             problems.append("subtitles_too_large")
-        except (VideoFailed, YoutubeDLError):
+        except Exception as reason:  # VideoFailed, yt-dlp's, or any of its code over what the site sent
+            if of_machine(reason):
+                raise
             problems.append("subtitles_unavailable")
         else:
             found.append((offer, file))

@@ -16,11 +16,11 @@ from yt_dlp.downloader.ism import IsmFD
 from yt_dlp.networking._urllib import UrllibRH
 from yt_dlp.networking.exceptions import RequestError
 
-from stages.base import VideoFailed
+from stages.base import VideoDropped, VideoFailed
 from stages.download.fetch import Bounds
 from stages.download.guard import Guard, guarded
 from stages.download.sites.extractors import Extractor
-from stages.download.sites.failures import by_error, causes
+from stages.download.sites.failures import by_error, by_fault, causes, of_machine
 from stages.download.sites.settings import SiteSettings
 from stages.media.formats import DEMUXERS, PROTOCOLS
 from storyloom.fs.url import redacted
@@ -119,6 +119,7 @@ def session(
 
     Raises:
         VideoFailed: As `failures` says, or ``private_address``, ``unknown_host``, ``too_slow``, ``bad_cookies``.
+        OSError, MemoryError: This machine failed.
     """
     notes = Notes()
     with guarded(bounds, allow_private=settings.allow_private) as guard:
@@ -127,17 +128,30 @@ def session(
                 for extractor in extractors:
                     made.add_info_extractor(extractor())
                 yield made, notes
-        except yt_dlp.cookies.CookieLoadError as reason:
-            raise VideoFailed("bad_cookies", "download.site_cookies is no readable Netscape cookie file") from reason
-        except yt_dlp.utils.YoutubeDLError as reason:
-            if any(isinstance(cause, FtpRefused) for cause in causes(reason)):
-                message = f"{redacted(url)}: the site redirected to an ftp:// address, which is not fetched"
-                raise VideoFailed("scheme_refused", message) from reason
-            raise guard.failure or by_error(url, reason, notes.warnings) from reason
         except VideoFailed as failed:
             if guard.failure and failed.code in VAGUE:  # an extractor went on without what it did not get
                 raise guard.failure from failed
             raise
+        except VideoDropped:
+            raise
+        except Exception as reason:  # besides its own, yt-dlp lets through any of its code over what a site sent
+            found = _typed(url, reason, guard, notes)
+            raise found from (None if found is reason else reason)
+
+
+def _typed(url: str, reason: Exception, guard: Guard, notes: Notes) -> BaseException:
+    """What an exception that yt-dlp raises is: a failure of the video, or of this machine."""
+    if own := of_machine(reason):
+        return own
+    if isinstance(reason, yt_dlp.cookies.CookieLoadError):
+        return VideoFailed("bad_cookies", "download.site_cookies is no readable Netscape cookie file")
+    if any(isinstance(cause, FtpRefused) for cause in causes(reason)):
+        message = f"{redacted(url)}: the site redirected to an ftp:// address, which is not fetched"
+        return VideoFailed("scheme_refused", message)
+    if guard.failure:
+        return guard.failure
+    is_own = isinstance(reason, yt_dlp.utils.YoutubeDLError)
+    return by_error(url, reason, notes.warnings) if is_own else by_fault(url, reason)
 
 
 def _options(settings: SiteSettings, bounds: Bounds, guard: Guard, notes: Notes) -> dict[str, Any]:
