@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stages.base import VideoFailed
 from stages.download.fetch import status_failure
@@ -105,10 +105,28 @@ def by_state(url: str, info: Info, notes: Sequence[str]) -> VideoFailed | None:
     return failed(stated or "unavailable_video", url, said or "it has no formats")
 
 
-def by_error(url: str, error: BaseException, notes: Sequence[str] = ()) -> VideoFailed:
-    """The failure behind an exception of yt-dlp."""
+BROKEN_OFF = re.compile(r"\s*(?:\[download\] Got error: |Did not get any data blocks|content too short)")
+"""Beginning of what yt-dlp's downloaders say of media that did not come whole: they raise it without its cause."""
+
+_STATUS = re.compile(r"HTTP Error (\d{3})")
+_TRUNCATED = re.compile(r"Downloaded \d+ bytes, expected|\d+ bytes read|Did not get any|too short")
+
+
+def by_error(
+    url: str, error: BaseException, notes: Sequence[str] = (), refusals: Mapping[int, Mapping[str, str]] | None = None
+) -> VideoFailed:
+    """The failure behind an exception of yt-dlp.
+
+    Args:
+        url: Of the page.
+        error: The exception.
+        notes: yt-dlp's warnings before it.
+        refusals: Headers of the answers without success, by status.
+    """
     from yt_dlp.networking.exceptions import HTTPError, TransportError
     from yt_dlp.utils import GeoRestrictedError, UserNotLive
+
+    from stages.download.web import retry_after
 
     reason = re.sub(r"^ERROR: ", "", str(error)).partition("; please report")[0]
     behind = list(causes(error))
@@ -116,12 +134,18 @@ def by_error(url: str, error: BaseException, notes: Sequence[str] = ()) -> Video
         return failed("region_locked", url, reason)
     if any(isinstance(cause, UserNotLive) for cause in behind):
         return failed("not_live", url, reason)
+    if BROKEN_OFF.match(reason):
+        if found := _STATUS.search(reason):
+            status = int(found[1])
+            return status_failure(status, url, retry_after((refusals or {}).get(status, {})))
+        code = "truncated_download" if _TRUNCATED.search(reason) else "connection_failed"
+        return VideoFailed(code, f"{redacted(url)}: {_plain(reason)}", retryable=True)
     code = "" if "HTTP Error" in reason else _by_message(reason)
     if code:
         return failed(code, url, reason)
     for cause in behind:
         if isinstance(cause, HTTPError):
-            return status_failure(cause.status, url)
+            return status_failure(cause.status, url, retry_after(cause.response.headers))
         if isinstance(cause, TransportError):
             return VideoFailed("connection_failed", f"{redacted(url)}: {_plain(reason)}", retryable=True)
     return failed(_by_message(_said(notes)) or "site_failed", url, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from schemas.rows import MediaRow
 from stages.download.settings import DownloadConfig
 from stages.download.sites import extractors
 from stages.download.stage import Download
-from tests.downloads import CONTENT, downloaded, files, outcome
+from stages.turns import FolderTurns
+from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome
 from tests.site import Site, TalkIE, TalkListIE, serving_site
 
 VTT = b"WEBVTT\n\n00:00.000 --> 00:01.000\nEin Becher\n"
@@ -101,3 +103,60 @@ def test_a_full_disk_is_no_fault_of_the_video(media: Path, site: Site, monkeypat
     monkeypatch.setattr(HttpFD, "sanitize_open", lambda _, name, __: (Full(), name))
     with pytest.raises(OSError, match="No space left"):
         fetched(media, site.add("cups", CONTENT))
+
+
+CUT = (200, {"Content-Length": str(len(CONTENT))}, CONTENT[: len(CONTENT) // 2])
+REFUSED = (503, {"Retry-After": "0"}, b"")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(CUT, "truncated_download"), ((200, {}, b""), "truncated_download"), (REFUSED, "server_error")],
+)
+def test_media_that_does_not_come_whole_is_tried_again(media: Path, site: Site, answer: Any, code: str) -> None:
+    url = site.add("cups", CONTENT)
+    site.first["/media/cups.mp4"] = answer
+    row = fetched(media, url)
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == (code, True), row.error.message
+    site.first["/media/cups.mp4"] = answer
+    row = fetched(media, url, attempts=2)
+    assert (outcome(row), row.sha256) == ("live", SHA256)
+
+
+def test_a_segment_that_breaks_off_is_tried_again(media: Path, site: Site) -> None:
+    site.add("cups", CONTENT)
+    site.files["/list.m3u8"] = b"#EXTM3U\n#EXTINF:5,\n/media/cups.mp4\n#EXT-X-ENDLIST\n"
+    formats = [{"url": site.url("list.m3u8"), "ext": "mp4", "format_id": "1", "protocol": "m3u8_native"}]
+    site.first["/media/cups.mp4"] = CUT
+    assert outcome(fetched(media, site.add("whole", None, formats=formats), attempts=2)) == "live"
+
+
+def test_an_attempt_begins_without_what_the_last_one_left(media: Path, site: Site) -> None:
+    other = {"id": "cups", "title": "Cups", "formats": [{"url": site.url("other"), "ext": "webm", "format_id": "2"}]}
+    site.first |= {"/api/cups": (200, {}, json.dumps(other).encode()), "/other": CUT}
+    row = fetched(media, site.add("cups", CONTENT), attempts=2)
+    assert (outcome(row), row.sha256) == ("live", SHA256)
+    assert files(media) == left_by(row)
+
+
+@pytest.mark.parametrize("where", ["/api/cups", "/media/cups.mp4"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_site_that_names_a_pause_is_left_alone_so_long(media: Path, site: Site, where: str, status: int) -> None:
+    url = site.add("cups", CONTENT)
+    site.first[where] = (status, {"Retry-After": "500"}, b"")
+    assert outcome(fetched(media, url)) == ("rate_limited" if status == 429 else "server_error")
+    assert 400 < FolderTurns(media.parent / "turns").due("127.0.0.1", 0.0) <= 500
+
+
+@pytest.mark.parametrize("name", ["a $HOME b", "50%(title)s 100%", "~"])
+def test_the_name_of_the_work_folder_is_no_template(tmp_path: Path, site: Site, name: str) -> None:
+    media = tmp_path / name / "media"
+    media.mkdir(parents=True)
+    row = fetched(media, site.add("cups", CONTENT))
+    assert outcome(row) == "live", row.error
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_what_yt_dlp_says_of_its_own_fields_is_no_reason(media: Path, site: Site) -> None:
+    assert outcome(fetched(media, site.add("cups", None, age_limit="x"))) == "unavailable_video"
