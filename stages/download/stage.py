@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import ClassVar
@@ -76,7 +76,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         candidates = [position for position, url in enumerate(urls) if of_site.match(url)] if hosts else []
         if not candidates or find_spec("yt_dlp") is None:
             return []
-        return [at for at in candidates if listed_site(urls[at], config.sites) and is_list(urls[at])]
+        return [at for at in candidates if _is_list_of(urls[at], config.sites)]
 
     @classmethod
     def listed(cls, url: str, config: DownloadConfig) -> Listing:
@@ -147,3 +147,11 @@ class Download(Stage[DownloadConfig, MediaRow]):
         found = [kept_track(url, folder, name, self._fetcher) for name, url in urls.items()]
         files = [file.relative_to(self.context.media).as_posix() for file, _ in found if file]
         return files, [problem for _, problems in found for problem in problems]
+
+
+def _is_list_of(url: str, sites: Collection[str]) -> bool:
+    """Whether a URL is that of a list of one of the sites; one that is no URL fails as a line of its own."""
+    try:
+        return bool(listed_site(url, sites)) and is_list(url)
+    except VideoFailed:
+        return False
