@@ -46,7 +46,7 @@ class Guard(ThreadingTCPServer):
     Attributes:
         url: For the client's proxy setting, with a password that keeps other users of the machine out.
         upstream: Host and port of the user's own proxy; None without one.
-        failure: Why the last connection was refused or ended by the bounds; None if none was.
+        failure: Why the last connection, or what came of it, was refused or ended by the bounds; None if none was.
     """
 
     daemon_threads = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from yt_dlp.downloader.dash import DashSegmentsFD
 from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.downloader.http import HttpFD
 from yt_dlp.downloader.ism import IsmFD
-from yt_dlp.networking._urllib import UrllibRH
-from yt_dlp.networking.exceptions import HTTPError, RequestError
+from yt_dlp.networking.exceptions import HTTPError
 
 from stages.base import VideoDropped, VideoFailed
 from stages.download.fetch import Bounds
 from stages.download.guard import Guard, guarded
 from stages.download.sites.extractors import Extractor
 from stages.download.sites.failures import by_error, by_fault, causes, of_machine
+from stages.download.sites.handler import CheckedRH, FtpRefused
 from stages.download.sites.settings import SiteSettings
 from stages.media.formats import DEMUXERS, PROTOCOLS
 from storyloom.fs.url import redacted
@@ -59,36 +60,15 @@ class Notes:
         """Ignore an error's message: it is raised too."""
 
 
-class FtpRefused(RequestError):  # type: ignore[misc]
-    """A redirect leads to an ``ftp://`` address."""
-
-
-class CheckedRH(UrllibRH):  # type: ignore[misc]  # yt-dlp has no types
-    """The one way of yt-dlp's to connect. FTP, to which a redirect may lead, would go past the guard."""
-
-    _SUPPORTED_URL_SCHEMES = ("http", "https", "data")
-
-    def _create_instance(self, *args: Any, **kwargs: Any) -> Any:
-        from urllib.request import BaseHandler
-
-        class Refusing(BaseHandler):
-            handler_order = 0
-
-            def ftp_open(self, _request: Any) -> None:
-                raise FtpRefused
-
-        opener = super()._create_instance(*args, **kwargs)
-        opener.add_handler(Refusing())
-        return opener
-
-
 class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
     """yt-dlp for the pages of one site.
 
     Attributes:
+        guard: Through which it connects.
         folder: For the files.
     """
 
+    guard: Guard
     folder = Path()
 
     def prepare_filename(self, *args: Any, **kwargs: Any) -> str:
@@ -106,7 +86,7 @@ class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
 
     def build_request_director(self, _handlers: Any, _preferences: Any = None) -> Any:
         """Connect by `CheckedRH` only."""
-        return super().build_request_director([CheckedRH])
+        return super().build_request_director([partial(CheckedRH, guard=self.guard)])
 
     def get_info_extractor(self, ie_key: str) -> Any:
         """One of the site's extractors; another, such as the generic one, is not there even for those that name it."""
@@ -153,6 +133,7 @@ def session(
     with guarded(bounds, allow_private=settings.allow_private, proxy=settings.proxy) as guard:
         try:
             with Session({**_options(settings, bounds, guard, notes), **options}, auto_init=False) as made:
+                made.guard = guard
                 for extractor in extractors:
                     made.add_info_extractor(extractor())
                 yield made, notes
