@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import ClassVar
 
@@ -15,7 +15,6 @@ from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Listing, Stage, Video, VideoFailed
 from stages.download.clip import clipped
-from stages.download.fetch import Bounds
 from stages.download.fetcher import Fetcher
 from stages.download.media import MediaFiles
 from stages.download.probing import check
@@ -25,6 +24,8 @@ from stages.download.sites.lists import listing
 from stages.download.sites.settings import check_cookies
 from stages.download.tracks import kept_track
 from stages.media.source import source_state
+from stages.timing import Timings
+from stages.turns import FolderTurns
 from storyloom.fs.url import without_secrets
 
 
@@ -80,14 +81,18 @@ class Download(Stage[DownloadConfig, MediaRow]):
 
     @classmethod
     def listed(cls, url: str, config: DownloadConfig) -> Listing:
-        bounds = Bounds(
-            config.max_bytes,
-            time.monotonic() + config.max_seconds,
-            timeout=config.timeout,
-            attempts=config.attempts,
-            pause=config.retry_pause,
-        )
-        return listing(url, bounds, config.site, config.site_list_videos)
+        def shown(failed: VideoFailed) -> VideoFailed:
+            message = without_secrets(failed.message, url, config.site_proxy)
+            return VideoFailed(failed.code, message, retryable=failed.retryable)
+
+        fetcher = Fetcher(config, FolderTurns(), Timings(), threading.Event())
+        try:
+            with fetcher.turn(listed_site(url, config.sites)) as pace:
+                bounds = fetcher.bounds(config.max_bytes, pace)
+                found = listing(url, bounds, config.site, config.site_list_videos)
+        except VideoFailed as failed:
+            raise shown(failed) from failed
+        return replace(found, unread=tuple(map(shown, found.unread)))
 
     @classmethod
     def most_listed(cls, config: DownloadConfig) -> int:
@@ -116,7 +121,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         if row.error is None:
             return row
         line = video.manifest
-        message = without_secrets(row.error.message, line.url, line.subtitles)
+        message = without_secrets(row.error.message, line.url, line.subtitles, self.config.site_proxy)
         return row.model_copy(update={"error": row.error.model_copy(update={"message": message})})
 
     def one(self, video: Video) -> MediaRow:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from schemas.rows import SitePage
 from stages.base import VideoDropped, VideoFailed
@@ -21,6 +21,8 @@ from storyloom.fs.url import redacted
 if TYPE_CHECKING:
     from stages.download.sites.session import Session
     from stages.download.sites.settings import SiteSettings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,28 @@ def from_site(
         message = f"{redacted(url)} is a list of videos that could not be read when the run was planned; run again"
         raise VideoFailed("list_not_expanded", message, retryable=True)
 
-    def attempt() -> SiteVideo | VideoFailed:
-        bounds.check_time()
+    def attempt() -> SiteVideo:
         if folder.exists():  # what an earlier attempt left may be of another format, or have changed
             shutil.rmtree(folder)
         folder.mkdir()
+        return _fetched(url, extractors, folder, bounds, settings, language, media=media)
+
+    return tried(attempt, bounds)
+
+
+def tried(attempt: Callable[[], T], bounds: Bounds) -> T:
+    """Call as `with_retries`, but at what passes only later (`LATER`) not again: that is after its pauses."""
+
+    def once() -> T | VideoFailed:
+        bounds.check_time()
         try:
-            return _fetched(url, extractors, folder, bounds, settings, language, media=media)
+            return attempt()
         except VideoFailed as failed:
-            if failed.code in LATER:  # not within the pauses between attempts
+            if failed.code in LATER:
                 return failed
             raise
 
-    found = with_retries(attempt, bounds)
+    found = with_retries(once, bounds)
     if isinstance(found, VideoFailed):
         raise found
     return found
