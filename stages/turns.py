@@ -88,7 +88,8 @@ class FolderTurns:
             yield file
 
     def _file(self, host: str, what: str) -> Path:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # whatever it is, it is looked at below
+            self.folder.mkdir(mode=0o700, parents=True)
         found = self.folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise PermissionError(f"{self.folder} is not a folder of this user alone; remove it, or set TMPDIR")

@@ -495,6 +495,12 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
+    def answer_bucket_silent_once(self, before: int) -> None:
+        if before == 0:
+            self.server.released.wait(60)
+        else:
+            self.answer_bucket(before)
+
     def answer_slow_bucket(self, before: int) -> None:
         """An object whose bytes come one at a time."""
         content = self.server.content

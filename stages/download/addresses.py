@@ -137,9 +137,13 @@ def _resolved(host: str, bounds: Bounds) -> list[str]:
 
     def look_up() -> None:
         try:
-            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            found.append(list(dict.fromkeys(str(answer[4][0]) for answer in answers)))
-        except (OSError, ValueError) as reason:  # ValueError: a label too long, a null byte
+            answers = dict.fromkeys(
+                str(answer[4][0]) for answer in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            )
+            for address in answers:
+                ipaddress.ip_address(address)
+            found.append(list(answers) or OSError("the resolver's answer is empty"))
+        except (OSError, ValueError) as reason:  # ValueError: a label too long, a null byte, no address in the answer
             found.append(reason)
 
     thread = threading.Thread(target=look_up, daemon=True)

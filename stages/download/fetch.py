@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from stages.base import VideoDropped, VideoFailed
 from stages.download.pace import Pace
 from stages.media.held import Held, held
-from stages.media.source import local_path
+from stages.media.source import local_path, scheme_of
 from storyloom.fs.url import redacted
 
 T = TypeVar("T")
@@ -35,6 +35,10 @@ LOOK = 0.2
 
 PAST_DEADLINE = 0.01
 """Seconds after the deadline at which waiting ends, so that it has surely come (our choice)."""
+
+
+PORTS = {"http": 80, "https": 443}
+"""Ports that a URL need not state (RFC 9110, section 4.2)."""
 
 
 class RetryAfter(VideoFailed):
@@ -106,17 +110,17 @@ def host_of(url: str) -> str:
 
 
 def server_of(url: str) -> str:
-    """The URL's host in lower case, with its port where that is stated.
+    """The URL's host in lower case, with its port unless that is the scheme's own.
 
     Raises:
         VideoFailed: ``bad_url``.
     """
-    host = host_of(url)
+    host = host_of(url).removesuffix(".")
     try:
         port = urlsplit(url).port
     except ValueError as reason:
         raise VideoFailed("bad_url", f"{redacted(url)} is not a URL: {reason}") from reason
-    return f"{host}:{port}" if port else host
+    return f"{host}:{port}" if port and port != PORTS.get(scheme_of(url)) else host
 
 
 def status_failure(status: int, url: str, after: float | None = None) -> VideoFailed:

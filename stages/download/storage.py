@@ -45,7 +45,8 @@ def from_storage(
             ``too_slow``.
         VideoDropped: ``too_large``.
     """
-    filesystem = waited(lambda: _filesystem(scheme_of(url), instance_credentials=instance_credentials), bounds)
+    scheme, timeout = scheme_of(url), bounds.timeout
+    filesystem = waited(lambda: _filesystem(scheme, timeout, instance_credentials=instance_credentials), bounds)
 
     def copy() -> Validators | None:
         with _failures_typed(url):
@@ -60,12 +61,13 @@ def from_storage(
 
 
 @functools.cache
-def _filesystem(scheme: str, *, instance_credentials: bool) -> Any:
+def _filesystem(scheme: str, timeout: float, *, instance_credentials: bool) -> Any:
     import fsspec
 
     try:
         # Not url_to_fs: a chain such as zip://…::http://… must not be followed, nor a host in the URL connected to.
-        return fsspec.filesystem(scheme, **({} if instance_credentials else _without_instance(scheme)))
+        options = {} if instance_credentials else _without_instance(scheme)
+        return fsspec.filesystem(scheme, **options, **_patience(scheme, timeout))
     except ImportError as missing:
         message = f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)"
         raise VideoFailed("missing_package", message, retryable=True) from missing
@@ -75,6 +77,16 @@ def _filesystem(scheme: str, *, instance_credentials: bool) -> Any:
             raise VideoFailed("scheme_refused", message) from reason
         message = f"{scheme}:// cannot be opened as it is set up here: {type(reason).__name__}: {reason}"
         raise VideoFailed("storage_error", message, retryable=True) from reason  # each package has its own exceptions
+
+
+def _patience(scheme: str, timeout: float) -> dict[str, Any]:
+    """Options that have S3's package close a connection after so many seconds without data; others' have none."""
+    from fsspec.config import conf
+
+    if scheme not in ("s3", "s3a"):
+        return {}
+    configured = conf.get(scheme, {}).get("config_kwargs", {})
+    return {"config_kwargs": {"connect_timeout": timeout, "read_timeout": timeout, **configured}}
 
 
 def _without_instance(scheme: str) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def test_a_folder_that_somebody_else_could_have_made_is_refused(tmp_path: Path) 
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
-    for folder in ("link", "open"):
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to("missing")
+    for folder in ("link", "open", "file", "nowhere"):
         with pytest.raises(PermissionError, match="TMPDIR"):
             FolderTurns(tmp_path / folder).take("a.example", 1)
     assert FolderTurns().folder.name.endswith(str(os.getuid()))

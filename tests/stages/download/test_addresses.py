@@ -175,6 +175,16 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse_a_host(monkey
         checked("mixed.example", bounds(), allow_private=False)
 
 
+@pytest.mark.parametrize("answers", [[], [(0, 0, 0, "", ("somewhere", 0))], [(0, 0, 0, "", (10, b"\0"))]])
+@pytest.mark.parametrize("allow_private", [True, False])
+def test_a_resolver_that_answers_with_no_address_knows_none(
+    monkeypatch: pytest.MonkeyPatch, answers: list[object], *, allow_private: bool
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
+    with pytest.raises(VideoFailed, match="unknown_host"):
+        checked("odd.example", bounds(), allow_private=allow_private)
+
+
 def test_a_silent_resolver_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(*_: object, **__: object) -> list[object]:
         time.sleep(5)

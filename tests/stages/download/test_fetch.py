@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.download.fetch import server_of
 from tests.downloads import SHA256, downloaded, files, left_by, outcome
 from tests.http_server import Server
 
@@ -56,3 +57,21 @@ def test_a_site_keeps_to_the_bounds(media: Path, server: Server) -> None:
 
 def test_the_page_of_an_unlisted_site_is_no_video(media: Path, server: Server) -> None:
     assert outcome(downloaded(media, server.url("watch"))) == "not_media"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://a.example/1.mp4",
+        "https://a.example:443/2.mp4",
+        "https://a.example:/3.mp4",
+        "http://a.example:80/4.mp4",
+        "HTTPS://name@A.example.:0443/5.mp4",
+    ],
+)
+def test_a_server_has_one_budget_however_its_port_is_written(url: str) -> None:
+    assert server_of(url) == "a.example"
+
+
+def test_another_port_is_another_server() -> None:
+    assert server_of("https://a.example:80/1.mp4") == "a.example:80"

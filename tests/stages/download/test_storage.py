@@ -92,6 +92,11 @@ def test_the_time_for_an_object_is_bounded(media: Path, metadata: Server, bucket
     assert (row.error.code, row.error.retryable) == ("too_slow", True)
 
 
+def test_a_silent_store_is_left_and_asked_again(media: Path, metadata: Server) -> None:
+    row = downloaded(media, "s3://bucket_silent_once/talk.mp4", timeout=0.5, max_seconds=8.0)
+    assert (row.error, row.sha256) == (None, SHA256)
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "config"),
     [
