@@ -205,7 +205,9 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
         else:
             message = " or ".join(dict.fromkeys(error["msg"].removeprefix("Value error, ") for error, _ in found))
             hint = "; a text that looks like something else needs quotes" if error["type"] == "string_type" else ""
-            yield f"{where}: {message}, got {_short(error['input'])}{hint}" if where else message
+            field = section.model_fields.get(where.rpartition(".")[2])
+            got = f", got {_short(error['input'])}" if field is None or field.repr else ""  # it may hold a password
+            yield f"{where}: {message}{got}{hint}" if where else message
 
 
 def _short(value: object) -> str:

@@ -32,12 +32,14 @@ class KnownList(Model):
         urls: Of its videos, in its order.
         ids: The site's id of each; empty where it has none.
         more: Whether it had more videos than were taken.
+        partial: Whether lists in it could not be read that perhaps can be later.
     """
 
     title: str
     urls: list[str]
     ids: list[str]
     more: bool
+    partial: bool = False
 
 
 def expanded(
@@ -45,9 +47,9 @@ def expanded(
 ) -> tuple[pa.Table, list[str]]:
     """The manifest with the videos of its lists in their place, and what is told of them.
 
-    A list that was read before is not asked for again, unless more videos are wanted than were taken then. One that
-    cannot be read stays a line of its own, which fails in the stage that reads it. A video that is there already is
-    left out of a list.
+    A list that was read before is not asked for again, unless more videos are wanted than were taken then, or a part of
+    it could not be read. One that cannot be read stays a line of its own, which fails in the stage that reads it; one
+    of which a part cannot keeps the videos that it had. A video that is there already is left out of a list.
 
     Args:
         manifest: Table with the columns of `ManifestRow`.
@@ -84,7 +86,9 @@ def _known(
     section = config.stage(stage.name)
     most = stage.most_listed(section)
     before = _read(file)
-    if before is not None and (not write or not (refresh or (before.more and len(before.urls) < most))):
+    if before is not None and (
+        not write or not (refresh or before.partial or (before.more and len(before.urls) < most))
+    ):
         return before.model_copy(update={"urls": before.urls[:most], "ids": before.ids[:most]})
     if not write:
         told.append(f"{redacted(url)} is a list of videos; `storyloom run` reads it")
@@ -94,7 +98,11 @@ def _known(
     except VideoFailed as failed:
         told.append(f"{redacted(url)}, a list of videos, could not be read: {failed.message} [{failed.code}]")
         return before
-    known = KnownList(title=listing.title, urls=list(listing.urls), ids=list(listing.ids), more=listing.more)
+    partial = any(failed.retryable for failed in listing.unread)
+    ids = dict(zip(listing.urls, listing.ids, strict=True))
+    if partial and before is not None:
+        ids = dict(list((ids | dict(zip(before.urls, before.ids, strict=True)) | ids).items())[:most])
+    known = KnownList(title=listing.title, urls=list(ids), ids=list(ids.values()), more=listing.more, partial=partial)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(file, known.model_dump_json().encode())
     told.append(_sentence(url, listing))
@@ -105,7 +113,11 @@ def _sentence(url: str, listing: Listing) -> str:
     name = f"{listing.title!r} ({redacted(url)})" if listing.title else redacted(url)
     more = ", and more that were not taken (download.site_list_videos)" if listing.more else ""
     unusable = f", and {listing.unusable} more without an address" if listing.unusable else ""
-    return f"{name}: {count_of(len(listing.urls), 'videos')}{more}{unusable}"
+    unread = ""
+    if listing.unread:
+        why = listing.unread[0]
+        unread = f"; {count_of(len(listing.unread), 'lists')} in it could not be read: {why.message} [{why.code}]"
+    return f"{name}: {count_of(len(listing.urls), 'videos')}{more}{unusable}{unread}"
 
 
 def _read(file: Path) -> KnownList | None:

@@ -100,6 +100,7 @@ class Listing:
         ids: The site's own id of each; empty where it has none.
         more: Whether it has more than were asked for.
         unusable: Number of its entries that have no URL.
+        unread: Why lists in it could not be read.
     """
 
     title: str
@@ -107,6 +108,7 @@ class Listing:
     ids: tuple[str, ...]
     more: bool = False
     unusable: int = 0
+    unread: tuple[VideoFailed, ...] = ()
 
 
 @dataclass(frozen=True)

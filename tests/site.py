@@ -19,6 +19,7 @@ class Site(ThreadingHTTPServer):
     Attributes:
         files: Content by path.
         redirects: Where a path leads.
+        first: Status, headers and content of the first answer at a path.
         statuses: Answers other than 200, by path.
         requests: Paths, in order.
     """
@@ -30,6 +31,7 @@ class Site(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
         self.statuses: dict[str, int] = {}
+        self.first: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.requests: list[str] = []
 
     def url(self, path: str) -> str:
@@ -54,14 +56,19 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.server.requests.append(self.path)
+        if first := self.server.first.pop(path, None):
+            self.answer(*first)
+            return
         body = self.server.files.get(path, b"")
         code = self.server.statuses.get(path, 200 if path in self.server.files else 404)
         if path in self.server.redirects:
             code = 302
+        self.answer(code, {"Location": self.server.redirects[path]} if code == 302 else {}, body)
+
+    def answer(self, code: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(code)
-        if code == 302:
-            self.send_header("Location", self.server.redirects[path])
-        self.send_header("Content-Length", str(len(body)))
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, Resources, StageConfig
-from stages.download.sites.settings import SiteSettings
+from stages.download.sites.settings import PROXIES, SiteSettings, is_proxy
 from stages.media.sandbox import Limits
 
 
@@ -74,6 +74,17 @@ class DownloadConfig(StageConfig):
     probe_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 60.0
     probe_memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 2**30
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
+
+    @field_validator("site_proxy")
+    @classmethod
+    def _proxy_is_one(cls, value: str) -> str:
+        """Refuse what is no URL of a proxy; it may hold a password and is not shown."""
+        if value and not is_proxy(value):
+            raise ValueError(
+                f"no URL of a proxy such as socks5h://user:password@proxy.example:1080 ({', '.join(PROXIES)}); in "
+                "user and password write / ? # @ : and % as %2F %3F %23 %40 %3A and %25"
+            )
+        return value
 
     @property
     def probe_limits(self) -> Limits:

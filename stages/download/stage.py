@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import ClassVar
 
@@ -15,7 +15,6 @@ from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Listing, Stage, Video, VideoFailed
 from stages.download.clip import clipped
-from stages.download.fetch import Bounds
 from stages.download.fetcher import Fetcher
 from stages.download.media import MediaFiles
 from stages.download.probing import check
@@ -25,6 +24,8 @@ from stages.download.sites.lists import listing
 from stages.download.sites.settings import check_cookies
 from stages.download.tracks import kept_track
 from stages.media.source import source_state
+from stages.timing import Timings
+from stages.turns import FolderTurns
 from storyloom.fs.url import without_secrets
 
 
@@ -76,18 +77,22 @@ class Download(Stage[DownloadConfig, MediaRow]):
         candidates = [position for position, url in enumerate(urls) if of_site.match(url)] if hosts else []
         if not candidates or find_spec("yt_dlp") is None:
             return []
-        return [at for at in candidates if listed_site(urls[at], config.sites) and is_list(urls[at])]
+        return [at for at in candidates if _is_list_of(urls[at], config.sites)]
 
     @classmethod
     def listed(cls, url: str, config: DownloadConfig) -> Listing:
-        bounds = Bounds(
-            config.max_bytes,
-            time.monotonic() + config.max_seconds,
-            timeout=config.timeout,
-            attempts=config.attempts,
-            pause=config.retry_pause,
-        )
-        return listing(url, bounds, config.site, config.site_list_videos)
+        def shown(failed: VideoFailed) -> VideoFailed:
+            message = without_secrets(failed.message, url, config.site_proxy)
+            return VideoFailed(failed.code, message, retryable=failed.retryable)
+
+        fetcher = Fetcher(config, FolderTurns(), Timings(), threading.Event())
+        try:
+            with fetcher.turn(listed_site(url, config.sites)) as pace:
+                bounds = fetcher.bounds(config.max_bytes, pace)
+                found = listing(url, bounds, config.site, config.site_list_videos)
+        except VideoFailed as failed:
+            raise shown(failed) from failed
+        return replace(found, unread=tuple(map(shown, found.unread)))
 
     @classmethod
     def most_listed(cls, config: DownloadConfig) -> int:
@@ -116,7 +121,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         if row.error is None:
             return row
         line = video.manifest
-        message = without_secrets(row.error.message, line.url, line.subtitles)
+        message = without_secrets(row.error.message, line.url, line.subtitles, self.config.site_proxy)
         return row.model_copy(update={"error": row.error.model_copy(update={"message": message})})
 
     def one(self, video: Video) -> MediaRow:
@@ -147,3 +152,11 @@ class Download(Stage[DownloadConfig, MediaRow]):
         found = [kept_track(url, folder, name, self._fetcher) for name, url in urls.items()]
         files = [file.relative_to(self.context.media).as_posix() for file, _ in found if file]
         return files, [problem for _, problems in found for problem in problems]
+
+
+def _is_list_of(url: str, sites: Collection[str]) -> bool:
+    """Whether a URL is that of a list of one of the sites; one that is no URL fails as a line of its own."""
+    try:
+        return bool(listed_site(url, sites)) and is_list(url)
+    except VideoFailed:
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -169,7 +169,7 @@ def _placed(response: httpx.Response, url: str, have: int, partial: _Content, va
             return have, total
     if status == HTTPStatus.PARTIAL_CONTENT or (have and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
         raise _other_bytes(url, validator)
-    raise status_failure(status, url, _retry_after(response))
+    raise status_failure(status, url, retry_after(response.headers))
 
 
 def _other_bytes(url: str, validator: Path) -> VideoFailed:
@@ -213,9 +213,9 @@ def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
     return not encoded and str(response.headers.get("Content-Length", "")) == str(known.size)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of the Retry-After header, which may be a date (RFC 9110, section 10.2.3)."""
-    stated = response.headers.get("Retry-After", "")
+    stated = headers.get("Retry-After", "")
     if re.fullmatch("[0-9]+", stated):
         return float(stated)
     try:

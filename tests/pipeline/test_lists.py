@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,21 +11,25 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.config import RunConfig, config_from
+from pipeline.config import RunConfig, config_from, load_config
 from pipeline.lists import expanded
 from pipeline.manifest import read_manifest
 from pipeline.run import Selection
 from pipeline.workspace import survey
 from schemas.rows import MediaRow
+from stages.base import VideoFailed
 from stages.download.sites import extractors
+from stages.turns import FolderTurns
+from storyloom.errors import UsageError
 from tests.downloads import CONTENT
 from tests.runs import demo_config, run_quietly
 from tests.site import Site, TalkIE, TalkListIE, serving_site
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
     monkeypatch.setattr(extractors, "_all", lambda: (TalkIE, TalkListIE))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the turns of this test alone
     with serving_site() as made:
         yield made
 
@@ -127,6 +133,100 @@ def test_the_lists_in_a_channel_are_read_too(tmp_path: Path, site: Site) -> None
     site.add_list("new", ["a", "b"])
     channel = site.add_list("channel", [site.url("list/new"), "c", "a"])
     assert names(planned(config_of(tmp_path, f"url\n{channel}\n"))[0]) == ["a", "b", "c"]
+
+
+def channel_of(site: Site) -> str:
+    site.add_list("new", ["a", "b"])
+    return site.add_list("channel", ["c", site.url("list/old"), site.url("list/new"), site.url("list/older")])
+
+
+def test_lists_of_a_channel_that_are_gone_are_counted_and_the_others_read(tmp_path: Path, site: Site) -> None:
+    config = config_of(tmp_path, f"url\n{channel_of(site)}\n")
+    rows, told = planned(config)
+    assert names(rows) == ["c", "a", "b"]
+    assert "3 videos; 2 lists in it could not be read: 127.0.0.1 answered 404" in told[0]
+    asked = len(site.requests)
+    assert planned(config) == (rows, [])
+    assert len(site.requests) == asked
+
+
+def test_a_part_of_a_channel_that_may_come_later_is_asked_for_again_and_loses_nothing(
+    tmp_path: Path, site: Site
+) -> None:
+    config = config_of(tmp_path, f"url\n{channel_of(site)}\n")
+    site.add_list("old", ["d"])
+    site.add_list("older", ["e"])
+    site.statuses["/api/older"] = 503
+    assert names(planned(config)[0]) == ["c", "d", "a", "b"]
+    site.statuses = {"/api/new": 503}
+    rows, told = planned(config)
+    assert names(rows) == ["c", "d", "e", "a", "b"]
+    assert "1 list in it could not be read" in told[0]
+    assert "server_error" in told[0]
+    site.statuses = {}
+    assert names(planned(config)[0]) == ["c", "d", "a", "b", "e"]
+    assert planned(config)[1] == []
+
+
+def test_a_channel_of_which_nothing_can_be_read_says_why(tmp_path: Path, site: Site) -> None:
+    channel = site.add_list("channel", [site.url("list/old")])
+    rows, told = planned(config_of(tmp_path, f"url\n{channel}\n"))
+    assert names(rows) == ["channel"]
+    assert "not_found" in told[0]
+
+
+@pytest.mark.parametrize("answer", [[1], {"title": "x", "videos": [1, 2]}, {"title": 5, "videos": ["http://["]}])
+def test_a_list_in_another_form_than_expected_stays_a_line(tmp_path: Path, site: Site, answer: Any) -> None:
+    url = site.add_list("odd", [])
+    site.files["/api/odd"] = json.dumps(answer).encode()
+    rows, told = planned(config_of(tmp_path, f"url\n{url}\n"))
+    assert names(rows) == ["odd"]
+    assert "could not be read" in told[0]
+
+
+def test_a_line_that_is_no_url_of_its_site_is_no_list(tmp_path: Path, site: Site) -> None:
+    lines = f"url\nhttp://[x.127.0.0.1/list/a\n{site.add_list('tea', ['a'])}\n"
+    rows, _ = planned(config_of(tmp_path, lines))
+    assert names(rows)[-1] == "a"
+
+
+def test_a_site_that_asks_for_a_pause_while_lists_are_read_gets_it(tmp_path: Path, site: Site) -> None:
+    config = config_of(tmp_path, f"url\n{site.add_list('a', ['x'])}\n{site.add_list('b', ['y'])}\n", max_seconds=20.0)
+    site.first["/api/a"] = (429, {"Retry-After": "500"}, b"")
+    rows, told = planned(config)
+    assert names(rows) == ["a", "b"]
+    assert "rate_limited" in told[1]
+    assert "/api/b" not in site.requests
+    assert FolderTurns().due("127.0.0.1", 0.0) > 400
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5h://u:S3CRET/PW@127.0.0.1:1",
+        "http://u:S3CRET#PW@h",
+        "http://u:S3CRET@[::1",
+        "u:S3CRET@h:1",
+        "ftp://u:S3CRET@h",
+    ],
+)
+def test_what_is_no_proxy_is_refused_and_not_shown(tmp_path: Path, proxy: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps({"manifest": "m", "work": "w", "output": "o", "download": {"site_proxy": proxy}}))
+    with pytest.raises(UsageError, match="site_proxy: no URL of a proxy") as raised:
+        load_config(file)
+    assert "S3CRET" not in str(raised.value)
+
+
+def test_the_password_of_a_proxy_is_not_told(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> None:
+        raise VideoFailed("site_failed", "no answer from u:S3CRET%2FPW at proxy (S3CRET/PW)")
+
+    monkeypatch.setattr("stages.download.stage.listing", failing)
+    lines = f"url\n{site.add_list('tea', ['a'])}\n"
+    _, told = planned(config_of(tmp_path, lines, site_proxy="http://u:S3CRET%2FPW@127.0.0.1:1"))
+    assert "no answer from …" in told[0]
+    assert "S3CRET" not in told[0]
 
 
 def test_an_entry_without_a_web_address_is_counted_and_not_fetched(tmp_path: Path, site: Site) -> None:

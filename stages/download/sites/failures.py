@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stages.base import VideoFailed
 from stages.download.fetch import status_failure
@@ -23,6 +25,12 @@ AVAILABILITY = {
 
 ADULT = 18
 """Years from which yt-dlp's ``age_limit`` is that of an age gate."""
+
+OF_THE_MACHINE = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "ENOBUFS")
+)
+"""Numbers of errors for which no site is to blame: a full or broken disk, too many open files, too little memory."""
 
 LATER = frozenset({"bot_check", "live_stream", "premiere", "not_live"})
 """Codes that may pass, but not within the pauses between attempts."""
@@ -97,10 +105,28 @@ def by_state(url: str, info: Info, notes: Sequence[str]) -> VideoFailed | None:
     return failed(stated or "unavailable_video", url, said or "it has no formats")
 
 
-def by_error(url: str, error: BaseException, notes: Sequence[str] = ()) -> VideoFailed:
-    """The failure behind an exception of yt-dlp."""
+BROKEN_OFF = re.compile(r"\s*(?:\[download\] Got error: |Did not get any data blocks|content too short)")
+"""Beginning of what yt-dlp's downloaders say of media that did not come whole: they raise it without its cause."""
+
+_STATUS = re.compile(r"HTTP Error (\d{3})")
+_TRUNCATED = re.compile(r"Downloaded \d+ bytes, expected|\d+ bytes read|Did not get any|too short")
+
+
+def by_error(
+    url: str, error: BaseException, notes: Sequence[str] = (), refusals: Mapping[int, Mapping[str, str]] | None = None
+) -> VideoFailed:
+    """The failure behind an exception of yt-dlp.
+
+    Args:
+        url: Of the page.
+        error: The exception.
+        notes: yt-dlp's warnings before it.
+        refusals: Headers of the answers without success, by status.
+    """
     from yt_dlp.networking.exceptions import HTTPError, TransportError
     from yt_dlp.utils import GeoRestrictedError, UserNotLive
+
+    from stages.download.web import retry_after
 
     reason = re.sub(r"^ERROR: ", "", str(error)).partition("; please report")[0]
     behind = list(causes(error))
@@ -108,15 +134,42 @@ def by_error(url: str, error: BaseException, notes: Sequence[str] = ()) -> Video
         return failed("region_locked", url, reason)
     if any(isinstance(cause, UserNotLive) for cause in behind):
         return failed("not_live", url, reason)
+    if BROKEN_OFF.match(reason):
+        if found := _STATUS.search(reason):
+            status = int(found[1])
+            return status_failure(status, url, retry_after((refusals or {}).get(status, {})))
+        code = "truncated_download" if _TRUNCATED.search(reason) else "connection_failed"
+        return VideoFailed(code, f"{redacted(url)}: {_plain(reason)}", retryable=True)
     code = "" if "HTTP Error" in reason else _by_message(reason)
     if code:
         return failed(code, url, reason)
     for cause in behind:
         if isinstance(cause, HTTPError):
-            return status_failure(cause.status, url)
+            return status_failure(cause.status, url, retry_after(cause.response.headers))
         if isinstance(cause, TransportError):
             return VideoFailed("connection_failed", f"{redacted(url)}: {_plain(reason)}", retryable=True)
     return failed(_by_message(_said(notes)) or "site_failed", url, reason)
+
+
+def by_fault(url: str, error: Exception) -> VideoFailed:
+    """The failure behind an exception that yt-dlp did not foresee: something on the page has a form of its own."""
+    return failed("site_failed", url, f"yt-dlp could not use what came: {type(error).__name__}: {error}")
+
+
+def of_machine(error: BaseException) -> BaseException | None:
+    """What failed on this machine behind an error, so that it is not blamed on a video; None if nothing did."""
+    from yt_dlp.postprocessor.common import PostProcessingError
+
+    behind = list(causes(error))
+    # yt-dlp raises some errors without their cause, in its handler.
+    for cause in [*behind, *(one.__context__ for one in behind)]:
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in OF_THE_MACHINE):
+            return cause
+        if isinstance(cause, PostProcessingError):  # ffmpeg has no numbers
+            for number in (errno.ENOSPC, errno.EDQUOT):
+                if os.strerror(number) in str(cause):
+                    return OSError(number, os.strerror(number))
+    return None
 
 
 def failed(code: str, url: str, reason: str) -> VideoFailed:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from schemas.rows import SitePage
 from stages.base import VideoDropped, VideoFailed
 from stages.download.fetch import Bounds, with_retries
 from stages.download.sites.extractors import Extractor, extractors_of, is_list
-from stages.download.sites.failures import LATER, by_state
+from stages.download.sites.failures import LATER, by_state, of_machine
 from stages.download.sites.page import Info, page_of
 from stages.download.sites.tracks import Offer, offered
 from stages.media.subtitles.tracks import MAX_BYTES
@@ -20,6 +21,8 @@ from storyloom.fs.url import redacted
 if TYPE_CHECKING:
     from stages.download.sites.session import Session
     from stages.download.sites.settings import SiteSettings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,28 @@ def from_site(
         message = f"{redacted(url)} is a list of videos that could not be read when the run was planned; run again"
         raise VideoFailed("list_not_expanded", message, retryable=True)
 
-    def attempt() -> SiteVideo | VideoFailed:
+    def attempt() -> SiteVideo:
+        if folder.exists():  # what an earlier attempt left may be of another format, or have changed
+            shutil.rmtree(folder)
+        folder.mkdir()
+        return _fetched(url, extractors, folder, bounds, settings, language, media=media)
+
+    return tried(attempt, bounds)
+
+
+def tried(attempt: Callable[[], T], bounds: Bounds) -> T:
+    """Call as `with_retries`, but at what passes only later (`LATER`) not again: that is after its pauses."""
+
+    def once() -> T | VideoFailed:
         bounds.check_time()
         try:
-            return _fetched(url, extractors, folder, bounds, settings, language, media=media)
+            return attempt()
         except VideoFailed as failed:
-            if failed.code in LATER:  # not within the pauses between attempts
+            if failed.code in LATER:
                 return failed
             raise
 
-    folder.mkdir(exist_ok=True)
-    found = with_retries(attempt, bounds)
+    found = with_retries(once, bounds)
     if isinstance(found, VideoFailed):
         raise found
     return found
@@ -113,7 +127,7 @@ def _fetched(
     from stages.download.sites.session import progress_of, session
 
     options = {
-        "outtmpl": str(folder / "video.%(ext)s"),
+        "outtmpl": "video.%(ext)s",
         "playlist_items": "1:2",  # a second one is noticed, not fetched
         "progress_hooks": [progress_of(bounds, MAX_BYTES)],
     }
@@ -125,6 +139,7 @@ def _fetched(
             _check(url, info, settings.max_duration)
 
     with session(url, extractors, bounds, settings, options) as (ydl, notes):
+        ydl.folder = folder
         ydl.params["match_filter"] = check
         info = ydl.extract_info(url, download=media)
         while info and info.get("_type") in ("playlist", "multi_video"):
@@ -157,8 +172,6 @@ def _tracks(
     ydl: Session, info: dict[str, Any], offers: Sequence[Offer], folder: Path
 ) -> tuple[list[tuple[Offer, Path]], list[str]]:
     """The tracks that could be fetched, and warnings of the others: subtitles are optional."""
-    from yt_dlp.utils import YoutubeDLError
-
     from stages.download.sites.session import TrackTooLarge
 
     found = []
@@ -169,7 +182,9 @@ def _tracks(
             _write_track(ydl, info, offer, file)
         except TrackTooLarge:
             problems.append("subtitles_too_large")
-        except (VideoFailed, YoutubeDLError):
+        except Exception as reason:  # VideoFailed, yt-dlp's, or any of its code over what the site sent
+            if of_machine(reason):
+                raise
             problems.append("subtitles_unavailable")
         else:
             found.append((offer, file))

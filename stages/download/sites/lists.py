@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from schemas.text import clean_text
 from stages.base import Listing, VideoFailed
-from stages.download.fetch import Bounds, with_retries
+from stages.download.fetch import Bounds, host_of
 from stages.download.sites.extractors import is_list
-from stages.download.sites.failures import LATER
-from stages.download.sites.fetch import site_extractors
+from stages.download.sites.fetch import site_extractors, tried
 from stages.download.sites.page import MAX_NAME
 from stages.media.source import scheme_of
 from storyloom.fs.url import redacted
@@ -23,7 +22,7 @@ MAX_DEPTH = 2
 
 
 def listing(url: str, bounds: Bounds, settings: SiteSettings, most: int) -> Listing:
-    """The videos of a list, without their own pages.
+    """The videos of a list, without their own pages. What lists in it cannot be read is counted; the others stay.
 
     Args:
         url: Of the list.
@@ -34,63 +33,67 @@ def listing(url: str, bounds: Bounds, settings: SiteSettings, most: int) -> List
     Raises:
         VideoFailed: As `from_site`, or ``list_empty``.
     """
-
-    def attempt() -> Listing | VideoFailed:
-        bounds.check_time()
-        try:
-            return _read(url, bounds, settings, most)
-        except VideoFailed as failed:
-            if failed.code in LATER:
-                return failed
-            raise
-
-    found = with_retries(attempt, bounds)
-    if isinstance(found, VideoFailed):
-        raise found
-    return found
-
-
-def _read(url: str, bounds: Bounds, settings: SiteSettings, most: int) -> Listing:
     titles: list[str] = []
+    unread: list[VideoFailed] = []
     entries: dict[str, str] = {}
     unusable = 0
-    for entry in _entries(url, bounds, settings, most + 1, titles):
+    for entry in _entries(url, bounds, settings, most + 1, titles, unread):
         place = entry.get("webpage_url") or entry.get("url")
-        if not isinstance(place, str) or scheme_of(place) not in ("http", "https") or not place.isprintable():
+        if not _is_address(place):
             unusable += 1
             continue
         entries.setdefault(place, clean_text(str(entry.get("id") or ""), MAX_NAME)[0])
         if len(entries) > most:
             break
     if not entries:
-        raise VideoFailed("list_empty", f"{redacted(url)} has no videos")
+        raise unread[0] if unread else VideoFailed("list_empty", f"{redacted(url)} has no videos")
     urls, ids = list(entries)[:most], list(entries.values())[:most]
     title = clean_text(titles[0], MAX_NAME)[0] if titles else ""
-    return Listing(title, tuple(urls), tuple(ids), more=len(entries) > most, unusable=unusable)
+    more = len(entries) > most
+    return Listing(title, tuple(urls), tuple(ids), more=more, unusable=unusable, unread=tuple(unread))
 
 
 def _entries(
-    url: str, bounds: Bounds, settings: SiteSettings, most: int, titles: list[str], depth: int = 0
+    url: str,
+    bounds: Bounds,
+    settings: SiteSettings,
+    most: int,
+    titles: list[str],
+    unread: list[VideoFailed],
+    depth: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """The entries of a list and of the lists in it."""
+    info = tried(lambda: _page(url, bounds, settings, most), bounds)
+    if info.get("_type") not in ("playlist", "multi_video"):
+        yield info
+        return
+    titles.append(str(info.get("title") or ""))
+    for entry in info["entries"]:
+        inner = entry.get("url")
+        if not (depth + 1 < MAX_DEPTH and _is_address(inner) and is_list(inner)):
+            yield entry
+            continue
+        try:
+            yield from _entries(inner, bounds, settings, most, titles, unread, depth + 1)
+        except VideoFailed as failed:
+            unread.append(failed)
+
+
+def _page(url: str, bounds: Bounds, settings: SiteSettings, most: int) -> dict[str, Any]:
+    """What yt-dlp says of a list, its entries read."""
     from stages.download.sites.session import session
 
     options = {"extract_flat": "in_playlist", "playlist_items": f"1:{most}"}
     with session(url, site_extractors(url), bounds, settings, options) as (ydl, _):
         info = ydl.extract_info(url, download=False) or {}
-        if info.get("_type") not in ("playlist", "multi_video"):
-            yield info
-            return
-        titles.append(str(info.get("title") or ""))
-        found = [entry for entry in info.get("entries") or () if isinstance(entry, dict)]
-    for entry in found:
-        inner = entry.get("url")
-        if (
-            depth + 1 < MAX_DEPTH
-            and isinstance(inner, str)
-            and scheme_of(inner) in ("http", "https")
-            and is_list(inner)
-        ):
-            yield from _entries(inner, bounds, settings, most, titles, depth + 1)
-        else:
-            yield entry
+        return {**info, "entries": [entry for entry in info.get("entries") or () if isinstance(entry, dict)]}
+
+
+def _is_address(place: Any) -> TypeGuard[str]:
+    """Whether an entry names a page in the web."""
+    if not isinstance(place, str) or scheme_of(place) not in ("http", "https") or not place.isprintable():
+        return False
+    try:
+        return bool(host_of(place))
+    except VideoFailed:
+        return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yt_dlp
@@ -13,14 +15,14 @@ from yt_dlp.downloader.dash import DashSegmentsFD
 from yt_dlp.downloader.hls import HlsFD
 from yt_dlp.downloader.http import HttpFD
 from yt_dlp.downloader.ism import IsmFD
-from yt_dlp.networking._urllib import UrllibRH
-from yt_dlp.networking.exceptions import RequestError
+from yt_dlp.networking.exceptions import HTTPError
 
-from stages.base import VideoFailed
+from stages.base import VideoDropped, VideoFailed
 from stages.download.fetch import Bounds
 from stages.download.guard import Guard, guarded
 from stages.download.sites.extractors import Extractor
-from stages.download.sites.failures import by_error, causes
+from stages.download.sites.failures import by_error, by_fault, causes, of_machine
+from stages.download.sites.handler import CheckedRH, FtpRefused
 from stages.download.sites.settings import SiteSettings
 from stages.media.formats import DEMUXERS, PROTOCOLS
 from storyloom.fs.url import redacted
@@ -34,51 +36,57 @@ guard would see, and opens no playlist that comes instead."""
 
 
 class Notes:
-    """yt-dlp's logger: keeps its warnings, in which it says why a page has no video; nothing goes to the terminal."""
+    """yt-dlp's logger, from which nothing goes to the terminal.
+
+    Attributes:
+        warnings: yt-dlp's, in which it says why a page has no video.
+        refusals: Headers of the last answer with each status that is no success.
+    """
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.refusals: dict[int, Mapping[str, str]] = {}
 
     def debug(self, message: str) -> None:
         """Ignore what yt-dlp is doing."""
 
     def warning(self, message: str) -> None:
-        """Keep a warning."""
+        """Keep a warning, but none of yt-dlp's about itself: it names fields, which are no reasons."""
+        if "there is an error in extractor" in message:
+            return
         self.warnings.append(re.sub(r"^\[[^\]]*\] (?:[\w-]+: )?", "", message))
 
     def error(self, message: str) -> None:
         """Ignore an error's message: it is raised too."""
 
 
-class FtpRefused(RequestError):  # type: ignore[misc]
-    """A redirect leads to an ``ftp://`` address."""
-
-
-class CheckedRH(UrllibRH):  # type: ignore[misc]  # yt-dlp has no types
-    """The one way of yt-dlp's to connect. FTP, to which a redirect may lead, would go past the guard."""
-
-    _SUPPORTED_URL_SCHEMES = ("http", "https", "data")
-
-    def _create_instance(self, *args: Any, **kwargs: Any) -> Any:
-        from urllib.request import BaseHandler
-
-        class Refusing(BaseHandler):
-            handler_order = 0
-
-            def ftp_open(self, _request: Any) -> None:
-                raise FtpRefused
-
-        opener = super()._create_instance(*args, **kwargs)
-        opener.add_handler(Refusing())
-        return opener
-
-
 class Session(yt_dlp.YoutubeDL):  # type: ignore[misc]
-    """yt-dlp for the pages of one site."""
+    """yt-dlp for the pages of one site.
+
+    Attributes:
+        guard: Through which it connects.
+        folder: For the files.
+    """
+
+    guard: Guard
+    folder = Path()
+
+    def prepare_filename(self, *args: Any, **kwargs: Any) -> str:
+        """A name in the folder as it is spelled; in the paths of its own options yt-dlp expands ``$`` and ``%``."""
+        name: str = super().prepare_filename(*args, **kwargs)
+        return str(self.folder / name) if name else name
+
+    def urlopen(self, request: Any) -> Any:
+        """Connect, and keep what a refusal says: yt-dlp's downloaders do not pass it on."""
+        try:
+            return super().urlopen(request)
+        except HTTPError as refused:
+            self.params["logger"].refusals[refused.status] = refused.response.headers
+            raise
 
     def build_request_director(self, _handlers: Any, _preferences: Any = None) -> Any:
         """Connect by `CheckedRH` only."""
-        return super().build_request_director([CheckedRH])
+        return super().build_request_director([partial(CheckedRH, guard=self.guard)])
 
     def get_info_extractor(self, ie_key: str) -> Any:
         """One of the site's extractors; another, such as the generic one, is not there even for those that name it."""
@@ -119,25 +127,40 @@ def session(
 
     Raises:
         VideoFailed: As `failures` says, or ``private_address``, ``unknown_host``, ``too_slow``, ``bad_cookies``.
+        OSError, MemoryError: This machine failed.
     """
     notes = Notes()
-    with guarded(bounds, allow_private=settings.allow_private) as guard:
+    with guarded(bounds, allow_private=settings.allow_private, proxy=settings.proxy) as guard:
         try:
             with Session({**_options(settings, bounds, guard, notes), **options}, auto_init=False) as made:
+                made.guard = guard
                 for extractor in extractors:
                     made.add_info_extractor(extractor())
                 yield made, notes
-        except yt_dlp.cookies.CookieLoadError as reason:
-            raise VideoFailed("bad_cookies", "download.site_cookies is no readable Netscape cookie file") from reason
-        except yt_dlp.utils.YoutubeDLError as reason:
-            if any(isinstance(cause, FtpRefused) for cause in causes(reason)):
-                message = f"{redacted(url)}: the site redirected to an ftp:// address, which is not fetched"
-                raise VideoFailed("scheme_refused", message) from reason
-            raise guard.failure or by_error(url, reason, notes.warnings) from reason
         except VideoFailed as failed:
             if guard.failure and failed.code in VAGUE:  # an extractor went on without what it did not get
                 raise guard.failure from failed
             raise
+        except VideoDropped:
+            raise
+        except Exception as reason:  # noqa: BLE001 - besides its own, yt-dlp lets through any of its code over what a site sent
+            found = _typed(url, reason, guard, notes)
+            raise found from (None if found is reason else reason)
+
+
+def _typed(url: str, reason: Exception, guard: Guard, notes: Notes) -> BaseException:
+    """What an exception that yt-dlp raises is: a failure of the video, or of this machine."""
+    if own := of_machine(reason):
+        return own
+    if isinstance(reason, yt_dlp.cookies.CookieLoadError):
+        return VideoFailed("bad_cookies", "download.site_cookies is no readable Netscape cookie file")
+    if any(isinstance(cause, FtpRefused) for cause in causes(reason)):
+        message = f"{redacted(url)}: the site redirected to an ftp:// address, which is not fetched"
+        return VideoFailed("scheme_refused", message)
+    if guard.failure:
+        return guard.failure
+    is_own = isinstance(reason, yt_dlp.utils.YoutubeDLError)
+    return by_error(url, reason, notes.warnings, notes.refusals) if is_own else by_fault(url, reason)
 
 
 def _options(settings: SiteSettings, bounds: Bounds, guard: Guard, notes: Notes) -> dict[str, Any]:
@@ -145,7 +168,7 @@ def _options(settings: SiteSettings, bounds: Bounds, guard: Guard, notes: Notes)
 
     return {
         "format": settings.quality,
-        "proxy": settings.proxy or guard.url,
+        "proxy": guard.url,
         "cookiefile": settings.cookies or None,
         "ratelimit": settings.rate or None,
         "sleep_interval_requests": settings.sleep,

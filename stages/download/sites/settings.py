@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookiejar import LoadError, MozillaCookieJar
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from stages.base import StageSetupError
 from stages.download.sites.tracks import Wanted
@@ -36,6 +37,21 @@ class SiteSettings:
     extractor_args: Mapping[str, Mapping[str, Sequence[str]]]
     allow_private: bool
     max_duration: float
+
+
+PROXIES = ("http", "socks4", "socks4a", "socks5", "socks5h")
+"""Schemes of proxies that yt-dlp's connections can go through (2026.10)."""
+
+
+def is_proxy(url: str) -> bool:
+    """Whether a URL is that of a proxy: a host, maybe a port and a login, and no more."""
+    try:
+        parts = urlsplit(url)
+        stated = parts.port != 0 and bool(parts.hostname)
+    except ValueError:
+        return False
+    more = parts.path.strip("/") or parts.query or parts.fragment or any(map(str.isspace, url)) or not url.isprintable()
+    return parts.scheme in PROXIES and stated and not more
 
 
 def check_cookies(path: str) -> None:

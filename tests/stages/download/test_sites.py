@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import json
+import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,12 @@ import pytest
 
 from schemas.rows import MediaRow
 from stages.base import StageSetupError
+from stages.download.fetch import Bounds
+from stages.download.guard import guarded
 from stages.download.sites import extractors
 from stages.media.subtitles.formats import shown
 from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome, stage
+from tests.http_server import ENCODERS, Handler, Server
 from tests.site import Site, TalkIE, TalkListIE, serving_site
 
 JSON3 = {"events": [{"tStartMs": 0, "dDurationMs": 900, "segs": [{"utf8": "A"}, {"utf8": " cup", "tOffsetMs": 400}]}]}
@@ -313,3 +319,76 @@ def test_a_list_that_was_not_read_when_the_run_was_planned_says_why(
     url = site.url("list/tea") if videos is None else site.add_list("tea", videos)
     row = fetched(media, url)
     assert outcome(row) == code, row.error
+
+
+def test_a_site_is_asked_through_the_user_s_proxy(media: Path, site: Site) -> None:
+    """Which resolves names, so that a private address is its own affair; a guard stands for it."""
+    url = site.add("cups", CONTENT)
+    bounds = Bounds(10**9, time.monotonic() + 20, timeout=5, attempts=1, pause=0.0)
+    with guarded(bounds, allow_private=True) as proxy:
+        row = fetched(media, url, site_proxy=proxy.url, allow_private_addresses=False)
+        assert (row.error, row.sha256) == (None, SHA256)
+    gone = fetched(media, site.add("pots", CONTENT), site_proxy=proxy.url)
+    assert outcome(gone) == "connection_failed"
+    assert gone.error is not None
+    assert "site_proxy" in gone.error.message
+
+
+def test_a_proxy_that_drips_is_left_at_the_deadline(
+    media: Path, site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "answer_http", Handler.answer_drips_header, raising=False)  # for paths of http://...
+    began = time.monotonic()
+    row = fetched(media, site.add("cups", CONTENT), site_proxy=server.url("").rstrip("/"), max_seconds=1.0)
+    assert outcome(row) == "too_slow"
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "raw", "br"])
+def test_what_a_site_sends_encoded_is_decoded(media: Path, site: Site, coding: str) -> None:
+    url = site.add("cups", CONTENT)
+    headers = {"Content-Encoding": {"raw": "deflate"}.get(coding, coding)}
+    for path in ("/api/cups", "/media/cups.mp4"):
+        site.first[path] = (200, headers, ENCODERS[coding](site.files[path]))
+    row = fetched(media, url)
+    assert (row.error, row.sha256) == (None, SHA256)
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_page_that_is_cut_off_is_read_again(media: Path, site: Site, coding: str) -> None:
+    url = site.add("cups", CONTENT)
+    whole = ENCODERS[coding](site.files["/api/cups"])
+    headers = {"Content-Encoding": coding, "Content-Length": str(len(whole))}
+    site.first["/api/cups"] = (200, headers, whole[:-5])
+    assert fetched(media, url, attempts=2).sha256 == SHA256
+    assert site.requests.count("/api/cups") == 2
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("code", [200, 302])
+def test_a_page_keeps_to_its_bound(
+    media: Path, site: Site, monkeypatch: pytest.MonkeyPatch, code: int, coding: str
+) -> None:
+    monkeypatch.setattr("stages.download.sites.handler.MAX_PAGE", 1 << 20)
+    url = site.add("cups", CONTENT)
+    headers = {"Content-Encoding": coding, **({"Location": site.url("api/cups")} if code == 302 else {})}
+    body = site.files["/api/cups"] + b" " * (1 << 20)
+    site.first["/api/cups"] = (code, headers, ENCODERS[coding](body))
+    row = fetched(media, url)
+    assert outcome(row) == "site_failed"
+    assert row.error is not None
+    assert "a page of more than 1 MiB" in row.error.message
+
+
+def test_media_is_decoded_as_it_is_read(media: Path, site: Site) -> None:
+    """Not as a whole, whose size is the sender's choice."""
+    url = site.add("cups", CONTENT)
+    site.first["/media/cups.mp4"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(64 << 20), 1))
+    tracemalloc.start()
+    try:
+        row = fetched(media, url, max_bytes=len(CONTENT))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert outcome(row) == "too_large"
+    assert peak < 32 << 20
