@@ -283,6 +283,8 @@ def _whole(address: str, place: str, content: bytes | Exception, size: int) -> b
 
 
 def _why(reason: Exception) -> str:
+    if isinstance(reason, FileNotFoundError):
+        return "there is no such file"
     return str(reason) if isinstance(reason, OSError) else repr(reason)
 
 

@@ -219,6 +219,11 @@ def test_the_sums_of_a_split_are_checked(out: Path) -> None:
     assert check(out) == [("manifest.json", "", "manifest_total")]
 
 
+def test_a_funnel_that_does_not_add_up_is_refused(out: Path) -> None:
+    edit_manifest(out, lambda value: value["provenance"]["funnel"][0].update(found=99), follow=True)
+    assert check(out) == [("manifest.json", "", "manifest_funnel")]
+
+
 def test_the_hash_of_the_dataset_is_checked(out: Path) -> None:
     published = manifest(out)
     write_files(out, published.model_copy(update={"sha256": "0" * 64}))
