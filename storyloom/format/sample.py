@@ -49,6 +49,11 @@ IMAGE_DIGITS = 3
 """Digits of an image's number in its member name: so at most 1,000 images a document."""
 
 
+MAX_NAME = 16_384
+"""Characters of a URL, a title, a licence and their like (our choice): they are repeated and counted. Where lists of
+videos are read, texts are cut to a quarter of it."""
+
+
 class FormatError(ValueError):
     """A document or shard breaks a rule of the shard format and is refused.
 
@@ -86,6 +91,7 @@ Real = Annotated[float, BeforeValidator(_real_float), Field(allow_inf_nan=False)
 Float = Annotated[Real, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
 Time = Annotated[Real, Field(ge=0.0, le=MOST_SECONDS)]
 Score = Annotated[Real, Field(ge=-1.0, le=1.0)]
+Name = Annotated[str, Field(max_length=MAX_NAME)]
 Pixels = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -139,18 +145,18 @@ class Sample(Model):
     image_shift: list[Float]
     text_start: list[Time]
     text_end: list[Time]
-    text_source: list[Annotated[str, Field(min_length=1)]]
-    video_id: str
-    video_url: str
-    title: str
+    text_source: list[Annotated[Name, Field(min_length=1)]]
+    video_id: Name
+    video_url: Name
+    title: Name
     doc_start: Time
     doc_end: Time
-    language: str
-    license: str
+    language: Name
+    license: Name
     extra: str
-    channel: str
+    channel: Name
     upload_date: str
-    chapters: list[str]
+    chapters: list[Name]
     chapter_start: list[Time]
     lag: Float
     lag_confidence: Annotated[Time, Field(le=1.0)]
@@ -192,14 +198,15 @@ class Sample(Model):
     @model_validator(mode="after")
     def _images(self, info: ValidationInfo) -> Self:
         limit = (info.context or {}).get("max_images", 10**IMAGE_DIGITS)
-        if len(self.pictures) > limit:
-            raise _broken("too_many_images", f"{len(self.pictures)} images, but the dataset's max_images is {limit}")
-        for number, name in enumerate(self.pictures):
+        pictures, texts = self.pictures, len(self.spoken)
+        if len(pictures) > limit:
+            raise _broken("too_many_images", f"{len(pictures)} images, but the dataset's max_images is {limit}")
+        for number, name in enumerate(pictures):
             if name != image_name(self.sample_id, number):
                 raise _broken("member_name", f"image {name!r} must be {image_name(self.sample_id, number)!r}")
         for index in self.image_text_index:
-            if not -1 <= index < len(self.spoken):
-                raise _broken("text_index", f"image_text_index {index} points at none of {len(self.spoken)} texts")
+            if not -1 <= index < texts:
+                raise _broken("text_index", f"image_text_index {index} points at none of {texts} texts")
         return self
 
     @model_validator(mode="after")
