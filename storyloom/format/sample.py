@@ -98,7 +98,8 @@ Pixels = Annotated[int, Field(ge=1, le=65_535)]
 class Sample(Model):
     """One interleaved document as a shard holds it. Every key is required, nothing is converted.
 
-    `Sample.model_validate(data, context={"max_images": n})` also bounds the number of images.
+    `Sample.model_validate(data, context={"max_images": n, "schema": name})` also bounds the number of images, and asks
+    for this version of the format.
 
     Attributes:
         schema_: Name and version of the format; the key in JSON is ``schema``.
@@ -171,6 +172,13 @@ class Sample(Model):
     def pictures(self) -> list[str]:
         """Member names of the images, without the positions of texts."""
         return [image for image in self.images if image is not None]
+
+    @model_validator(mode="after")
+    def _of_the_dataset(self, info: ValidationInfo) -> Self:
+        wanted = (info.context or {}).get("schema", self.schema_)
+        if self.schema_ != wanted:
+            raise _broken("schema", f"schema is {self.schema_}, but the dataset's is {wanted}")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -261,7 +269,9 @@ class Sample(Model):
         if self.upload_date and not _is_date(self.upload_date):
             raise _broken("upload_date", f"upload_date {self.upload_date!r} is no date such as 2024-05-31")
         if not _is_object(self.extra):
-            raise _broken("extra", "extra must be a JSON object as a string, such as '{}'")
+            raise _broken(
+                "extra", "extra must be a JSON object as a string, such as '{}', each key once, numbers finite"
+            )
         return self
 
     def to_json_bytes(self) -> bytes:
@@ -278,10 +288,23 @@ def _is_date(text: str) -> bool:
 
 
 def _is_object(text: str) -> bool:
+    """Whether every JSON parser reads the same object in it: no key twice, every number finite."""
     try:
-        return isinstance(json.loads(text), dict)
+        value = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once_each)
+        json.dumps(value, allow_nan=False)
+        return isinstance(value, dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key is there twice")
+    return dict(pairs)
 
 
 def image_name(key: str, number: int) -> str:

@@ -21,8 +21,8 @@ PAUSE = 0.5
 """Seconds before the second attempt; doubles with each further one (our choice)."""
 
 
-MOST_WHOLE = 256 * 2**20
-"""Bytes of a file that is read whole (our choice)."""
+MOST_WHOLE = 64 * 2**20
+"""Bytes of a file that is read whole, such as `manifest.json` (our choice): a character takes up to four in memory."""
 
 
 class ByteRange(NamedTuple):

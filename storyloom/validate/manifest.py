@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from storyloom.format.manifest import MANIFEST, Published, broken_rules, dataset_sha256, describe
+from storyloom.format.manifest import MANIFEST, Published, broken_rules, dataset_sha256, describe, names_flaw
 from storyloom.format.shard import Shard
 from storyloom.validate.files import read_index
 from storyloom.validate.parse import parse
@@ -27,7 +27,10 @@ def load_manifest(folder: Path, violations: Violations) -> Published | None:
         return None
     try:
         parse(MANIFEST, content)
-        return Published.model_validate_json(content)
+        published = Published.model_validate_json(content, strict=True)
+        if not (flaw := names_flaw(published)):
+            return published
+        violations.add(MANIFEST, "manifest", flaw)
     except ValidationError as error:
         for message in broken_rules(error, 5):
             violations.add(MANIFEST, "manifest", message)

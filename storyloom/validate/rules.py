@@ -62,6 +62,7 @@ DOCUMENT = {
     "missing_key": "a document lacks a key",
     "unknown_key": "a document has a key that the format does not know",
     "null_scalar": "a value is null that may not be",
+    "schema": "a document is of another version of the format than the manifest says",
     "wrong_value": "a value has another type than the format's, or lies outside its range",
     "not_a_float": "a time or score is not a float: `2` instead of `2.0`",
     "parallel_lists": "`texts` and `images` have different lengths",

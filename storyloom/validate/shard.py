@@ -134,7 +134,7 @@ class _Reader:
             self._understood = False
 
     def _check_document(self, run: _Run, content: bytes, images: int | None) -> None:
-        sample = read_document(run.key, content, self.task.max_images, self.report)
+        sample = read_document(run.key, content, self.task.stated, self.report)
         if sample is None:
             self._understood = False
             return

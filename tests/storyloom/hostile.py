@@ -377,6 +377,9 @@ def miscounted() -> Iterator[tuple[str, Change]]:
     yield "splits-empty-one", edit_manifest(lambda value: value["splits"].update(val=value["splits"]["train"]))
     yield "config-nan", at("provenance.config", {"write": {"x": "<raw NaN>"}})
     yield "max-images", at("max_images", 10**9)
+    yield "name-long", at("name", "x" * 16_385)
+    yield "language-long", at("shards.0.languages", {"x" * 16_385: 2})
+    yield "languages-many", at("shards.0.languages", {f"l{n}": 1 for n in range(100_001)})
     yield "histogram-nan", at("shards.0.images_per_document", {"nan": 1})
     yield "histogram-text", at("shards.0.images_per_document", {"x": 1})
 
