@@ -16,7 +16,8 @@ from storyloom.format.layout import PUBLISHED
 from storyloom.format.model import Model
 from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, Name, SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
-from storyloom.fs.folder import ByteRange, DataFolder
+from storyloom.fs.folder import DataFolder
+from storyloom.fs.ranges import ByteRange
 from storyloom.fs.url import without_secrets
 
 MANIFEST = "manifest.json"

@@ -27,7 +27,8 @@ from storyloom.format.tar import (
     read_index,
     tar_members,
 )
-from storyloom.fs.folder import ByteRange, DataFolder
+from storyloom.fs.folder import DataFolder
+from storyloom.fs.ranges import ByteRange
 from storyloom.fs.url import without_secrets
 
 JSON_BYTES = 8192
