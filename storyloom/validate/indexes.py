@@ -102,8 +102,12 @@ def _check_croissant(folder: Path, published: Published, violations: Violations)
     found = _parsed(CROISSANT, content, violations) if content is not None else None
     if found is None:
         return
-    for message in differences(*({key: value.get(key) for key in LOADED} for value in (right, found))):
+    for message in differences(_loaded(right), _loaded(found)):
         violations.add(CROISSANT, "croissant", message)
+
+
+def _loaded(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.get(key) for key in LOADED}
 
 
 def _front_matter(content: bytes, violations: Violations, most: int = MOST_UNKNOWN) -> dict[str, Any] | None:

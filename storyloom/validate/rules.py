@@ -100,7 +100,7 @@ INDEXES = {
     "energon_split": "`.nv-meta/split.yaml` does not agree with the manifest",
     "energon_sample": "a YAML file in `.nv-meta` names another sample type or loader",
     "energon_loader": "`.nv-meta/sample_loader.py` is not the one that storyloom writes: Energon runs it",
-    "croissant": "`croissant.json` is not Croissant 1.0, or its files and hashes are not the manifest's",
+    "croissant": "`croissant.json` is not Croissant 1.0, or loads something else than the manifest's files",
     "card_syntax": "`README.md` has no YAML front matter",
     "card_data_files": "the card's `configs` do not name each split by the glob `data/SPLIT/shard-*.tar`",
     "card_features": "the card's features are not `__key__`, `__url__`, `json` and `max_images` images",
