@@ -26,7 +26,7 @@ PROVENANCE = Provenance(
     revisions={"score": "tiny@1"},
     tools={"ffmpeg": "5.1"},
 )
-"""How every dataset here was made, but for its funnel: see `dataset`."""
+"""How every dataset here was made, but for its funnel: see `made_of`."""
 
 
 @cache
@@ -113,10 +113,14 @@ def dataset(folder: Path, groups: list[list[VideoDocuments]], config: WriteConfi
     """Write and publish the groups; the dataset lies at ``folder/out``."""
     work = [folder / "work" / f"group-{number}" for number in range(len(groups))]
     shards = [write_group(some, place, config, 7) for some, place in zip(groups, work, strict=True)]
+    return publish(shards, work, folder / "work" / "rests", folder / "out", config, made_of(groups))
+
+
+def made_of(groups: list[list[VideoDocuments]]) -> Provenance:
+    """How the dataset of these groups was made; one more video was dropped."""
     kept = sum(map(len, groups))
     row = FunnelRow(what="videos", found=kept + 1, kept=kept, dropped={"transcribe.no_speech": 1})
-    provenance = PROVENANCE.model_copy(update={"funnel": [row]})
-    return publish(shards, work, folder / "work" / "rests", folder / "out", config, provenance)
+    return PROVENANCE.model_copy(update={"funnel": [row]})
 
 
 def read_shard(path: Path) -> dict[str, bytes]:

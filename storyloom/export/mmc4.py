@@ -105,20 +105,21 @@ def placed_before(sample: Sample) -> list[int]:
     MMC4 puts every image before a text and cannot express an image without one. Such a frame keeps its place in the
     document: before the text that follows it, or before the last one. Its `matched_sim` is -1.0.
     """
-    placed, text = [], 0
+    placed, text, last = [], 0, len(sample.spoken) - 1
     own = iter(sample.image_text_index)
     for name in sample.images:
         if name is None:
             text += 1
         else:
             index = next(own)
-            placed.append(index if index >= 0 else min(text, len(sample.spoken) - 1))
+            placed.append(index if index >= 0 else min(text, last))
     return placed
 
 
 def similarity_matrix(sample: Sample) -> list[list[float]]:
     """Images by texts: the score of a frame and its own text, `UNKNOWN` elsewhere, as shards keep no other pair."""
-    rows = [[UNKNOWN] * len(sample.spoken) for _ in sample.pictures]
+    texts = len(sample.spoken)
+    rows = [[UNKNOWN] * texts for _ in sample.pictures]
     for row, text, score in zip(rows, sample.image_text_index, sample.image_clip_score, strict=True):
         if text >= 0:
             row[text] = score

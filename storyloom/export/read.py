@@ -12,6 +12,12 @@ from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
 from storyloom.format.tokens import neutralised, special_token
 
+MOST_REPEATED = 10_000_000
+"""Images times texts of a document, and characters of its URL times its positions (our choice): MMC4 has a number for
+each pair, OBELICS the URL at each position."""
+
+SHORTER = "Write it in shorter documents, with a smaller `write.max_images`"
+
 
 @dataclass(frozen=True)
 class SourceDocument:
@@ -49,19 +55,31 @@ def documents(output: Path, shards: Iterable[Shard]) -> Iterator[SourceDocument]
 
     Raises:
         BadShard: A shard cannot be read, breaks the format, or has more or fewer documents or images than the
-            manifest says.
+            manifest says; or a document is small here and vast in another format.
     """
     reader = ShardReader(output, walk=True)
     for shard in shards:
         nimages = 0
         for stored in reader.documents(shard):
             sample, content = _neutralised(stored.sample(), stored.content)
+            if flaw := _size_flaw(sample):
+                raise BadShard.at(stored.shard, f"document {stored.number}", flaw, SHORTER)
             jpegs = stored.pictures(sample)
             nimages += len(jpegs)
             yield SourceDocument(Path(shard.file).stem, sample, content, jpegs)
         if nimages != shard.nimages:
             flaw = f"it has {nimages} images, but manifest.json says {shard.nimages}"
             raise BadShard.at(str(output / shard.file), "", flaw)
+
+
+def _size_flaw(sample: Sample) -> str:
+    """Why a document is too large for another format; empty when it is not."""
+    images, texts = len(sample.pictures), len(sample.spoken)
+    if max(images * texts, (images + texts) * len(sample.video_url)) <= MOST_REPEATED:
+        return ""
+    return (
+        f"it has {images} images and {texts} texts, of a URL of {len(sample.video_url)} characters: too many to export"
+    )
 
 
 def _neutralised(sample: Sample, content: bytes) -> tuple[Sample, bytes]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from storyloom.format.model import Model, Seconds, to_milliseconds
-from storyloom.format.sample import Sample
+from storyloom.format.sample import Name, Sample
 from storyloom.format.words import count_words
 
 SIMILARITY_STEP = 0.05
@@ -40,8 +40,8 @@ class Counts(Model):
     nimages: Count
     nwords: Count
     seconds: Seconds
-    languages: dict[str, Count]
-    licenses: dict[str, Count]
+    languages: dict[Name, Count]
+    licenses: dict[Name, Count]
     images_per_document: dict[Bar, Count]
     similarities: dict[Bar, Count]
     shifts: dict[Bar, Count]

@@ -14,15 +14,20 @@ from storyloom.errors import BadDataset, UsageError, printable
 from storyloom.format.counts import Count, Counts
 from storyloom.format.layout import PUBLISHED
 from storyloom.format.model import Model
-from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, SchemaName
+from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, Name, SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
-from storyloom.fs.folder import ByteRange, DataFolder
+from storyloom.fs.folder import DataFolder
+from storyloom.fs.ranges import ByteRange
 from storyloom.fs.url import without_secrets
 
 MANIFEST = "manifest.json"
 
 MOST_VALUES = 4_000_000
 """Values in `manifest.json` (our choice): those of 80,000 shards. A value of two bytes takes a hundred in memory."""
+
+
+MOST_NAMES = 100_000
+"""Languages, and licences, of a shard or split of a manifest that is read (our choice)."""
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +98,7 @@ class Published(Model):
     """
 
     schema_: SchemaName = Field(default="storyloom/2", alias="schema")
-    name: str
+    name: Name
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     max_images: Annotated[int, Field(ge=1, le=10**IMAGE_DIGITS)]
     shards: list[Shard]
@@ -127,7 +132,7 @@ def dataset_sha256(shards: Sequence[Shard]) -> str:
 def read_manifest(output: Path) -> Published | None:
     """The manifest in a folder; None when there is none, or when it has another version."""
     try:
-        return Published.model_validate_json(manifest_bytes(DataFolder(output)))
+        return Published.model_validate_json(manifest_bytes(DataFolder(output)), strict=True)
     except (UsageError, BadDataset, ValidationError):
         return None
 
@@ -141,10 +146,10 @@ def finished_dataset(output: Path) -> Published:
     """
     content = manifest_bytes(DataFolder(output))
     try:
-        published = Published.model_validate_json(content)
+        published = Published.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise bad_manifest(str(output), broken_rules(error)[0]) from None
-    if flaw := shards_flaw(published.shards) or _splits_flaw(published):
+    if flaw := names_flaw(published) or shards_flaw(published.shards) or _splits_flaw(published):
         raise bad_manifest(str(output), flaw)
     return published
 
@@ -171,6 +176,13 @@ def values_flaw(content: bytes) -> str:
     """Whether a manifest holds more values than a machine's memory; empty when it does not."""
     values = sum(map(content.count, (b",", b"[", b"{")))
     return f"it has {values} values, more than {MOST_VALUES}" if values > MOST_VALUES else ""
+
+
+def names_flaw(published: Published) -> str:
+    """Whether a manifest counts more names than a machine's patience; empty when it does not."""
+    counts = (*published.shards, *published.splits.values())
+    most = max((len(names) for one in counts for names in (one.languages, one.licenses)), default=0)
+    return f"it counts {most} names of a kind, more than {MOST_NAMES}" if most > MOST_NAMES else ""
 
 
 def bad_manifest(address: str, flaw: str) -> BadDataset:

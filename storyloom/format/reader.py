@@ -27,7 +27,8 @@ from storyloom.format.tar import (
     read_index,
     tar_members,
 )
-from storyloom.fs.folder import ByteRange, DataFolder
+from storyloom.fs.folder import DataFolder
+from storyloom.fs.ranges import ByteRange
 from storyloom.fs.url import without_secrets
 
 JSON_BYTES = 8192
@@ -283,6 +284,8 @@ def _whole(address: str, place: str, content: bytes | Exception, size: int) -> b
 
 
 def _why(reason: Exception) -> str:
+    if isinstance(reason, FileNotFoundError):
+        return "there is no such file"
     return str(reason) if isinstance(reason, OSError) else repr(reason)
 
 

@@ -49,6 +49,11 @@ IMAGE_DIGITS = 3
 """Digits of an image's number in its member name: so at most 1,000 images a document."""
 
 
+MAX_NAME = 16_384
+"""Characters of a URL, a title, a licence and their like (our choice): they are repeated and counted. Where lists of
+videos are read, texts are cut to a quarter of it."""
+
+
 class FormatError(ValueError):
     """A document or shard breaks a rule of the shard format and is refused.
 
@@ -86,13 +91,15 @@ Real = Annotated[float, BeforeValidator(_real_float), Field(allow_inf_nan=False)
 Float = Annotated[Real, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
 Time = Annotated[Real, Field(ge=0.0, le=MOST_SECONDS)]
 Score = Annotated[Real, Field(ge=-1.0, le=1.0)]
+Name = Annotated[str, Field(max_length=MAX_NAME)]
 Pixels = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Sample(Model):
     """One interleaved document as a shard holds it. Every key is required, nothing is converted.
 
-    `Sample.model_validate(data, context={"max_images": n})` also bounds the number of images.
+    `Sample.model_validate(data, context={"max_images": n, "schema": name})` also bounds the number of images, and asks
+    for this version of the format.
 
     Attributes:
         schema_: Name and version of the format; the key in JSON is ``schema``.
@@ -139,18 +146,18 @@ class Sample(Model):
     image_shift: list[Float]
     text_start: list[Time]
     text_end: list[Time]
-    text_source: list[Annotated[str, Field(min_length=1)]]
-    video_id: str
-    video_url: str
-    title: str
+    text_source: list[Annotated[Name, Field(min_length=1)]]
+    video_id: Name
+    video_url: Name
+    title: Name
     doc_start: Time
     doc_end: Time
-    language: str
-    license: str
+    language: Name
+    license: Name
     extra: str
-    channel: str
+    channel: Name
     upload_date: str
-    chapters: list[str]
+    chapters: list[Name]
     chapter_start: list[Time]
     lag: Float
     lag_confidence: Annotated[Time, Field(le=1.0)]
@@ -165,6 +172,13 @@ class Sample(Model):
     def pictures(self) -> list[str]:
         """Member names of the images, without the positions of texts."""
         return [image for image in self.images if image is not None]
+
+    @model_validator(mode="after")
+    def _of_the_dataset(self, info: ValidationInfo) -> Self:
+        wanted = (info.context or {}).get("schema", self.schema_)
+        if self.schema_ != wanted:
+            raise _broken("schema", f"schema is {self.schema_}, but the dataset's is {wanted}")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -192,14 +206,15 @@ class Sample(Model):
     @model_validator(mode="after")
     def _images(self, info: ValidationInfo) -> Self:
         limit = (info.context or {}).get("max_images", 10**IMAGE_DIGITS)
-        if len(self.pictures) > limit:
-            raise _broken("too_many_images", f"{len(self.pictures)} images, but the dataset's max_images is {limit}")
-        for number, name in enumerate(self.pictures):
+        pictures, texts = self.pictures, len(self.spoken)
+        if len(pictures) > limit:
+            raise _broken("too_many_images", f"{len(pictures)} images, but the dataset's max_images is {limit}")
+        for number, name in enumerate(pictures):
             if name != image_name(self.sample_id, number):
                 raise _broken("member_name", f"image {name!r} must be {image_name(self.sample_id, number)!r}")
         for index in self.image_text_index:
-            if not -1 <= index < len(self.spoken):
-                raise _broken("text_index", f"image_text_index {index} points at none of {len(self.spoken)} texts")
+            if not -1 <= index < texts:
+                raise _broken("text_index", f"image_text_index {index} points at none of {texts} texts")
         return self
 
     @model_validator(mode="after")
@@ -254,7 +269,9 @@ class Sample(Model):
         if self.upload_date and not _is_date(self.upload_date):
             raise _broken("upload_date", f"upload_date {self.upload_date!r} is no date such as 2024-05-31")
         if not _is_object(self.extra):
-            raise _broken("extra", "extra must be a JSON object as a string, such as '{}'")
+            raise _broken(
+                "extra", "extra must be a JSON object as a string, such as '{}', each key once, numbers finite"
+            )
         return self
 
     def to_json_bytes(self) -> bytes:
@@ -271,10 +288,23 @@ def _is_date(text: str) -> bool:
 
 
 def _is_object(text: str) -> bool:
+    """Whether every JSON parser reads the same object in it: no key twice, every number finite."""
     try:
-        return isinstance(json.loads(text), dict)
+        value = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once_each)
+        json.dumps(value, allow_nan=False)
+        return isinstance(value, dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key is there twice")
+    return dict(pairs)
 
 
 def image_name(key: str, number: int) -> str:

@@ -9,8 +9,10 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
+from storyloom.fs.http import read_ranges
+from storyloom.fs.ranges import MOST_WHOLE, ByteRange
 from storyloom.fs.url import redacted
 from storyloom.fs.within import Refused, open_within
 
@@ -19,24 +21,6 @@ ATTEMPTS = 4
 
 PAUSE = 0.5
 """Seconds before the second attempt; doubles with each further one (our choice)."""
-
-
-MOST_WHOLE = 256 * 2**20
-"""Bytes of a file that is read whole (our choice)."""
-
-
-class ByteRange(NamedTuple):
-    """A part of a file.
-
-    Attributes:
-        file: Path within the folder, with forward slashes.
-        start: First byte.
-        end: The byte after the last one; None for the end of the file.
-    """
-
-    file: str
-    start: int = 0
-    end: int | None = None
 
 
 class DataFolder:
@@ -53,18 +37,21 @@ class DataFolder:
     def __init__(self, place: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> None:
         self._root = os.fspath(place).rstrip("/")
         self._files: Any = None
+        self._http = False
         self.address = redacted(self._root)
         if "://" in self._root:
             from fsspec.core import url_to_fs
 
             self._files, root = url_to_fs(self._root, **(options or {}))
             self._root = root.rstrip("/")
+            self._http = "https" in self._files.protocol
 
     def read(self, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
         """The content of each range, or the error of reading it; fewer bytes where the file ends inside the range.
 
         Ranges are requested at once where the store supports it. Failed ones are retried, unless the file is missing,
-        forbidden, or none that is read from a dataset (`Refused`). A range takes no more memory than there are bytes.
+        forbidden, too slow, or none that is read from a dataset (`Refused`). A range takes no more memory than there
+        are bytes.
         """
         found = self._read(ranges)
         for attempt in range(1, ATTEMPTS):
@@ -81,6 +68,8 @@ class DataFolder:
             return [
                 one for file, some in groupby(ranges, key=lambda one: one.file) for one in self._read_local(file, some)
             ]
+        if self._http:
+            return read_ranges(self._files, self._root, ranges)
         paths = [f"{self._root}/{one.file}" for one in ranges]
         # From None to None fsspec reads a file whole, without a range; the store need not know its length.
         starts = [one.start if one.start or one.end is not None else None for one in ranges]
@@ -116,4 +105,6 @@ def _pread(handle: int, wanted: ByteRange) -> bytes | Exception:
 
 
 def _may_pass(one: bytes | Exception) -> bool:
-    return isinstance(one, Exception) and not isinstance(one, FileNotFoundError | PermissionError | Refused)
+    return isinstance(one, Exception) and not isinstance(
+        one, FileNotFoundError | PermissionError | TimeoutError | Refused
+    )

@@ -49,15 +49,15 @@ class Frame:
             BadDataset: It is no JPEG of `width` and `height`, is damaged, or has over 64 million pixels.
         """
         import numpy as np
-        from PIL import Image
+        from PIL.JpegImagePlugin import JpegImageFile
 
         try:
-            # Pillow would open other formats, too, some of them with programs
-            with Image.open(io.BytesIO(self.jpeg), formats=["JPEG"]) as image:
+            # Image.open would open other formats, too, some of them with programs, and warn of a size
+            with JpegImageFile(io.BytesIO(self.jpeg)) as image:
                 if image.size == (self.width, self.height) and self.width * self.height <= MAX_PIXELS:
                     return np.asarray(image.convert("RGB"))
                 flaw = f"it has {image.width}x{image.height} pixels, should have {self.width}x{self.height}"
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as reason:
+        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as reason:
             flaw = printable(str(reason))
         raise BadDataset(f"the frame at {self.time} s cannot be decoded: {flaw}")
 

@@ -53,7 +53,7 @@ def load_manifest(reader: ShardReader) -> Manifest:
     """
     content = manifest_bytes(reader.folder)
     try:
-        found = Manifest.model_validate_json(content)
+        found = Manifest.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise bad_manifest(reader.folder.address, broken_rules(error)[0]) from None
     if flaw := shards_flaw(found.shards):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from storyloom.format.model import MOST_SECONDS
 from storyloom.format.reader import ShardReader, StoredDocument
-from storyloom.format.sample import refusal
+from storyloom.format.sample import Name, refusal
 from storyloom.format.shard import Shard
 from storyloom.format.words import count_words
 from storyloom.stats.distributions import Grid, GridCount, add_names
@@ -41,15 +41,15 @@ class Values(BaseModel):
 
     texts: list[str | None]
     text_start: list[Seconds]
-    text_source: list[str]
+    text_source: list[Name]
     image_time: list[Seconds]
     image_text_index: list[Annotated[int, Field(ge=-1, lt=2**53)]]
     image_clip_score: list[Annotated[float, Field(ge=-1, le=1)]]
     image_shift: list[Seconds]
     doc_start: Seconds
     doc_end: Seconds
-    language: str
-    license: str
+    language: Name
+    license: Name
 
     @model_validator(mode="after")
     def _one_value_each(self) -> Self:

@@ -16,6 +16,7 @@ from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
 from storyloom.format.words import count_words
+from storyloom.view.text import LONGEST_SENTENCE
 
 BUDGET = 24_000_000
 """Bytes of JPEGs on a page, our choice: base64 adds a third, and a browser opens 32 MB without waiting."""
@@ -200,17 +201,20 @@ def _spread(shards: Sequence[Shard], count: int) -> Iterator[tuple[Shard, int]]:
 
 def _beats(sample: Sample, images: Sequence[bytes], budget: Budget) -> Iterator[Beat]:
     beat = Beat(None)
+    spoken = [_cut(one) for one in sample.spoken]
     image = text = 0
     for position, sentence in enumerate(sample.texts):
         if sentence is not None:
             own = beat.picture is not None and sample.image_text_index[image - 1] == text
-            beat.lines.append(Caption(sample.text_start[text], sample.text_end[text], sentence, own))
+            beat.lines.append(Caption(sample.text_start[text], sample.text_end[text], spoken[text], own))
             text += 1
             continue
         if beat.picture or beat.lines:
             yield beat
         below = range(text, text + _texts_after(sample, position))
-        beat = Beat(_picture(sample, image, budget.uri(images[image]), below))
+        own_text = sample.image_text_index[image]
+        quoted = spoken[own_text] if own_text >= 0 and own_text not in below else ""
+        beat = Beat(_picture(sample, image, budget.uri(images[image]), quoted))
         image += 1
     yield beat
 
@@ -221,16 +225,22 @@ def _texts_after(sample: Sample, position: int) -> int:
     return next((n for n, image in enumerate(following) if image is not None), len(following))
 
 
-def _picture(sample: Sample, image: int, source: str, below: range) -> Picture:
-    text = sample.image_text_index[image]
+def _cut(sentence: str) -> str:
+    """A sentence as a page shows it: frames may quote it, up to a thousand times."""
+    if len(sentence) <= LONGEST_SENTENCE:
+        return sentence
+    return f"{sentence[:LONGEST_SENTENCE]}… ({len(sentence) - LONGEST_SENTENCE:,} more characters)"
+
+
+def _picture(sample: Sample, image: int, source: str, sentence: str) -> Picture:
     return Picture(
         time=sample.image_time[image],
         width=sample.image_width[image],
         height=sample.image_height[image],
         source=source,
-        score=sample.image_clip_score[image] if text >= 0 else None,
+        score=sample.image_clip_score[image] if sample.image_text_index[image] >= 0 else None,
         shift=sample.image_shift[image],
-        sentence=sample.spoken[text] if text >= 0 and text not in below else "",
+        sentence=sentence,
     )
 
 

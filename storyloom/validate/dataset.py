@@ -38,8 +38,8 @@ def validate_dataset(
     about_files, about_shards = Violations(), Violations()
     files = find_shards(folder, about_files)
     published = load_manifest(folder, about_files)
-    max_images = published.max_images if published else None
-    tasks = [ShardTask(str(folder), file, number, max_images, deep) for number, file in enumerate(files)]
+    stated = {"max_images": published.max_images, "schema": published.schema_} if published else {}
+    tasks = [ShardTask(str(folder), file, number, stated, deep) for number, file in enumerate(files)]
     facts: dict[str, ShardFacts] = {}
     with Places() as keys, Places() as videos:
         for done, result in enumerate(spread(tasks), 1):

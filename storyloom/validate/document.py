@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,20 +16,20 @@ PYDANTIC = {"missing": "missing_key", "extra_forbidden": "unknown_key", "finite_
 """Rule names of pydantic's own errors; an error that is neither here nor a rule of `Sample` is `wrong_value`."""
 
 
-def read_document(key: str, content: bytes, max_images: int | None, report: OnViolation) -> Sample | None:
+def read_document(key: str, content: bytes, stated: Mapping[str, Any], report: OnViolation) -> Sample | None:
     """The document in these bytes; None when it breaks a rule, which is reported.
 
     Args:
         key: Key of its members.
         content: Bytes of the member `KEY.json`.
-        max_images: Most images of a document of the dataset; None when that is not known.
+        stated: What the dataset's manifest says of every document: `max_images` and `schema`; empty without one.
         report: Called with each violation.
     """
     value = _parsed(key, content, report)
     if value is None:
         return None
     try:
-        sample = Sample.model_validate(value, context={} if max_images is None else {"max_images": max_images})
+        sample = Sample.model_validate(value, context=dict(stated))
     except ValidationError as error:
         _report_all(key, error, report)
         return None

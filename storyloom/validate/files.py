@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storyloom.fs.folder import MOST_WHOLE
+from storyloom.fs.ranges import MOST_WHOLE
 from storyloom.fs.within import read_within
 from storyloom.validate.violation import Violations
 

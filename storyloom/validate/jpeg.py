@@ -48,10 +48,14 @@ class JpegHeader:
 
 
 def picture(jpeg: bytes) -> JpegHeader | None:
-    """The frame header of a JPEG, found by walking its segments; None when the bytes are not a JPEG."""
+    """The frame header of a JPEG, found by walking its segments up to the picture's data.
+
+    None when the bytes are not a JPEG, or have two frame headers: decoders differ in which of them they take.
+    """
     if jpeg[:2] != b"\xff\xd8":
         return None
     at = 2
+    frame: JpegHeader | None = None
     while at + 4 <= len(jpeg) and jpeg[at] == SEGMENT:
         marker = jpeg[at + 1]
         if marker == SEGMENT:  # a fill byte
@@ -59,10 +63,12 @@ def picture(jpeg: bytes) -> JpegHeader | None:
         elif marker in WITHOUT_LENGTH:
             at += 2
         elif marker in (START_OF_SCAN, END_OF_IMAGE):
-            return None
-        elif marker in FRAME_MARKERS:
-            return _frame(marker, jpeg[at + 4 : at + 10])
+            return frame
         else:
+            if marker in FRAME_MARKERS:
+                if frame is not None:
+                    return None
+                frame = _frame(marker, jpeg[at + 4 : at + 10])
             at += 2 + max(2, int.from_bytes(jpeg[at + 2 : at + 4], "big"))
     return None
 
@@ -79,22 +85,24 @@ def decoding_problems(jpeg: bytes, header: JpegHeader) -> Iterator[tuple[str, st
 
     The readers use Pillow, which ignores damage inside the picture; ffmpeg in strict mode reports it.
     """
-    from PIL import Image
+    from PIL.JpegImagePlugin import JpegImageFile
 
     if header.width * header.height > MAX_PIXELS:
         yield "image_decode", f"{header.width}x{header.height} pixels are more than {MAX_PIXELS}: it was not decoded"
         return
     try:
-        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
-            image.load()
+        with JpegImageFile(io.BytesIO(jpeg)) as image:  # Image.open would warn of a size that is refused here
             mode, size = image.mode, image.size
-    except (OSError, SyntaxError, ValueError) as reason:
+            if size == (header.width, header.height):
+                image.load()
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as reason:
         yield "image_decode", f"it cannot be decoded: {reason}"
+        return
+    if size != (header.width, header.height):
+        yield "image_size", f"it decodes to {size[0]}x{size[1]}, its header says {header.width}x{header.height}"
         return
     if mode != "RGB":
         yield "rgb", f"it decodes to {mode}, must be RGB"
-    if size != (header.width, header.height):
-        yield "image_size", f"it decodes to {size[0]}x{size[1]}, its header says {header.width}x{header.height}"
     if problem := _strict_problem(jpeg):
         yield "image_decode", f"it is damaged: {problem}"
 

@@ -8,7 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from storyloom.format.manifest import MANIFEST, Published, broken_rules, dataset_sha256, describe
+from storyloom.format.manifest import (
+    MANIFEST,
+    Published,
+    broken_rules,
+    dataset_sha256,
+    describe,
+    names_flaw,
+    values_flaw,
+)
 from storyloom.format.shard import Shard
 from storyloom.validate.files import read_index
 from storyloom.validate.parse import parse
@@ -26,14 +34,28 @@ def load_manifest(folder: Path, violations: Violations) -> Published | None:
     if content is None:
         return None
     try:
-        parse(MANIFEST, content)
-        return Published.model_validate_json(content)
+        return _published(content)
     except ValidationError as error:
         for message in broken_rules(error, 5):
             violations.add(MANIFEST, "manifest", message)
     except ValueError as reason:
         violations.add(MANIFEST, "manifest", str(reason))
     return None
+
+
+def _published(content: bytes) -> Published:
+    """The manifest in these bytes.
+
+    Raises:
+        ValueError: There is none in it, it is too large to be checked, or a key is there twice.
+    """
+    if flaw := values_flaw(content):
+        raise ValueError(flaw)
+    published = Published.model_validate_json(content, strict=True)
+    if flaw := names_flaw(published):
+        raise ValueError(flaw)
+    parse(MANIFEST, content)
+    return published
 
 
 def check_manifest(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +24,14 @@ class ShardTask:
         folder: Of the dataset.
         file: Path of the shard within it.
         number: Among all shards, from 0.
-        max_images: Most images of a document; None when that is not known.
+        stated: What the manifest says of every document, as `Sample` takes it as context; empty without a manifest.
         deep: Whether images are decoded.
     """
 
     folder: str
     file: str
     number: int
-    max_images: int | None
+    stated: Mapping[str, Any]
     deep: bool
 
 

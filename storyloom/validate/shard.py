@@ -97,7 +97,7 @@ class _Reader:
     def _picture(self, name: str, key: str, data: bytes) -> JpegHeader | None:
         found = picture(data)
         if found is None:
-            self.report("jpeg", f"{name!r} is no JPEG: it starts with {data[:4]!r}", key)
+            self.report("jpeg", f"{name!r} is no JPEG with one frame header: it starts with {data[:4]!r}", key)
             return None
         if found.components != COLOUR:
             self.report("rgb", f"{name!r} has {found.components} components, must be {COLOUR}", key)
@@ -134,7 +134,7 @@ class _Reader:
             self._understood = False
 
     def _check_document(self, run: _Run, content: bytes, images: int | None) -> None:
-        sample = read_document(run.key, content, self.task.max_images, self.report)
+        sample = read_document(run.key, content, self.task.stated, self.report)
         if sample is None:
             self._understood = False
             return

@@ -82,17 +82,17 @@ def report_repeated(keys: Places, videos: Places, folder: Path, files: Sequence[
         violations: Collects the repeated ones.
     """
     for group in keys.repeated():
-        first, *others = (_document(folder, files[shard], offset) for shard, offset in group)
+        first, *others = (_document(folder, files[shard], offset, violations) for shard, offset in group)
         for other in others:
-            if other.key == first.key:
+            if first and other and other.key == first.key:
                 where = f"in {first.file}" if other.file != first.file else "before in this shard"
                 violations.add(other.file, "duplicate_key", f"a document of this key lies {where}, too", other.key)
     for group in videos.repeated():
         if len({_split(files[shard]) for shard, _ in group}) > 1:
-            seen = [_document(folder, files[shard], offset) for shard, offset in group]
-            first = seen[0]
-            other = next(one for one in seen if _split(one.file) != _split(first.file))
-            if other.video == first.video:
+            seen = [one for shard, offset in group if (one := _document(folder, files[shard], offset, violations))]
+            first = seen[0] if seen else None
+            other = next((one for one in seen if first and _split(one.file) != _split(first.file)), None)
+            if first and other and other.video == first.video:
                 message = f"video {first.video!r} is in {first.file}, too: {first.key}"
                 violations.add(other.file, "video_in_two_splits", message, other.key)
 
@@ -101,15 +101,19 @@ def _split(file: str) -> str:
     return Path(file).parent.name
 
 
-def _document(folder: Path, file: str, offset: int) -> _Document:
-    """The names of the document at a place, read again, since only hashes were kept."""
-    with open_within(folder, file) as shard:
-        shard.seek(offset)
-        name, size = read_header(shard.read(BLOCK))
-        content = shard.read(size) if name.endswith(".json") and size <= MAX_DOCUMENT else b""
+def _document(folder: Path, file: str, offset: int, violations: Violations) -> _Document | None:
+    """The names of the document at a place, read again, since only hashes were kept; None if it is gone by now."""
+    try:
+        with open_within(folder, file) as shard:
+            shard.seek(offset)
+            name, size = read_header(shard.read(BLOCK))
+            content = shard.read(size) if name.endswith(".json") and size <= MAX_DOCUMENT else b""
+    except (OSError, ValueError) as reason:
+        violations.add(file, "unreadable", f"it changed while it was read: {reason}")
+        return None
     try:
         document: Any = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = {}
     video = document.get("video_id") or document.get("video_url", "") if isinstance(document, dict) else ""
     return _Document(file, name.partition(".")[0], str(video))

@@ -377,6 +377,9 @@ def miscounted() -> Iterator[tuple[str, Change]]:
     yield "splits-empty-one", edit_manifest(lambda value: value["splits"].update(val=value["splits"]["train"]))
     yield "config-nan", at("provenance.config", {"write": {"x": "<raw NaN>"}})
     yield "max-images", at("max_images", 10**9)
+    yield "name-long", at("name", "x" * 16_385)
+    yield "language-long", at("shards.0.languages", {"x" * 16_385: 2})
+    yield "languages-many", at("shards.0.languages", {f"l{n}": 1 for n in range(100_001)})
     yield "histogram-nan", at("shards.0.images_per_document", {"nan": 1})
     yield "histogram-text", at("shards.0.images_per_document", {"x": 1})
 
@@ -443,12 +446,12 @@ def noticed() -> Iterator[tuple[str, Change]]:
     yield "name-escape", renamed("\x1b[2J")
     yield "images-too-many", lambda folder: damage.edit_document(folder, lambda one: one["images"].append("x"))
     yield "entries", document(texts=[None] * 10**6, images=[None] * 10**6)
-    yield "texts", lambda folder: damage.edit_document(folder, _many_texts)
+    yield "texts", lambda folder: damage.edit_document(folder, many_texts)
     yield "time-wide", document(doc_end=1e308)
     yield "twice-key", lambda folder: content(_doubled(folder))(folder)
 
 
-def _many_texts(one: dict[str, Any]) -> None:
+def many_texts(one: dict[str, Any]) -> None:
     """3,000 sentences, which all start at once."""
     texts, images = len(one["text_start"]), len(one["image_time"])
     more = 3000

@@ -16,7 +16,7 @@ from stages.write.stage import WriteConfig
 from storyloom.errors import FAILED, StoryloomError
 from storyloom.format.manifest import FunnelRow, read_manifest
 from tests.documents import dataset, videos
-from tests.storyloom.hostile import MISCOUNTED, NOTICED, READERS, REFUSED, SECRET, at, validated
+from tests.storyloom.hostile import MISCOUNTED, NOTICED, READERS, REFUSED, SECRET, at, many_texts, validated
 from tests.storyloom.validate import damage
 
 
@@ -76,6 +76,28 @@ def test_what_the_manifest_or_a_document_miscounts_ends_in_one_sentence(case: st
 def test_a_config_that_asks_for_shards_of_no_size_states_none(target: object, out: Path) -> None:
     at("provenance.config", {"write": {"shard_bytes": target}})(out)
     assert '"target":0,' in outcome("stats", out)
+
+
+def test_a_page_quotes_no_long_text_for_each_of_its_frames(out: Path) -> None:
+    long = "a " * 500_000 + "b"
+    damage.edit_document(out, lambda one: one.update(_first_text(one, long), image_text_index=[0, 0]))
+    page = outcome("stats", out)
+    assert len(page) < len(long)
+    assert page.count("a " * 1000) == 2
+    assert "more characters)" in page
+
+
+def _first_text(one: dict[str, Any], text: str) -> dict[str, Any]:
+    place = next(n for n, old in enumerate(one["texts"]) if old is not None)
+    return {"texts": [text if n == place else old for n, old in enumerate(one["texts"])]}
+
+
+def test_a_document_that_another_format_would_repeat_without_end_is_not_exported(out: Path) -> None:
+    """Its URL stands at each of 3,004 positions."""
+    damage.edit_document(out, many_texts)
+    assert not outcome("export", out).startswith("refused")
+    damage.edit_document(out, lambda one: one.update(video_url="https://x.example/" + "u" * 10_000))
+    assert "2 images and 3002 texts, of a URL of 10018 characters: too many to export" in outcome("export", out)
 
 
 LIMITED = """

@@ -19,7 +19,7 @@ from storyloom.format.manifest import Provenance, Published, read_manifest
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard
-from tests.documents import PROVENANCE, dataset, document, read_documents, read_shard, tree, video, videos
+from tests.documents import PROVENANCE, dataset, document, made_of, read_documents, read_shard, tree, video, videos
 
 CONFIG = WriteConfig(name="tiny", shard_bytes=20_000, max_images=4, val_share=0.3)
 
@@ -29,12 +29,13 @@ def published(tmp_path: Path) -> Published:
     return dataset(tmp_path, [videos(5), [video(f"other-{n}", document()) for n in range(6)]], CONFIG)
 
 
-def again(tmp_path: Path, provenance: Provenance = PROVENANCE, config: WriteConfig = CONFIG) -> Published:
+def again(tmp_path: Path, provenance: Provenance | None = None, config: WriteConfig = CONFIG) -> Published:
     """Publish what lies in the work folder once more."""
     folders = sorted((tmp_path / "work").glob("group-*"))
     groups = [videos(5), [video(f"other-{n}", document()) for n in range(6)]][: len(folders)]
     shards = [write_group(group, folder, CONFIG, 7) for group, folder in zip(groups, folders, strict=True)]
-    return publish(shards, folders, tmp_path / "work/rests", tmp_path / "out", config, provenance)
+    made = provenance or made_of(groups)
+    return publish(shards, folders, tmp_path / "work/rests", tmp_path / "out", config, made)
 
 
 def load(path: Path) -> Any:

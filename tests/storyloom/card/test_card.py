@@ -76,7 +76,7 @@ def test_the_card_says_how_the_dataset_was_made_and_where_it_ends(published: tup
     assert "| score |  | `tiny@1` |" in text
     assert "| ffmpeg | 5.1 |" in text
     assert "| what | found | kept | dropped: transcribe.no_speech |" in text
-    assert "| videos | 4 | 3 | 1 |" in text
+    assert "| videos | 16 | 15 | 1 |" in text
     assert "## Known limits" in text
 
 

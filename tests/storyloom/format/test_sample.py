@@ -64,6 +64,11 @@ def test_the_documented_example_is_accepted() -> None:
     assert sample.pictures == [f"{KEY}.000.jpg", f"{KEY}.001.jpg"]
 
 
+@pytest.mark.parametrize("name", ["title", "license", "video_url", "video_id", "language", "channel"])
+def test_a_name_is_no_book(name: str) -> None:
+    assert rule(values(**{name: "x" * 16_385})) == "string_too_long"
+
+
 def test_the_bytes_are_sorted_compact_utf8_with_every_time_a_float() -> None:
     content = Sample.model_validate(values()).to_json_bytes()
     assert content.startswith(

@@ -87,6 +87,16 @@ def test_a_frame_of_another_size_than_its_document_says_is_not_decoded(size: tup
         framed(jpeg(1), *size).pixels()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("side", [13_000, 65_000])
+def test_a_frame_whose_header_says_a_vast_size_is_not_decoded(side: int) -> None:
+    content = bytearray(jpeg(1))
+    at = content.index(b"\xff\xc0") + 5
+    content[at : at + 4] = side.to_bytes(2, "big") * 2
+    with pytest.raises(BadDataset, match="pixels, should have"):
+        framed(bytes(content)).pixels()
+
+
 def framed(content: bytes, width: int = 64, height: int = 48) -> Frame:
     return Frame(time=1.5, jpeg=content, width=width, height=height, similarity=-1.0, shift=0.0, text=-1)
 

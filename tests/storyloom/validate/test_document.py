@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from storyloom.format.sample import ADDED
 from storyloom.validate.dataset import validate_dataset
 from storyloom.validate.spread import in_this_process
+from tests.storyloom.validate import damage
 from tests.storyloom.validate.damage import (
     SHARD,
     as_canonical,
@@ -46,6 +48,15 @@ def text(change: Callable[[str], str]) -> Change:
     return lambda document: document.update(texts=[one and change(one) for one in document["texts"]])
 
 
+def test_a_document_of_another_version_than_the_manifest_is_refused(out: Path) -> None:
+    """Hugging Face's `datasets` drops the keys that the card of version 1 does not name."""
+    old = edit_document(out, lambda d: [d.pop(key) for key in ADDED] and d.update(schema="storyloom/1"))
+    assert check(out) == [(SHARD, old, "schema")]
+    published = damage.manifest(out)
+    damage.write_files(out, published.model_copy(update={"schema_": "storyloom/1"}))
+    assert {rule for _, key, rule in check(out) if key not in ("", old)} == {"schema"}
+
+
 @pytest.mark.parametrize(
     ("rule", "change"),
     [
@@ -54,6 +65,7 @@ def text(change: Callable[[str], str]) -> Change:
         ("null_scalar", lists(title=None)),
         ("null_scalar", lists(doc_end=None)),
         ("wrong_value", lists(title=7)),
+        ("wrong_value", lists(title="x" * 16_385)),
         ("wrong_value", lists(schema="storyloom/3")),
         ("wrong_value", lists(image_width=[64, 0])),
         ("wrong_value", lists(image_clip_score=[0.25, 1.5])),
@@ -73,6 +85,9 @@ def text(change: Callable[[str], str]) -> Change:
         ("chapters", lists(chapters=["Intro"])),
         ("upload_date", lists(upload_date="20240531")),
         ("extra", lists(extra="[]")),
+        ("extra", lists(extra='{"a":NaN}')),
+        ("extra", lists(extra='{"a":1e999}')),
+        ("extra", lists(extra='{"a":{"b":1,"b":2}}')),
         ("placeholder", text(lambda one: one + " <image>")),
         ("placeholder", text(lambda one: one + "<|endofchunk|>")),
         ("control_character", text(lambda one: one + "\u0007")),

@@ -219,6 +219,11 @@ def test_the_sums_of_a_split_are_checked(out: Path) -> None:
     assert check(out) == [("manifest.json", "", "manifest_total")]
 
 
+def test_a_funnel_that_does_not_add_up_is_refused(out: Path) -> None:
+    edit_manifest(out, lambda value: value["provenance"]["funnel"][0].update(found=99), follow=True)
+    assert check(out) == [("manifest.json", "", "manifest_funnel")]
+
+
 def test_the_hash_of_the_dataset_is_checked(out: Path) -> None:
     published = manifest(out)
     write_files(out, published.model_copy(update={"sha256": "0" * 64}))
@@ -231,7 +236,17 @@ def test_the_order_of_the_shards_is_checked(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [lambda value: value.pop("max_images"), in_shard(sha256="x"), lambda v: v.update(schema="storyloom/9")]
+    "change",
+    [
+        lambda value: value.pop("max_images"),
+        in_shard(sha256="x"),
+        in_shard(nsamples="2"),
+        in_shard(nimages=2.0),
+        in_shard(seconds="40.0"),
+        lambda v: v.update(schema="storyloom/9"),
+        lambda v: v.update(max_images="4"),
+        lambda v: v["splits"]["train"].update(nshards=True),
+    ],
 )
 def test_a_manifest_of_another_form_is_refused(out: Path, change: Any) -> None:
     edit_manifest(out, change)
@@ -255,6 +270,11 @@ def test_a_manifest_of_another_form_is_refused(out: Path, change: Any) -> None:
         ("croissant", "croissant.json", lambda v: v["distribution"][1].update(sha256="0" * 64)),
         ("croissant", "croissant.json", lambda v: v["distribution"].pop(0)),
         ("croissant", "croissant.json", lambda v: v.update(distribution=7)),
+        ("croissant", "croissant.json", lambda v: v["distribution"].insert(0, dict(v["distribution"][0]))),
+        ("croissant", "croissant.json", lambda v: v["distribution"].append({"@type": "FileObject"})),
+        ("croissant", "croissant.json", lambda v: v["distribution"][-1].update(includes="*.exe")),
+        ("croissant", "croissant.json", lambda v: v["recordSet"].pop()),
+        ("croissant", "croissant.json", lambda v: v["@context"].update(cr="https://example.org/")),
     ],
 )
 def test_an_index_that_does_not_agree_with_the_manifest_is_refused(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from storyloom.validate.jpeg import JpegHeader, picture
+from storyloom.validate.jpeg import JpegHeader, decoding_problems, picture
 from tests.documents import jpeg
 from tests.storyloom.validate.damage import SHARD, check, members, write_members
 
@@ -74,6 +74,25 @@ def test_deep_does_not_decode_an_image_that_would_fill_the_memory(out: Path) -> 
     key = replace_image(out, bomb)
     assert check(out) == [(SHARD, key, "image_size")]
     assert check(out, deep=True) == [(SHARD, key, "image_decode"), (SHARD, key, "image_size")]
+
+
+def two_frame_headers(width: int, height: int) -> bytes:
+    """A JPEG with another frame header behind its own; Pillow takes the second one."""
+    small = encoded()
+    at = small.index(b"\xff\xc0")
+    end = at + 2 + int.from_bytes(small[at + 2 : at + 4], "big")
+    other = small[at : at + 5] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + small[at + 9 : end]
+    return small[:end] + other + small[end:]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("side", [64, 13_000, 65_000])
+def test_an_image_with_two_frame_headers_is_refused(out: Path, side: int) -> None:
+    new = two_frame_headers(side, side)
+    key = replace_image(out, new)
+    assert check(out, deep=True) == [(SHARD, key, "jpeg")]
+    header = JpegHeader(64, 48, baseline=True, components=3)
+    assert [rule for rule, _ in decoding_problems(new, header)] == ["image_size"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from storyloom.validate.dataset import validate_dataset
+from storyloom.validate.spread import in_this_process
 from tests.documents import read_documents
 from tests.storyloom.validate.damage import SHARD, check, edit_document, first_key, members, write_members
 
@@ -85,6 +87,34 @@ def test_a_document_that_a_shard_has_twice_is_refused(out: Path) -> None:
     key = first_key_of(found[0][0])
     assert (SHARD, key, "duplicate_key") in check(out)
     assert {rule for _, _, rule in check(out)} == {"duplicate_key", "manifest_count"}
+
+
+def test_a_document_of_the_same_key_that_no_parser_reads_is_refused(out: Path) -> None:
+    found = members(out)
+    nested = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    write_members(out, [*found, (found[0][0], nested), *found[1:3]])
+    assert {"json", "duplicate_key"} <= {rule for _, _, rule in check(out)}
+
+
+@pytest.mark.parametrize("other", ["garbage", "short", "gone", "link"])
+def test_a_shard_that_changes_while_it_is_read_is_unreadable(out: Path, other: str) -> None:
+    """A key that two shards have is looked up again after all of them were read."""
+    key, old = first_key(out), first_key(out, SECOND)
+    renamed = [(n.replace(old, key), d.replace(old.encode(), key.encode())) for n, d in members(out, SECOND)]
+    write_members(out, renamed, SECOND)
+
+    def change(done: int, of: int) -> None:
+        if done == of:
+            (out / SHARD).unlink()
+            if other == "link":
+                (out / SHARD).symlink_to(out / SECOND)
+            elif other != "gone":
+                (out / SHARD).write_bytes(b"x" * 5000 if other == "garbage" else b"")
+
+    report = validate_dataset(out, spread=in_this_process, on_shard=change)
+    (violation,) = report.violations.kept
+    assert (violation.file, violation.rule) == (SHARD, "unreadable")
+    assert "changed while it was read" in violation.message
 
 
 def test_a_video_in_two_splits_is_refused(out: Path) -> None:

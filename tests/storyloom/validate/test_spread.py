@@ -62,9 +62,7 @@ class Deadly(str):
 def test_a_shard_that_ends_its_process_takes_no_other_along(good: Path) -> None:
     files = [OTHERS[0], SHARD, OTHERS[1]]
     folders = [str(good), Deadly(good), str(good)]
-    tasks = [
-        ShardTask(folder, file, n, None, False) for n, (folder, file) in enumerate(zip(folders, files, strict=True))
-    ]
+    tasks = [ShardTask(folder, file, n, {}, False) for n, (folder, file) in enumerate(zip(folders, files, strict=True))]
     results = list(over_processes(tasks, 2))
     assert [result.file for result in results] == files
     assert [[one.rule for one in result.violations.kept] for result in results] == [[], ["crashed"], []]
