@@ -8,6 +8,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.manifest.batch import safe_text
 from storyloom.format.model import to_milliseconds
 
 NONE = -1.0
@@ -46,7 +47,7 @@ def _seconds(text: str, name: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0.0 <= seconds < 1e9:  # noqa: PLR2004 - 30 years
-        raise ValueError(f"its {name} {text[:40]!r} is no time in the file: give seconds, or H:MM:SS")
+        raise ValueError(f"its {name} {safe_text(text, 40)[0]!r} is no time in the file: give seconds, or H:MM:SS")
     return to_milliseconds(seconds)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.manifest.batch import COLUMNS, Told
+from pipeline.manifest.batch import COLUMNS, Told, safe_text
 from pipeline.manifest.opened import ListUnreadable
 
 NEAR = 0.75
@@ -88,4 +88,4 @@ def _near(name: str) -> str:
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:
-    return ", ".join(name[:40] for name in names[:most]) + (" and others" if len(names) > most else "")
+    return ", ".join(safe_text(name, 40)[0] for name in names[:most]) + (" and others" if len(names) > most else "")

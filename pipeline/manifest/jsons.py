@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.manifest.batch import Line, Told
+from pipeline.manifest.batch import Line, Told, safe_text
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.opened import ListUnreadable, numbered_lines
 
@@ -36,7 +36,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise _WrongObject(f"the key {twice[:40]!r} is there twice")
+        raise _WrongObject(f"the key {safe_text(twice, 40)[0]!r} is there twice")
     return found
 
 

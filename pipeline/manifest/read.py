@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.beside import Beside
-from pipeline.manifest.batch import COLUMNS, PLACE, Batch, Told, texts
+from pipeline.manifest.batch import COLUMNS, OF_URLS, PLACE, Batch, Told, safe_text, texts
 from pipeline.manifest.clips import clip_id, clip_seconds
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.sources import Source, read_source, sources_of
@@ -23,7 +23,7 @@ from schemas.rows import ManifestRow
 from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
-from storyloom.fs.url import published, redacted
+from storyloom.fs.url import URL, published, redacted
 
 SCHEMA = arrow_schema(ManifestRow)
 
@@ -32,8 +32,8 @@ FILE_URL = "file://"
 _QUERY = re.compile("[?#@]")
 """What a URL has that is not published as it is."""
 
-_UNSEEN = "[" + re.sub(r"[^-]", lambda found: f"\\x{{{ord(found[0]):x}}}", BREAKS + HIDDEN) + "]"
-"""What `clean_text` takes out, as RE2 writes it."""
+_TOUCHED = "[@?#" + re.sub(r"[^-]", lambda found: f"\\x{{{ord(found[0]):x}}}", BREAKS + HIDDEN) + "]"
+"""What a text has that `safe_text` may change, as RE2 writes it."""
 
 
 class Manifest(NamedTuple):
@@ -74,7 +74,7 @@ def read_manifest(
     try:
         return _read(manifest, url_parameters, Columns(columns or {}), without)
     except UsageError as reason:  # says what a stranger's list holds
-        raise UsageError(clean_text(str(reason))[0]) from reason
+        raise UsageError(safe_text(str(reason))[0]) from reason
 
 
 def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[Path]) -> Manifest:
@@ -113,15 +113,15 @@ class _Lines:
         problems = dict(batch.problems)
         fields = {name: batch.columns.get(name, pa.repeat("", size)) for name in (*COLUMNS, *PLACE)}
         urls = self._urls(fields["url"], problems)
-        clean = {name: self._cleaned(fields[name], name) for name in ("title", "language", "license", "id")}
+        clean = {name: self._cleaned(fields[name], name, safe_text) for name in ("title", "language", "license")}
         starts, ends = clip_seconds(fields["start"], fields["end"], problems)
         places = self._places(batch.places, texts(urls).to_pylist())
         members = fields["member"].to_pylist()
         shown = [
-            self._shown(url) + (f"#{clean_text(member)[0]}" if member else "")
+            self._shown(url)[0] + (f"#{safe_text(member)[0]}" if member else "")
             for url, member in zip(urls, members, strict=True)
         ]
-        given = [self._shown(one) for one in clean["id"].to_pylist()]
+        given = self._cleaned(fields["id"], "id", self._shown).to_pylist()
         ids = [
             places[number] if number in problems else one or clip_id(shown[number], starts[number], ends[number])
             for number, one in enumerate(given)
@@ -148,7 +148,7 @@ class _Lines:
             "member": fields["member"],
             "offset": _numbers(fields["offset"]),
             "size": _numbers(fields["size"]),
-            "problem": pa.array([problems.get(number, "") for number in range(size)], pa.string()),
+            "problem": pa.array([safe_text(problems.get(number, ""))[0] for number in range(size)], pa.string()),
             "named_by": texts(named_by),
             "place": pa.array(places, pa.string()),
         }
@@ -161,11 +161,14 @@ class _Lines:
             return [f"{name}, line {number}" for number in numbers]
         return [f"{name}, file {number} ({url})" for number, url in zip(numbers, urls, strict=True)]
 
-    def _shown(self, url: str) -> str:
-        """The URL as it is published."""
+    def _shown(self, url: str) -> tuple[str, bool]:
+        """A URL, path or id as it is published, and whether that is another."""
         if url.isprintable() and not _QUERY.search(url):  # nearly all: a million lines take a quarter of the time
-            return url
-        return clean_text(published(url, self._url_parameters))[0]
+            return url, False
+        if not URL.match(url):
+            return safe_text(url)
+        shown = clean_text(published(url, self._url_parameters))[0]
+        return shown, shown != url
 
     def _urls(self, column: pa.Array, problems: dict[int, str]) -> list[str]:
         """The locations, without the space around them unless it is a file's, and relative to the manifest's folder."""
@@ -186,15 +189,17 @@ class _Lines:
             found[number] = url
         return found
 
-    def _cleaned(self, column: pa.Array, name: str) -> pa.Array:
-        """A column without what `clean_text` takes out, and without the space around it."""
-        touched = pc.or_(pc.match_substring_regex(column, _UNSEEN), pc.greater(pc.utf8_length(column), MAX_TEXT))
+    def _cleaned(self, column: pa.Array, name: str, clean: Callable[[str], tuple[str, bool]]) -> pa.Array:
+        """A column without what `clean` takes out, and without the space around it."""
+        column = pc.utf8_trim_whitespace(column)
+        touched = pc.or_(pc.match_substring_regex(column, _TOUCHED), pc.greater(pc.utf8_length(column), MAX_TEXT))
         if pc.any(touched).as_py():
-            values = column.to_pylist()
+            values, times = column.to_pylist(), 0
             for number in pc.indices_nonzero(touched).to_pylist():
-                values[number] = clean_text(values[number])[0]
-            what = f"`{name}` cleaned of control characters and of what is over {MAX_TEXT:,} characters"
-            self._told.count(what, times=pc.sum(touched).as_py())
+                values[number], changed = clean(values[number])
+                times += changed
+            what = f"`{name}` cleaned of control characters, {OF_URLS}, and what is over {MAX_TEXT:,} characters"
+            self._told.count(what, times=times)
             column = pa.array(values, pa.string())
         return pc.utf8_trim_whitespace(column)
 

@@ -224,7 +224,8 @@ def test_lines_and_values_have_any_length(tmp_path: Path) -> None:
     lines = "line\n" * 500_000
     rows, told = read_manifest(written(tmp_path, "l.csv", f'url,title\na.mp4,"{lines}"\nb.mp4,B\n'))
     assert [(row.url, row.title[:9]) for row in rows_of(rows)] == [("a.mp4", "line line"), ("b.mp4", "B")]
-    assert told == ("`title` cleaned of control characters and of what is over 4,096 characters: 1 line",)
+    what = "`title` cleaned of control characters, of URLs' passwords and queries, and what is over 4,096 characters"
+    assert told == (f"{what}: 1 line",)
 
 
 def test_text_is_cleaned_once_and_that_is_told(tmp_path: Path) -> None:
@@ -537,6 +538,60 @@ def test_an_id_is_published_without_secrets(tmp_path: Path) -> None:
 def test_an_id_that_is_a_url_is_published_without_secrets(tmp_path: Path) -> None:
     (row,) = read(written(tmp_path, "list.csv", "url,id\na.mp4,https://u:5ecret@example.org/a.mp4\n"))
     assert row.source_id == "https://example.org/a.mp4"
+
+
+WRAPPED = [
+    "{}",
+    "see {} and more",
+    "src={}",
+    "<{}>",
+    "({})",
+    "[l]({})",
+    '"{}"',
+    "jdbc:{}",
+    "\ufeff{}",
+    "{}\x07",
+    "x\t{}\ny",
+]
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_no_text_of_a_line_is_published_with_secrets(tmp_path: Path, wrapped: str) -> None:
+    url = wrapped.replace("{}", "https://me:5ecret@h.example/v?tok=5ecret")
+    line = dict.fromkeys(("title", "license", "language", "note", url), url) | {"all": [{url: url}]}
+    rows, told = read_manifest(written(tmp_path, "l.jsonl", json.dumps({"url": "v.mp4", "id": f"x{url}"} | line)))
+    (row,) = rows_of(rows)
+    published = [row.title, row.license, row.language, row.extra, row.source_id, *told]
+    assert all("h.example/v" in text for text in published[:5])
+    assert not any("5ecret" in text for text in published)
+    assert "`title` cleaned" in " ".join(told)
+
+
+def test_a_secret_that_is_cut_off_is_not_published_either(tmp_path: Path) -> None:
+    line = {
+        "url": "v.mp4",
+        "title": "x" * 4080 + " https://me:5ecret@h/",
+        "note": "x" * 16370 + " https://me:5ecret@h/",
+    }
+    (row,) = read(written(tmp_path, "l.jsonl", json.dumps(line)))
+    assert "5e" not in row.title + row.extra
+
+
+def test_what_is_told_of_a_list_holds_no_secrets(tmp_path: Path) -> None:
+    secret = "https://me:5ecret5ecret5ecret5ecret5ecret@h/v?tok=5ecret"
+    lines = [f'{{"url": "a.mp4", "{secret}": 1, "{secret}": 2}}', f'{{"url": "a.mp4", "start": "{secret}"}}', '"b.mp4"']
+    rows, told = read_manifest(written(tmp_path, "l.jsonl", "\n".join(lines)))
+    assert not any("5ecret" in text for text in [*told, *rows["problem"].to_pylist()])
+
+
+@pytest.mark.timeout(20)
+def test_a_line_of_many_columns_is_cut_at_once(tmp_path: Path) -> None:
+    values = {f"key{number}": "x" * (number % 30) for number in range(20_000)}
+    rows, told = read_manifest(written(tmp_path, "l.jsonl", json.dumps({"url": "v.mp4"} | values)))
+    (row,) = rows_of(rows)
+    assert 60_000 < len(row.extra) <= 65_536
+    assert '"key0":""' in row.extra
+    assert "the longest of other columns left out" in told[0]
 
 
 def test_a_renewed_signature_is_the_same_video(tmp_path: Path) -> None:
