@@ -19,6 +19,9 @@ MAX_ARRAY = 1 << 30
 MAX_DEPTH = 64
 """Most levels of a value of another column (our choice: what reads it has limits too)."""
 
+MAX_NAMES = 1000
+"""Most names of columns that are looked at for one that is near to ours (our choice)."""
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -142,7 +145,7 @@ class _Objects:
         if not isinstance(value, dict):
             return Line(place, problem=f"it is {_kind(value)}, not a JSON object or a URL")
         self._objects = True
-        if len(self._names) < 1000:  # noqa: PLR2004 - enough to ask about
+        if len(self._names) < MAX_NAMES:
             self._names |= dict.fromkeys(value)
         ours = self._columns.of(list(value))
         self._any = self._any or "url" in ours.values()
@@ -158,7 +161,7 @@ class _Objects:
 
     def check(self) -> None:
         """Ask about the names of columns; refuse a list of which no line has the needed one."""
-        names = list(self._names)
+        names = list(self._names)[:MAX_NAMES]
         if self._objects and not self._any:
             self._columns.ours(names, self._told)
         self._columns.ask(names, self._told)
