@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -81,9 +82,14 @@ def _read(manifest: str, url_parameters: Collection[str], columns: Columns, with
     told, beside = Told(), Beside()
     found: list[pa.Table] = []
     base, sources = sources_of(manifest, without)
-    for source in sources:
+    listed: dict[str, list[str]] = {}
+    for one in sources:
+        source = replace(one, found=one.found and one.found.beside(listed))
         lines = _Lines(source, base, url_parameters, beside, told)
-        found += [lines.rows(batch) for batch in read_source(source, columns, told)]
+        tables = [lines.rows(batch) for batch in read_source(source, columns, told)]
+        if source.metadata and tables:
+            listed[source.name] = [url for table in tables for url in table["url"].to_pylist()]
+        found += tables
     rows = pa.concat_tables(found) if found else _INNER.empty_table()
     shown = redacted(manifest)
     if not len(rows):

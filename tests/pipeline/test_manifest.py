@@ -529,6 +529,57 @@ def test_a_hugging_face_folder_is_read_by_its_metadata(tmp_path: Path, form: str
     assert rows["train/b.mp4"].extra == '{"text":"about b.mp4"}'
 
 
+def with_files(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_metadata_tell_of_the_media_in_folders_below_too(tmp_path: Path) -> None:
+    with_files(tmp_path, "videos/a.mp4", "videos/b.mp4", "videos/deep/c.mp4", "d.mp4")
+    text = "file_name,title,license,text\nvideos/a.mp4,A,CC0,one\n./videos/deep/../deep/c.mp4,C,CC0,two\n"
+    written(tmp_path, "metadata.csv", text)
+    rows, told = read_manifest(str(tmp_path))
+    assert rows["title"].to_pylist() == ["A", "C"]
+    assert told == ("passed over in the folder: 2 files (2 media that metadata.csv does not name)",)
+
+
+def test_of_two_metadata_of_a_folder_one_is_read_and_the_other_told(tmp_path: Path) -> None:
+    with_files(tmp_path, "a.mp4", "b.mp4")
+    written(tmp_path, "metadata.csv", "file_name,title\na.mp4,A\n")
+    written(tmp_path, "metadata.jsonl", '{"file_name": "b.mp4", "title": "B"}\n')
+    rows, told = read_manifest(str(tmp_path))
+    assert rows["title"].to_pylist() == ["B"]
+    assert told[0] == "metadata.csv was passed over, since metadata.jsonl is beside it"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.csv", "LJ001-0001|Printing, in the only sense|Printing\nLJ001-0002|x|y\n"),
+        ("metadata.csv", "\n"),
+        ("metadata.jsonl", '{"fps": 25}\n{"fps": 30}\n'),
+    ],
+)
+def test_metadata_of_something_else_hide_no_media(tmp_path: Path, name: str, text: str) -> None:
+    with_files(tmp_path, "vids/a.mp4", "proj/sub/x.mp4", "proj/y.mp4")
+    written(tmp_path / "proj", name, text)
+    rows, told = read_manifest(str(tmp_path))
+    assert rows["url"].to_pylist() == ["proj/sub/x.mp4", "proj/y.mp4", "vids/a.mp4"]
+    assert told[0].startswith(f"proj/{name} was passed over: there is no column `")
+
+
+@pytest.mark.parametrize("column", ["url", "videoID"])
+def test_the_lists_beside_tars_are_no_sources(tmp_path: Path, column: str) -> None:
+    tar_of(tmp_path / "00000.tar", {"0.mp4": b"video", "0.json": b'{"title": "A"}'})
+    pq.write_table(pa.table({column: ["https://example.org/a"]}), tmp_path / "00000.parquet")
+    written(tmp_path, "00000_stats.json", "{}")
+    rows, told = read_manifest(str(tmp_path))
+    assert rows["source_id"].to_pylist() == ["00000.tar#0.mp4"]
+    assert told == ("passed over in the folder: 2 files (1 .json, 1 .parquet)",)
+
+
 def test_an_id_is_published_without_secrets(tmp_path: Path) -> None:
     url = "https://user:5ecret@example.org/watch?v=1&sig=5ecret"
     (row,) = rows_of(read_manifest(written(tmp_path, "list.txt", url + "\n"), ("v",))[0])
