@@ -21,7 +21,7 @@ from pipeline.manifest.clips import clip_id, clip_seconds
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.sources import Source, read_source, sources_of
 from schemas.rows import ManifestRow
-from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text
+from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text, escaped_text
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
 from storyloom.fs.url import URL, published, redacted
@@ -69,8 +69,7 @@ def read_manifest(
         without: Folders that are left out of a folder of media.
 
     Raises:
-        UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used, or the ids of
-            different lines come out the same.
+        UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used.
     """
     try:
         return _read(manifest, url_parameters, Columns(columns or {}), without)
@@ -94,8 +93,8 @@ def _read(manifest: str, url_parameters: Collection[str], columns: Columns, with
     shown = redacted(manifest)
     if not len(rows):
         raise UsageError(f"the manifest {shown} holds no paths, URLs or media{_besides(told)}")
+    rows = _first_of_each(rows, told)
     _check_problems(rows, shown, told)
-    rows = _first_of_each(rows, shown, told)
     return Manifest(rows.select(SCHEMA.names), tuple(told.lines()))
 
 
@@ -124,7 +123,7 @@ class _Lines:
         places = self._places(batch.places, texts(urls).to_pylist())
         members = fields["member"].to_pylist()
         shown = [
-            self._shown(url)[0] + (f"#{safe_text(member)[0]}" if member else "")
+            self._shown(escaped_text(url))[0] + (f"#{safe_text(escaped_text(member))[0]}" if member else "")
             for url, member in zip(urls, members, strict=True)
         ]
         given = self._cleaned(fields["id"], "id", self._shown).to_pylist()
@@ -134,11 +133,12 @@ class _Lines:
         ]
         raw = pc.utf8_trim_whitespace(fields["id"]).to_pylist()
         named_by = [
-            f"id {one}" if one else f"url {url}#{member}" for one, url, member in zip(raw, urls, members, strict=True)
-        ]
+            f"id {one}" if one else f"url {link if '?' in link and '://' in url else f'{url}#{member}'}"
+            for one, url, member, link in zip(raw, urls, members, shown, strict=True)
+        ]  # a parameter that is published says which video it is, whatever the others are
         subtitles, others = self._subtitles(urls, members, fields["subtitles"], clean["language"], problems)
         columns = {
-            "video": pa.array([hashlib.sha256(one.encode()).hexdigest()[:20] for one in ids], pa.string()),
+            "video": pa.array([_key(one) for one in ids], pa.string()),
             "url": texts(urls),
             "folder": pa.repeat(self._base, size),
             "source_id": pa.array(ids, pa.string()),
@@ -235,6 +235,11 @@ class _Lines:
         return likeliest, others
 
 
+def _key(source_id: str) -> str:
+    """The key of a video."""
+    return hashlib.sha256(source_id.encode()).hexdigest()[:20]
+
+
 def _numbers(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(column, ""), "-1", column).cast(pa.int64())
 
@@ -255,11 +260,11 @@ def _check_problems(rows: pa.Table, manifest: str, told: Told) -> None:
     told.count("unusable, which fail as `bad_line`", first, len(wrong))
 
 
-def _first_of_each(rows: pa.Table, manifest: str, told: Told) -> pa.Table:
+def _first_of_each(rows: pa.Table, told: Told) -> pa.Table:
     """The first row of each id.
 
-    Raises:
-        UsageError: Different lines without an id, or with ids that differ in control characters, come out the same.
+    Of different lines without an id, or with ids that differ in control characters, that come out the same the later
+    ones have a problem.
     """
     codes = rows["video"].combine_chunks().dictionary_encode().indices.to_numpy()
     first = np.unique(codes, return_index=True)[1]  # rising: codes are given in the order in which the keys appear
@@ -269,13 +274,25 @@ def _first_of_each(rows: pa.Table, manifest: str, told: Told) -> pa.Table:
     now, before = rows.take(repeated), rows.take(first[codes[repeated]])
     differ = pc.not_equal(now["named_by"], before["named_by"])
     same_kind = pc.equal(pc.starts_with(now["named_by"], "id "), pc.starts_with(before["named_by"], "id "))
-    wrong = pc.indices_nonzero(pc.and_(differ, same_kind))
-    if len(wrong):
-        number = wrong[0].as_py()
-        raise UsageError(
-            f"{before['place'][number].as_py()} and {now['place'][number].as_py()} of the manifest {manifest} have"
-            f" different URLs, but the same id {now['source_id'][number].as_py()!r}, since queries and passwords are"
-            " not published; give them ids, or name the parameter that tells them apart in `url_parameters`"
+    wrong = pc.and_(differ, same_kind).to_numpy()
+    told.count("left out, since they repeat an earlier id", times=int((~wrong).sum()))
+    kept = np.sort(np.concatenate([first, repeated[wrong]]))
+    return _with_problems(rows, repeated[wrong], before.filter(pa.array(wrong))["place"].to_pylist()).take(kept)
+
+
+def _with_problems(rows: pa.Table, wrong: np.ndarray, places: Sequence[str]) -> pa.Table:
+    """The rows, those at `wrong` with their place as id, and that they come out as the lines at `places` as problem."""
+    if not len(wrong):
+        return rows
+    columns = {name: rows[name].to_pylist() for name in ("video", "source_id", "problem")}
+    for number, before in zip(wrong.tolist(), places, strict=True):
+        columns["problem"][number] = (
+            f"it has another URL than {before}, but the same id {columns['source_id'][number]!r}, since queries and"
+            " passwords are not published; give it an id, or name the parameter that tells them apart in"
+            " `url_parameters`"
         )
-    told.count("left out, since they repeat an earlier id", times=len(repeated))
-    return rows.take(first)
+        columns["source_id"][number] = rows["place"][number].as_py()
+        columns["video"][number] = _key(columns["source_id"][number])
+    for name, values in columns.items():
+        rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), pa.array(values, pa.string()))
+    return rows

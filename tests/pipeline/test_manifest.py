@@ -305,13 +305,41 @@ def test_signed_urls_have_ids_without_their_signature(tmp_path: Path) -> None:
 
 def test_urls_that_only_secrets_tell_apart_are_never_one_video(tmp_path: Path) -> None:
     path = written(tmp_path, "l.txt", "https://example.org/get?file=1\nx.mp4\nhttps://example.org/get?file=2\n")
-    with pytest.raises(
-        UsageError, match=r"l.txt, line 1 and l.txt, line 3 of .* the same id 'https://example.org/get'"
-    ):
-        read_manifest(path)
-    assert len(read_manifest(path, url_parameters=("file",)).rows) == 3
+    rows, told = read_manifest(path)
+    first, other, second = rows_of(rows)
+    assert (first.problem, first.source_id, other.problem) == ("", "https://example.org/get", "")
+    assert second.problem.startswith(
+        "it has another URL than l.txt, line 1, but the same id 'https://example.org/get', since"
+    )
+    assert (second.source_id, second.url) == ("l.txt, line 3", "https://example.org/get?file=2")
+    assert told[-1].startswith("unusable, which fail as `bad_line`: 1 line, the first: l.txt, line 3: it has another")
+    assert len({row.video for row in (first, other, second)}) == 3
+    rows, told = read_manifest(path, url_parameters=("file",))
+    assert (len(rows), told) == (3, ())
     again = written(tmp_path, "m.txt", "https://example.org/get?file=1\nhttps://example.org/get?file=1\n")
     assert len(read_manifest(again).rows) == 1
+
+
+def test_a_named_parameter_settles_which_video_it_is(tmp_path: Path) -> None:
+    text = "https://example.org/w?v=abc&t=10\nhttps://u:p@example.org/w?t=20&v=abc\nhttps://example.org/w?v=b\n"
+    rows, told = read_manifest(written(tmp_path, "l.txt", text), ("v",))
+    assert rows["source_id"].to_pylist() == ["https://example.org/w?v=abc", "https://example.org/w?v=b"]
+    assert told == ("left out, since they repeat an earlier id: 1 line",)
+
+
+def test_names_that_differ_in_what_is_not_seen_are_several_videos(tmp_path: Path) -> None:
+    names = ["a\x01.mp4", "a\x02.mp4", "a.mp4", "a\u202e.mp4", "b\t.mp4", "b .mp4", "b\n.mp4", "b\\n.mp4"]
+    for name in names:
+        (tmp_path / name).touch()
+    rows = read(str(tmp_path))
+    assert [row.url for row in rows if row.problem] == ["b\\n.mp4"]
+    ids = [row.source_id for row in rows]
+    assert len(set(ids)) == len(names)
+    assert {"a\\x01.mp4", "a\\u202e.mp4", "b\\t.mp4", "b .mp4"} <= set(ids)
+    assert all(clean_text(one) == (one, False) for one in ids)
+    members = dict.fromkeys(names[:4], b"video")
+    tar = tar_of(tmp_path / "t.tar", members)
+    assert len({row.source_id for row in read(tar)}) == len(members)
 
 
 def test_clips_of_a_file_have_ids_with_their_times(tmp_path: Path) -> None:
