@@ -120,7 +120,9 @@ def _batch(lines: Sequence[Line], told: Told) -> Batch:
     names = set[str]().union(*(line.columns.keys() for line in lines))
     return Batch(
         columns={
-            name: texts([line.columns.get(name, "") for line in lines]) for name in (*COLUMNS, *PLACE) if name in names
+            name: told_texts([line.columns.get(name, "") for line in lines], name, told)
+            for name in (*COLUMNS, *PLACE)
+            if name in names
         },
         places=[line.place for line in lines],
         extra=texts([extra_json(line.extra, told) for line in lines]) if any(line.extra for line in lines) else None,
@@ -154,6 +156,16 @@ def texts(values: Sequence[str]) -> pa.Array:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
         return pa.array([clean_surrogates(value) for value in values], pa.string())
+
+
+def told_texts(values: Sequence[str], name: str, told: Told) -> pa.Array:
+    """One of `COLUMNS` as `texts` has it, what that changes told; where it must be exact readers refuse such lines."""
+    if name not in EXACT and not all(map(str.isascii, values)):
+        what = (
+            f"`{name}` has bytes that are not UTF-8, or half characters, which become U+FFFD (save the list as UTF-8)"
+        )
+        told.count(what, times=sum(clean_surrogates(value) != value for value in values))
+    return texts(values)
 
 
 def safe_text(text: str, longest: int = MAX_TEXT) -> tuple[str, bool]:

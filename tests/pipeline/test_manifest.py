@@ -267,6 +267,19 @@ def test_lists_of_every_program_are_read(tmp_path: Path, encoding: str, name: st
     assert [row.source_id for row in read(str(tmp_path / f"{name}.zst"))] == ["é.mp4", "b.mp4"]
 
 
+def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_bytes("url,title,license,by\na.mp4,Größe,Ü,ä\nb.mp4,ß,,\n".encode("cp1252"))
+    pq.write_table(
+        pa.table({"url": ["a.mp4"], "title": pa.array([b"Gr\xf6\xdfe"]).view(pa.string())}), tmp_path / "l.parquet"
+    )
+    (tmp_path / "l.jsonl").write_text('{"url": "a.mp4", "title": "x\\ud800"}\n')
+    what = "`{}` has bytes that are not UTF-8, or half characters, which become U+FFFD (save the list as UTF-8)"
+    told = {form: read_manifest(str(tmp_path / f"l.{form}")).told for form in ("csv", "parquet", "jsonl")}
+    assert told["csv"][:2] == (f"{what.format('title')}: 2 lines", f"{what.format('license')}: 1 line")
+    assert "other columns cleaned" in told["csv"][2]
+    assert told["parquet"] == told["jsonl"] == (f"{what.format('title')}: 1 line",)
+
+
 def test_a_text_list_in_another_encoding_fails_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_bytes(b"good.mp4\ncaf\xe9.mp4\nnul\0.mp4\n")
     assert [row.problem.partition(";")[0] for row in read(str(tmp_path / "l.txt"))] == [
