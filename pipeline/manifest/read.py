@@ -33,6 +33,10 @@ FILE_URL = "file://"
 _QUERY = re.compile("[?#@]")
 """What a URL has that is not published as it is."""
 
+_MISTYPED = (
+    "its url has a password or a query, but is neither a URL nor the path of a file that is there; write SCHEME://"
+)
+
 _TOUCHED = "[@?#" + re.sub(r"[^-]", lambda found: f"\\x{{{ord(found[0]):x}}}", BREAKS + HIDDEN) + "]"
 """What a text has that `safe_text` may change, as RE2 writes it."""
 
@@ -181,7 +185,7 @@ class _Lines:
         found: list[str] = column.to_pylist()
         for number, raw in enumerate(found):
             url = raw.strip()
-            if url != raw and self._base and os.path.lexists(os.path.join(self._base, self._source.prefix, raw)):  # noqa: PTH118
+            if url != raw and self._is_there(raw):
                 url = raw
             if not url:
                 problems.setdefault(number, "it has no url")
@@ -190,10 +194,16 @@ class _Lines:
             elif "://" in url:
                 if not url.isprintable() and clean_text(url, len(url))[1] and not url.startswith(FILE_URL):
                     problems.setdefault(number, "its url has control characters")
+            elif redacted(url) != url and not self._is_there(url):
+                problems.setdefault(number, _MISTYPED)
             elif self._source.prefix and not url.startswith(("/", "~/")):
                 url = self._source.prefix + url
             found[number] = url
         return found
+
+    def _is_there(self, path: str) -> bool:
+        """Whether a relative path, or one on this machine, leads to something."""
+        return bool(self._base) and os.path.lexists(os.path.join(self._base, self._source.prefix, path))  # noqa: PTH118
 
     def _cleaned(self, column: pa.Array, name: str, clean: Callable[[str], tuple[str, bool]]) -> pa.Array:
         """A column without what `clean` takes out, and without the space around it."""

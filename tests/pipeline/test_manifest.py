@@ -669,6 +669,15 @@ def test_a_secret_that_is_cut_off_is_not_published_either(tmp_path: Path) -> Non
     assert "5e" not in row.title + row.extra
 
 
+@pytest.mark.parametrize("url", ["//u:5ecret@h/x?t=5ecret", "u:5ecret@h:/x?t=5ecret", "http:/u:5ecret@h/x?t=5ecret"])
+def test_a_mistyped_url_is_no_path(tmp_path: Path, url: str) -> None:
+    rows, told = read_manifest(written(tmp_path, "l.txt", f"{url}\nb.mp4\n"))
+    wrong, right = rows_of(rows)
+    assert wrong.problem.startswith("its url has a password or a query, but is neither a URL nor the path of a file")
+    assert right.problem == ""
+    assert not any("5ecret" in one for one in (wrong.problem, wrong.source_id, wrong.published_url, *told))
+
+
 def test_what_is_told_of_a_list_holds_no_secrets(tmp_path: Path) -> None:
     secret = "https://me:5ecret5ecret5ecret5ecret5ecret@h/v?tok=5ecret"
     lines = [f'{{"url": "a.mp4", "{secret}": 1, "{secret}": 2}}', f'{{"url": "a.mp4", "start": "{secret}"}}', '"b.mp4"']
