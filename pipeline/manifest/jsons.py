@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from pipeline.manifest.batch import Line, Told, safe_text
@@ -21,6 +23,9 @@ MAX_DEPTH = 64
 
 MAX_NAMES = 1000
 """Most names of columns that are looked at for one that is near to ours (our choice)."""
+
+MAX_DIGITS = 32
+"""Most characters of a number; longer ones stay text (our choice: a float has at most 24)."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -178,14 +183,24 @@ def _value(value: Any, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise _WrongObject(f"it is nested over {MAX_DEPTH} levels deep")
     if isinstance(value, _Number):
-        try:
-            number: Any = float(value) if set(value) & set(".eENI") else int(value)
-        except ValueError:  # too many digits
-            return str(value)
-        return number
+        return _number(str(value))
     if isinstance(value, dict):
         return {key: _value(one, depth + 1) for key, one in value.items()}
     return [_value(one, depth + 1) for one in value] if isinstance(value, list) else value
+
+
+def _number(text: str) -> int | float | str:
+    """A number, or its text where the number is another one."""
+    if len(text) > MAX_DIGITS:
+        return text
+    try:
+        number: int | float = float(text) if set(text) & set(".eENI") else int(text)
+        same = Decimal(repr(number)) == Decimal(text) and not (
+            number == 0 and isinstance(number, int) and text[0] == "-"
+        )
+    except ArithmeticError:  # an exponent beyond any
+        return text
+    return number if same and math.isfinite(number) else text
 
 
 def _kind(value: Any) -> str:

@@ -12,6 +12,9 @@ from pipeline.manifest.batch import BATCH, EXACT, Batch, Told, extra_json, not_t
 from pipeline.manifest.columns import Columns
 from schemas.embedded import media_column
 
+OUT_OF_RANGE = "<value out of range"
+"""What Arrow writes for a time beyond the calendar."""
+
 
 def parquet_batches(source: Any, url: str, columns: Columns, told: Told) -> Iterator[Batch]:
     """The lines of a Parquet list in batches.
@@ -69,7 +72,7 @@ def _as_text(column: pa.Array, name: str, our: str, problems: dict[int, str], to
         found = column.cast(pa.string())
         found.validate(full=True)
         found = found.fill_null("")
-        exact = our in EXACT and pc.any(pc.match_substring(found, "\0")).as_py()
+        exact = pc.any(pc.match_substring(found, "\0" if our in EXACT else OUT_OF_RANGE)).as_py()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         exact = True
     if not exact:
@@ -93,7 +96,8 @@ def _text(column: pa.Array, number: int) -> str | None:
     if pa.types.is_nested(column.type):
         return None
     try:
-        return str(one.cast(pa.string()).as_py())
+        text = str(one.cast(pa.string()).as_py())
+        return str(one.value) if text.startswith(OUT_OF_RANGE) and pa.types.is_temporal(column.type) else text
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         try:
             return str(one)

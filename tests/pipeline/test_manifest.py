@@ -217,6 +217,13 @@ def test_a_csv_line_that_cannot_be_used_fails_alone(tmp_path: Path) -> None:
     assert rows[-1].title == "a, b"
 
 
+def test_empty_columns_and_rows_of_a_spreadsheet_are_nothing(tmp_path: Path) -> None:
+    rows, told = read_manifest(written(tmp_path, "l.csv", "url,title,,\na.mp4,A,,\n,,,\n , ,\nb.mp4,B,x,\n,,\n"))
+    assert rows["url"].to_pylist() == ["a.mp4", "b.mp4"]
+    assert rows["extra"].to_pylist() == ["{}", '{"column 3":"x"}']
+    assert told == ()
+
+
 def test_lines_and_values_have_any_length(tmp_path: Path) -> None:
     long = "y" * 3_000_000
     rows = read(written(tmp_path, "l.jsonl", f'{{"url": "a.mp4", "text": "{long}"}}\n{{"url": "b.mp4"}}\n'))
@@ -385,7 +392,39 @@ def test_numbers_of_other_columns_are_numbers(tmp_path: Path) -> None:
         '{"url": "v.mp4", "views": 12, "rate": 1.5, "big": 36893488147419103232, "nan": NaN, "none": null, "ok": true}'
     )
     (row,) = read(written(tmp_path, "l.jsonl", text))
-    assert row.extra == '{"big":"36893488147419103232","nan":"nan","ok":true,"rate":1.5,"views":12}'
+    assert row.extra == '{"big":"36893488147419103232","nan":"NaN","ok":true,"rate":1.5,"views":12}'
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [
+        ("1e999", '"1e999"'),
+        ("-Infinity", '"-Infinity"'),
+        ("0.12345678901234567890123", '"0.12345678901234567890123"'),
+        ("9007199254740993.0", '"9007199254740993.0"'),
+        ("-0", '"-0"'),
+        ("1e-400", '"1e-400"'),
+        ("1e-99999999999999999999", '"1e-99999999999999999999"'),
+        ("0.1", "0.1"),
+        ("-0.0", "-0.0"),
+        ("1e3", "1000.0"),
+        ("18446744073709551615", "18446744073709551615"),
+    ],
+)
+def test_a_number_that_would_change_stays_text(tmp_path: Path, number: str, kept: str) -> None:
+    (row,) = read(written(tmp_path, "l.jsonl", f'{{"url": "v.mp4", "n": {number}}}'))
+    assert row.extra == f'{{"n":{kept}}}'
+
+
+def test_dates_beyond_the_calendar_stay_numbers(tmp_path: Path) -> None:
+    columns = {
+        "url": ["a.mp4"],
+        "title": pa.array([2**62], pa.timestamp("us")),
+        "when": pa.array([2**62], pa.timestamp("us")),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "l.parquet")
+    (row,) = read(str(tmp_path / "l.parquet"))
+    assert (row.title, row.extra) == (str(2**62), f'{{"when":"{2**62}"}}')
 
 
 def test_parquet_of_every_type_is_read(tmp_path: Path) -> None:
