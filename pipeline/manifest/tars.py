@@ -81,7 +81,9 @@ def _look(
     """Note a member of a sample."""
     if suffix in MEDIA_SUFFIXES:
         videos.append(member)
-    elif suffix in (".json", ".txt") and member.size <= MAX_SIDECAR:
+    elif suffix in (".json", ".txt") and member.size > MAX_SIDECAR:
+        told.count(f"JSON or text members of tars over {MAX_SIDECAR:,} bytes passed over", member.name)
+    elif suffix in (".json", ".txt"):
         content = tar.extractfile(member)
         assert content is not None, "only a regular file comes here"
         text = content.read().decode("utf-8", "replace")

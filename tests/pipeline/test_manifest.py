@@ -188,6 +188,8 @@ def test_json_values_stay_as_written(tmp_path: Path, ids: list[str], read_as: li
         ('{"url": "https://example.org/\\u001b[2J.mp4"}', "its url has control characters"),
         ('{"url": "v.mp4", "id": "x\udce9"}', "`id` is not UTF-8"),
         ('{"url": "v.mp4", "start": "soon"}', "its start 'soon' is no time"),
+        ('{"url": "v.mp4", "start": "1_0"}', "its start '1_0' is no time"),
+        ('{"url": "v.mp4", "start": "\u0661:\u0662"}', "its start '\u0661:\u0662' is no time"),
         ('{"url": "v.mp4", "start": NaN}', "its start 'NaN' is no time"),
         ('{"url": "v.mp4", "start": 9, "end": 2}', "its end 2 is not after its start 9"),
         ('{"url": "v.mp4", "end": -1e400}', "its end '-1e400' is no time"),
@@ -788,6 +790,13 @@ def test_a_tar_of_videos_is_read_with_what_it_says_of_them(tmp_path: Path) -> No
         "JSON members of tars passed over: 1 line, the first: 00/b.json: it is an array, not a JSON object",
         "members of tars passed over, since they are neither media nor their JSON or text: 1 line, the first: 00/c.jpg",
     )
+
+
+def test_a_member_s_json_that_is_too_long_is_told(tmp_path: Path) -> None:
+    members = {"a.mp4": b"video", "a.json": b'{"title": "' + b"x" * (1 << 20) + b'"}'}
+    rows, told = read_manifest(tar_of(tmp_path / "0.tar", members))
+    assert rows["title"].to_pylist() == [""]
+    assert told == ("JSON or text members of tars over 1,048,576 bytes passed over: 1 line, the first: a.json",)
 
 
 def test_a_folder_and_a_pattern_of_tars_are_read(tmp_path: Path) -> None:
