@@ -62,8 +62,7 @@ def pools(config: RunConfig, stages: Sequence[str], cluster: Mapping[str, float]
     _check_fits("memory", {name: asked[name].memory * asked[name].min_workers for name in fixed}, cluster)
     cpus = cluster.get("CPU", 1.0)
     demand = sum(one.cpus * one.min_workers for one in asked.values())
-    # Ray counts CPUs in ten-thousandths: a share rounded up would not fit.
-    share = min(1.0, math.floor(10_000 * cpus / demand) / 10_000) if demand else 1.0
+    share = min(1.0, cpus / demand) if demand else 1.0
     found = {}
     for name, one in asked.items():
         fitting = [cpus / one.cpus if share == 1.0 else one.min_workers]
@@ -71,7 +70,8 @@ def pools(config: RunConfig, stages: Sequence[str], cluster: Mapping[str, float]
         fitting += [cluster.get("memory", 0.0) / one.memory] if one.memory else []
         at_once = one.parts_at_once if one.parts_at_once != "auto" else 2 if gpus[name] else 1
         found[name] = Pool(
-            cpus=one.cpus * share,
+            # Ray counts CPUs in ten-thousandths: a share rounded up would not fit.
+            cpus=one.cpus if share == 1.0 else math.floor(10_000 * one.cpus * share) / 10_000,
             gpus=gpus[name],
             memory=one.memory,
             min_workers=one.min_workers,
