@@ -17,7 +17,13 @@ other text around."""
 
 _BREAKS = re.compile(f"(?:\r\n|[{BREAKS}])")
 _HIDDEN = re.compile(f"[{HIDDEN}]")
+_UNSEEN = re.compile(f"[{BREAKS}{HIDDEN}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def escaped_text(text: str) -> str:
+    """A text with its control characters and bidirectional overrides as Python's escapes: they stay apart."""
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def clean_text(text: str, longest: int = MAX_TEXT) -> tuple[str, bool]:

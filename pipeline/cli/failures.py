@@ -65,7 +65,9 @@ def failures_command(
     elif as_json:
         _print_json(found)
     else:
-        _print(found, str(workspace.job.store.failures), each=bool(code))
+        ran = any(workspace.done(name) for name in workspace.graph.names)
+        none = "no video failed" if ran else f"nothing was done yet in {workspace.job.store.work}"
+        _print(found, str(workspace.job.store.failures), none, each=bool(code))
 
 
 @dataclass
@@ -83,8 +85,8 @@ class _Group:
         self.attempts = max(self.attempts, one.attempts)
 
 
-def _print(found: Iterator[Failure], ledger: str, *, each: bool) -> None:
-    """Print a table with a line a code; before it a line a video where each is asked for."""
+def _print(found: Iterator[Failure], ledger: str, none: str, *, each: bool) -> None:
+    """Print a table with a line a code, or `none`; before it a line a video where each is asked for."""
     from rich.table import Table
 
     from pipeline.remedies import remedy
@@ -97,7 +99,7 @@ def _print(found: Iterator[Failure], ledger: str, *, each: bool) -> None:
             line = f"{one.name}  {one.stage}.{one.code}  {when}  {one.message}"
             console.print(line, highlight=False, markup=False)
     if not groups:
-        typer.echo("no video failed")
+        typer.echo(none)
         return
     table = Table("stage", "code", "videos", "most tries", "for example", "what to do")
     for (stage, code), group in groups.items():

@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.text import clean_text
-from storyloom.fs.url import redacted
+from schemas.text import MAX_TEXT, clean_text
+from storyloom.fs.url import without_secrets
 from storyloom.view.counts import count_of
 
 COLUMNS = ("url", "id", "subtitles", "title", "language", "license", "start", "end")
@@ -33,6 +33,8 @@ MAX_VALUE = 1 << 14
 MAX_EXTRA = 1 << 16
 """Most characters of a line's other columns, as JSON (our choice: each document of the video repeats them)."""
 
+OF_URLS = "of URLs' passwords and queries"
+"""What texts are cleaned of, as it is told."""
 
 MAX_SENTENCES = 20
 MAX_SENTENCE = 400
@@ -81,7 +83,7 @@ class Told:
             f"{what}: {count_of(times, 'lines')}" + (f", the first: {self.first[what]}" if self.first[what] else "")
             for what, times in self.counts.items()
         ]
-        all_ = [clean_text(sentence, MAX_SENTENCE)[0] for sentence in [*self.sentences, *counted]]
+        all_ = [safe_text(sentence, MAX_SENTENCE)[0] for sentence in [*self.sentences, *counted]]
         return all_ if len(all_) <= MAX_SENTENCES else [*all_[:MAX_SENTENCES], f"and {len(all_) - MAX_SENTENCES} more"]
 
 
@@ -118,7 +120,9 @@ def _batch(lines: Sequence[Line], told: Told) -> Batch:
     names = set[str]().union(*(line.columns.keys() for line in lines))
     return Batch(
         columns={
-            name: texts([line.columns.get(name, "") for line in lines]) for name in (*COLUMNS, *PLACE) if name in names
+            name: told_texts([line.columns.get(name, "") for line in lines], name, told)
+            for name in (*COLUMNS, *PLACE)
+            if name in names
         },
         places=[line.place for line in lines],
         extra=texts([extra_json(line.extra, told) for line in lines]) if any(line.extra for line in lines) else None,
@@ -154,27 +158,47 @@ def texts(values: Sequence[str]) -> pa.Array:
         return pa.array([clean_surrogates(value) for value in values], pa.string())
 
 
+def told_texts(values: Sequence[str], name: str, told: Told) -> pa.Array:
+    """One of `COLUMNS` as `texts` has it, what that changes told; where it must be exact readers refuse such lines."""
+    if name not in EXACT and not all(map(str.isascii, values)):
+        what = (
+            f"`{name}` has bytes that are not UTF-8, or half characters, which become U+FFFD (save the list as UTF-8)"
+        )
+        told.count(what, times=sum(clean_surrogates(value) != value for value in values))
+    return texts(values)
+
+
+def safe_text(text: str, longest: int = MAX_TEXT) -> tuple[str, bool]:
+    """A text as `clean_text` leaves it and without the secrets of URLs in it, and whether anything was changed."""
+    clean = without_secrets(clean_text(text, len(text))[0])[:longest]  # cut last: half a URL does not look like one
+    return clean, clean != text
+
+
 def clean_surrogates(text: str) -> str:
     """A text with U+FFFD for each lone surrogate."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def extra_json(values: Mapping[str, Any], told: Told) -> str:
-    """Other columns as one JSON object with sorted keys, without nulls; from the longest on as many as fit are kept.
+    """Other columns as one JSON object with sorted keys, without nulls; the longest are left out until the rest fits.
 
-    Texts are cleaned as titles are, and one that is a URL loses userinfo and query. Numbers that JSON has not, and
-    those over 64 bits, become texts.
+    Texts and keys are cleaned as titles are. Numbers that JSON has not, and those over 64 bits, become texts.
     """
     if not values:
         return "{}"
-    kept = {clean_text(key)[0]: _plain(value, told) for key, value in values.items() if value is not None}
+    kept = {safe_text(key)[0]: _plain(value, told) for key, value in values.items() if value is not None}
     found = _dumped(kept)
-    while len(found) > MAX_EXTRA:
-        longest = max(kept, key=lambda key: len(_dumped(kept[key])))
-        told.count(f"the longest of other columns left out where they have over {MAX_EXTRA:,} characters", longest)
-        del kept[longest]
-        found = _dumped(kept)
-    return found
+    if len(found) <= MAX_EXTRA:
+        return found
+    lengths = {key: len(_dumped({key: value})) - 1 for key, value in kept.items()}  # a brace less, a comma more
+    total = 1 + sum(lengths.values())
+    for key in sorted(lengths, key=lengths.__getitem__, reverse=True):
+        if total <= MAX_EXTRA:
+            break
+        told.count(f"the longest of other columns left out where they have over {MAX_EXTRA:,} characters", key)
+        total -= lengths[key]
+        del kept[key]
+    return _dumped(kept)
 
 
 def _dumped(value: Any) -> str:
@@ -184,10 +208,12 @@ def _dumped(value: Any) -> str:
 def _plain(value: Any, told: Told) -> Any:
     """A value as JSON has it."""
     if isinstance(value, str):
-        clean, changed = clean_text(value, MAX_VALUE)
+        clean, changed = safe_text(value, MAX_VALUE)
         if changed:
-            told.count(f"other columns cleaned of control characters and of what is over {MAX_VALUE:,} characters")
-        return clean if any(map(str.isspace, clean)) else redacted(clean)
+            told.count(
+                f"other columns cleaned of control characters, {OF_URLS}, and what is over {MAX_VALUE:,} characters"
+            )
+        return clean
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
@@ -195,7 +221,7 @@ def _plain(value: Any, told: Told) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {clean_text(str(key))[0]: _plain(one, told) for key, one in value.items()}
+        return {safe_text(str(key))[0]: _plain(one, told) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one, told) for one in value]
-    return clean_text(str(value))[0]
+    return safe_text(str(value))[0]

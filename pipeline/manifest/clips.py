@@ -8,6 +8,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.manifest.batch import safe_text
 from storyloom.format.model import to_milliseconds
 
 NONE = -1.0
@@ -36,17 +37,18 @@ def clip_seconds(starts: pa.Array, ends: pa.Array, problems: dict[int, str]) -> 
 
 def _seconds(text: str, name: str) -> float:
     text = text.strip()
+    written = text.isascii() and "_" not in text  # Python reads more as numbers
     if not text:
         return NONE
     try:
-        if clock := _CLOCK.fullmatch(text):
+        if written and (clock := _CLOCK.fullmatch(text)):
             hours, minutes, seconds = (float(one or 0) for one in clock.groups())
             return to_milliseconds(3600 * hours + 60 * minutes + seconds)
-        seconds = float(text)
+        seconds = float(text) if written else math.nan
     except ValueError:
         seconds = math.nan
     if not 0.0 <= seconds < 1e9:  # noqa: PLR2004 - 30 years
-        raise ValueError(f"its {name} {text[:40]!r} is no time in the file: give seconds, or H:MM:SS")
+        raise ValueError(f"its {name} {safe_text(text, 40)[0]!r} is no time in the file: give seconds, or H:MM:SS")
     return to_milliseconds(seconds)
 
 

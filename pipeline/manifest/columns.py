@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.manifest.batch import COLUMNS, Told
-from pipeline.manifest.opened import ListUnreadable
+from pipeline.manifest.batch import COLUMNS, Told, safe_text
+from pipeline.manifest.opened import ListUnreadable, NoUrls
 
 NEAR = 0.75
 """Least similarity of a column's name to one of ours that is asked about (our choice): ``licence`` has 0.86."""
@@ -47,7 +47,7 @@ class Columns:
             raise ListUnreadable(f"column `{twice[0]}` is there twice; it has: {_listed(names)}")
         found = self.of(names)
         if "url" not in found.values():
-            raise ListUnreadable(f"there is no column `{self.mapped.get('url', 'url')}`; {self._hint(names)}")
+            raise NoUrls(f"there is no column `{self.mapped.get('url', 'url')}`; {self._hint(names)}")
         if missing := [name for name in self.mapped.values() if name not in names]:
             raise ListUnreadable(f"there is no column `{missing[0]}`, which `columns` names; it has: {_listed(names)}")
         self.ask(names, told)
@@ -88,4 +88,4 @@ def _near(name: str) -> str:
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:
-    return ", ".join(name[:40] for name in names[:most]) + (" and others" if len(names) > most else "")
+    return ", ".join(safe_text(name, 40)[0] for name in names[:most]) + (" and others" if len(names) > most else "")

@@ -29,15 +29,17 @@ def comma_lines(text: io.TextIOWrapper, separator: str, columns: Columns, told: 
         header = text.readline(MAX_LINE)
     separator = _separator_of(header, separator, columns)
     reader = csv.reader(_after(header, text), delimiter=separator, strict=True)
-    names = [name.strip() for name in _next(reader) or []]
+    names = [name.strip() or f"column {number}" for number, name in enumerate(_next(reader) or [], 1)]
     ours = columns.ours(names, told)
     while (values := _next(reader)) is not None:
         if isinstance(values, str):
             yield Line(reader.line_num, problem=values)
-        elif len(values) not in (0, len(names)):
+        elif not any(map(str.strip, values)):  # as a spreadsheet writes empty rows
+            continue
+        elif len(values) != len(names):
             problem = f"it has {len(values)} values, the header {len(names)}; put values with {separator!r} in quotes"
             yield Line(reader.line_num, problem=problem)
-        elif values:
+        else:
             yield _line(reader.line_num, dict(zip(names, values, strict=True)), ours)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.beside import SUFFIXES as SUBTITLES
@@ -31,8 +31,8 @@ class Found:
 
     Attributes:
         media: Relative paths of the media, sorted.
-        lists: Relative paths of metadata of Hugging Face folders; the media in these folders are not among `media`.
-        tables: Relative paths of Parquet files and tars, sorted, where there is nothing else.
+        lists: Relative paths of what may be metadata of Hugging Face folders, one a folder.
+        tables: Relative paths of tars, sorted, or of Parquet files where there are none, where there is nothing else.
         others: Files that are passed over, by ending.
         notes: What else is passed over, and why.
     """
@@ -44,13 +44,34 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
     def settled(self) -> Found:
-        """The same in order; tables beside media are passed over."""
-        if self.media or self.lists:
-            self.others.update(os.path.splitext(name)[1].lower() for name in self.tables)  # noqa: PTH122
-            self.tables.clear()
+        """The same in order; tables beside media are passed over, and what Parquet says of the videos in tars."""
+        tars = [name for name in self.tables if name.lower().endswith(".tar")]
+        used = [] if self.media or self.lists else tars or self.tables
+        self.others.update(os.path.splitext(name)[1].lower() for name in {*self.tables} - {*used})  # noqa: PTH122
+        self.tables = used
         for names in (self.media, self.lists, self.tables, self.notes):
             names.sort()
         return self
+
+    def beside(self, listed: Mapping[str, Collection[str]]) -> Found:
+        """The same without the media that metadata tell of; those that they do not name are passed over.
+
+        Args:
+            listed: By the path of metadata that were read, the paths of the files that they name.
+        """
+        named = {os.path.normpath(path) for paths in listed.values() for path in paths}
+        folders = {name[: -len(os.path.basename(name))]: os.path.basename(name) for name in listed}  # noqa: PTH119
+        media: list[str] = []
+        others = Counter(self.others)
+        for path in self.media:
+            if path in named:
+                continue
+            name = next((name for folder, name in folders.items() if path.startswith(folder)), "")
+            if name:
+                others[f"media that {name} does not name"] += 1
+            else:
+                media.append(path)
+        return replace(self, media=media, others=others)
 
 
 def look_through(folder: Path, without: Collection[Path]) -> Found:
@@ -81,15 +102,15 @@ def look_through(folder: Path, without: Collection[Path]) -> Found:
                 f"the folder {below[:80] or '.'} cannot be listed ({reason.strerror}) and was passed over"
             )
             continue
-        names = {entry.name for entry in entries}
-        has_list = next((name for name in METADATA if name in names), "")
-        if has_list:
-            found.lists.append(below + has_list)
+        names = {entry.name for entry in entries if not _is_folder(entry)}
+        lists = [name for name in METADATA if name in names]
+        found.lists += [below + name for name in lists[:1]]
+        found.notes += [f"{below}{name} was passed over, since {lists[0]} is beside it" for name in lists[1:]]
         for entry in entries:
             path = below + entry.name
             if _is_folder(entry):
                 (links if entry.is_symlink() else folders).append(f"{path}/")
-            elif not has_list:
+            elif entry.name not in METADATA:
                 _file(entry, path, found)
     return found.settled()
 

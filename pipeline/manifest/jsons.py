@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
-from pipeline.manifest.batch import Line, Told
+from pipeline.manifest.batch import Line, Told, safe_text
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.opened import ListUnreadable, numbered_lines
 
@@ -18,6 +20,12 @@ MAX_ARRAY = 1 << 30
 
 MAX_DEPTH = 64
 """Most levels of a value of another column (our choice: what reads it has limits too)."""
+
+MAX_NAMES = 1000
+"""Most names of columns that are looked at for one that is near to ours (our choice)."""
+
+MAX_DIGITS = 32
+"""Most characters of a number; longer ones stay text (our choice: a float has at most 24)."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -36,7 +44,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise _WrongObject(f"the key {twice[:40]!r} is there twice")
+        raise _WrongObject(f"the key {safe_text(twice, 40)[0]!r} is there twice")
     return found
 
 
@@ -142,7 +150,7 @@ class _Objects:
         if not isinstance(value, dict):
             return Line(place, problem=f"it is {_kind(value)}, not a JSON object or a URL")
         self._objects = True
-        if len(self._names) < 1000:  # noqa: PLR2004 - enough to ask about
+        if len(self._names) < MAX_NAMES:
             self._names |= dict.fromkeys(value)
         ours = self._columns.of(list(value))
         self._any = self._any or "url" in ours.values()
@@ -158,7 +166,7 @@ class _Objects:
 
     def check(self) -> None:
         """Ask about the names of columns; refuse a list of which no line has the needed one."""
-        names = list(self._names)
+        names = list(self._names)[:MAX_NAMES]
         if self._objects and not self._any:
             self._columns.ours(names, self._told)
         self._columns.ask(names, self._told)
@@ -175,14 +183,24 @@ def _value(value: Any, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise _WrongObject(f"it is nested over {MAX_DEPTH} levels deep")
     if isinstance(value, _Number):
-        try:
-            number: Any = float(value) if set(value) & set(".eENI") else int(value)
-        except ValueError:  # too many digits
-            return str(value)
-        return number
+        return _number(str(value))
     if isinstance(value, dict):
         return {key: _value(one, depth + 1) for key, one in value.items()}
     return [_value(one, depth + 1) for one in value] if isinstance(value, list) else value
+
+
+def _number(text: str) -> int | float | str:
+    """A number, or its text where the number is another one."""
+    if len(text) > MAX_DIGITS:
+        return text
+    try:
+        number: int | float = float(text) if set(text) & set(".eENI") else int(text)
+        same = Decimal(repr(number)) == Decimal(text) and not (
+            number == 0 and isinstance(number, int) and text[0] == "-"
+        )
+    except ArithmeticError:  # an exponent beyond any
+        return text
+    return number if same and math.isfinite(number) else text
 
 
 def _kind(value: Any) -> str:

@@ -22,6 +22,10 @@ class ListUnreadable(Exception):
     """A list cannot be read; the message says why and what to do."""
 
 
+class NoUrls(ListUnreadable):
+    """A list has not the column of URLs: it may be a list of something else."""
+
+
 def unpacked_suffix(name: str) -> str:
     """The ending of a list's name in lower case, that of packing left out."""
     file = PurePosixPath(name)

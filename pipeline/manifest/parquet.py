@@ -8,9 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.manifest.batch import BATCH, EXACT, Batch, Told, clean_surrogates, extra_json, not_text, texts
+from pipeline.manifest.batch import BATCH, EXACT, Batch, Told, extra_json, not_text, texts, told_texts
 from pipeline.manifest.columns import Columns
 from schemas.embedded import media_column
+
+OUT_OF_RANGE = "<value out of range"
+"""What Arrow writes for a time beyond the calendar."""
 
 
 def parquet_batches(source: Any, url: str, columns: Columns, told: Told) -> Iterator[Batch]:
@@ -46,7 +49,7 @@ def parquet_batches(source: Any, url: str, columns: Columns, told: Told) -> Iter
                 rows = [str(number - 1) for number in found.places]
                 found.columns |= {"url": pa.repeat(url, len(rows)), "member": texts(rows), "offset": texts(rows)}
             for name, our in ours.items():
-                found.columns[our] = _as_text(batch.column(name), name, our, found.problems)
+                found.columns[our] = _as_text(batch.column(name), name, our, found.problems, told)
             if kept:
                 values = {name: _values(batch.column(name), name, told) for name in kept}
                 lines = (dict(zip(values, line, strict=True)) for line in zip(*values.values(), strict=True))
@@ -61,7 +64,7 @@ def _has_bytes(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary))
 
 
-def _as_text(column: pa.Array, name: str, our: str, problems: dict[int, str]) -> pa.Array:
+def _as_text(column: pa.Array, name: str, our: str, problems: dict[int, str], told: Told) -> pa.Array:
     """A column as text, empty where it has nothing; a line whose value is none has a problem."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -69,7 +72,7 @@ def _as_text(column: pa.Array, name: str, our: str, problems: dict[int, str]) ->
         found = column.cast(pa.string())
         found.validate(full=True)
         found = found.fill_null("")
-        exact = our in EXACT and pc.any(pc.match_substring(found, "\0")).as_py()
+        exact = pc.any(pc.match_substring(found, "\0" if our in EXACT else OUT_OF_RANGE)).as_py()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         exact = True
     if not exact:
@@ -80,7 +83,7 @@ def _as_text(column: pa.Array, name: str, our: str, problems: dict[int, str]) ->
             problems.setdefault(number, f"column `{name}` is {column.type}, no text")
         elif our in EXACT and (problem := not_text(value)):
             problems.setdefault(number, f"`{name}` {problem}")
-    return texts([clean_surrogates(value or "") for value in values])
+    return told_texts([value or "" for value in values], our, told)
 
 
 def _text(column: pa.Array, number: int) -> str | None:
@@ -93,7 +96,8 @@ def _text(column: pa.Array, number: int) -> str | None:
     if pa.types.is_nested(column.type):
         return None
     try:
-        return str(one.cast(pa.string()).as_py())
+        text = str(one.cast(pa.string()).as_py())
+        return str(one.value) if text.startswith(OUT_OF_RANGE) and pa.types.is_temporal(column.type) else text
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         try:
             return str(one)

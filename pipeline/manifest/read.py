@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -15,15 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.beside import Beside
-from pipeline.manifest.batch import COLUMNS, PLACE, Batch, Told, texts
+from pipeline.manifest.batch import COLUMNS, OF_URLS, PLACE, Batch, Told, safe_text, texts
 from pipeline.manifest.clips import clip_id, clip_seconds
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.sources import Source, read_source, sources_of
 from schemas.rows import ManifestRow
-from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text
+from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text, escaped_text
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
-from storyloom.fs.url import published, redacted
+from storyloom.fs.url import URL, published, redacted
 
 SCHEMA = arrow_schema(ManifestRow)
 
@@ -32,8 +33,12 @@ FILE_URL = "file://"
 _QUERY = re.compile("[?#@]")
 """What a URL has that is not published as it is."""
 
-_UNSEEN = "[" + re.sub(r"[^-]", lambda found: f"\\x{{{ord(found[0]):x}}}", BREAKS + HIDDEN) + "]"
-"""What `clean_text` takes out, as RE2 writes it."""
+_MISTYPED = (
+    "its url has a password or a query, but is neither a URL nor the path of a file that is there; write SCHEME://"
+)
+
+_TOUCHED = "[@?#" + re.sub(r"[^-]", lambda found: f"\\x{{{ord(found[0]):x}}}", BREAKS + HIDDEN) + "]"
+"""What a text has that `safe_text` may change, as RE2 writes it."""
 
 
 class Manifest(NamedTuple):
@@ -68,28 +73,32 @@ def read_manifest(
         without: Folders that are left out of a folder of media.
 
     Raises:
-        UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used, or the ids of
-            different lines come out the same.
+        UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used.
     """
     try:
         return _read(manifest, url_parameters, Columns(columns or {}), without)
     except UsageError as reason:  # says what a stranger's list holds
-        raise UsageError(clean_text(str(reason))[0]) from reason
+        raise UsageError(safe_text(str(reason))[0]) from reason
 
 
 def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[Path]) -> Manifest:
     told, beside = Told(), Beside()
     found: list[pa.Table] = []
     base, sources = sources_of(manifest, without)
-    for source in sources:
+    listed: dict[str, list[str]] = {}
+    for one in sources:
+        source = replace(one, found=one.found and one.found.beside(listed))
         lines = _Lines(source, base, url_parameters, beside, told)
-        found += [lines.rows(batch) for batch in read_source(source, columns, told)]
+        tables = [lines.rows(batch) for batch in read_source(source, columns, told)]
+        if source.metadata and tables:
+            listed[source.name] = [url for table in tables for url in table["url"].to_pylist()]
+        found += tables
     rows = pa.concat_tables(found) if found else _INNER.empty_table()
     shown = redacted(manifest)
     if not len(rows):
         raise UsageError(f"the manifest {shown} holds no paths, URLs or media{_besides(told)}")
+    rows = _first_of_each(rows, told)
     _check_problems(rows, shown, told)
-    rows = _first_of_each(rows, shown, told)
     return Manifest(rows.select(SCHEMA.names), tuple(told.lines()))
 
 
@@ -113,26 +122,27 @@ class _Lines:
         problems = dict(batch.problems)
         fields = {name: batch.columns.get(name, pa.repeat("", size)) for name in (*COLUMNS, *PLACE)}
         urls = self._urls(fields["url"], problems)
-        clean = {name: self._cleaned(fields[name], name) for name in ("title", "language", "license", "id")}
+        clean = {name: self._cleaned(fields[name], name, safe_text) for name in ("title", "language", "license")}
         starts, ends = clip_seconds(fields["start"], fields["end"], problems)
         places = self._places(batch.places, texts(urls).to_pylist())
         members = fields["member"].to_pylist()
         shown = [
-            self._shown(url) + (f"#{clean_text(member)[0]}" if member else "")
+            self._shown(escaped_text(url))[0] + (f"#{safe_text(escaped_text(member))[0]}" if member else "")
             for url, member in zip(urls, members, strict=True)
         ]
-        given = [self._shown(one) for one in clean["id"].to_pylist()]
+        given = self._cleaned(fields["id"], "id", self._shown).to_pylist()
         ids = [
             places[number] if number in problems else one or clip_id(shown[number], starts[number], ends[number])
             for number, one in enumerate(given)
         ]
         raw = pc.utf8_trim_whitespace(fields["id"]).to_pylist()
         named_by = [
-            f"id {one}" if one else f"url {url}#{member}" for one, url, member in zip(raw, urls, members, strict=True)
-        ]
+            f"id {one}" if one else f"url {link if '?' in link and '://' in url else f'{url}#{member}'}"
+            for one, url, member, link in zip(raw, urls, members, shown, strict=True)
+        ]  # a parameter that is published says which video it is, whatever the others are
         subtitles, others = self._subtitles(urls, members, fields["subtitles"], clean["language"], problems)
         columns = {
-            "video": pa.array([hashlib.sha256(one.encode()).hexdigest()[:20] for one in ids], pa.string()),
+            "video": pa.array([_key(one) for one in ids], pa.string()),
             "url": texts(urls),
             "folder": pa.repeat(self._base, size),
             "source_id": pa.array(ids, pa.string()),
@@ -148,7 +158,7 @@ class _Lines:
             "member": fields["member"],
             "offset": _numbers(fields["offset"]),
             "size": _numbers(fields["size"]),
-            "problem": pa.array([problems.get(number, "") for number in range(size)], pa.string()),
+            "problem": pa.array([safe_text(problems.get(number, ""))[0] for number in range(size)], pa.string()),
             "named_by": texts(named_by),
             "place": pa.array(places, pa.string()),
         }
@@ -161,18 +171,21 @@ class _Lines:
             return [f"{name}, line {number}" for number in numbers]
         return [f"{name}, file {number} ({url})" for number, url in zip(numbers, urls, strict=True)]
 
-    def _shown(self, url: str) -> str:
-        """The URL as it is published."""
+    def _shown(self, url: str) -> tuple[str, bool]:
+        """A URL, path or id as it is published, and whether that is another."""
         if url.isprintable() and not _QUERY.search(url):  # nearly all: a million lines take a quarter of the time
-            return url
-        return clean_text(published(url, self._url_parameters))[0]
+            return url, False
+        if not URL.match(url):
+            return safe_text(url)
+        shown = clean_text(published(url, self._url_parameters))[0]
+        return shown, shown != url
 
     def _urls(self, column: pa.Array, problems: dict[int, str]) -> list[str]:
         """The locations, without the space around them unless it is a file's, and relative to the manifest's folder."""
         found: list[str] = column.to_pylist()
         for number, raw in enumerate(found):
             url = raw.strip()
-            if url != raw and self._base and os.path.lexists(os.path.join(self._base, self._source.prefix, raw)):  # noqa: PTH118
+            if url != raw and self._is_there(raw):
                 url = raw
             if not url:
                 problems.setdefault(number, "it has no url")
@@ -181,20 +194,28 @@ class _Lines:
             elif "://" in url:
                 if not url.isprintable() and clean_text(url, len(url))[1] and not url.startswith(FILE_URL):
                     problems.setdefault(number, "its url has control characters")
+            elif redacted(url) != url and not self._is_there(url):
+                problems.setdefault(number, _MISTYPED)
             elif self._source.prefix and not url.startswith(("/", "~/")):
                 url = self._source.prefix + url
             found[number] = url
         return found
 
-    def _cleaned(self, column: pa.Array, name: str) -> pa.Array:
-        """A column without what `clean_text` takes out, and without the space around it."""
-        touched = pc.or_(pc.match_substring_regex(column, _UNSEEN), pc.greater(pc.utf8_length(column), MAX_TEXT))
+    def _is_there(self, path: str) -> bool:
+        """Whether a relative path, or one on this machine, leads to something."""
+        return bool(self._base) and os.path.lexists(os.path.join(self._base, self._source.prefix, path))  # noqa: PTH118
+
+    def _cleaned(self, column: pa.Array, name: str, clean: Callable[[str], tuple[str, bool]]) -> pa.Array:
+        """A column without what `clean` takes out, and without the space around it."""
+        column = pc.utf8_trim_whitespace(column)
+        touched = pc.or_(pc.match_substring_regex(column, _TOUCHED), pc.greater(pc.utf8_length(column), MAX_TEXT))
         if pc.any(touched).as_py():
-            values = column.to_pylist()
+            values, times = column.to_pylist(), 0
             for number in pc.indices_nonzero(touched).to_pylist():
-                values[number] = clean_text(values[number])[0]
-            what = f"`{name}` cleaned of control characters and of what is over {MAX_TEXT:,} characters"
-            self._told.count(what, times=pc.sum(touched).as_py())
+                values[number], changed = clean(values[number])
+                times += changed
+            what = f"`{name}` cleaned of control characters, {OF_URLS}, and what is over {MAX_TEXT:,} characters"
+            self._told.count(what, times=times)
             column = pa.array(values, pa.string())
         return pc.utf8_trim_whitespace(column)
 
@@ -224,6 +245,11 @@ class _Lines:
         return likeliest, others
 
 
+def _key(source_id: str) -> str:
+    """The key of a video."""
+    return hashlib.sha256(source_id.encode()).hexdigest()[:20]
+
+
 def _numbers(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(column, ""), "-1", column).cast(pa.int64())
 
@@ -244,11 +270,11 @@ def _check_problems(rows: pa.Table, manifest: str, told: Told) -> None:
     told.count("unusable, which fail as `bad_line`", first, len(wrong))
 
 
-def _first_of_each(rows: pa.Table, manifest: str, told: Told) -> pa.Table:
+def _first_of_each(rows: pa.Table, told: Told) -> pa.Table:
     """The first row of each id.
 
-    Raises:
-        UsageError: Different lines without an id, or with ids that differ in control characters, come out the same.
+    Of different lines without an id, or with ids that differ in control characters, that come out the same the later
+    ones have a problem.
     """
     codes = rows["video"].combine_chunks().dictionary_encode().indices.to_numpy()
     first = np.unique(codes, return_index=True)[1]  # rising: codes are given in the order in which the keys appear
@@ -258,13 +284,25 @@ def _first_of_each(rows: pa.Table, manifest: str, told: Told) -> pa.Table:
     now, before = rows.take(repeated), rows.take(first[codes[repeated]])
     differ = pc.not_equal(now["named_by"], before["named_by"])
     same_kind = pc.equal(pc.starts_with(now["named_by"], "id "), pc.starts_with(before["named_by"], "id "))
-    wrong = pc.indices_nonzero(pc.and_(differ, same_kind))
-    if len(wrong):
-        number = wrong[0].as_py()
-        raise UsageError(
-            f"{before['place'][number].as_py()} and {now['place'][number].as_py()} of the manifest {manifest} have"
-            f" different URLs, but the same id {now['source_id'][number].as_py()!r}, since queries and passwords are"
-            " not published; give them ids, or name the parameter that tells them apart in `url_parameters`"
+    wrong = pc.and_(differ, same_kind).to_numpy()
+    told.count("left out, since they repeat an earlier id", times=int((~wrong).sum()))
+    kept = np.sort(np.concatenate([first, repeated[wrong]]))
+    return _with_problems(rows, repeated[wrong], before.filter(pa.array(wrong))["place"].to_pylist()).take(kept)
+
+
+def _with_problems(rows: pa.Table, wrong: np.ndarray, places: Sequence[str]) -> pa.Table:
+    """The rows, those at `wrong` with their place as id, and that they come out as the lines at `places` as problem."""
+    if not len(wrong):
+        return rows
+    columns = {name: rows[name].to_pylist() for name in ("video", "source_id", "problem")}
+    for number, before in zip(wrong.tolist(), places, strict=True):
+        columns["problem"][number] = (
+            f"it has another URL than {before}, but the same id {columns['source_id'][number]!r}, since queries and"
+            " passwords are not published; give it an id, or name the parameter that tells them apart in"
+            " `url_parameters`"
         )
-    told.count("left out, since they repeat an earlier id", times=len(repeated))
-    return rows.take(first)
+        columns["source_id"][number] = rows["place"][number].as_py()
+        columns["video"][number] = _key(columns["source_id"][number])
+    for name, values in columns.items():
+        rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), pa.array(values, pa.string()))
+    return rows

@@ -6,7 +6,7 @@ import csv
 import glob
 import os
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from pipeline.manifest.columns import Columns
 from pipeline.manifest.comma import comma_lines
 from pipeline.manifest.folder import MEDIA_SUFFIXES, METADATA, Found, folder_lines, look_through
 from pipeline.manifest.jsons import array_lines, json_lines
-from pipeline.manifest.opened import ListUnreadable, as_text, unpacked, unpacked_suffix
+from pipeline.manifest.opened import ListUnreadable, NoUrls, as_text, unpacked, unpacked_suffix
 from pipeline.manifest.parquet import parquet_batches
 from pipeline.manifest.remote import folder_of, found_below, opened, scheme_of, suffix_of
 from pipeline.manifest.tars import tar_lines
@@ -37,6 +37,7 @@ class Source:
         path: Of a list.
         prefix: Before the relative paths of a list that is not in the manifest's own folder.
         found: Of a folder of media.
+        metadata: Whether it was found in a folder of media, by its name alone: it may be a list of something else.
         media: Names of media files.
         remote: Whether the path is a URL: the list then names no files of this machine's.
     """
@@ -45,6 +46,7 @@ class Source:
     path: str = ""
     prefix: str = ""
     found: Found | None = None
+    metadata: bool = False
     media: tuple[str, ...] = ()
     remote: bool = False
 
@@ -93,8 +95,12 @@ def _of_file(file: Path, prefix: str) -> Source:
 
 def _of_folder(folder: Path, without: Collection[Path]) -> list[Source]:
     found = look_through(folder, without)
-    sources = [_of_file(folder / one, one[: -len(os.path.basename(one))]) for one in (*found.lists, *found.tables)]  # noqa: PTH119
-    return [Source(folder.absolute().name, found=found), *sources]
+    lists, tables = (
+        [_of_file(folder / one, one[: -len(os.path.basename(one))]) for one in names]  # noqa: PTH119
+        for names in (found.lists, found.tables)
+    )
+    media = Source(folder.absolute().name, found=found)
+    return [*(replace(one, metadata=True) for one in lists), media, *tables]
 
 
 def _of_pattern(pattern: Path) -> tuple[str, list[Source]]:
@@ -111,12 +117,22 @@ def _of_pattern(pattern: Path) -> tuple[str, list[Source]]:
     ]
 
 
-def read_source(source: Source, columns: Columns, told: Told) -> Iterator[Batch]:
-    """The lines of a list in batches.
+def read_source(source: Source, columns: Columns, told: Told) -> Iterable[Batch]:
+    """The lines of a list in batches; none of metadata of something else, which is told.
 
     Raises:
         UsageError: It cannot be read.
     """
+    if not source.metadata:
+        return _read(source, columns, told)
+    try:
+        return list(_read(source, columns, told))
+    except NoUrls as reason:
+        told.say(f"{source.name} was passed over: {reason}")
+        return []
+
+
+def _read(source: Source, columns: Columns, told: Told) -> Iterator[Batch]:
     if source.found is not None:
         yield from batches(folder_lines(source.found, told), told)
         return
@@ -137,6 +153,8 @@ def read_source(source: Source, columns: Columns, told: Told) -> Iterator[Batch]
                 with unpacked(file, redacted(source.path)) as content:
                     yield from batches(_lines(content, suffix, source, columns, told), told)
     except ListUnreadable as reason:
+        if source.metadata and isinstance(reason, NoUrls):
+            raise
         raise UsageError(f"the manifest {source.name}: {reason}") from reason
     except (OSError, EOFError, UnicodeError, zlib.error, csv.Error, pa.ArrowException) as reason:
         kind = suffix.removeprefix(".") or "text"

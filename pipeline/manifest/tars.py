@@ -16,6 +16,9 @@ from pipeline.manifest.opened import ListUnreadable
 MAX_SIDECAR = 1 << 20
 """Most bytes of a JSON or text member that are read (our choice)."""
 
+UNREADABLE = (tarfile.TarError, ValueError, OverflowError, RecursionError)
+"""What `tarfile` raises over a damaged header."""
+
 FROM_JSON = ("title", "language", "license")
 """Our columns that a sample's JSON may fill. Its `url` is where others fetched the video; its times are of that."""
 
@@ -58,7 +61,7 @@ def tar_lines(source: BinaryIO, name: str, told: Told) -> Iterator[Line]:
             source.seek(tar.offset)
             if source.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
                 raise tarfile.HeaderError("a header is damaged")
-    except tarfile.TarError as reason:
+    except UNREADABLE as reason:
         if not place and not videos:
             raise ListUnreadable(f"it is no tar of videos: {reason}") from reason
         told.say(f"the tar {name} is damaged ({reason}); the videos before that are used")
@@ -78,7 +81,9 @@ def _look(
     """Note a member of a sample."""
     if suffix in MEDIA_SUFFIXES:
         videos.append(member)
-    elif suffix in (".json", ".txt") and member.size <= MAX_SIDECAR:
+    elif suffix in (".json", ".txt") and member.size > MAX_SIDECAR:
+        told.count(f"JSON or text members of tars over {MAX_SIDECAR:,} bytes passed over", member.name)
+    elif suffix in (".json", ".txt"):
         content = tar.extractfile(member)
         assert content is not None, "only a regular file comes here"
         text = content.read().decode("utf-8", "replace")

@@ -12,6 +12,9 @@ URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?
 HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 """A host and its port."""
 
+LIKE_URL = re.compile(r"[\"'(<\[]*(?://|\\\\|[A-Za-z][A-Za-z0-9+.-]+[:;][/\\]|https?(?:[:;]|[/\\]{2}))[/\\]*")
+"""Begin of what was to be a URL: without a scheme, or with a mistyped ``://``."""
+
 NEXT_OF_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 """Between the URLs of a chain of fsspec's, such as ``zip://a.mp4::https://example.org/b.zip``."""
 
@@ -29,7 +32,7 @@ def published(url: str, parameters: Collection[str] = ()) -> str:
     """A URL as datasets and messages have it: without userinfo and fragment, and without its query's secrets.
 
     Args:
-        url: A URL, a chain of fsspec's, or a path, which stays as it is.
+        url: A URL, a chain of fsspec's, or a path, which stays as it is unless it looks like a mistyped URL.
         parameters: Names of the query's parameters that stay.
     """
     if not any(mark in url for mark in "@?#"):
@@ -44,8 +47,8 @@ def redacted(url: str) -> str:
 
 def _published(url: str, parameters: Collection[str]) -> str:
     found = URL.fullmatch(url)
-    if found is None:
-        return url
+    if found is None or not (found[2] or found[1].lower() == "file"):
+        return _mistyped(url)
     scheme, authority, path, query = found.groups()
     host = authority.rpartition("@")[2]
     if scheme.lower() == "file":
@@ -64,7 +67,9 @@ def without_secrets(text: str, *urls: str) -> str:
         urls: URLs that it is about. Their passwords and queries go wherever they stand, also out of their URL, in the
             spelling of the URL and decoded.
     """
-    found = "".join(_redacted_word(word) if "://" in word else word for word in re.split(r"([\s<>]+)", text))
+    found = text
+    if any(mark in text for mark in "@?#"):
+        found = "".join(map(_redacted_word, re.split(r"([\s<>]+)", text)))
     for secret in sorted({one for url in urls for one in _secrets(url)}, key=len, reverse=True):
         found = found.replace(secret, HIDDEN)
     return found
@@ -72,13 +77,37 @@ def without_secrets(text: str, *urls: str) -> str:
 
 def _redacted_word(word: str) -> str:
     """Text without white space, each URL in it `redacted`, up to the query of the first one that has any."""
-    first = word.index("://")
+    first = word.find("://")
+    if first < 0:
+        return _mistyped(word) if "@" in word or "=" in word else word
     is_path = word[len(word[:first].rstrip(SCHEME_LETTERS)) : first].lower() == "file"
     end = next((place for place in range(first, len(word)) if word[place] in "?#" and not is_path), len(word))
     if "@" in word[end:] and not HOST.fullmatch(word[first + 3 : end].partition("/")[0].rpartition("@")[2]):
         return f"{word[:first]}://{HIDDEN}"
     before, *pieces = word[:end].split("://")
     return "://".join([before, *map(_without_userinfo, pieces)])
+
+
+def _mistyped(text: str) -> str:
+    """A path or a word; without userinfo and query where it looks like a mistyped URL or has ``user:password@host``."""
+    parts = re.split(r"([/\\])", text)
+    for number, part in enumerate(parts):
+        user, at, host = part.rpartition("@")
+        if at and host and ":" in user and not any(map(str.isspace, user)) and (number < len(parts) - 1 or ":" in host):
+            parts[number] = host
+    bare = "".join(parts)
+    if begin := LIKE_URL.match(bare):
+        host, _, rest = bare[begin.end() :].partition("/")
+        if "@" in rest and not HOST.fullmatch(host.rpartition("@")[2]):
+            return f"{begin[0]}{HIDDEN}"  # a password with a slash in it
+    return re.split("[?#]", bare, maxsplit=1)[0] if begin or bare != text else text
+
+
+def _as_url(text: str) -> re.Match[str] | None:
+    """A URL or a mistyped one, taken apart; None for a path."""
+    if _mistyped(text) == text:
+        return URL.fullmatch(text)
+    return URL.fullmatch("mistyped://" + LIKE_URL.sub("", text, count=1))
 
 
 def _without_userinfo(piece: str) -> str:
@@ -93,10 +122,10 @@ def _without_userinfo(piece: str) -> str:
 def _secrets(url: str) -> Iterator[str]:
     """Passwords, queries and their values in a URL, as they stand there and decoded."""
     for one in NEXT_OF_CHAIN.split(url):
-        if (found := URL.fullmatch(one)) is None:
+        if (found := _as_url(one)) is None:
             continue
         userinfo = found[2].rpartition("@")[0]
-        query, fragment = found[4] or "", one[found.end(4) :].partition("#")[2] if found[4] else one.partition("#")[2]
+        query, fragment = found[4] or "", found.string.partition("#")[2]
         values = [pair.partition("=")[2] for pair in re.split("[&;]", query)]
         for part in (userinfo, userinfo.partition(":")[2], query, fragment, *values):
             yield from (form for form in {part, unquote(part), unquote_plus(part)} if len(form) >= SECRET_LENGTH)

@@ -207,6 +207,14 @@ def test_the_command_groups_by_code_with_an_example_and_a_remedy(lost: RunConfig
     assert "correct the path or URL" in printed
 
 
+def test_the_command_says_where_nothing_ran(tmp_path: Path) -> None:
+    files(tmp_path, [10])
+    found = config(tmp_path)
+    assert shown(found) == f"nothing was done yet in {found.work}\n"
+    ran(found)
+    assert shown(found) == "no video failed\n"
+
+
 def test_the_command_looks_and_writes_nothing(lost: RunConfig) -> None:
     shown(lost)
     before = state(Path(lost.work))

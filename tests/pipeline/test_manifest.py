@@ -188,6 +188,8 @@ def test_json_values_stay_as_written(tmp_path: Path, ids: list[str], read_as: li
         ('{"url": "https://example.org/\\u001b[2J.mp4"}', "its url has control characters"),
         ('{"url": "v.mp4", "id": "x\udce9"}', "`id` is not UTF-8"),
         ('{"url": "v.mp4", "start": "soon"}', "its start 'soon' is no time"),
+        ('{"url": "v.mp4", "start": "1_0"}', "its start '1_0' is no time"),
+        ('{"url": "v.mp4", "start": "\u0661:\u0662"}', "its start '\u0661:\u0662' is no time"),
         ('{"url": "v.mp4", "start": NaN}', "its start 'NaN' is no time"),
         ('{"url": "v.mp4", "start": 9, "end": 2}', "its end 2 is not after its start 9"),
         ('{"url": "v.mp4", "end": -1e400}', "its end '-1e400' is no time"),
@@ -217,6 +219,13 @@ def test_a_csv_line_that_cannot_be_used_fails_alone(tmp_path: Path) -> None:
     assert rows[-1].title == "a, b"
 
 
+def test_empty_columns_and_rows_of_a_spreadsheet_are_nothing(tmp_path: Path) -> None:
+    rows, told = read_manifest(written(tmp_path, "l.csv", "url,title,,\na.mp4,A,,\n,,,\n , ,\nb.mp4,B,x,\n,,\n"))
+    assert rows["url"].to_pylist() == ["a.mp4", "b.mp4"]
+    assert rows["extra"].to_pylist() == ["{}", '{"column 3":"x"}']
+    assert told == ()
+
+
 def test_lines_and_values_have_any_length(tmp_path: Path) -> None:
     long = "y" * 3_000_000
     rows = read(written(tmp_path, "l.jsonl", f'{{"url": "a.mp4", "text": "{long}"}}\n{{"url": "b.mp4"}}\n'))
@@ -224,7 +233,8 @@ def test_lines_and_values_have_any_length(tmp_path: Path) -> None:
     lines = "line\n" * 500_000
     rows, told = read_manifest(written(tmp_path, "l.csv", f'url,title\na.mp4,"{lines}"\nb.mp4,B\n'))
     assert [(row.url, row.title[:9]) for row in rows_of(rows)] == [("a.mp4", "line line"), ("b.mp4", "B")]
-    assert told == ("`title` cleaned of control characters and of what is over 4,096 characters: 1 line",)
+    what = "`title` cleaned of control characters, of URLs' passwords and queries, and what is over 4,096 characters"
+    assert told == (f"{what}: 1 line",)
 
 
 def test_text_is_cleaned_once_and_that_is_told(tmp_path: Path) -> None:
@@ -266,6 +276,19 @@ def test_lists_of_every_program_are_read(tmp_path: Path, encoding: str, name: st
     assert [row.source_id for row in read(str(tmp_path / f"{name}.zst"))] == ["é.mp4", "b.mp4"]
 
 
+def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_bytes("url,title,license,by\na.mp4,Größe,Ü,ä\nb.mp4,ß,,\n".encode("cp1252"))
+    pq.write_table(
+        pa.table({"url": ["a.mp4"], "title": pa.array([b"Gr\xf6\xdfe"]).view(pa.string())}), tmp_path / "l.parquet"
+    )
+    (tmp_path / "l.jsonl").write_text('{"url": "a.mp4", "title": "x\\ud800"}\n')
+    what = "`{}` has bytes that are not UTF-8, or half characters, which become U+FFFD (save the list as UTF-8)"
+    told = {form: read_manifest(str(tmp_path / f"l.{form}")).told for form in ("csv", "parquet", "jsonl")}
+    assert told["csv"][:2] == (f"{what.format('title')}: 2 lines", f"{what.format('license')}: 1 line")
+    assert "other columns cleaned" in told["csv"][2]
+    assert told["parquet"] == told["jsonl"] == (f"{what.format('title')}: 1 line",)
+
+
 def test_a_text_list_in_another_encoding_fails_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_bytes(b"good.mp4\ncaf\xe9.mp4\nnul\0.mp4\n")
     assert [row.problem.partition(";")[0] for row in read(str(tmp_path / "l.txt"))] == [
@@ -304,13 +327,41 @@ def test_signed_urls_have_ids_without_their_signature(tmp_path: Path) -> None:
 
 def test_urls_that_only_secrets_tell_apart_are_never_one_video(tmp_path: Path) -> None:
     path = written(tmp_path, "l.txt", "https://example.org/get?file=1\nx.mp4\nhttps://example.org/get?file=2\n")
-    with pytest.raises(
-        UsageError, match=r"l.txt, line 1 and l.txt, line 3 of .* the same id 'https://example.org/get'"
-    ):
-        read_manifest(path)
-    assert len(read_manifest(path, url_parameters=("file",)).rows) == 3
+    rows, told = read_manifest(path)
+    first, other, second = rows_of(rows)
+    assert (first.problem, first.source_id, other.problem) == ("", "https://example.org/get", "")
+    assert second.problem.startswith(
+        "it has another URL than l.txt, line 1, but the same id 'https://example.org/get', since"
+    )
+    assert (second.source_id, second.url) == ("l.txt, line 3", "https://example.org/get?file=2")
+    assert told[-1].startswith("unusable, which fail as `bad_line`: 1 line, the first: l.txt, line 3: it has another")
+    assert len({row.video for row in (first, other, second)}) == 3
+    rows, told = read_manifest(path, url_parameters=("file",))
+    assert (len(rows), told) == (3, ())
     again = written(tmp_path, "m.txt", "https://example.org/get?file=1\nhttps://example.org/get?file=1\n")
     assert len(read_manifest(again).rows) == 1
+
+
+def test_a_named_parameter_settles_which_video_it_is(tmp_path: Path) -> None:
+    text = "https://example.org/w?v=abc&t=10\nhttps://u:p@example.org/w?t=20&v=abc\nhttps://example.org/w?v=b\n"
+    rows, told = read_manifest(written(tmp_path, "l.txt", text), ("v",))
+    assert rows["source_id"].to_pylist() == ["https://example.org/w?v=abc", "https://example.org/w?v=b"]
+    assert told == ("left out, since they repeat an earlier id: 1 line",)
+
+
+def test_names_that_differ_in_what_is_not_seen_are_several_videos(tmp_path: Path) -> None:
+    names = ["a\x01.mp4", "a\x02.mp4", "a.mp4", "a\u202e.mp4", "b\t.mp4", "b .mp4", "b\n.mp4", "b\\n.mp4"]
+    for name in names:
+        (tmp_path / name).touch()
+    rows = read(str(tmp_path))
+    assert [row.url for row in rows if row.problem] == ["b\\n.mp4"]
+    ids = [row.source_id for row in rows]
+    assert len(set(ids)) == len(names)
+    assert {"a\\x01.mp4", "a\\u202e.mp4", "b\\t.mp4", "b .mp4"} <= set(ids)
+    assert all(clean_text(one) == (one, False) for one in ids)
+    members = dict.fromkeys(names[:4], b"video")
+    tar = tar_of(tmp_path / "t.tar", members)
+    assert len({row.source_id for row in read(tar)}) == len(members)
 
 
 def test_clips_of_a_file_have_ids_with_their_times(tmp_path: Path) -> None:
@@ -343,7 +394,39 @@ def test_numbers_of_other_columns_are_numbers(tmp_path: Path) -> None:
         '{"url": "v.mp4", "views": 12, "rate": 1.5, "big": 36893488147419103232, "nan": NaN, "none": null, "ok": true}'
     )
     (row,) = read(written(tmp_path, "l.jsonl", text))
-    assert row.extra == '{"big":"36893488147419103232","nan":"nan","ok":true,"rate":1.5,"views":12}'
+    assert row.extra == '{"big":"36893488147419103232","nan":"NaN","ok":true,"rate":1.5,"views":12}'
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [
+        ("1e999", '"1e999"'),
+        ("-Infinity", '"-Infinity"'),
+        ("0.12345678901234567890123", '"0.12345678901234567890123"'),
+        ("9007199254740993.0", '"9007199254740993.0"'),
+        ("-0", '"-0"'),
+        ("1e-400", '"1e-400"'),
+        ("1e-99999999999999999999", '"1e-99999999999999999999"'),
+        ("0.1", "0.1"),
+        ("-0.0", "-0.0"),
+        ("1e3", "1000.0"),
+        ("18446744073709551615", "18446744073709551615"),
+    ],
+)
+def test_a_number_that_would_change_stays_text(tmp_path: Path, number: str, kept: str) -> None:
+    (row,) = read(written(tmp_path, "l.jsonl", f'{{"url": "v.mp4", "n": {number}}}'))
+    assert row.extra == f'{{"n":{kept}}}'
+
+
+def test_dates_beyond_the_calendar_stay_numbers(tmp_path: Path) -> None:
+    columns = {
+        "url": ["a.mp4"],
+        "title": pa.array([2**62], pa.timestamp("us")),
+        "when": pa.array([2**62], pa.timestamp("us")),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "l.parquet")
+    (row,) = read(str(tmp_path / "l.parquet"))
+    assert (row.title, row.extra) == (str(2**62), f'{{"when":"{2**62}"}}')
 
 
 def test_parquet_of_every_type_is_read(tmp_path: Path) -> None:
@@ -528,6 +611,57 @@ def test_a_hugging_face_folder_is_read_by_its_metadata(tmp_path: Path, form: str
     assert rows["train/b.mp4"].extra == '{"text":"about b.mp4"}'
 
 
+def with_files(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_metadata_tell_of_the_media_in_folders_below_too(tmp_path: Path) -> None:
+    with_files(tmp_path, "videos/a.mp4", "videos/b.mp4", "videos/deep/c.mp4", "d.mp4")
+    text = "file_name,title,license,text\nvideos/a.mp4,A,CC0,one\n./videos/deep/../deep/c.mp4,C,CC0,two\n"
+    written(tmp_path, "metadata.csv", text)
+    rows, told = read_manifest(str(tmp_path))
+    assert rows["title"].to_pylist() == ["A", "C"]
+    assert told == ("passed over in the folder: 2 files (2 media that metadata.csv does not name)",)
+
+
+def test_of_two_metadata_of_a_folder_one_is_read_and_the_other_told(tmp_path: Path) -> None:
+    with_files(tmp_path, "a.mp4", "b.mp4")
+    written(tmp_path, "metadata.csv", "file_name,title\na.mp4,A\n")
+    written(tmp_path, "metadata.jsonl", '{"file_name": "b.mp4", "title": "B"}\n')
+    rows, told = read_manifest(str(tmp_path))
+    assert rows["title"].to_pylist() == ["B"]
+    assert told[0] == "metadata.csv was passed over, since metadata.jsonl is beside it"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.csv", "LJ001-0001|Printing, in the only sense|Printing\nLJ001-0002|x|y\n"),
+        ("metadata.csv", "\n"),
+        ("metadata.jsonl", '{"fps": 25}\n{"fps": 30}\n'),
+    ],
+)
+def test_metadata_of_something_else_hide_no_media(tmp_path: Path, name: str, text: str) -> None:
+    with_files(tmp_path, "vids/a.mp4", "proj/sub/x.mp4", "proj/y.mp4")
+    written(tmp_path / "proj", name, text)
+    rows, told = read_manifest(str(tmp_path))
+    assert rows["url"].to_pylist() == ["proj/sub/x.mp4", "proj/y.mp4", "vids/a.mp4"]
+    assert told[0].startswith(f"proj/{name} was passed over: there is no column `")
+
+
+@pytest.mark.parametrize("column", ["url", "videoID"])
+def test_the_lists_beside_tars_are_no_sources(tmp_path: Path, column: str) -> None:
+    tar_of(tmp_path / "00000.tar", {"0.mp4": b"video", "0.json": b'{"title": "A"}'})
+    pq.write_table(pa.table({column: ["https://example.org/a"]}), tmp_path / "00000.parquet")
+    written(tmp_path, "00000_stats.json", "{}")
+    rows, told = read_manifest(str(tmp_path))
+    assert rows["source_id"].to_pylist() == ["00000.tar#0.mp4"]
+    assert told == ("passed over in the folder: 2 files (1 .json, 1 .parquet)",)
+
+
 def test_an_id_is_published_without_secrets(tmp_path: Path) -> None:
     url = "https://user:5ecret@example.org/watch?v=1&sig=5ecret"
     (row,) = rows_of(read_manifest(written(tmp_path, "list.txt", url + "\n"), ("v",))[0])
@@ -537,6 +671,69 @@ def test_an_id_is_published_without_secrets(tmp_path: Path) -> None:
 def test_an_id_that_is_a_url_is_published_without_secrets(tmp_path: Path) -> None:
     (row,) = read(written(tmp_path, "list.csv", "url,id\na.mp4,https://u:5ecret@example.org/a.mp4\n"))
     assert row.source_id == "https://example.org/a.mp4"
+
+
+WRAPPED = [
+    "{}",
+    "see {} and more",
+    "src={}",
+    "<{}>",
+    "({})",
+    "[l]({})",
+    '"{}"',
+    "jdbc:{}",
+    "\ufeff{}",
+    "{}\x07",
+    "x\t{}\ny",
+]
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_no_text_of_a_line_is_published_with_secrets(tmp_path: Path, wrapped: str) -> None:
+    url = wrapped.replace("{}", "https://me:5ecret@h.example/v?tok=5ecret")
+    line = dict.fromkeys(("title", "license", "language", "note", url), url) | {"all": [{url: url}]}
+    rows, told = read_manifest(written(tmp_path, "l.jsonl", json.dumps({"url": "v.mp4", "id": f"x{url}"} | line)))
+    (row,) = rows_of(rows)
+    published = [row.title, row.license, row.language, row.extra, row.source_id, *told]
+    assert all("h.example/v" in text for text in published[:5])
+    assert not any("5ecret" in text for text in published)
+    assert "`title` cleaned" in " ".join(told)
+
+
+def test_a_secret_that_is_cut_off_is_not_published_either(tmp_path: Path) -> None:
+    line = {
+        "url": "v.mp4",
+        "title": "x" * 4080 + " https://me:5ecret@h/",
+        "note": "x" * 16370 + " https://me:5ecret@h/",
+    }
+    (row,) = read(written(tmp_path, "l.jsonl", json.dumps(line)))
+    assert "5e" not in row.title + row.extra
+
+
+@pytest.mark.parametrize("url", ["//u:5ecret@h/x?t=5ecret", "u:5ecret@h:/x?t=5ecret", "http:/u:5ecret@h/x?t=5ecret"])
+def test_a_mistyped_url_is_no_path(tmp_path: Path, url: str) -> None:
+    rows, told = read_manifest(written(tmp_path, "l.txt", f"{url}\nb.mp4\n"))
+    wrong, right = rows_of(rows)
+    assert wrong.problem.startswith("its url has a password or a query, but is neither a URL nor the path of a file")
+    assert right.problem == ""
+    assert not any("5ecret" in one for one in (wrong.problem, wrong.source_id, wrong.published_url, *told))
+
+
+def test_what_is_told_of_a_list_holds_no_secrets(tmp_path: Path) -> None:
+    secret = "https://me:5ecret5ecret5ecret5ecret5ecret@h/v?tok=5ecret"
+    lines = [f'{{"url": "a.mp4", "{secret}": 1, "{secret}": 2}}', f'{{"url": "a.mp4", "start": "{secret}"}}', '"b.mp4"']
+    rows, told = read_manifest(written(tmp_path, "l.jsonl", "\n".join(lines)))
+    assert not any("5ecret" in text for text in [*told, *rows["problem"].to_pylist()])
+
+
+@pytest.mark.timeout(20)
+def test_a_line_of_many_columns_is_cut_at_once(tmp_path: Path) -> None:
+    values = {f"key{number}": "x" * (number % 30) for number in range(8_000)}
+    rows, told = read_manifest(written(tmp_path, "l.jsonl", json.dumps({"url": "v.mp4"} | values)))
+    (row,) = rows_of(rows)
+    assert 60_000 < len(row.extra) <= 65_536
+    assert '"key0":""' in row.extra
+    assert "the longest of other columns left out" in told[0]
 
 
 def test_a_renewed_signature_is_the_same_video(tmp_path: Path) -> None:
@@ -595,6 +792,13 @@ def test_a_tar_of_videos_is_read_with_what_it_says_of_them(tmp_path: Path) -> No
     )
 
 
+def test_a_member_s_json_that_is_too_long_is_told(tmp_path: Path) -> None:
+    members = {"a.mp4": b"video", "a.json": b'{"title": "' + b"x" * (1 << 20) + b'"}'}
+    rows, told = read_manifest(tar_of(tmp_path / "0.tar", members))
+    assert rows["title"].to_pylist() == [""]
+    assert told == ("JSON or text members of tars over 1,048,576 bytes passed over: 1 line, the first: a.json",)
+
+
 def test_a_folder_and_a_pattern_of_tars_are_read(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     tar_of(tmp_path / "0.tar", {"a.mp4": b"1"})
@@ -620,6 +824,32 @@ def test_a_damaged_tar_keeps_what_comes_before(tmp_path: Path) -> None:
     (tmp_path / "no.tar").write_bytes(b"\xff" * 4096)
     with pytest.raises(UsageError, match="it is no tar of videos"):
         read_manifest(str(tmp_path / "no.tar"))
+
+
+def header_of(kind: bytes = b"0", size: int = 0, **headers: str) -> bytes:
+    """The header of a tar's member, with the blocks of what it says beyond that."""
+    info = tarfile.TarInfo("b.mp4")
+    info.type, info.size = kind, size
+    info.pax_headers = {name.replace("_", "."): value for name, value in headers.items()}
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param((header_of(b"L", 9) + b"\0" * 512) * 3000, id="names of names of names"),
+        pytest.param((header_of(b"x", 9) + b"9 a=bcde\n".ljust(512, b"\0")) * 3000, id="headers of headers"),
+        pytest.param(header_of(GNU_sparse_map="0,1,x", GNU_sparse_size="9"), id="parts that are no numbers"),
+        pytest.param(header_of(GNU_sparse_major="1", GNU_sparse_minor="0"), id="no parts"),
+        pytest.param(header_of(GNU_sparse_size="9" * 5000, GNU_sparse_map="0,1"), id="a number of too many digits"),
+    ],
+)
+def test_a_hostile_tar_header_is_a_damaged_one(tmp_path: Path, block: bytes) -> None:
+    whole = Path(tar_of(tmp_path / "w.tar", {"a.mp4": b"1" * 600})).read_bytes()
+    (tmp_path / "l.tar").write_bytes(whole[:1536] + block + b"\0" * 1024)
+    rows, told = read_manifest(str(tmp_path / "l.tar"))
+    assert rows["member"].to_pylist() == ["a.mp4"]
+    assert "l.tar" in told[0] or "members of tars passed over" in told[0]
 
 
 def test_links_and_members_that_are_not_there_of_a_tar_are_no_videos(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storyloom.fs.url import published, without_secrets
+from storyloom.fs.url import HIDDEN, published, without_secrets
 
 SECRET = "5ecret"
 
@@ -30,6 +30,20 @@ SECRET = "5ecret"
         ("https://www.youtube.com/@channel/videos", "https://www.youtube.com/@channel/videos"),
         (f"file://user:{SECRET}@localhost/media/what?.mp4", "file://localhost/media/what?.mp4"),
         ("media/what?#1.mp4", "media/what?#1.mp4"),
+        (f"//u:{SECRET}@h/x.mp4?tok={SECRET}", "//h/x.mp4"),
+        (f"//h/x.mp4?tok={SECRET}", "//h/x.mp4"),
+        (f"//u:{SECRET}/x@h/x.mp4", f"//{HIDDEN}"),
+        (f"u:{SECRET}@host:/x?tok={SECRET}", "host:/x"),
+        (f"u:{SECRET}@host/x?tok={SECRET}", "host/x"),
+        (f"http:/u:{SECRET}@h/x?tok={SECRET}", "http:/h/x"),
+        (f"https:u:{SECRET}@h/x?tok={SECRET}", "h/x"),
+        (f"https//u:{SECRET}@h/x?tok={SECRET}", "https//h/x"),
+        (f"https;//u:{SECRET}@h/x?tok={SECRET}", "https;//h/x"),
+        (f"https:\\\\u:{SECRET}@h/x?tok={SECRET}", "https:\\\\h/x"),
+        (f"https:///u:{SECRET}@h/x?tok={SECRET}", "https:///h/x"),
+        ("/media/what?#1@2x.mp4", "/media/what?#1@2x.mp4"),
+        ("./me@home/10:30 what?.mp4", "./me@home/10:30 what?.mp4"),
+        ("10:30 me@home?.mp4", "10:30 me@home?.mp4"),
     ],
 )
 def test_a_published_url_holds_no_secret(url: str, shown: str) -> None:
@@ -53,6 +67,10 @@ def test_publishing_twice_changes_nothing(text: str, parameters: set[str]) -> No
         (f"https://u:p?{SECRET}@b/y", "https://…"),
         (f"file://u:{SECRET}@host/a?.mp4", "file://host/a?.mp4"),
         ("file:///media/what?.mp4 is gone", "file:///media/what?.mp4 is gone"),
+        (f"see //u:{SECRET}@h/x?tok={SECRET} and (http:/u:{SECRET}@h/x?tok={SECRET})", "see //h/x and (http:/h/x"),
+        (f"no file /base/http:/u:{SECRET}@h/x?tok={SECRET}", "no file /base/http:/h/x"),
+        ("write to mailto:me@example.org?", "write to mailto:me@example.org?"),
+        ("ratio 16:9 @ and/or what? 10:30@home", "ratio 16:9 @ and/or what? 10:30@home"),
         ("0.5 s ? nothing # here", "0.5 s ? nothing # here"),
     ],
 )
@@ -79,6 +97,17 @@ def test_parts_of_a_known_url_go_wherever_they_stand() -> None:
     url = "https://user:p%40ssword@example.org/a.mp4?token=abc%2Fdef"
     text = "bad port p@ssword; p%40ssword; token=abc%2Fdef; abc/def; see example.org"
     assert without_secrets(text, url) == "bad port …; …; …; …; see example.org"
+
+
+@pytest.mark.parametrize("url", ["//me:p%40ssword@h/x?token=abc", "http:/me:p%40ssword@h/x?token=abc"])
+def test_parts_of_a_mistyped_url_go_wherever_they_stand(url: str) -> None:
+    assert without_secrets("p@ssword; token=abc", url) == "…; …"
+
+
+@pytest.mark.parametrize("text", ["a:" * 200_000 + "@", "https:/" * 60_000 + "@", "u:p@" * 100_000])
+def test_a_long_word_is_read_in_linear_time(text: str) -> None:
+    without_secrets(text)
+    published(text)
 
 
 def test_a_long_message_is_read_in_linear_time() -> None:
