@@ -87,7 +87,7 @@ def serve(server: socket.socket, ended: socket.socket, wake: socket.socket) -> N
                 for pid in reports:
                     os.kill(pid, signal.SIGKILL)
                 return
-            pid = os.fork()
+            pid = _forked()
             if pid == 0:
                 for inherited in (server, ended, wake, *reports.values()):
                     inherited.close()
@@ -95,8 +95,22 @@ def serve(server: socket.socket, ended: socket.socket, wake: socket.socket) -> N
             out, err, report, extra, own = descriptors
             for one in (out, err, extra, own):
                 os.close(one)
-            reports[pid] = socket.socket(fileno=report)
-            _send(reports[pid], pid)
+            told = socket.socket(fileno=report)
+            if pid is None:
+                told.close()
+                continue
+            reports[pid] = told
+            _send(told, pid)
+
+
+def _forked() -> int | None:
+    """A new process's number, 0 in that process; None where the machine has no room for one, as its closed report says.
+
+    The server goes on: other children run.
+    """
+    with suppress(OSError):
+        return os.fork()
+    return None
 
 
 def _received(server: socket.socket) -> tuple[dict[str, Any], list[int]]:
