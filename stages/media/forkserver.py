@@ -84,8 +84,8 @@ def serve(server: socket.socket, ended: socket.socket, wake: socket.socket) -> N
         if server in ready:
             request, descriptors = _received(server)
             if not request:
-                for pid in reports:
-                    os.kill(pid, signal.SIGKILL)
+                for one in reports:
+                    os.kill(one, signal.SIGKILL)
                 return
             pid = _forked()
             if pid == 0:
