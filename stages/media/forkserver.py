@@ -199,6 +199,9 @@ def run(name: str, arguments: list[str], own: str, *, free: bool) -> int:
     except OSError as reason:
         if reason.errno == errno.EPIPE:  # nobody reads any more
             return 1
+        if reason.errno == errno.ENOMEM:  # of its own limit
+            sys.stderr.write(f"{type(reason).__name__}: {reason}\n")
+            return 1
         with suppress(OSError):  # the trace may go to the same disk
             traceback.print_exc()
         return DISK + reason.errno if reason.errno in OF_THE_DISK else BROKEN
