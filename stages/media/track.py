@@ -225,6 +225,7 @@ class Decoder:
     Attributes:
         stream: The stream of the last packet.
         track: As given.
+        skip_frame: As given.
         context: Its decoder.
         errors: Number of packets that could not be decoded.
         stated: Seconds that the last packet lasts, as stated; 0.0 if unknown.
@@ -234,7 +235,7 @@ class Decoder:
         self.stream: Any = container.streams[track.streams[0]]
         self.errors = 0
         self.stated = 0.0
-        self._skip_frame = skip_frame
+        self.skip_frame = skip_frame
         self._container = container
         self.track = track
         self.context: Any = self._ready(self.stream)
@@ -263,7 +264,7 @@ class Decoder:
             # A picture's decoder gives frames of before while the first packets of another codec come.
             kept = REORDERED if found and self.stream.type == "video" else 0 if found else REORDERED + BARREN
             recent = [*(recent[-kept:] if kept else []), packet]
-            due = barren == BARREN and self._skip_frame != "NONKEY"
+            due = barren == BARREN and self.skip_frame != "NONKEY"
             if (due or (failed and failed % SWITCH == 0)) and (context := self._later_context(recent)):
                 yield from self._decoded(None)
                 self.context = context
@@ -311,7 +312,7 @@ class Decoder:
             context = av.CodecContext.create(name, "r")
         context.thread_count = 1
         if stream.type == "video":
-            context.skip_frame = self._skip_frame
+            context.skip_frame = self.skip_frame
         return context
 
     def _decoded(self, packet: Packet[Any] | None) -> list[Any]:

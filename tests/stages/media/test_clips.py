@@ -159,6 +159,17 @@ def test_a_clip_of_what_cannot_be_decoded_fails(tmp_path: Path) -> None:
     assert failed.code == "picture_undecodable"
 
 
+@pytest.mark.parametrize(("start", "end", "expected"), [(0.0, 2.0, [0.0]), (0.0, 7.0, [0.0, 2.4, 4.8])])
+def test_keyframes_of_open_groups_are_in_order(tmp_path: Path, start: float, end: float, expected: list[float]) -> None:
+    open_groups = ("-c:v", "libx264", "-x264-params", "open-gop=1:keyint=60:scenecut=0", "-bf", "3")
+    file = made(tmp_path / "v.mp4", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=25:d=10", *open_groups)
+    row = clip(file, start, end)
+    with opened(file, row.container) as container:
+        decoder = Decoder(container, track_of(row, [row.video_stream], file), "NONKEY")
+        times = [frame.pts / 1_000_000 for frame, _ in Seen().frames(decoder)]
+    assert times == pytest.approx(expected, abs=0.05)
+
+
 def test_cues_of_a_clip_are_shifted_and_cut(tmp_path: Path) -> None:
     srt = tmp_path / "all.srt"
     srt.write_text(
