@@ -63,11 +63,12 @@ class ManifestRow(Model):
 
     @property
     def media_name(self) -> str:
-        """The beginning of the names of its media files: its key; for clips of one URL, a name that they share."""
+        """The beginning of the names of its media files: its key; what clips of a URL or member share."""
         local = "://" not in self.url or self.url.lower().startswith("file://")
-        if local or self.member or not self.is_clip:
+        if not self.is_clip or (local and not self.member):
             return self.video
-        return hashlib.sha256(self.url.encode()).hexdigest()[:KEY_DIGITS]
+        place = f"{self.url}\n{self.member}\n{self.offset}" if self.member else self.url
+        return hashlib.sha256(place.encode()).hexdigest()[:KEY_DIGITS]
 
     @property
     def location(self) -> str:

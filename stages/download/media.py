@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,16 @@ from stages.download.sites.extractors import listed_site
 from stages.download.sites.fetch import from_site
 from stages.download.sites.tracks import Offer
 from stages.media.held import Held
-from stages.media.source import MediaSource, Validators, address_of, content_name, digest, record_of, steady
+from stages.media.source import (
+    MediaSource,
+    Validators,
+    address_of,
+    content_name,
+    digest,
+    record_of,
+    steady,
+    told_apart_by,
+)
 from stages.timing import Timings
 from storyloom.fs.url import redacted
 
@@ -61,24 +71,23 @@ class MediaFiles:
         self._timings = timings
         self._began = time.time()
         self._probed: dict[tuple[str, str], dict[str, Any]] = {}
+        self._digests: dict[tuple[int, ...], str] = {}
 
     def kept(self, line: ManifestRow) -> Kept:
         """The file of a line's video, or of which it is a clip."""
         folder = self._folder / line.media_name[:2]
         folder.mkdir(parents=True, exist_ok=True)
         scheme = self._fetcher.scheme(line.location)
-        if line.member:
-            return self._copied_out(line, scheme, folder)
-        if scheme == "file":
+        if scheme == "file" and not line.member:
             with self._fetcher.local(line.location) as file:
                 return self._linked(file, folder, line)
         if not line.is_clip:
-            return self._remote(line, folder)
+            return self._fetched(line, scheme, folder)
         with alone(folder, line.media_name, self._fetcher.bounds(self._config.max_bytes)):
             before = fetched_before(folder, line.media_name)
             if before is not None and record_of(before[0]).stat().st_mtime >= self._began:  # for another of its clips
                 return self._again(*before, line)
-            found = self._remote(line, folder)
+            found = self._fetched(line, scheme, folder)
             if not found.warnings:  # its source answered
                 record_of(found.file).touch()
             return found
@@ -91,6 +100,9 @@ class MediaFiles:
         if duration < config.min_duration:
             raise VideoDropped("too_short", f"{duration:g} s, under download.min_duration = {config.min_duration:g}")
         return probed
+
+    def _fetched(self, line: ManifestRow, scheme: str, folder: Path) -> Kept:
+        return self._copied_out(line, scheme, folder) if line.member else self._remote(line, folder)
 
     def _remote(self, line: ManifestRow, folder: Path) -> Kept:
         """The file of a video that is not on this machine."""
@@ -179,13 +191,21 @@ class MediaFiles:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
             self._check_size(file.path)
-            sha256 = digest(file.path)
+            sha256 = self._digest(file.path, stated, line)
             probed = self._checked(file.path, sha256, line)
             source = MediaSource.of(stated, sha256, str(file.real))
         final = folder / content_name(line.video, source.sha256, _extension_of(probed))
         link(file.real, final)
         record(final, source)
         return Kept(final, source, probed)
+
+    def _digest(self, file: Path, stated: os.stat_result, line: ManifestRow) -> str:
+        """The SHA-256 of a local file; one of clips is read once by a worker, as long as its status stays."""
+        state = told_apart_by(stated)
+        sha256 = self._digests.get(state) or digest(file)
+        if line.is_clip:
+            self._digests[state] = sha256
+        return sha256
 
     def _published(self, file: Path, validators: Validators, folder: Path, line: ManifestRow) -> Kept:
         """Probe a fetched file and publish it under its final name."""

@@ -22,7 +22,7 @@ class ContentRow(Row):
     """What a video holds.
 
     Attributes:
-        content: SHA-256 of its file, and the times of a clip.
+        content: SHA-256 of its file, and its times in that: a clip may be the whole.
         source_id: The manifest's id.
     """
 
@@ -37,10 +37,13 @@ class DuplicatesConfig(StageConfig):
 
 
 class FindDuplicates(CorpusStep[DuplicatesConfig, ContentRow, Duplicates]):
-    """Of videos with the same content, the one that was planned first is kept, also when the manifest grows."""
+    """Of videos with the same content, the one that was planned first is kept, also when the manifest grows.
+
+    It is chosen when all are downloaded: where a later stage drops it, or it fails there, the others stay left out.
+    """
 
     name = "duplicates"
-    version = 1
+    version = 2
     reads = (Input("download"),)
     manifest_fields = ("source_id",)
     row = ContentRow
@@ -50,7 +53,7 @@ class FindDuplicates(CorpusStep[DuplicatesConfig, ContentRow, Duplicates]):
 
     def one(self, video: Video) -> ContentRow:
         media = video[MediaRow]
-        times = f"@{media.clip_start:.3f}+{media.duration:.3f}" if media.clip else ""
+        times = f"@{media.clip_start:.3f}+{media.duration:.3f}"
         return ContentRow(video=video.key, content=f"{media.sha256}{times}", source_id=video.manifest.source_id)
 
     def reduce(self, rows: Iterable[ContentRow]) -> Duplicates:

@@ -113,7 +113,8 @@ def _decoded(track: Track, limits: Limits, gain: float) -> tuple[Decoded, float]
         crashed = failed.status < 0 and not failed.timed_out
         if not (crashed and len(audio)):
             raise video_failed(failed, "audio_undecodable", limits) from failed
-    if not crashed and not account.decoded:
+    nothing_to_decode = track.clip and not account.errors  # it begins later, or has a gap here: silence
+    if not crashed and not account.decoded and not nothing_to_decode:
         raise VideoFailed("audio_undecodable", "not a sample of the audio track could be decoded")
     return Decoded(audio, gain, account.filled, account.cut, account.errors, crashed), account.level
 

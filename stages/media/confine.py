@@ -46,7 +46,8 @@ LIBRARIES = (
 """Where a program finds its shared libraries, beside `LD_LIBRARY_PATH` and the folder ``lib`` of its installation."""
 
 PYTHON = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-"""Where Python finds its own modules and installed ones, of which some are loaded when they are first used."""
+"""Where Python finds its own modules and installed ones, of which some are loaded when they are first used. Packages
+may lie elsewhere too: see `_packages`."""
 
 
 def refuse_network() -> None:
@@ -85,9 +86,20 @@ def refuse_files(own: str, program: str = "") -> None:
             for place in _libraries(Path(program)):
                 rules.allow_path(place, read | AccessFS.EXECUTE)
         else:
-            for place in PYTHON:
+            for place in (*PYTHON, *_packages()):
                 rules.allow_path(place, read | AccessFS.READ_DIR)
         rules.restrict()
+
+
+def _packages() -> list[str]:
+    """The folders of the packages that are loaded, and of the libraries beside them, as wheels have them.
+
+    The folders that they lie in are not among them: they may hold anything, such as the videos of a work folder.
+    """
+    loaded = [module for name, module in sys.modules.items() if "." not in name and hasattr(module, "__path__")]
+    folders = [Path(module.__file__).parent for module in loaded if module.__file__]
+    beside = [folder.with_name(f"{folder.name}.libs") for folder in folders]
+    return [str(place) for place in (*folders, *beside) if place.is_dir()]
 
 
 def _libraries(program: Path) -> list[str]:

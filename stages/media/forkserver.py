@@ -84,10 +84,10 @@ def serve(server: socket.socket, ended: socket.socket, wake: socket.socket) -> N
         if server in ready:
             request, descriptors = _received(server)
             if not request:
-                for pid in reports:
-                    os.kill(pid, signal.SIGKILL)
+                for one in reports:
+                    os.kill(one, signal.SIGKILL)
                 return
-            pid = os.fork()
+            pid = _forked()
             if pid == 0:
                 for inherited in (server, ended, wake, *reports.values()):
                     inherited.close()
@@ -95,8 +95,22 @@ def serve(server: socket.socket, ended: socket.socket, wake: socket.socket) -> N
             out, err, report, extra, own = descriptors
             for one in (out, err, extra, own):
                 os.close(one)
-            reports[pid] = socket.socket(fileno=report)
-            _send(reports[pid], pid)
+            told = socket.socket(fileno=report)
+            if pid is None:
+                told.close()
+                continue
+            reports[pid] = told
+            _send(told, pid)
+
+
+def _forked() -> int | None:
+    """A new process's number, 0 in that process; None where the machine has no room for one, as its closed report says.
+
+    The server goes on: other children run.
+    """
+    with suppress(OSError):
+        return os.fork()
+    return None
 
 
 def _received(server: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -184,6 +198,9 @@ def run(name: str, arguments: list[str], own: str, *, free: bool) -> int:
         return 1
     except OSError as reason:
         if reason.errno == errno.EPIPE:  # nobody reads any more
+            return 1
+        if reason.errno == errno.ENOMEM:  # of its own limit
+            sys.stderr.write(f"{type(reason).__name__}: {reason}\n")
             return 1
         with suppress(OSError):  # the trace may go to the same disk
             traceback.print_exc()

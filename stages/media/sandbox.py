@@ -81,7 +81,7 @@ class Program:
         arguments: Its arguments.
         own: The file that it reads, at `forkserver.OWN_PATH`; it can open no other. None for none.
         extra: A descriptor that it inherits as `forkserver.EXTRA`; None for none.
-        written: Most bytes of a file that it writes.
+        written: Most bytes of a file that it writes; its messages have room for `MESSAGES` in any case.
         free: Whether it may open other files too, as a hardware decoder opens its devices.
     """
 
@@ -143,7 +143,7 @@ def _forked(program: Program, limits: Limits, stderr: IO[bytes]) -> tuple[_Forke
         "arguments": program.arguments,
         "own": own is not None,
         "memory": limits.memory,
-        "written": program.written,
+        "written": max(program.written, MESSAGES),
         "free": program.free,
     }
     extra = writable if program.extra is None else program.extra
@@ -187,7 +187,8 @@ class _Forked:
             if self._status is None:
                 line = self._answer()
                 self._report.close()
-                self._status = int(line) if line else self._server.process.wait()
+                # Without a line, the server has ended or could not fork: a fault of the machine.
+                self._status = int(line) if line else -signal.SIGKILL
             return self._status
 
     def _answer(self) -> bytes:
@@ -206,7 +207,7 @@ class _Server:
     _turn: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self) -> None:
-        self._owner, self._import_path = os.getpid(), _import_path()
+        self._owner, self._environment = os.getpid(), _environment()
         self._socket, theirs = socket.socketpair()
         self.process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", forkserver.__file__, str(theirs.fileno())],
@@ -214,13 +215,13 @@ class _Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_environment(self._import_path),
+            env=self._environment,
         )
         theirs.close()
 
     @classmethod
     def running(cls) -> _Server:
-        """The server, started if it is not there, or if modules are now found elsewhere."""
+        """The server, started if it is not there, or if the environment is now another."""
         with cls._turn:
             if cls._current is None or not cls._current.usable():
                 cls._current = cls()
@@ -232,18 +233,17 @@ class _Server:
             socket.send_fds(self._socket, [json.dumps(request).encode() + b"\n"], descriptors)
 
     def usable(self) -> bool:
-        """Whether it runs, is this process's own, and finds modules where this process does."""
-        same = self._owner == os.getpid() and self._import_path == _import_path()
+        """Whether it runs, is this process's own, and has its environment: modules are found in the same places."""
+        same = self._owner == os.getpid() and self._environment == _environment()
         return same and self.process.poll() is None
 
 
-def _environment(import_path: str) -> dict[str, str]:
-    """The environment of a server that finds modules there: without what is not for children, such as keys."""
+def _environment() -> dict[str, str]:
+    """The environment of a server that finds modules where this process does, ``PYTHONPATH`` first.
+
+    It is without what is not for children, such as keys.
+    """
+    import_path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), *sys.path]))
     kept = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
     # Threads of numpy's would not survive a fork.
     return kept | {"PYTHONPATH": import_path, "OPENBLAS_NUM_THREADS": "1", "AV_LOG_FORCE_NOCOLOR": "1"}
-
-
-def _import_path() -> str:
-    """Where this process finds modules; ``PYTHONPATH`` still comes first."""
-    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), *sys.path]))

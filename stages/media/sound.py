@@ -151,6 +151,8 @@ class _Timeline:
     def finished(self, errors: int) -> Account:
         """Write the rest; returns the account, with the number of packets that could not be decoded."""
         self._flush()
+        if self._clip and not self._written and not errors:  # the track has nothing here
+            self._seek(self._end)
         os.ftruncate(self._out, self._written * SAMPLE.itemsize)
         seconds = {name: round(count / SAMPLE_RATE, 3) for name, count in self._counts.items()}
         from_top = np.cumsum(self._levels[::-1])

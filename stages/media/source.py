@@ -173,7 +173,7 @@ def steady(file: Held) -> Iterator[os.stat_result]:
     try:
         yield stated
     finally:
-        if _state(file.real) != _told_apart_by(stated) or _state(file.path) != _told_apart_by(stated):
+        if _state(file.real) != told_apart_by(stated) or _state(file.path) != told_apart_by(stated):
             raise _changed(file.real)
 
 
@@ -253,10 +253,11 @@ def _changed(file: Path) -> VideoFailed:
 def _state(file: Path) -> tuple[int, ...] | None:
     """The status fields of a file, links followed, that change when it is replaced; None when there is none."""
     try:
-        return _told_apart_by(file.stat())
+        return told_apart_by(file.stat())
     except FileNotFoundError:
         return None
 
 
-def _told_apart_by(stated: os.stat_result) -> tuple[int, ...]:
+def told_apart_by(stated: os.stat_result) -> tuple[int, ...]:
+    """The status fields that change when a file is replaced."""
     return stated.st_size, stated.st_mtime_ns, stated.st_ino, stated.st_dev

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -55,6 +55,12 @@ HEADERS = {
 }
 """Beginnings of the formats that recorders append to each other, by the first name of the demuxer, whose own reading
 does not heed the next."""
+
+HEADER_BYTES = 64
+"""Most bytes of one of them, rounded up."""
+
+BLOCK = 2**20
+"""Bytes of a file that are searched at once: it may be larger than the memory."""
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read the alpha of a codec, where ffmpeg's own do not."""
@@ -118,14 +124,16 @@ class Packets:
         path: The file.
         container: The opened file.
         streams: Indexes of the streams.
+        sought: Whether the container does not stand at its first packet.
 
     Attributes:
         end: Byte at which the last packet ends, as far as the demuxer tells.
         part: Number of the appended file that the last packet is from, from 0.
     """
 
-    def __init__(self, path: Path, container: InputContainer, streams: Sequence[int]) -> None:
+    def __init__(self, path: Path, container: InputContainer, streams: Sequence[int], *, sought: bool = False) -> None:
         self.end = self.part = 0
+        self._sought = sought
         self._path = path
         self._container = container
         self._streams = streams
@@ -134,18 +142,24 @@ class Packets:
         container: InputContainer | None = self._container
         types = {index: self._container.streams[index].type for index in self._streams}
         kind, start = first_name(self._container.format.name), 0
-        following = _next_header(self._path, 1, kind)
+        following: int | None = None
+        looked = -1 if self._sought else 1
         while container is not None:
             streams = [one for one in container.streams if types.get(one.index) == one.type]
             for packet in _demuxed(container, streams) if streams else ():
                 at = start + (packet.pos or 0)
+                if following is None and at >= looked:  # no further than is read: a clip is a small part of its file
+                    following, looked = _next_header(self._path, at if looked < 0 else looked, kind, at)
                 if following is not None and at >= following:
                     break
                 self.end = max(self.end, at + packet.size)
                 yield packet
             if following is None:
+                following, _ = _next_header(self._path, max(1, looked), kind)
+            if following is None:
                 return
-            start, following = following, _next_header(self._path, following + 1, kind)
+            start = following
+            following, looked = _next_header(self._path, start + 1, kind)
             container = _opened_at(self._path, start, following, kind)
             self.part += 1
 
@@ -168,14 +182,27 @@ def _demuxed(container: InputContainer, streams: Sequence[Any]) -> Iterator[Pack
             return
 
 
-def _next_header(path: Path, start: int, kind: str) -> int | None:
-    """Where the next file begins that was appended to one of this kind, at a byte or later; None without one."""
+def _next_header(path: Path, start: int, kind: str, until: int = sys.maxsize) -> tuple[int | None, int]:
+    """Where the next file begins that was appended to one of this kind.
+
+    Args:
+        path: The file.
+        start: Byte from which it is looked for.
+        kind: First name of the demuxer.
+        until: Byte up to which it must be looked for.
+
+    Returns:
+        Its first byte, None without one; and the byte before which it was looked for.
+    """
     header = HEADERS.get(kind)
     if header is None:
-        return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = header.search(content, start)
-        return found.start() if found else None
+        return None, sys.maxsize
+    with path.open("rb") as file:
+        while start <= until and (block := os.pread(file.fileno(), BLOCK + HEADER_BYTES, start)):
+            if (found := header.search(block)) and found.start() < BLOCK:
+                return start + found.start(), start
+            start += BLOCK
+    return None, start
 
 
 def _opened_at(path: Path, start: int, end: int | None, kind: str) -> InputContainer | None:
@@ -198,6 +225,7 @@ class Decoder:
     Attributes:
         stream: The stream of the last packet.
         track: As given.
+        skip_frame: As given.
         context: Its decoder.
         errors: Number of packets that could not be decoded.
         stated: Seconds that the last packet lasts, as stated; 0.0 if unknown.
@@ -207,7 +235,7 @@ class Decoder:
         self.stream: Any = container.streams[track.streams[0]]
         self.errors = 0
         self.stated = 0.0
-        self._skip_frame = skip_frame
+        self.skip_frame = skip_frame
         self._container = container
         self.track = track
         self.context: Any = self._ready(self.stream)
@@ -236,7 +264,7 @@ class Decoder:
             # A picture's decoder gives frames of before while the first packets of another codec come.
             kept = REORDERED if found and self.stream.type == "video" else 0 if found else REORDERED + BARREN
             recent = [*(recent[-kept:] if kept else []), packet]
-            due = barren == BARREN and self._skip_frame != "NONKEY"
+            due = barren == BARREN and self.skip_frame != "NONKEY"
             if (due or (failed and failed % SWITCH == 0)) and (context := self._later_context(recent)):
                 yield from self._decoded(None)
                 self.context = context
@@ -252,9 +280,9 @@ class Decoder:
             due[index].append((number, correction))
         numbers: Counter[int] = Counter()
         late: dict[int, float] = {}
-        if _may_seek(self._container, self.track):
+        if sought := _may_seek(self._container, self.track):
             _seek(self._container, self.track)
-        packets = Packets(Path(self.track.path), self._container, self.track.streams)
+        packets = Packets(Path(self.track.path), self._container, self.track.streams, sought=sought)
         for packet in packets:
             index = packet.stream_index
             while due[index] and due[index][-1][0] <= numbers[index]:
@@ -284,7 +312,7 @@ class Decoder:
             context = av.CodecContext.create(name, "r")
         context.thread_count = 1
         if stream.type == "video":
-            context.skip_frame = self._skip_frame
+            context.skip_frame = self.skip_frame
         return context
 
     def _decoded(self, packet: Packet[Any] | None) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,9 @@ MICROSECONDS = 1_000_000
 
 STAY = 500_000
 """Microseconds after which a picture counts as one that stayed (our choice)."""
+
+DISORDER = 4
+"""Most places by which keyframes are out of order (our choice: one was seen, in H.264 with open groups)."""
 
 AHEAD = 8
 """Frames that are decoded ahead of the selection (our choice)."""
@@ -169,12 +173,10 @@ class Seen:
 
         A clip starts with the frame that is shown when it starts.
         """
-        shapes = ShapeReader(decoder)
         shown: Shot | None = None
-        for frame in decoder.frames():
-            stated = decoder.time(frame)
+        shots = _shots(decoder)
+        for stated, shot in _sorted(shots) if decoder.skip_frame == "NONKEY" else shots:
             time = max(0.0, self.last) if stated is None else stated
-            shot = frame, shapes.shape(frame)
             if decoder.track.clip and time < 0:
                 shown = shot
                 continue
@@ -192,6 +194,27 @@ class Seen:
         shot[0].time_base = Fraction(1, MICROSECONDS)
         shot[0].pts = round(time * MICROSECONDS)
         return shot
+
+
+def _shots(decoder: Decoder) -> Iterator[tuple[float | None, Shot]]:
+    """The frames as they are decoded, each with its stated time in seconds."""
+    shapes = ShapeReader(decoder)
+    for frame in decoder.frames():
+        yield decoder.time(frame), (frame, shapes.shape(frame))
+
+
+def _sorted(shots: Iterable[tuple[float | None, Shot]]) -> Iterator[tuple[float | None, Shot]]:
+    """Keyframes in the order of their times: decoders give some too early where what is between them is skipped."""
+    held: list[tuple[float, int, Shot]] = []
+    time = 0.0
+    for number, (stated, shot) in enumerate(shots):
+        time = time if stated is None else stated
+        heapq.heappush(held, (time, number, shot))
+        if len(held) > DISORDER:
+            first, _, earliest = heapq.heappop(held)
+            yield first, earliest
+    for first, _, earliest in sorted(held):
+        yield first, earliest
 
 
 def _ahead(items: Iterator[ItemT]) -> Iterator[ItemT]:

@@ -132,13 +132,18 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
         config = self.config
         kept = _Kept(config.near_duplicate, Most(config.max_per_minute, config.max_frames, config.max_bytes))
         with self.timings.on("decode"):
-            covered, damaged = self._select(
+            covered, errors = self._select(
                 track_of(media, [media.video_stream, *media.video_followers], path), media, kept
             )
+        if covered < 0 and media.clip and not errors:
+            raise VideoDropped("no_picture", "the picture begins after the clip")
         if covered < 0:
             raise VideoFailed("picture_undecodable", f"no frame of the {media.video_codec} picture could be decoded")
         frames, jpegs = kept.frames.finished()
         thinned = kept.frames.left_out
+        ends_early = media.video_end - covered > TAIL_SECONDS + media.longest_picture
+        skipped = self._skipped(media) == "NONKEY"
+        damaged = errors > TAIL_SECONDS * (media.fps or 1.0) or (ends_early and not skipped)
         warnings = {"picture_ends_early": media.cut_off, "picture_damaged": damaged, "frames_thinned": thinned > 0}
         return FramesRow(
             video=video.key,
@@ -150,8 +155,8 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
             covered=to_milliseconds(covered),
         )
 
-    def _select(self, track: Track, media: MediaRow, kept: _Kept) -> tuple[float, bool]:
-        """Collect the selected frames; returns the last decoded time in seconds, and whether pictures are missing."""
+    def _select(self, track: Track, media: MediaRow, kept: _Kept) -> tuple[float, int]:
+        """Collect the selected frames; returns the last decoded time in seconds, and the packets not decoded."""
         limits = Limits(self.config.seconds, self.config.memory)
         arguments = in_child(track), json.dumps(asdict(self._settings(media)))
         program = Program(pictures.__name__, arguments, Path(track.path), free=self.config.hwaccel != "none")
@@ -170,8 +175,7 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
             if failed.timed_out or failed.status > 0 or kept.frames.last is None:
                 raise video_failed(failed, "picture_undecodable", limits) from failed
             covered, errors = kept.frames.last.time, sys.maxsize  # it crashed; what came before is kept
-        ends_early = covered >= 0 and media.video_end - covered > TAIL_SECONDS + media.longest_picture
-        return covered, errors > TAIL_SECONDS * (media.fps or 1.0) or (ends_early and self._skipped(media) != "NONKEY")
+        return covered, errors
 
     def _settings(self, media: MediaRow) -> PictureSettings:
         config = self.config

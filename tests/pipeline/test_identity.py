@@ -81,7 +81,7 @@ def test_a_removed_video_rewrites_its_own_group_and_put_back_nothing(finished: F
     group = group_of(finished.workspace, gone)
     output = content_of(finished.config.output)
     fewer = listed(finished, [{"url": name} for name in NAMES if name != gone])
-    assert made_by_run(fewer.config) == {"write": [group]}
+    assert made_by_run(fewer.config) == {"duplicates": ["corpus"], "write": [group]}
     assert fewer.workspace.job.results == calibrated
     assert fewer.documents() != []
     assert all(document == before[document["sample_id"]] for document in fewer.documents())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from schemas.rows import ManifestRow, MediaRow
 from stages.base import Video
+from stages.download import media
+from stages.download.fetcher import Fetcher
 from tests.downloads import CONTENT, NARRATED, outcome, stage
 from tests.http_server import serving
 
@@ -44,3 +48,40 @@ def test_a_clip_s_own_length_is_held_against_the_bounds(tmp_path: Path) -> None:
     videos = clips(str(NARRATED), (0.0, 1.0), (0.0, 3.0), (0.0, 6.0))
     rows = stage(tmp_path, min_duration=2.0, max_duration=5.0).process(videos)
     assert [outcome(row) for row in rows if isinstance(row, MediaRow)] == ["too_short", "live", "too_long"]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:
+    """The calls of a function, as they come."""
+    calls: list[Any] = []
+    real = getattr(module, name)
+
+    def counting(*given: Any, **named: Any) -> Any:
+        calls.append(given)
+        return real(*given, **named)
+
+    monkeypatch.setattr(module, name, counting)
+    return calls
+
+
+def test_a_local_file_is_read_once_for_all_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = counted(monkeypatch, media, "digest")
+    rows = list(stage(tmp_path, concurrency=1).process(clips(str(NARRATED), *SPANS)))
+    assert [outcome(row) for row in rows if isinstance(row, MediaRow)] == ["live"] * 3 + ["clip_outside"]
+    assert len(read) == 1
+
+
+def test_a_member_of_a_tar_is_copied_once_for_all_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tarfile.open(tmp_path / "v.tar", "w") as tar:
+        tar.add(NARRATED, "narrated.mp4")
+        tar.add(NARRATED, "other.mp4")
+    with tarfile.open(tmp_path / "v.tar") as tar:
+        places = {one.name: {"member": one.name, "offset": one.offset_data, "size": one.size} for one in tar}
+    copied = counted(monkeypatch, Fetcher, "copy")
+    lines = [
+        one.manifest.model_copy(update=place)
+        for place in places.values()
+        for one in clips(str(tmp_path / "v.tar"), *SPANS)
+    ]
+    rows = list(stage(tmp_path / "media").process([Video(line, []) for line in lines]))
+    assert sorted(outcome(row) for row in rows if isinstance(row, MediaRow)) == ["clip_outside"] * 2 + ["live"] * 6
+    assert len(copied) == len({row.media for row in rows if isinstance(row, MediaRow) and row.live}) == 2

@@ -42,9 +42,10 @@ def test_each_content_is_kept_once_and_the_others_say_as_what(contents: list[int
 
 def test_clips_are_the_same_where_file_and_times_are() -> None:
     sha256 = "ab" * 32
+    assert content(sha256, clip=True, duration=9.0) == content(sha256, duration=9.0)
     first = content(sha256, clip=True, clip_start=5.0, duration=2.0)
     assert first == content(sha256, clip=True, clip_start=5.0, duration=2.0)
-    assert len({first, content(sha256), content(sha256, clip=True, clip_start=5.0, duration=3.0)}) == 3
+    assert len({first, content(sha256, duration=9.0), content(sha256, clip=True, clip_start=5.0, duration=3.0)}) == 3
 
 
 def test_a_part_sees_of_the_duplicates_only_its_own() -> None:

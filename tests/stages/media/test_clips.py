@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.row import Row
 from schemas.rows import ManifestRow, MediaRow
-from stages.base import VideoFailed
+from stages.base import Video, VideoFailed
 from stages.download.clip import clipped
 from stages.download.probing import probe
 from stages.media.audio import decode
@@ -19,7 +20,8 @@ from stages.media.sound import SAMPLE_RATE
 from stages.media.subtitles.tracks import tracks
 from stages.media.track import Decoder, opened
 from stages.sample.pictures import PictureSettings, Seen, candidates
-from tests.stages.real_media import LIMITS, MEDIA, linked, made
+from stages.sample.stage import SampleConfig, SampleFrames
+from tests.stages.real_media import LIMITS, MEDIA, context, linked, made
 from tests.stages.real_media import track_of as kept_track
 
 EVERY = 2.0
@@ -109,6 +111,63 @@ def test_a_picture_that_stands_when_a_clip_starts_is_its_first_frame(tmp_path: P
     slides = made(tmp_path / "slides.mp4", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=1/10:d=40", *H264)
     assert [time for time, _ in shown(slides, clip(slides, 14.0, 18.0))] == [0.0]
     assert [time for time, _ in shown(slides, clip(slides, 14.0, 25.0))] == [0.0, 6.0]
+
+
+TONE, MOVING = ("-f", "lavfi", "-i", "sine=r=48000:d=12"), ("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25:d=6")
+
+
+@pytest.fixture(scope="module")
+def patchy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its sound has a gap from 4 to 9 s, its picture begins at 6 s."""
+    out = tmp_path_factory.mktemp("patchy") / "patchy.mkv"
+    return made(out, *TONE, "-itsoffset", "6", *MOVING, *H264, "-af", "aselect='lt(t,4)+gt(t,9)'", "-c:a", "libopus")
+
+
+def sampled(row: MediaRow) -> Row:
+    stage = SampleFrames(SampleConfig(), context())
+    return stage.guarded(Video(line(0.0, -1.0), [row]))
+
+
+def test_a_gap_of_the_sound_that_holds_a_clip_is_silence_and_costs_no_picture(patchy: Path) -> None:
+    row = clip(patchy, 5.0, 8.0)
+    assert heard(patchy, row) == ([], 3.0, 0.0)
+    assert sampled(row).error is None
+
+
+def test_sound_that_begins_after_a_clip_is_silence(tmp_path: Path) -> None:
+    file = made(tmp_path / "late.mp4", *MOVING, "-itsoffset", "2.5", *TONE, *H264, "-c:a", "aac")
+    assert heard(file, clip(file, 0.0, 2.0)) == ([], 2.0, 0.0)
+
+
+def test_a_picture_that_begins_after_a_clip_is_none_and_costs_no_sound(patchy: Path) -> None:
+    row = clip(patchy, 0.0, 5.0)
+    found = sampled(row)
+    assert found.error is None
+    assert found.dropped
+    assert found.dropped.reason == "no_picture"
+    assert heard(patchy, row)[0] == pytest.approx([0.0], abs=APART)
+
+
+def test_a_clip_of_what_cannot_be_decoded_fails(tmp_path: Path) -> None:
+    whole = made(tmp_path / "whole.mkv", *MOVING, *TONE, *H264, "-c:a", "flac")
+    noise = made(tmp_path / "noise.mkv", "-i", whole, "-c", "copy", "-bsf", "noise=amount=1")
+    row = clip(noise, 2.0, 5.0)
+    with pytest.raises(VideoFailed, match="audio_undecodable"):
+        heard(noise, row)
+    failed = sampled(row).error
+    assert failed
+    assert failed.code == "picture_undecodable"
+
+
+@pytest.mark.parametrize(("start", "end", "expected"), [(0.0, 2.0, [0.0]), (0.0, 7.0, [0.0, 2.4, 4.8])])
+def test_keyframes_of_open_groups_are_in_order(tmp_path: Path, start: float, end: float, expected: list[float]) -> None:
+    open_groups = ("-c:v", "libx264", "-x264-params", "open-gop=1:keyint=60:scenecut=0", "-bf", "3")
+    file = made(tmp_path / "v.mp4", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=25:d=10", *open_groups)
+    row = clip(file, start, end)
+    with opened(file, row.container) as container:
+        decoder = Decoder(container, track_of(row, [row.video_stream], file), "NONKEY")
+        times = [frame.pts / 1_000_000 for frame, _ in Seen().frames(decoder)]
+    assert times == pytest.approx(expected, abs=0.05)
 
 
 def test_cues_of_a_clip_are_shifted_and_cut(tmp_path: Path) -> None:

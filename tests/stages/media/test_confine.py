@@ -62,6 +62,37 @@ def test_a_child_reads_its_own_file_also_when_another_has_taken_its_place(tmp_pa
         assert said("read", OWN_PATH, own=Path(f"/dev/fd/{held.fileno()}")) == "own"
 
 
+PROGRAM = """
+from pathlib import Path
+
+def run(other):
+    from elsewhere import later
+    try:
+        print(later.WORD, Path(other).read_text())
+    except PermissionError:
+        print(later.WORD, "refused")
+"""
+
+
+@needs_landlock
+@pytest.mark.parametrize("way", ["path", "PYTHONPATH"])
+def test_packages_of_another_folder_load_their_modules_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    package, other = tmp_path / "elsewhere", tmp_path / "other"
+    package.mkdir()
+    other.write_text("secret")
+    (package / "__init__.py").write_text("")
+    (package / "later.py").write_text("WORD = 'loaded'")
+    (package / "program.py").write_text(PROGRAM)
+    if way == "path":
+        monkeypatch.syspath_prepend(tmp_path)
+    else:
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with child(Program("elsewhere.program", (str(other),)), LIMITS) as output:
+        assert output.read() == b"loaded refused\n"
+
+
 @needs_landlock
 def test_a_program_gets_at_no_other_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret"

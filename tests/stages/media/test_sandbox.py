@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,21 @@ def test_the_status_of_a_program_says_whose_fault_it_was(behaviour: str, status:
     with pytest.raises(ChildFailed, match=says) as failed:
         said(behaviour, Limits(seconds=60, memory=2**32))
     assert failed.value.status == status
+
+
+def test_a_fault_is_told_also_by_a_program_that_may_write_hardly_anything() -> None:
+    nonsense = Program("tests.stages.media.misbehaving", ("nonsense",), written=-1)
+    with pytest.raises(ChildFailed, match="KeyError: 'nonsense'"), child(nonsense, LIMITS) as output:
+        output.read()
+
+
+def test_a_server_that_cannot_fork_is_no_fault_of_the_video(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    full = "import errno, os\ndef full():\n    raise OSError(errno.EAGAIN, 'no process')\nos.fork = full\n"
+    (tmp_path / "usercustomize.py").write_text(full)
+    (tmp_path / "sitecustomize.py").write_text(full)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ChildKilled):
+        said("say")
 
 
 def test_a_program_that_took_too_long_failed_although_it_was_killed() -> None:
