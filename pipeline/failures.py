@@ -7,7 +7,6 @@ as failures are found, so that both are read side by side and neither is held in
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from pipeline.workspace import Workspace
 from schemas.rows import ManifestRow
 from stages.base import ROWS
 from storyloom.fs.atomic import replacing
-from storyloom.fs.url import redacted
+from storyloom.fs.url import redacted, without_secrets
 from storyloom.view.text import shown
 
 UNFINISHED = "unfinished"
@@ -31,9 +30,6 @@ UNFINISHED = "unfinished"
 
 ROWS_AT_ONCE = 10_000
 """Rows of the ledger in memory, and in a row group (our choice)."""
-
-IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-"""A URL in a message."""
 
 SCHEMA = pa.schema(
     [
@@ -186,7 +182,7 @@ def _of_part(workspace: Workspace, part: str, address: Address, known: Mapping[s
             video=row["video"],
             name=_name(names[row["video"]]),
             code=error["code"],
-            message=_without_secrets(error["message"]),
+            message=shown(without_secrets(error["message"])),
             retryable=error["retryable"],
             attempts=(before.attempts if before else 0) + again,
             last=last,
@@ -218,7 +214,7 @@ def _unfinished(
                         video=video,
                         name=_name(names[video]),
                         code=UNFINISHED,
-                        message=_without_secrets(some[-1].message),
+                        message=shown(without_secrets(some[-1].message)),
                         retryable=True,
                         attempts=len(some),
                         last=last,
@@ -260,7 +256,3 @@ def _time(seconds: float) -> datetime:
 
 def _name(line: ManifestRow) -> str:
     return shown(redacted(line.source_id))
-
-
-def _without_secrets(message: str) -> str:
-    return shown(IN_TEXT.sub(lambda url: redacted(url[0]), message))
