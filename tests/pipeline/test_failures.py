@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from pipeline.attempts import Attempt
 from pipeline.cli import app
 from pipeline.config import RunConfig
-from pipeline.failures import IN_TEXT, ROWS_AT_ONCE, SCHEMA, failures, write_ledger
+from pipeline.failures import ROWS_AT_ONCE, SCHEMA, failures, write_ledger
 from pipeline.remedies import REMEDIES, remedy
 from pipeline.run import Selection
 from pipeline.workspace import survey
@@ -144,15 +144,6 @@ def test_a_code_that_nothing_failed_with_is_told_and_nothing_is_done(lost: RunCo
 def test_secrets_of_urls_are_in_no_message(refusing: tuple[RunConfig, set[str]]) -> None:
     (row,) = ledger(refusing[0])
     assert row["message"] == "T1 from https://example.org/x is no"
-
-
-@pytest.mark.parametrize(
-    ("text", "url"),
-    [("(https://a.b/c?d=e)", "https://a.b/c?d=e)"), ("at s3://k:s@b/x, then", "s3://k:s@b/x,"), ("no url: a:b", None)],
-)
-def test_urls_are_found_in_messages(text: str, url: str | None) -> None:
-    found = IN_TEXT.search(text)
-    assert (found and found[0]) == url
 
 
 def test_a_video_over_which_attempts_fail_is_told_before_its_part_is_done(lost: RunConfig) -> None:
