@@ -224,7 +224,8 @@ def test_a_library_that_cannot_be_called_ends_the_set_up(
 
 
 def test_a_child_that_a_video_crashes_costs_that_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library(tmp_path, "import os; os.abort()", monkeypatch)
+    code = "import os\nclass FFmpegError(Exception): pass\ndef open(*_, **__): os.abort()\n"
+    library(tmp_path, code, monkeypatch)
     failed = failure(NARRATED)
     assert (failed.code, failed.retryable) == ("probe_crashed", False)
     assert "download.probe_memory" in failed.message
