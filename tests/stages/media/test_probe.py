@@ -224,7 +224,7 @@ def test_a_library_that_cannot_be_called_ends_the_set_up(
 
 
 def test_a_child_that_a_video_crashes_costs_that_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "import os\nclass FFmpegError(Exception): pass\ndef open(*_, **__): os.abort()\n"
+    code = "import os\n__version__ = '20.0.0'\nclass FFmpegError(Exception): pass\ndef open(*_, **__): os.abort()\n"
     library(tmp_path, code, monkeypatch)
     failed = failure(NARRATED)
     assert (failed.code, failed.retryable) == ("probe_crashed", False)
