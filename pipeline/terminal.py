@@ -183,7 +183,7 @@ def _duplicates(found: Duplicates) -> str:
     """A line about videos with the same content."""
     example = min(found.same_as.values())
     videos = count_of(len(found.same_as), "videos")
-    return f"{videos} with the same content as another one, e.g. as {example}: see filter.duplicates"
+    return f"{videos} with the content of another one, e.g. of {example}; `filter.duplicates: drop` uses one of them"
 
 
 def funnel_table(stages: Sequence[StageStatus]) -> Table:
