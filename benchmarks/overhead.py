@@ -109,7 +109,7 @@ def on_clips(fresh: Fresh, mode: str, clips: Sequence[Path], rounds: int) -> Par
         RunFailed: A stage failed on a clip.
     """
     graph = load_config(fresh.config, fresh.settings([], 1)).graph
-    stages = [name for name in graph.names if name not in graph.group_stages]
+    stages = [name for name in graph.names if name not in (*graph.group_stages, *graph.corpus_steps)]
     lines = [str(clip.absolute()) for clip in clips]
     one = min(_seconds(fresh, mode, fresh.settings(lines[:1], 1), stages) for _ in range(rounds))
     every = min(_seconds(fresh, mode, fresh.settings(lines, 1), stages) for _ in range(rounds))
