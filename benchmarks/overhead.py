@@ -13,8 +13,8 @@ from typing import Any
 
 from pipeline.bench.finished import run_silently
 from pipeline.config import RunConfig, load_config
+from schemas.manifest import ManifestRow
 from schemas.row import Row
-from schemas.rows import ManifestRow
 from stages.base import Context, Stage, Video, passed_on
 from stages.media import ffmpeg
 

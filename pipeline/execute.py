@@ -22,8 +22,8 @@ from pipeline.lines import part_lines
 from pipeline.order import ContractBroken, handed, rows_in_order
 from pipeline.profile import StageProfile, UnitTimer, stage_profiles
 from pipeline.store import Address, Mark, Store, row_at, rows_of
+from schemas.manifest import ManifestRow
 from schemas.row import Row, RowError
-from schemas.rows import ManifestRow
 from stages.base import ROWS, AnyStage, Context, CorpusStep, GroupStage, Input, Stage, StageSetupError, Video, passed_on
 from stages.turns import FolderTurns, Turns
 from storyloom.format.model import Model

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.attempts import Attempt
 from pipeline.store import Address
 from pipeline.workspace import Workspace
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from stages.base import ROWS
 from storyloom.fs.atomic import replacing
 from storyloom.fs.url import redacted, without_secrets

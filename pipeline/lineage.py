@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from pipeline.config import RunConfig
 from pipeline.graph import Graph
 from pipeline.store import Address, Mark, canonical_digest
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from stages.base import ROWS, AnyStage, Context, CorpusStep, StageSetupError
 from stages.registry import AnyStageClass
 from storyloom.format.model import Model

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.manifest import SCHEMA
 from pipeline.plan import Plan
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from storyloom.errors import RunFailed
 from storyloom.fs.atomic import committing
 

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from pipeline.status import status
 from pipeline.workspace import Workspace
+from schemas.media import MediaRow
 from schemas.row import Row
-from schemas.rows import LEAST_LAG_CONFIDENCE, DocumentsRow, MediaRow, ScoresRow
+from schemas.rows import LEAST_LAG_CONFIDENCE, DocumentsRow, ScoresRow
 from storyloom.errors import RunFailed
 from storyloom.view.counts import count_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from pipeline.config import config_class
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from stages.base import CorpusStep, Stage
 from stages.registry import registered
 from storyloom.errors import UsageError

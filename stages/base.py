@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from schemas.config import StageConfig
+from schemas.manifest import ManifestRow
 from schemas.row import Dropped, Row, RowError
-from schemas.rows import ManifestRow
 from stages.timing import Timings
 from stages.turns import FolderTurns, Turns
 from storyloom.format.model import Model

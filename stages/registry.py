@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from schemas.config import StageConfig
+from schemas.manifest import ManifestRow
 from schemas.row import Row
-from schemas.rows import ManifestRow
 from stages.align.stage import Align
 from stages.base import ROWS, AnyStage, CorpusStep, GroupStage, Input, Stage
 from stages.calibrate.stage import Calibrate

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.publish.publish import publish
-from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow, ManifestRow, SampledFrame
+from schemas.manifest import ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow, SampledFrame
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.format.manifest import FunnelRow, Provenance, Published
 

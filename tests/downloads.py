@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from schemas.rows import ManifestRow, MediaRow
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
 from stages.base import Context, Video
 from stages.download.settings import DownloadConfig
 from stages.download.stage import Download

@@ -11,8 +11,8 @@ from pipeline.config import RunConfig, config_from
 from pipeline.run import Selection, run
 from pipeline.workspace import Workspace, survey
 from schemas.config import OPERATIONAL, StageConfig
+from schemas.manifest import ManifestRow
 from schemas.row import Row
-from schemas.rows import ManifestRow
 from stages.base import Context, CorpusStep, GroupStage, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.registry import STAGES
 from storyloom.format.model import Model

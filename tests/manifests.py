@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from pipeline.manifest import SCHEMA
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 
 
 def table(rows: Sequence[ManifestRow]) -> pa.Table:

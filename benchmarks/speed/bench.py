@@ -19,7 +19,7 @@ from benchmarks.speed.rounds import Comparison, Contender, Side, interleaved
 from benchmarks.speed.startup import startup
 from benchmarks.speed.weights import write_weights
 from pipeline.config import RunConfig, load_config
-from schemas.rows import MediaRow
+from schemas.media import MediaRow
 from stages.score.stage import ScoreConfig
 from stages.transcribe.settings import TranscribeConfig
 from storyloom.errors import UsageError

@@ -20,7 +20,8 @@ from benchmarks.speed.peer_table import Peer
 from benchmarks.speed.rounds import SideFailed
 from benchmarks.speed.weights import Weights
 from pipeline.config import RunConfig
-from schemas.rows import AlignedRow, MediaRow
+from schemas.media import MediaRow
+from schemas.rows import AlignedRow
 from stages.media import ffmpeg
 from stages.sample.stage import SampleConfig
 from stages.transcribe.settings import TranscribeConfig

@@ -94,8 +94,8 @@ def main(job: dict[str, Any]) -> dict[str, float]:
     """
     from benchmarks.speed.rounds import timed
     from pipeline.config import load_config
+    from schemas.manifest import ManifestRow
     from schemas.row import Row
-    from schemas.rows import ManifestRow
     from stages.base import Context, Stage, Video
 
     video = Path(job["video"])

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from schemas.rows import AlignedRow, FramesRow, ManifestRow, SampledFrame, ScoresRow, Segment, TranscriptRow, Word
+from schemas.manifest import ManifestRow
+from schemas.rows import AlignedRow, FramesRow, SampledFrame, ScoresRow, Segment, TranscriptRow, Word
 from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Video
 from stages.filter.assign import assign_by_clip, assign_by_time, worth_by_null

@@ -16,8 +16,9 @@ from pipeline.bench.measure import Lag
 from pipeline.bench.media import Narrated, Shot, mux
 from pipeline.bench.report import RealLag
 from pipeline.config import RunConfig
+from schemas.manifest import ManifestRow
 from schemas.row import Row
-from schemas.rows import FramesRow, ManifestRow, Segment, TranscriptRow, Word
+from schemas.rows import FramesRow, Segment, TranscriptRow, Word
 from storyloom.errors import RunFailed
 from storyloom.format.model import to_milliseconds
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bench.media import NOTHING, Narrated
-from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ManifestRow, ScoresRow, Sentence
+from schemas.manifest import ManifestRow
+from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ScoresRow, Sentence
 from stages.filter.assign import UNPAIRED, Assignment
 
 FloatArray = NDArray[np.float64]

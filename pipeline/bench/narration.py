@@ -16,7 +16,8 @@ from pipeline.bench.listen import MEDIA_STAGES, live
 from pipeline.bench.measure import auc
 from pipeline.config import RunConfig
 from schemas.calibration import Calibration
-from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ManifestRow, ScoresRow, TranscriptRow
+from schemas.manifest import ManifestRow
+from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ScoresRow, TranscriptRow
 from stages.align.stage import Align, AlignConfig
 from stages.base import Context, StageSetupError, Video
 from stages.filter.assign import UNPAIRED

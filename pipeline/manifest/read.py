@@ -20,7 +20,7 @@ from pipeline.manifest.batch import COLUMNS, OF_URLS, PLACE, Batch, Told, safe_t
 from pipeline.manifest.clips import clip_id, clip_seconds
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.sources import Source, read_source, sources_of
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text, escaped_text
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema

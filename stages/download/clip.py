@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from stages.base import VideoFailed
 from stages.media.track import TAIL_SECONDS
 from storyloom.format.model import to_milliseconds

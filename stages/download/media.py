@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from schemas.rows import ManifestRow, SiteTrack
+from schemas.manifest import ManifestRow
+from schemas.media import SiteTrack
 from stages.base import VideoDropped, VideoFailed
 from stages.download.embedded import from_parquet
 from stages.download.fetcher import Fetcher

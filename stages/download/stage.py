@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 from schemas.config import StageConfig
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
 from schemas.row import Row
-from schemas.rows import ManifestRow, MediaRow
 from stages.base import Input, Listing, Stage, Video, VideoFailed
 from stages.download.clip import clipped
 from stages.download.fetcher import Fetcher

@@ -10,8 +10,8 @@ from typing import IO, Annotated
 
 from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.duplicates import Duplicates
+from schemas.media import MediaRow
 from schemas.row import Row
-from schemas.rows import MediaRow
 from stages.base import CorpusStep, Input, Video
 
 SHARES = 256

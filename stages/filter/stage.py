@@ -11,6 +11,7 @@ from pydantic import Field
 from schemas.calibration import Calibration
 from schemas.config import LONGEST, OPERATIONAL, Resources, StageConfig
 from schemas.duplicates import Duplicates
+from schemas.media import MediaRow
 from schemas.row import Dropped
 from schemas.rows import (
     AlignedRow,
@@ -20,7 +21,6 @@ from schemas.rows import (
     DocumentText,
     DroppedItem,
     FramesRow,
-    MediaRow,
     SampledFrame,
     ScoresRow,
     Sentence,

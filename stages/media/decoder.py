@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from schemas.rows import MediaRow
+from schemas.media import MediaRow
 from stages.base import VideoFailed
 from stages.media.forkserver import BROKEN, DISK, OWN_PATH
 from stages.media.sandbox import ChildFailed, Limits

@@ -85,7 +85,7 @@ class NotUsable(Exception):
 
 
 def inspect(path: Path, languages: Sequence[str] = ()) -> dict[str, Any]:
-    """The fields of `schemas.rows.MediaRow` about the streams, and `warnings`.
+    """The fields of `schemas.media.MediaRow` about the streams, and `warnings`.
 
     Args:
         path: The file.

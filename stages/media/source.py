@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from schemas.rows import MediaRow, SitePage
+from schemas.media import MediaRow, SitePage
 from stages.base import InputMissing, VideoFailed
 from stages.media.held import Held, held
 from storyloom.format.model import Model

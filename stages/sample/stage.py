@@ -14,7 +14,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, StageConfig
-from schemas.rows import FramesRow, MediaRow, SampledFrame
+from schemas.media import MediaRow
+from schemas.rows import FramesRow, SampledFrame
 from stages.base import Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media.decoder import in_child, track_of, video_failed
 from stages.media.sandbox import ChildFailed, Limits, Program, child

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
+from schemas.media import AudioTrack, MediaRow
 from schemas.row import Row
-from schemas.rows import AudioTrack, MediaRow, Segment, TranscriptRow
+from schemas.rows import Segment, TranscriptRow
 from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.audio import Audio, Decoded, decode

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, ManifestRow, MediaRow
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow
 from storyloom.format.model import to_milliseconds
 from storyloom.format.sample import ADDED, SCHEMA, FormatError, Sample, frames_first, image_name, refusal
 

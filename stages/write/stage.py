@@ -14,7 +14,9 @@ from typing import IO, Annotated, NamedTuple
 from pydantic import Field, StringConstraints
 
 from schemas.config import OPERATIONAL, StageConfig
-from schemas.rows import DocumentDraft, DocumentsRow, FramesRow, ManifestRow, MediaRow
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
+from schemas.rows import DocumentDraft, DocumentsRow, FramesRow
 from stages.base import GroupStage, Input, Video
 from stages.write.document import to_sample
 from storyloom.format.counts import Counts

@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from schemas.rows import ManifestRow, MediaRow
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
 from stages.base import Context, Video, VideoFailed
 from stages.download.settings import DownloadConfig
 from stages.download.stage import Download

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from schemas.config import OPERATIONAL, StageConfig
+from schemas.media import MediaRow
 from schemas.row import Row
-from schemas.rows import MediaRow
 from stages.base import CorpusStep, Input, Stage, Video, VideoDropped, VideoFailed
 from storyloom.format.model import Model
 

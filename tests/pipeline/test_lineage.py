@@ -11,7 +11,7 @@ from pipeline.lineage import StageKey, stage_keys, unit_key, what_changed, with_
 from pipeline.run import Selection
 from pipeline.status import StageStatus, status
 from pipeline.workspace import survey
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from tests import machine
 from tests.machine import CONTEXT, Echo, Measure, Pack, config, files, manifest, ran, worked
 

@@ -9,7 +9,7 @@ from pipeline import lines as lines_by_part
 from pipeline.lines import Lines, part_lines
 from pipeline.plan import Plan, make_plan
 from schemas.config import PartsConfig
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from storyloom.errors import RunFailed
 from tests.manifests import table
 

@@ -16,7 +16,7 @@ from pipeline.lists import expanded
 from pipeline.manifest import read_manifest
 from pipeline.run import Selection
 from pipeline.workspace import survey
-from schemas.rows import MediaRow
+from schemas.media import MediaRow
 from stages.base import VideoFailed
 from stages.download.sites import extractors
 from stages.turns import FolderTurns

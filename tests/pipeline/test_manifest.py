@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.manifest import read_manifest
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from schemas.text import clean_text
 from storyloom.errors import UsageError
 from tests.manifests import rows as rows_of

@@ -17,8 +17,8 @@ from pipeline.run import Selection, run
 from pipeline.status import status
 from pipeline.workspace import survey
 from schemas.config import StageConfig
+from schemas.media import MediaRow
 from schemas.row import Row
-from schemas.rows import MediaRow
 from stages.base import Input, Stage, Video
 from stages.registry import inputs_of
 from storyloom.errors import UsageError

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
 from schemas.row import Row
-from schemas.rows import ManifestRow, MediaRow
 from stages.base import Context, Stage, Video, VideoFailed
 from stages.download.files import link, record
 from stages.download.probing import probe

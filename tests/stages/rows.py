@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.rows import (
-    AlignedRow,
-    FramesRow,
-    ManifestRow,
-    SampledFrame,
-    ScoresRow,
-    Segment,
-    Sentence,
-    TranscriptRow,
-    Word,
-)
+from schemas.manifest import ManifestRow
+from schemas.rows import AlignedRow, FramesRow, SampledFrame, ScoresRow, Segment, Sentence, TranscriptRow, Word
 from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Video
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from schemas.rows import SitePage
+from schemas.media import SitePage
 from stages.base import VideoDropped, VideoFailed
 from stages.download.fetch import Bounds, with_retries
 from stages.download.sites.extractors import Extractor, extractors_of, is_list

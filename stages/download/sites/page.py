@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from schemas.languages import language_tag
-from schemas.rows import Chapter, SitePage
+from schemas.media import Chapter, SitePage
 from schemas.text import clean_text
 from storyloom.format.model import to_milliseconds
 

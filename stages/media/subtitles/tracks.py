@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
-from schemas.rows import MediaRow
+from schemas.media import MediaRow
 from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits, child
 from stages.media.source import NAME_DIGITS, MediaMissing, reading

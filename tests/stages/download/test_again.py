@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.rows import SitePage
+from schemas.media import SitePage
 from stages.download.sites.fetch import SiteVideo
 from tests.downloads import CONTENT, NARRATED, ROOT, SHA256, downloaded, files, left_by, outcome
 from tests.http_server import Server, serving

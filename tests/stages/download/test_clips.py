@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from schemas.rows import ManifestRow, MediaRow
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
 from stages.base import Video
 from stages.download import media
 from stages.download.fetcher import Fetcher

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.rows import ManifestRow, MediaRow
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
 from stages.base import Video
 from stages.download.fetch import local_file
 from stages.download.settings import DownloadConfig

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from yt_dlp.downloader.http import HttpFD
 
-from schemas.rows import MediaRow
+from schemas.media import MediaRow
 from stages.download.settings import DownloadConfig
 from stages.download.sites import extractors
 from stages.download.stage import Download

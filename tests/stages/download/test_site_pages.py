@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.rows import SitePage
+from schemas.media import SitePage
 from stages.download.sites.failures import by_error, by_state
 from stages.download.sites.page import MAX_DESCRIPTION, MAX_ITEMS, MAX_NAME, page_of
 from stages.download.sites.tracks import MAX_TRACKS, offered

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from schemas.rows import MediaRow
+from schemas.media import MediaRow
 from stages.base import StageSetupError
 from stages.download.fetch import Bounds
 from stages.download.guard import guarded

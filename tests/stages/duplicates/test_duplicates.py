@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.duplicates import Duplicates
-from schemas.rows import DocumentsRow, ManifestRow, MediaRow
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
+from schemas.rows import DocumentsRow
 from stages.base import Context, Video
 from stages.duplicates.stage import ContentRow, DuplicatesConfig, FindDuplicates
 from stages.filter.stage import Filter, FilterConfig

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.calibration import Calibration
-from schemas.rows import AlignedRow, Chapter, DocumentsRow, MediaRow, SitePage
+from schemas.media import Chapter, MediaRow, SitePage
+from schemas.rows import AlignedRow, DocumentsRow
 from stages.base import Context, Video
 from stages.filter.stage import Filter, FilterConfig
 from tests.stages.rows import CONTEXT, KEY, MANIFEST, aligned, frames_row, scored

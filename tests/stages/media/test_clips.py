@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.manifest import ManifestRow
+from schemas.media import MediaRow
 from schemas.row import Row
-from schemas.rows import ManifestRow, MediaRow
 from stages.base import Video, VideoFailed
 from stages.download.clip import clipped
 from stages.download.probing import probe

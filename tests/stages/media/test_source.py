@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.rows import MediaRow
+from schemas.media import MediaRow
 from stages.base import VideoFailed
 from stages.media.source import MediaMissing, MediaSource, address_of, read_record, reading, record_of, source_state
 from tests.downloads import CONTENT, SHA256, downloaded

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.rows import ManifestRow
+from schemas.manifest import ManifestRow
 from stages.download.clip import clipped
 from stages.download.probing import probe
 from stages.media import track

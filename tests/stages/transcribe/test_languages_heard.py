@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.rows import ManifestRow, TranscriptRow
+from schemas.manifest import ManifestRow
+from schemas.rows import TranscriptRow
 from stages.base import Video
 from stages.transcribe.stage import Transcribe
 from tests.stages.hearing import heard, loaded, said

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pytest
 from faster_whisper import BatchedInferencePipeline
 
+from schemas.manifest import ManifestRow
 from schemas.row import Row
-from schemas.rows import ManifestRow, TranscriptRow
+from schemas.rows import TranscriptRow
 from stages.base import Video
 from stages.media.audio import floats
 from stages.models.demo import whisper_folder

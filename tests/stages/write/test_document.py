@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.rows import Chapter, MediaRow, SitePage
+from schemas.media import Chapter, MediaRow, SitePage
 from stages.write.document import jpeg_size, to_sample
 from storyloom.format.words import count_words
 from tests.documents import document, jpeg, video

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.manifest import ManifestRow
 from schemas.row import Row, RowError
-from schemas.rows import FramesRow, ManifestRow, TranscriptRow, Word
+from schemas.rows import FramesRow, TranscriptRow, Word
 from stages.base import Stage
 from stages.registry import registered
 from storyloom.format.arrow import arrow_schema

@@ -7,7 +7,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
+from schemas.manifest import ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText
 from stages.write.stage import VideoDocuments, WriteConfig
 from tests.documents import dataset, jpeg, numbered, sampled, video_key
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, ManifestRow
+from schemas.manifest import ManifestRow
+from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText
 from stages.write.stage import VideoDocuments, WriteConfig
 from tests.documents import dataset, jpeg, numbered, sampled, video_key
 
