@@ -7,10 +7,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import pytest
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.utils import ExtractorError, GeoRestrictedError, UserNotLive
+
+from schemas.media import MediaRow
+from stages.download.sites import extractors
+from tests.downloads import downloaded
 
 
 class Site(ThreadingHTTPServer):
@@ -119,7 +125,9 @@ class TalkListIE(InfoExtractor):  # type: ignore[misc]
 
 
 @contextmanager
-def serving_site() -> Iterator[Site]:
+def serving_site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A site that runs, of which `TalkIE` and `TalkListIE` are yt-dlp's extractors."""
+    monkeypatch.setattr(extractors, "_all", lambda: (TalkIE, TalkListIE))
     with Site() as site:
         thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
@@ -128,3 +136,8 @@ def serving_site() -> Iterator[Site]:
         finally:
             site.shutdown()
             thread.join()
+
+
+def fetched(media: Path, url: str, **config: Any) -> MediaRow:
+    """The row of a page of the site."""
+    return downloaded(media, url, **{"sites": ("127.0.0.1",), "attempts": 1, **config})

@@ -18,19 +18,17 @@ from pipeline.run import Selection
 from pipeline.workspace import survey
 from schemas.media import MediaRow
 from stages.base import VideoFailed
-from stages.download.sites import extractors
 from stages.turns import FolderTurns
 from storyloom.errors import UsageError
 from tests.downloads import CONTENT
 from tests.runs import demo_config, run_quietly
-from tests.site import Site, TalkIE, TalkListIE, serving_site
+from tests.site import Site, serving_site
 
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
-    monkeypatch.setattr(extractors, "_all", lambda: (TalkIE, TalkListIE))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the turns of this test alone
-    with serving_site() as made:
+    with serving_site(monkeypatch) as made:
         yield made
 
 

@@ -5,33 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from yt_dlp.downloader.http import HttpFD
 
-from schemas.media import MediaRow
 from stages.download.settings import DownloadConfig
-from stages.download.sites import extractors
 from stages.download.stage import Download
 from stages.turns import FolderTurns
 from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome
-from tests.site import Site, TalkIE, TalkListIE, serving_site
+from tests.site import Site, fetched
 
 VTT = b"WEBVTT\n\n00:00.000 --> 00:01.000\nEin Becher\n"
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(extractors, "_all", lambda: (TalkIE, TalkListIE))
-    with serving_site() as made:
-        yield made
-
-
-def fetched(media: Path, url: str, **config: Any) -> MediaRow:
-    return downloaded(media, url, **{"sites": ("127.0.0.1",), "attempts": 1, **config})
 
 
 @pytest.mark.parametrize(

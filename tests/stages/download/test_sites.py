@@ -4,13 +4,10 @@ import gzip
 import json
 import time
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from schemas.media import MediaRow
 from stages.base import StageSetupError
 from stages.download.fetch import Bounds
 from stages.download.guard import guarded
@@ -18,21 +15,10 @@ from stages.download.sites import extractors
 from stages.media.subtitles.formats import shown
 from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome, stage
 from tests.http_server import ENCODERS, Handler, Server
-from tests.site import Site, TalkIE, TalkListIE, serving_site
+from tests.site import Site, fetched
 
 JSON3 = {"events": [{"tStartMs": 0, "dDurationMs": 900, "segs": [{"utf8": "A"}, {"utf8": " cup", "tOffsetMs": 400}]}]}
 VTT = b"WEBVTT\n\n00:00.000 --> 00:01.000\nEin Becher\n"
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(extractors, "_all", lambda: (TalkIE, TalkListIE))
-    with serving_site() as made:
-        yield made
-
-
-def fetched(media: Path, url: str, **config: Any) -> MediaRow:
-    return downloaded(media, url, **{"sites": ("127.0.0.1",), "attempts": 1, **config})
 
 
 def test_what_a_page_says_is_in_the_row(media: Path, site: Site) -> None:
