@@ -9,7 +9,6 @@ one. Only a video during which several attempts failed is given up, with a retry
 from __future__ import annotations
 
 import contextlib
-import errno
 import faulthandler
 import os
 import re
@@ -25,6 +24,7 @@ from typing import Any, TextIO
 from pydantic import BaseModel, ValidationError
 
 from schemas.row import RowError
+from stages.base import OF_THE_MACHINE
 from stages.media.sandbox import ChildKilled
 from storyloom.fs.atomic import temporary
 from storyloom.fs.url import without_secrets
@@ -39,21 +39,6 @@ CRASHED, RAISED, UNPROVEN, KILLED, MACHINE = 4, 4, 2, 1, 0
 """Evidence of one attempt against the current video: a crash of native code; an exception in a process that had
 finished other work; the same in one that had not; a killed process, which may be the kernel's out-of-memory killer;
 and faults of the machine alone. So two crashes are enough, and six preempted machines are not."""
-
-OF_THE_MACHINE = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EIO,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ESTALE,
-        errno.ENOMEM,
-    }
-)
-"""Errors of the operating system that no video causes."""
 
 DEVICE_ERROR = re.compile(r"CUDA|cuDNN|CUBLAS|NVML|NCCL|HIP error|device-side assert|Accelerator", re.IGNORECASE)
 """Matches messages of torch, CTranslate2 and onnxruntime about a failed device."""

@@ -21,7 +21,7 @@ from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
 
 Column = Literal["url", "id", "subtitles", "title", "language", "license", "start", "end"]
-"""A column of a manifest, as pipeline/manifest/batch.py lists them."""
+"""A column of a manifest that means something to us."""
 
 SectionT = TypeVar("SectionT", bound=StageConfig)
 
@@ -205,8 +205,9 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
         else:
             message = " or ".join(dict.fromkeys(error["msg"].removeprefix("Value error, ") for error, _ in found))
             hint = "; a text that looks like something else needs quotes" if error["type"] == "string_type" else ""
-            field = section.model_fields.get(where.rpartition(".")[2])
-            got = f", got {_short(error['input'])}" if field is None or field.repr else ""  # it may hold a password
+            fields = [section.model_fields[step] for step in where.split(".") if step in section.model_fields]
+            hidden = any(not field.repr for field in fields)  # it may hold a password
+            got = "" if hidden else f", got {_short(error['input'])}"
             yield f"{where}: {message}{got}{hint}" if where else message
 
 

@@ -12,6 +12,7 @@ from pipeline.config import RunConfig
 from pipeline.plan import unused_files
 from pipeline.store import Store
 from pipeline.workspace import Workspace, survey
+from schemas.row import KEY_DIGITS
 from storyloom.errors import UsageError
 
 KEY = re.compile(r"[0-9a-f]{16}")
@@ -107,7 +108,7 @@ def _media(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     videos = {video for workspace in workspaces for members in workspace.plan.videos for video in members}
     videos |= {line.media_name for workspace in workspaces for line in workspace.lines.clips()}
     for path in sorted(store.media.glob("??/*")):
-        if MEDIA.match(path.name) and path.name[:20] not in videos:
+        if MEDIA.match(path.name) and path.name[:KEY_DIGITS] not in videos:
             yield _item(path)
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from pipeline.config import RunConfig
 from pipeline.manifest import SCHEMA
+from schemas.row import video_key
 from schemas.text import clean_text
 from stages.base import Listing, VideoFailed
 from stages.registry import AnyStageClass
 from storyloom.format.model import Model
-from storyloom.fs.atomic import write_atomically
+from storyloom.fs.atomic import replacing
 from storyloom.fs.url import published, redacted
 from storyloom.view.counts import count_of
 
@@ -58,10 +61,7 @@ def expanded(
         write: Whether unknown lists are read; otherwise they stay lines.
         refresh: Whether known lists are read again.
     """
-    urls = [
-        "" if problem else url
-        for url, problem in zip(manifest["url"].to_pylist(), manifest["problem"].to_pylist(), strict=True)
-    ]
+    urls = pc.if_else(pc.equal(manifest["problem"], ""), manifest["url"], "").to_pylist()
     found = [
         (stage, at) for stage in config.graph.stages.values() for at in stage.lists(urls, config.stage(stage.name))
     ]
@@ -75,7 +75,7 @@ def expanded(
             lists[at] = known
     if not lists:
         return manifest, told
-    return _with_videos(manifest, lists, config.url_parameters), told
+    return _with_videos(manifest, lists, config.url_parameters, told), told
 
 
 def _known(
@@ -104,7 +104,9 @@ def _known(
         ids = dict(list((ids | dict(zip(before.urls, before.ids, strict=True)) | ids).items())[:most])
     known = KnownList(title=listing.title, urls=list(ids), ids=list(ids.values()), more=listing.more, partial=partial)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, known.model_dump_json().encode())
+    with replacing(file) as unfinished:
+        os.fchmod(unfinished.fileno(), 0o600)  # whole URLs, as in the workers' copy of the manifest
+        unfinished.write(known.model_dump_json().encode())
     told.append(_sentence(url, listing))
     return known
 
@@ -127,18 +129,29 @@ def _read(file: Path) -> KnownList | None:
         return None
 
 
-def _with_videos(manifest: pa.Table, lists: dict[int, KnownList], parameters: Collection[str]) -> pa.Table:
+def _with_videos(
+    manifest: pa.Table, lists: dict[int, KnownList], parameters: Collection[str], told: list[str]
+) -> pa.Table:
     """The table with the rows of each list's videos instead of the list's."""
-    seen = set(manifest["video"].to_pylist())
+    seen = dict(zip(manifest["video"].to_pylist(), manifest["url"].to_pylist(), strict=True))
     pieces: list[pa.Table] = []
     start = 0
     for at, known in sorted(lists.items()):
         pieces.append(manifest.slice(start, at - start))
         (line,) = manifest.slice(at, 1).to_pylist()
-        rows = [row for row in _rows(line, known, parameters) if row["video"] not in seen]
-        fresh = {row["video"]: row for row in rows}
-        seen |= fresh.keys()
-        pieces.append(pa.Table.from_pylist(list(fresh.values()), schema=SCHEMA))
+        fresh, alike = [], 0
+        for row in _rows(line, known, parameters):
+            if row["video"] not in seen:
+                seen[row["video"]] = row["url"]
+                fresh.append(row)
+            elif seen[row["video"]] != row["url"] and "?" not in row["published_url"]:
+                alike += 1
+        if alike:
+            told.append(
+                f"{line['published_url']}: {count_of(alike, 'videos')} left out, whose URLs differ from others' only in"
+                " what is not published; name the parameter that tells them apart in `url_parameters`"
+            )
+        pieces.append(pa.Table.from_pylist(fresh, schema=SCHEMA))
         start = at + 1
     pieces.append(manifest.slice(start))
     return pa.concat_tables(pieces)
@@ -151,7 +164,7 @@ def _rows(line: dict[str, Any], known: KnownList, parameters: Collection[str]) -
         shown = clean_text(published(url, parameters))[0]
         source_id = f"{line['source_id']}/{site_id or shown}" if own_id else shown
         yield line | {
-            "video": hashlib.sha256(source_id.encode()).hexdigest()[:20],
+            "video": video_key(source_id),
             "url": url,
             "source_id": source_id,
             "published_url": shown,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.config import RunConfig
 from storyloom.errors import UsageError
+from storyloom.fs.url import local_path
 
 
 def check_places(config: RunConfig) -> None:
@@ -18,7 +19,11 @@ def check_places(config: RunConfig) -> None:
     Raises:
         UsageError: Work and output are the same or within each other, or the manifest's folder is within one of them.
     """
-    work, output, manifest = (_absolute(place) for place in (config.work, config.output, config.manifest))
+    try:
+        given = str(local_path(config.manifest))
+    except ValueError as reason:  # a file of another machine
+        raise UsageError(str(reason)) from reason
+    work, output, manifest = (_absolute(place) for place in (config.work, config.output, given))
     for inner, outer, what in ((output, work, "output lies in work"), (work, output, "work lies in output")):
         if _within(inner, outer):
             raise UsageError(f"{what} ({inner}, {outer}): choose folders beside each other; nothing was changed")
@@ -42,7 +47,7 @@ def check_writable(output: Path) -> None:
 
 
 def _absolute(place: str) -> Path:
-    return Path(os.path.realpath(Path(place).expanduser()))
+    return Path(os.path.realpath(os.path.expanduser(place)))  # noqa: PTH111 - an unknown user's home stays a name
 
 
 def _within(inner: Path, outer: Path) -> bool:

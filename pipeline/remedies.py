@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 REMEDIES = {
+    "bad_line": "mend the line in the manifest",
     "bad_certificate": "give another URL of it, or have the server's certificate mended",
     "bad_url": "correct the URL in the manifest",
     "connection_failed": "look at the network between the workers and the server",

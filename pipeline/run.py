@@ -101,8 +101,10 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     finally:
         workspace.job.store.remove_leftovers()
         remove_empty_traces(workspace.job.store.attempts / "processes")
-        with contextlib.suppress(OSError):  # a full disk, of which the run itself tells
+        try:
             listener.failed(*write_ledger(workspace.refreshed(), SHOWN))
+        except OSError as reason:  # a full disk, or a file of another user
+            listener.noted(f"the ledger of failures was not written: {reason}")
 
 
 def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:

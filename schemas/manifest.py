@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from schemas.row import KEY_DIGITS, VideoKey
+from schemas.row import VideoKey, video_key
 from storyloom.format.model import Model
+from storyloom.fs.url import scheme_of
 
 
 class ManifestRow(Model):
@@ -62,11 +62,10 @@ class ManifestRow(Model):
     @property
     def media_name(self) -> str:
         """The beginning of the names of its media files: its key; what clips of a URL or member share."""
-        local = "://" not in self.url or self.url.lower().startswith("file://")
-        if not self.is_clip or (local and not self.member):
+        if not self.is_clip or (scheme_of(self.url) == "file" and not self.member):
             return self.video
         place = f"{self.url}\n{self.member}\n{self.offset}" if self.member else self.url
-        return hashlib.sha256(place.encode()).hexdigest()[:KEY_DIGITS]
+        return video_key(place)
 
     @property
     def location(self) -> str:

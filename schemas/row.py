@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -12,7 +13,12 @@ from storyloom.fs.url import without_secrets
 KEY_DIGITS = 20
 
 VideoKey = Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{KEY_DIGITS}}}$")]
-"""First `KEY_DIGITS` hexadecimal digits of the SHA-256 of a manifest row's id (or published URL, where it has none)."""
+"""As `video_key` makes it of a manifest row's id (or published URL, where it has none)."""
+
+
+def video_key(of: str) -> str:
+    """First `KEY_DIGITS` hexadecimal digits of the SHA-256 of a text."""
+    return hashlib.sha256(of.encode()).hexdigest()[:KEY_DIGITS]
 
 
 Similarity = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]

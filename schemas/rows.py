@@ -313,7 +313,6 @@ class DocumentsRow(Row):
     """The output of `filter`: documents and dropped items.
 
     Attributes:
-        content: SHA-256 of the video's file, which decides on the split of its documents; empty if unknown.
         threshold: Similarity below which a frame was dropped; in `clip` mode more was asked for.
         lag: Seconds by which speech follows the picture, as estimated in `clip` mode, the median over the frames;
             negative when it comes first, 0.0 when unclear and in `time` mode.
@@ -324,7 +323,6 @@ class DocumentsRow(Row):
         dropped_items: In time order.
     """
 
-    content: str = ""
     threshold: float = 0.0
     lag: float = 0.0
     lag_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0

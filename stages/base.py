@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,20 @@ Scope = Literal["part", "group", "corpus"]
 
 ROWS = "rows"
 """Name of a stage's main table: one row per video."""
+
+OF_THE_MACHINE = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "ENOBUFS")
+)
+"""Numbers of the operating system's errors that no video causes: a full or broken disk, too many open files, too little
+memory."""
+
+
+def of_the_machine(reason: BaseException) -> bool:
+    """Whether an exception is a fault of the machine: a full or broken disk, too little memory."""
+    if isinstance(reason, socket.gaierror):  # it has numbers of its own
+        return False
+    return isinstance(reason, MemoryError) or (isinstance(reason, OSError) and reason.errno in OF_THE_MACHINE)
 
 
 class VideoFailed(Exception):

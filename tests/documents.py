@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
@@ -17,6 +16,7 @@ from PIL import Image
 
 from pipeline.publish.publish import publish
 from schemas.manifest import ManifestRow
+from schemas.row import video_key
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow, SampledFrame
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.format.manifest import FunnelRow, Provenance, Published
@@ -37,10 +37,6 @@ def jpeg(number: int, width: int = 64, height: int = 48, **options: Any) -> byte
     file = io.BytesIO()
     Image.fromarray(pixels).resize((width, height)).save(file, "JPEG", quality=80, **options)
     return file.getvalue()
-
-
-def video_key(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:20]
 
 
 def document(

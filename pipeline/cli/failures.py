@@ -66,7 +66,8 @@ def failures_command(
         _print_json(found)
     else:
         ran = any(workspace.done(name) for name in workspace.graph.names)
-        none = "no video failed" if ran else f"nothing was done yet in {workspace.job.store.work}"
+        among = " with that stage and code" if stage or code else ""
+        none = f"no video failed{among}" if ran else f"nothing was done yet in {workspace.job.store.work}"
         _print(found, str(workspace.job.store.failures), none, each=bool(code))
 
 

@@ -7,15 +7,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
+from pipeline.config import Column
 from schemas.text import MAX_TEXT, clean_text
 from storyloom.fs.url import without_secrets
 from storyloom.view.counts import count_of
 
-COLUMNS = ("url", "id", "subtitles", "title", "language", "license", "start", "end")
+COLUMNS = get_args(Column)
 """The columns of a list that mean something to us."""
 
 PLACE = ("member", "offset", "size")

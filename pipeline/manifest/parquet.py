@@ -72,10 +72,10 @@ def _as_text(column: pa.Array, name: str, our: str, problems: dict[int, str], to
         found = column.cast(pa.string())
         found.validate(full=True)
         found = found.fill_null("")
-        exact = pc.any(pc.match_substring(found, "\0" if our in EXACT else OUT_OF_RANGE)).as_py()
+        odd = pc.any(pc.match_substring(found, "\0" if our in EXACT else OUT_OF_RANGE)).as_py()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        exact = True
-    if not exact:
+        odd = True
+    if not odd:
         return found
     values = [_text(column, number) for number in range(len(column))]
     for number, value in enumerate(values):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +19,11 @@ from pipeline.manifest.clips import clip_id, clip_seconds
 from pipeline.manifest.columns import Columns
 from pipeline.manifest.sources import Source, read_source, sources_of
 from schemas.manifest import ManifestRow
+from schemas.row import video_key
 from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text, escaped_text
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
-from storyloom.fs.url import URL, published, redacted
+from storyloom.fs.url import URL, local_path, published, redacted, scheme_of
 
 SCHEMA = arrow_schema(ManifestRow)
 
@@ -124,7 +123,7 @@ class _Lines:
         urls = self._urls(fields["url"], problems)
         clean = {name: self._cleaned(fields[name], name, safe_text) for name in ("title", "language", "license")}
         starts, ends = clip_seconds(fields["start"], fields["end"], problems)
-        places = self._places(batch.places, texts(urls).to_pylist())
+        places = self._places(batch.places, urls)
         members = fields["member"].to_pylist()
         shown = [
             self._shown(escaped_text(url))[0] + (f"#{safe_text(escaped_text(member))[0]}" if member else "")
@@ -140,9 +139,12 @@ class _Lines:
             f"id {one}" if one else f"url {link if '?' in link and '://' in url else f'{url}#{member}'}"
             for one, url, member, link in zip(raw, urls, members, shown, strict=True)
         ]  # a parameter that is published says which video it is, whatever the others are
+        said = [""] * size
+        for number, problem in problems.items():
+            said[number] = safe_text(problem)[0]
         subtitles, others = self._subtitles(urls, members, fields["subtitles"], clean["language"], problems)
         columns = {
-            "video": pa.array([_key(one) for one in ids], pa.string()),
+            "video": pa.array([video_key(one) for one in ids], pa.string()),
             "url": texts(urls),
             "folder": pa.repeat(self._base, size),
             "source_id": pa.array(ids, pa.string()),
@@ -158,7 +160,7 @@ class _Lines:
             "member": fields["member"],
             "offset": _numbers(fields["offset"]),
             "size": _numbers(fields["size"]),
-            "problem": pa.array([safe_text(problems.get(number, ""))[0] for number in range(size)], pa.string()),
+            "problem": pa.array(said, pa.string()),
             "named_by": texts(named_by),
             "place": pa.array(places, pa.string()),
         }
@@ -169,11 +171,13 @@ class _Lines:
         name = self._source.name
         if self._source.found is None:
             return [f"{name}, line {number}" for number in numbers]
-        return [f"{name}, file {number} ({url})" for number, url in zip(numbers, urls, strict=True)]
+        shown = texts(urls).to_pylist()
+        return [f"{name}, file {number} ({url})" for number, url in zip(numbers, shown, strict=True)]
 
     def _shown(self, url: str) -> tuple[str, bool]:
         """A URL, path or id as it is published, and whether that is another."""
-        if url.isprintable() and not _QUERY.search(url):  # nearly all: a million lines take a quarter of the time
+        # Nearly all: a million lines take a quarter of the time.
+        if len(url) <= MAX_TEXT and url.isprintable() and not _QUERY.search(url):
             return url, False
         if not URL.match(url):
             return safe_text(url)
@@ -192,7 +196,7 @@ class _Lines:
             elif self._source.remote and (url.startswith(("/", "~/")) or url.lower().startswith(FILE_URL)):
                 problems.setdefault(number, "a remote list names no files of this machine")
             elif "://" in url:
-                if not url.isprintable() and clean_text(url, len(url))[1] and not url.startswith(FILE_URL):
+                if not url.isprintable() and clean_text(url, len(url))[1] and not url.lower().startswith(FILE_URL):
                     problems.setdefault(number, "its url has control characters")
             elif redacted(url) != url and not self._is_there(url):
                 problems.setdefault(number, _MISTYPED)
@@ -234,20 +238,18 @@ class _Lines:
                 likeliest[number]
                 or number in problems
                 or members[number]
-                or ("://" in url and not url.startswith(FILE_URL))
+                or ("://" in url and scheme_of(url) != "file")
             ):
                 continue
-            path = unquote(url[len(FILE_URL) :].removeprefix("localhost")) if url.startswith(FILE_URL) else url
+            try:
+                path = str(local_path(url)) if "://" in url else url
+            except ValueError:  # a file of another machine
+                continue
             video = os.path.join(self._base, os.path.expanduser(path) if path.startswith("~/") else path)  # noqa: PTH111, PTH118 - a million videos
             if names := self._beside.of(video, language):
                 folder = os.path.dirname(path)  # noqa: PTH120
                 likeliest[number], *others[number] = (os.path.join(folder, name) for name in names)  # noqa: PTH118
         return likeliest, others
-
-
-def _key(source_id: str) -> str:
-    """The key of a video."""
-    return hashlib.sha256(source_id.encode()).hexdigest()[:20]
 
 
 def _numbers(column: pa.Array) -> pa.Array:
@@ -302,7 +304,7 @@ def _with_problems(rows: pa.Table, wrong: np.ndarray, places: Sequence[str]) -> 
             " `url_parameters`"
         )
         columns["source_id"][number] = rows["place"][number].as_py()
-        columns["video"][number] = _key(columns["source_id"][number])
+        columns["video"][number] = video_key(columns["source_id"][number])
     for name, values in columns.items():
         rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), pa.array(values, pa.string()))
     return rows

@@ -13,15 +13,9 @@ from pipeline.beside import SUFFIXES as SUBTITLES
 from pipeline.manifest.folder import MEDIA_SUFFIXES, Found
 from pipeline.manifest.opened import unpacked_suffix
 from storyloom.errors import UsageError
-from storyloom.fs.url import redacted
+from storyloom.fs.url import redacted, scheme_of
 
 HTTP = ("http", "https")
-
-
-def scheme_of(place: str) -> str:
-    """The scheme of a URL in lower case; empty for a path."""
-    scheme, found, _ = place.partition("://")
-    return scheme.lower() if found and scheme.isalnum() else ""
 
 
 def folder_of(url: str) -> str:

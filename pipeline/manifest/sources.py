@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -21,11 +20,11 @@ from pipeline.manifest.folder import MEDIA_SUFFIXES, METADATA, Found, folder_lin
 from pipeline.manifest.jsons import array_lines, json_lines
 from pipeline.manifest.opened import ListUnreadable, NoUrls, as_text, unpacked, unpacked_suffix
 from pipeline.manifest.parquet import parquet_batches
-from pipeline.manifest.remote import folder_of, found_below, opened, scheme_of, suffix_of
+from pipeline.manifest.remote import folder_of, found_below, opened, suffix_of
 from pipeline.manifest.tars import tar_lines
 from pipeline.manifest.text import text_lines
 from storyloom.errors import UsageError
-from storyloom.fs.url import redacted
+from storyloom.fs.url import local_path, redacted, scheme_of
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,11 @@ def sources_of(manifest: str, without: Collection[Path]) -> tuple[str, list[Sour
     Raises:
         UsageError: There is nothing of that name, or it cannot be read.
     """
-    if scheme_of(manifest) not in ("", "file"):
+    if scheme_of(manifest) != "file":
         return "", _remote(manifest)
-    path = unquote(manifest[len("file://") :].removeprefix("localhost")) if scheme_of(manifest) else manifest
-    place = Path(path).expanduser() if path.startswith("~/") else Path(path)
     try:
+        path = str(local_path(manifest))
+        place = Path(path).expanduser() if path.startswith("~/") else Path(path)
         is_file, is_folder, is_there = place.is_file(), place.is_dir(), place.exists()
     except (OSError, ValueError) as reason:
         raise UsageError(f"the manifest {manifest[:200]!r} cannot be opened: {reason}") from reason

@@ -17,7 +17,7 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
     keys = {one.stage: workspace.job.keys[one.stage] for one in after}
     ran = {name: " | ".join(workspace.summaries.ran(workspace.done(name).values())) for name in keys}
     return Provenance(
-        config={name: _without_folders(one.ingredients["config"]) for name, one in keys.items()}
+        config={name: publishable(workspace, name, one.ingredients["config"]) for name, one in keys.items()}
         | {"seed": workspace.config.seed},
         fingerprints={name: one.key for name, one in keys.items()},
         revisions={name: version for name, version in ran.items() if version},
@@ -25,12 +25,14 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
     )
 
 
-def _without_folders(config: Any) -> dict[str, Any]:
+def publishable(workspace: Workspace, name: str, config: Any) -> dict[str, Any]:
     """A stage's config with local paths cut to their last component: a dataset does not describe the machine.
 
-    URLs lose what may be secret in them.
+    URLs lose what may be secret in them, and fields without a `repr`, which may hold a secret, are left out.
     """
-    return {key: _without_folder(value) for key, value in config.items()}
+    fields = type(workspace.config.stage(name)).model_fields
+    shown = {key: value for key, value in config.items() if key not in fields or fields[key].repr}
+    return {key: _without_folder(value) for key, value in shown.items()}
 
 
 def _without_folder(value: Any) -> Any:

@@ -18,9 +18,10 @@ from storyloom.card.croissant import croissant
 from storyloom.card.indexes import as_json, index_files
 from storyloom.errors import RunFailed, UsageError
 from storyloom.format.layout import MARKER, SHARD_FILE, index_of
-from storyloom.format.manifest import MANIFEST, Provenance, Published, describe, read_manifest
+from storyloom.format.manifest import MANIFEST, Provenance, Published, describe, read_manifest, values_flaw
 from storyloom.format.shard import SPLITS, Shard
 from storyloom.fs.atomic import TEMPORARY_SUFFIX, sync_folder, write_atomically
+from storyloom.fs.ranges import MOST_WHOLE
 
 ENERGON_DERIVED = (".nv-meta/index.sqlite", ".nv-meta/index.uuid")
 """Files that `energon prepare` adds: offsets in the shards, which are wrong once a shard has changed."""
@@ -115,6 +116,8 @@ def _published(
         "README.md": card(published).encode(),
     }
     manifest = as_json(published.model_dump(mode="json", by_alias=True))
+    if len(manifest) > MOST_WHOLE or values_flaw(manifest):  # no reader would take it
+        raise UsageError(f"{MANIFEST} would be too large to be read: choose a larger `write.shard_bytes`")
     changes = _changes(output, sources, files)
     if _content(output / MANIFEST) != manifest or changes.stale or changes.shards or changes.files:
         _apply(output, changes)

@@ -19,7 +19,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from stages.base import VideoFailed
+from stages.base import VideoFailed, of_the_machine
 from stages.download.fetch import Bounds
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -154,6 +154,8 @@ def _resolved(host: str, bounds: Bounds) -> list[str]:
         raise VideoFailed("unknown_host", f"DNS did not answer for {host} in time", retryable=True)
     (answer,) = found
     if isinstance(answer, Exception):
+        if of_the_machine(answer):
+            raise answer
         retryable = isinstance(answer, socket.gaierror) and answer.errno == socket.EAI_AGAIN
         raise VideoFailed("unknown_host", f"{host} has no address: {answer}", retryable=retryable) from answer
     return answer

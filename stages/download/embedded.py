@@ -8,14 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.embedded import media_column
-from stages.base import VideoFailed
+from stages.base import VideoFailed, of_the_machine
 from stages.download.fetch import Bounds
+from stages.media.held import Held
 
 BUFFER = 1 << 20
 """Bytes that are read of a column at once (our choice): a row group may have gigabytes."""
 
 
-def from_parquet(table: Path, row: int, file: Path, bounds: Bounds) -> None:
+def from_parquet(table: Held, row: int, file: Path, bounds: Bounds) -> None:
     """Write the video of a row of a Parquet file to a file.
 
     Raises:
@@ -23,11 +24,14 @@ def from_parquet(table: Path, row: int, file: Path, bounds: Bounds) -> None:
         VideoDropped: ``too_large``.
     """
     try:
-        content = _content(table, row)
+        content = _content(table.path, row)
     except (pa.ArrowException, OSError) as reason:
-        raise VideoFailed("unreadable_media", f"{table} cannot be read as Parquet: {reason}") from reason
+        if of_the_machine(reason):
+            raise
+        why = str(reason).replace(str(table.path), str(table.real))
+        raise VideoFailed("unreadable_media", f"{table.real} cannot be read as Parquet: {why}") from reason
     if not content:
-        raise VideoFailed("not_found", f"row {row} of {table} has no bytes of a video")
+        raise VideoFailed("not_found", f"row {row} of {table.real} has no bytes of a video")
     bounds.check_size(len(content))
     file.write_bytes(content)
 

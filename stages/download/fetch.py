@@ -1,4 +1,4 @@
-"""Fetching media files: common code and local paths. See also web.py, storage.py and sites.py."""
+"""Fetching media files: common code and local paths. See also web.py, storage.py and sites/."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
-from stages.base import VideoDropped, VideoFailed
+from stages.base import VideoDropped, VideoFailed, of_the_machine
 from stages.download.pace import Pace
 from stages.media.held import Held, held
-from stages.media.source import local_path, scheme_of
-from storyloom.fs.url import redacted
+from storyloom.fs.url import local_path, redacted, scheme_of
 
 T = TypeVar("T")
 
@@ -222,6 +221,8 @@ def local_file(url: str, root: str) -> Iterator[Held]:
             message = f"{path}: it may not be read by this user, or a folder on the way may not be entered"
             raise VideoFailed("forbidden", message) from reason
         except (OSError, ValueError) as reason:  # ValueError: a null byte
+            if of_the_machine(reason):
+                raise
             if isinstance(reason, OSError) and reason.errno in (errno.ENXIO, errno.EOPNOTSUPP):
                 raise VideoFailed("not_a_file", f"{path} is no regular file") from reason
             message = f"there is no file {str(path)!r}; is this machine meant to see it?"

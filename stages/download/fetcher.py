@@ -12,9 +12,10 @@ from stages.download.fetch import Bounds, chunks_of, local_file, save, server_of
 from stages.download.pace import Pace, turn_at
 from stages.download.settings import DownloadConfig
 from stages.media.held import Held
-from stages.media.source import MediaSource, Validators, scheme_of
+from stages.media.source import MediaSource, Validators
 from stages.timing import Timings
 from stages.turns import Turns
+from storyloom.fs.url import scheme_of
 
 
 class Fetcher:

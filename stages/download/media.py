@@ -86,7 +86,9 @@ class MediaFiles:
             return self._fetched(line, scheme, folder)
         with alone(folder, line.media_name, self._fetcher.bounds(self._config.max_bytes)):
             before = fetched_before(folder, line.media_name)
-            if before is not None and record_of(before[0]).stat().st_mtime >= self._began:  # for another of its clips
+            # For another of its clips; but a site's page has tracks by language: `_of_site` knows which are there.
+            at_site = listed_site(line.location, self._config.sites)
+            if before is not None and not at_site and record_of(before[0]).stat().st_mtime >= self._began:
                 return self._again(*before, line)
             found = self._fetched(line, scheme, folder)
             if not found.warnings:  # its source answered
@@ -180,7 +182,7 @@ class MediaFiles:
             file = place / "media"
             if line.size < 0:
                 with self._fetcher.local(url) as table:
-                    from_parquet(table.path, line.offset, file, bounds)
+                    from_parquet(table, line.offset, file, bounds)
             else:
                 self._fetcher.copy(url, file, self._config.max_bytes, part=(line.offset, line.size))
             if file.stat().st_size < line.size:

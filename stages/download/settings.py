@@ -59,7 +59,7 @@ class DownloadConfig(StageConfig):
     site_rate: Annotated[int, Field(ge=0, le=2**40), OPERATIONAL] = 0
     site_sleep: Annotated[float, Field(ge=0, le=LONGEST), OPERATIONAL] = 0.0
     site_clients: tuple[str, ...] = ()
-    site_extractor_args: dict[str, dict[str, tuple[str, ...]]] = {}
+    site_extractor_args: Annotated[dict[str, dict[str, tuple[str, ...]]], Field(repr=False)] = {}
     site_list_videos: Annotated[int, Field(ge=1, le=10**6), OPERATIONAL] = 1000
     max_bytes: Annotated[int, Field(gt=0, le=2**50)] = 4 * 2**30
     min_duration: Annotated[float, Field(ge=0, le=LONGEST)] = 0.0

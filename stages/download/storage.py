@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stages.base import VideoFailed
+from stages.base import VideoFailed, of_the_machine
 from stages.download.fetch import Bounds, chunks_of, save, waited, with_retries
-from stages.media.source import MediaSource, Validators, scheme_of
-from storyloom.fs.url import redacted
+from stages.media.source import MediaSource, Validators
+from storyloom.fs.url import redacted, scheme_of
 
 OF_INSTANCES = ("container-role", "iam-role")
 """botocore's providers that ask the machine's metadata service."""
@@ -129,12 +129,14 @@ def _stored(filesystem: Any, url: str, part: tuple[int, int] | None, bounds: Bou
 def _failures_typed(url: str) -> Iterator[None]:
     try:
         yield
-    except VideoFailed:
+    except (VideoFailed, MemoryError):
         raise
     except FileNotFoundError as reason:
         raise VideoFailed("not_found", f"there is nothing at {redacted(url)}") from reason
     except PermissionError as reason:
         raise VideoFailed("forbidden", f"{redacted(url)} may not be read: {reason}") from reason
     except Exception as reason:  # each store's package has its own exceptions
+        if of_the_machine(reason):
+            raise
         message = f"{redacted(url)} could not be read: {type(reason).__name__}: {reason}"
         raise VideoFailed("storage_error", message, retryable=True) from reason

@@ -20,8 +20,8 @@ from stages.download.encodings import codings_of, decoded
 from stages.download.fetch import Bounds, host_of, save, status_failure, with_retries
 from stages.download.files import VALIDATOR_SUFFIX
 from stages.download.transport import CheckedTransport
-from stages.media.source import MediaSource, Validators, scheme_of
-from storyloom.fs.url import redacted
+from stages.media.source import MediaSource, Validators
+from storyloom.fs.url import redacted, scheme_of
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it logs every URL with its query
 

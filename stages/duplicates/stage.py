@@ -14,7 +14,7 @@ from schemas.media import MediaRow
 from schemas.row import Row
 from stages.base import CorpusStep, Input, Video
 
-SHARES = 256
+SHARES = 64
 """Files among which the corpus is shared out by hash; one of them is in memory at a time (our choice)."""
 
 
@@ -63,7 +63,7 @@ class FindDuplicates(CorpusStep[DuplicatesConfig, ContentRow, Duplicates]):
             shares = [files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(SHARES)]
             for row in rows:
                 line = json.dumps([row.content, row.video, row.source_id])
-                shares[int(row.content[:2], 16)].write(f"{line}\n")
+                shares[int(row.content[:2], 16) % SHARES].write(f"{line}\n")
             for share in shares:
                 kept.update(_later_ones(share))
         return Duplicates(same_as=dict(sorted(kept.items())))

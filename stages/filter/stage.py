@@ -143,7 +143,6 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             video=video.key,
             dropped=None if documents else _nothing_left(dropped),
             warnings=aligned.warnings,
-            content=video[MediaRow].sha256 if video.has(MediaRow) else "",
             threshold=self.threshold,
             lag=lag.median,
             lag_confidence=lag.confidence,

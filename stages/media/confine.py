@@ -45,7 +45,13 @@ LIBRARIES = (
 )
 """Where a program finds its shared libraries, beside `LD_LIBRARY_PATH` and the folder ``lib`` of its installation."""
 
-PYTHON = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+PYTHON = tuple(
+    {
+        place
+        for name in ("stdlib", "platstdlib", "purelib", "platlib")
+        if Path(place := sysconfig.get_path(name)).is_dir()
+    }
+)
 """Where Python finds its own modules and installed ones, of which some are loaded when they are first used. Packages
 may lie elsewhere too: see `_packages`."""
 
@@ -126,7 +132,8 @@ def main() -> None:
     from stages.media.sandbox import Limits, Program, child
 
     with child(Program("stages.media.confine"), Limits(60.0, 4 * 2**30)) as printed:
-        could = json.load(printed)
+        said = printed.read()
+    could = json.loads(said)
     sys.stdout.write("".join(f"{what}: {'open' if free else 'refused'}\n" for what, free in could.items()))
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
@@ -19,7 +17,7 @@ from schemas.media import MediaRow, SitePage
 from stages.base import InputMissing, VideoFailed
 from stages.media.held import Held, held
 from storyloom.format.model import Model
-from storyloom.fs.url import redacted
+from storyloom.fs.url import local_path, redacted, scheme_of
 
 RECORD_SUFFIX = ".source.json"
 """Suffix of the record beside a media file, instead of the file's own extension."""
@@ -196,25 +194,6 @@ def source_state(url: str) -> str:
 def address_of(url: str) -> str:
     """SHA-256 of a path or URL, in hexadecimal: tells URLs apart and gives no signature away."""
     return hashlib.sha256(url.encode()).hexdigest()
-
-
-def scheme_of(url: str) -> str:
-    """The URL's scheme in lower case; ``file`` for a path."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
-    return found[1].lower() if found else "file"
-
-
-def local_path(url: str) -> Path:
-    """The path of a path or ``file://`` URL.
-
-    Raises:
-        ValueError: The URL names another machine, or is invalid.
-    """
-    if not (scheme := re.match("file://", url, re.IGNORECASE)):
-        return Path(url)
-    if (urlsplit(url).hostname or "") not in ("", "localhost"):
-        raise ValueError(f"{url} names another machine; write file:///path")
-    return Path(unquote(url[scheme.end() :].removeprefix("localhost")))
 
 
 def digest(file: Path) -> str:

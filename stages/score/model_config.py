@@ -87,12 +87,14 @@ def check_hub_config(repository: str) -> None:
         StageSetupError: One of its keys is refused.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     try:
         folder = Path(hf_hub_download(repository, CONFIG_FILE)).parent
         content = json.loads((folder / CONFIG_FILE).read_bytes())
         check_model_config(content["model_cfg"])
+    except LocalEntryNotFoundError:  # the hub did not answer: nothing is known of its config
+        raise
     except EntryNotFoundError:
         return
     except (KeyError, TypeError, ValueError, RecursionError) as reason:

@@ -23,7 +23,7 @@ from storyloom.format.counts import Counts
 from storyloom.format.model import Model
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_numbers, write_shard
-from storyloom.format.tar import sample_bytes
+from storyloom.format.tar import MAX_DOCUMENT, MAX_SAMPLE, sample_bytes
 
 
 class VideoDocuments(NamedTuple):
@@ -165,12 +165,16 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             seen.add(key)
             images = _images(key, document, frames)
             sample = to_sample(key, manifest, row, document, images, config.max_images, media)
-            members = sample_bytes(key, sample.to_json_bytes(), images)
+            content = sample.to_json_bytes()
+            members = sample_bytes(key, content, images)
+            if len(content) > MAX_DOCUMENT or len(members) > MAX_SAMPLE:  # no reader would take it
+                message = f"it has {len(members)} bytes: lower write.max_images or filter.max_words"
+                raise FormatError(key, "member_size", message)
             offset = spool.tell()
             spool.write(members)
             yield SpoolEntry(
                 key=key,
-                split=split_of(row.content or manifest.video, config.val_share),
+                split=split_of(media.sha256 if media else manifest.video, config.val_share),
                 offset=offset,
                 size=len(members),
                 counts=Counts.of(sample),

@@ -23,7 +23,7 @@ from storyloom.fs.url import without_secrets
 MANIFEST = "manifest.json"
 
 MOST_VALUES = 4_000_000
-"""Values in `manifest.json` (our choice): those of 80,000 shards. A value of two bytes takes a hundred in memory."""
+"""Values in `manifest.json` (our choice): those of 40,000 shards. A value of two bytes takes a hundred in memory."""
 
 
 MOST_NAMES = 100_000

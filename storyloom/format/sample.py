@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from itertools import accumulate, pairwise
@@ -290,7 +291,7 @@ def _is_date(text: str) -> bool:
 def _is_object(text: str) -> bool:
     """Whether every JSON parser reads the same object in it: no key twice, every number finite."""
     try:
-        value = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once_each)
+        value = json.loads(text, parse_constant=_no_number, object_pairs_hook=once_each)
         json.dumps(value, allow_nan=False)
         return isinstance(value, dict)
     except (ValueError, RecursionError):
@@ -301,10 +302,13 @@ def _no_number(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise ValueError("a key is there twice")
-    return dict(pairs)
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of JSON's pairs; a hook of `json.loads` that refuses a key that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return found
 
 
 def image_name(key: str, number: int) -> str:

@@ -54,7 +54,7 @@ async def _read(files: Any, url: str, wanted: ByteRange) -> bytes:
         headers["Range"] = f"bytes={wanted.start}-{wanted.end - 1}"
     content = bytearray()
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as clock:
             session = await files.set_session()
             async with session.get(files.encode_url(url), **{**files.kwargs, "headers": headers}) as answer:
                 files._raise_not_found_for_status(answer, url)  # noqa: SLF001 - as its own readers do
@@ -65,7 +65,9 @@ async def _read(files: Any, url: str, wanted: ByteRange) -> bytes:
                     if len(content) > most:
                         break
     except TimeoutError:
-        raise TimeoutError(f"no whole answer in {seconds:.0f} s") from None
+        if not clock.expired():  # one of the connection's own, which may pass
+            raise
+        raise Refused(f"no whole answer in {seconds:.0f} s") from None
     if wanted.end is None and len(content) > most:
         raise Refused(f"{wanted.file} has more than {most} bytes")
     return bytes(content[: most + 1])

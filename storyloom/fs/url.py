@@ -1,10 +1,11 @@
-"""URLs as they may be shown and published: without the secrets that userinfo and queries hold."""
+"""URLs: their schemes and local paths, and how they may be shown and published, without the secrets that they hold."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from urllib.parse import unquote, unquote_plus
+from pathlib import Path
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
 """Scheme, authority, path and query, as RFC 3986, appendix B, takes them apart."""
@@ -26,6 +27,25 @@ SCHEME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 HIDDEN = "…"
 """Stands for what cannot be told from a password."""
+
+
+def scheme_of(url: str) -> str:
+    """The URL's scheme in lower case; ``file`` for a path."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
+    return found[1].lower() if found else "file"
+
+
+def local_path(url: str) -> Path:
+    """The path of a path or ``file://`` URL.
+
+    Raises:
+        ValueError: The URL names another machine, or is invalid.
+    """
+    if not (scheme := re.match("file://", url, re.IGNORECASE)):
+        return Path(url)
+    if (urlsplit(url).hostname or "") not in ("", "localhost"):
+        raise ValueError(f"{url} names another machine; write file:///path")
+    return Path(unquote(url[scheme.end() :].removeprefix("localhost")))
 
 
 def published(url: str, parameters: Collection[str] = ()) -> str:
@@ -80,12 +100,18 @@ def _redacted_word(word: str) -> str:
     first = word.find("://")
     if first < 0:
         return _mistyped(word) if "@" in word or "=" in word else word
-    is_path = word[len(word[:first].rstrip(SCHEME_LETTERS)) : first].lower() == "file"
-    end = next((place for place in range(first, len(word)) if word[place] in "?#" and not is_path), len(word))
+    marks = (place for place in range(first, len(word)) if word[place] in "?#" and not _in_path(word, place))
+    end = next(marks, len(word))
     if "@" in word[end:] and not HOST.fullmatch(word[first + 3 : end].partition("/")[0].rpartition("@")[2]):
         return f"{word[:first]}://{HIDDEN}"
     before, *pieces = word[:end].split("://")
     return "://".join([before, *map(_without_userinfo, pieces)])
+
+
+def _in_path(word: str, place: int) -> bool:
+    """Whether a character lies in a ``file://`` URL, where ? and # are characters like others."""
+    begin = word.rfind("://", 0, place)
+    return word[len(word[:begin].rstrip(SCHEME_LETTERS)) : begin].lower() == "file"
 
 
 def _mistyped(text: str) -> str:

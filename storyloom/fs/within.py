@@ -71,7 +71,7 @@ def read_within(root: str | os.PathLike[str], file: str, most: int) -> bytes:
     with open_within(root, file) as opened:
         if (size := os.fstat(opened.fileno()).st_size) > most:
             raise Refused(f"{file} has {size} bytes, more than {most}")
-        return opened.read(most) or b""
+        return opened.readall()
 
 
 def is_folder(path: Path) -> bool:
@@ -128,7 +128,7 @@ def _open(root: str, steps: Sequence[str]) -> int:
 
 def _blob(root: Path, steps: Sequence[str]) -> tuple[str, list[str]] | None:
     """Folder and path of the blob that a link in a snapshot of huggingface_hub's cache stands for; else None."""
-    snapshot = root.resolve()
+    snapshot = Path(os.path.realpath(root))  # a link to itself is no exception here
     target = str(snapshot.joinpath(*steps).readlink())
     climbs = "../" * (len(steps) + 1)
     if snapshot.parent.name != "snapshots" or not BLOB.fullmatch(target) or not target.startswith(f"{climbs}blobs/"):

@@ -16,7 +16,7 @@ from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
 from storyloom.format.words import count_words
-from storyloom.view.text import LONGEST_SENTENCE
+from storyloom.view.text import LONGEST_SENTENCE, shown
 
 BUDGET = 24_000_000
 """Bytes of JPEGs on a page, our choice: base64 adds a third, and a browser opens 32 MB without waiting."""
@@ -201,7 +201,7 @@ def _spread(shards: Sequence[Shard], count: int) -> Iterator[tuple[Shard, int]]:
 
 def _beats(sample: Sample, images: Sequence[bytes], budget: Budget) -> Iterator[Beat]:
     beat = Beat(None)
-    spoken = [_cut(one) for one in sample.spoken]
+    spoken = [shown(one, LONGEST_SENTENCE) for one in sample.spoken]  # frames may quote it, up to a thousand times
     image = text = 0
     for position, sentence in enumerate(sample.texts):
         if sentence is not None:
@@ -223,13 +223,6 @@ def _texts_after(sample: Sample, position: int) -> int:
     """How many texts stand between an image and the next one."""
     following = sample.images[position + 1 :]
     return next((n for n, image in enumerate(following) if image is not None), len(following))
-
-
-def _cut(sentence: str) -> str:
-    """A sentence as a page shows it: frames may quote it, up to a thousand times."""
-    if len(sentence) <= LONGEST_SENTENCE:
-        return sentence
-    return f"{sentence[:LONGEST_SENTENCE]}… ({len(sentence) - LONGEST_SENTENCE:,} more characters)"
 
 
 def _picture(sample: Sample, image: int, source: str, sentence: str) -> Picture:

@@ -11,6 +11,7 @@ import yaml
 from pydantic_core import from_json
 
 from storyloom.format.manifest import values_flaw
+from storyloom.format.sample import once_each
 
 MAX_DEPTH = 40
 """Nesting depth of a YAML file: a parser's time grows with its square (our choice)."""
@@ -33,7 +34,7 @@ def parse(file: str, content: bytes) -> Any:
     if flaw := values_flaw(content):
         raise ValueError(flaw)
     from_json(content)  # bounds the depth
-    return json.loads(content, object_pairs_hook=_once_each)
+    return json.loads(content, object_pairs_hook=once_each)
 
 
 def parse_yaml(text: str) -> Any:
@@ -57,11 +58,6 @@ def parse_yaml(text: str) -> Any:
             loader.dispose()
     except (yaml.YAMLError, RecursionError) as reason:
         raise ValueError(f"it is not YAML: {' '.join(str(reason).split())}") from reason
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _check_once(key for key, _ in pairs)
-    return dict(pairs)
 
 
 def _check_nodes(node: Any) -> None:

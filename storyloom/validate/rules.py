@@ -93,7 +93,7 @@ INDEXES = {
     "manifest_funnel": "the manifest's funnel does not add up, or says something else than what the shards hold",
     "manifest_total": "the manifest's sums over a split are not those of its shards",
     "dataset_hash": "the manifest's `sha256` is not that of its shards' lines",
-    "index_syntax": "an index file is not JSON, YAML or Python, as its name says",
+    "index_syntax": "an index file is not JSON or YAML, as its name says, or names a key twice",
     "sizes": "`sizes.json` does not agree with the manifest",
     "wids": "`wids-SPLIT.json` does not agree with the manifest",
     "energon_info": "`.nv-meta/.info.json` does not agree with the manifest",

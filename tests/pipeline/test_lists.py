@@ -272,3 +272,10 @@ def test_a_run_fetches_the_videos_of_a_playlist_and_a_list_that_fails_has_its_ro
         "About b",
         "not_found",
     ]
+
+
+def test_videos_of_a_playlist_that_only_a_query_tells_apart_are_told(tmp_path: Path, site: Site) -> None:
+    url = site.add_list("tea", [site.url("talk/a?part=1"), site.url("talk/a?part=2")])
+    rows, told = planned(config_of(tmp_path, f"url\n{url}\n"))
+    assert len(rows) == 1
+    assert "1 video left out, whose URLs differ" in told[1]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from stages.download.fetch import host_of
-from stages.media.source import scheme_of
+from storyloom.fs.url import scheme_of
 
 Extractor = type[Any]
 """A class of yt-dlp, which has no types."""

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from stages.base import VideoFailed
+from stages.base import VideoFailed, of_the_machine
 from stages.download.fetch import status_failure
 from stages.download.sites.page import Info
 from storyloom.fs.url import redacted
@@ -25,12 +25,6 @@ AVAILABILITY = {
 
 ADULT = 18
 """Years from which yt-dlp's ``age_limit`` is that of an age gate."""
-
-OF_THE_MACHINE = frozenset(
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "ENOBUFS")
-)
-"""Numbers of errors for which no site is to blame: a full or broken disk, too many open files, too little memory."""
 
 LATER = frozenset({"bot_check", "live_stream", "premiere", "not_live"})
 """Codes that may pass, but not within the pauses between attempts."""
@@ -163,7 +157,7 @@ def of_machine(error: BaseException) -> BaseException | None:
     behind = list(causes(error))
     # yt-dlp raises some errors without their cause, in its handler.
     for cause in [*behind, *(one.__context__ for one in behind)]:
-        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in OF_THE_MACHINE):
+        if cause is not None and of_the_machine(cause):
             return cause
         if isinstance(cause, PostProcessingError):  # ffmpeg has no numbers
             for number in (errno.ENOSPC, errno.EDQUOT):

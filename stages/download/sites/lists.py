@@ -11,8 +11,7 @@ from stages.download.fetch import Bounds, host_of
 from stages.download.sites.extractors import is_list
 from stages.download.sites.fetch import site_extractors, tried
 from stages.download.sites.page import MAX_NAME
-from stages.media.source import scheme_of
-from storyloom.fs.url import redacted
+from storyloom.fs.url import redacted, scheme_of
 
 if TYPE_CHECKING:
     from stages.download.sites.settings import SiteSettings

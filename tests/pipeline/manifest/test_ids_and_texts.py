@@ -174,3 +174,14 @@ def test_what_a_list_holds_reaches_no_terminal(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no column `url`") as refused:
             read_manifest(str(tmp_path / name))
         assert clean_text(str(refused.value)) == (str(refused.value), False)
+
+
+@pytest.mark.parametrize("column", ["id", "url"])
+def test_an_id_of_any_length_fits_into_a_document(tmp_path: Path, column: str) -> None:
+    long = "x" * 20_000
+    line = {"id": f"v.mp4,{long}", "url": f"https://example.org/{long}.mp4,"}[column]
+    rows, told = read_manifest(written(tmp_path, "l.csv", f"url,id\n{line}\n"))
+    (row,) = rows_of(rows)
+    assert len(row.source_id) == len("x" * 4096)
+    assert len(row.published_url) <= 4096
+    assert column == "url" or "`id` cleaned" in told[0]

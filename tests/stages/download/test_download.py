@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import socket
 import tarfile
 from collections.abc import Callable, Iterator
@@ -410,3 +411,15 @@ def test_a_video_that_a_parquet_file_holds_is_copied(media: Path, tmp_path: Path
     assert isinstance(rows[0], MediaRow)
     assert (rows[0].error, rows[0].sha256) == (None, SHA256)
     assert [row.error.code for row in rows if row.error] == ["not_found", "not_found"]
+
+
+def test_too_many_open_files_are_no_fault_of_the_video() -> None:
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"), local_file(str(NARRATED), ""):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

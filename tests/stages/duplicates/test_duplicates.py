@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.duplicates import Duplicates
-from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
-from schemas.rows import DocumentsRow
 from stages.base import Context, Video
 from stages.duplicates.stage import ContentRow, DuplicatesConfig, FindDuplicates
 from stages.filter.stage import Filter, FilterConfig
-from stages.write.stage import split_of
+from stages.write.stage import WriteConfig, write_group
+from tests.documents import document, video
 from tests.stages.rows import CONTEXT, KEY, MANIFEST, aligned, frames_row, scored
 
 SPOKEN = [(0.0, 4.0, "ten words are what a document of ours must have")]
@@ -77,10 +76,9 @@ def test_only_dropping_waits_for_all_downloads() -> None:
     assert "duplicates" in read(duplicates="drop")
 
 
-def test_the_split_goes_by_content_not_by_name() -> None:
-    row, video = aligned(SPOKEN, [1.0]), MediaRow(video=KEY, sha256="cd" * 32)
-    stage = Filter(FilterConfig(threshold=0.0), CONTEXT)
-    other = ManifestRow(video=key(7), url="other.mp4", source_id="other.mp4")
-    found = [stage.one(Video(line, [row, scored(row, 0.5), frames_row([1.0]), video])) for line in (MANIFEST, other)]
-    assert {one.content for one in found if isinstance(one, DocumentsRow)} == {"cd" * 32}
-    assert {split_of(f"{number:064x}", 0.5) for number in range(20)} == {"train", "val"}
+def test_the_split_goes_by_content_not_by_name(tmp_path: Path) -> None:
+    config = WriteConfig(val_share=0.5)
+    one = [video(name, document())._replace(media=MediaRow(video=KEY, sha256="cd" * 32)) for name in "abcdefgh"]
+    assert len({shard.split for shard in write_group(one, tmp_path / "one", config, 0)}) == 1
+    others = [made._replace(media=MediaRow(video=KEY, sha256=f"{n:064x}")) for n, made in enumerate(one)]
+    assert len({shard.split for shard in write_group(others, tmp_path / "others", config, 0)}) == 2

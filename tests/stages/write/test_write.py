@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from schemas.row import Dropped
+from schemas.row import Dropped, video_key
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow
 from stages.write.stage import VideoDocuments, WriteConfig, split_of, write_group
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard, shard_numbers
-from tests.documents import document, jpeg, read_documents, read_shard, sampled, tree, video, video_key, videos
+from tests.documents import document, jpeg, read_documents, read_shard, sampled, tree, video, videos
 
 SMALL = WriteConfig(shard_bytes=40_000)
 

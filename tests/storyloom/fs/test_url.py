@@ -112,3 +112,8 @@ def test_a_long_word_is_read_in_linear_time(text: str) -> None:
 
 def test_a_long_message_is_read_in_linear_time() -> None:
     assert len(without_secrets("https://a@" * 100_000 + "a" * 1_000_000)) > 1_000_000
+
+
+def test_a_path_before_a_url_in_one_word_hides_no_query() -> None:
+    text = "('file:///a?b.mp4','https://h.example/x?sig=SECRET')"
+    assert without_secrets(text) == "('file:///a?b.mp4','https://h.example/x"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.manifest import ManifestRow
+from schemas.row import video_key
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText
 from stages.write.stage import VideoDocuments, WriteConfig
-from tests.documents import dataset, jpeg, numbered, sampled, video_key
+from tests.documents import dataset, jpeg, numbered, sampled
 
 HOSTILE = '<script>document.title = "owned"</script><img src=x onerror=alert(1)>'
 

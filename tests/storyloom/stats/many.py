@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from schemas.manifest import ManifestRow
+from schemas.row import video_key
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText
 from stages.write.stage import VideoDocuments, WriteConfig
-from tests.documents import dataset, jpeg, numbered, sampled, video_key
+from tests.documents import dataset, jpeg, numbered, sampled
 
 WORDS = (
     "so",
