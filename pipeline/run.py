@@ -12,6 +12,7 @@ from pipeline.attempts import remove_empty_traces
 from pipeline.config import RunConfig
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
+from pipeline.extras import INSTALL, installed
 from pipeline.failures import codes_there, to_retry, write_ledger
 from pipeline.places import check_places, check_writable
 from pipeline.plan import Plan
@@ -92,6 +93,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
     listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
+    _note_missing_ray(config, workspace.plan, kind, listener)
     _check_upstream(workspace, before, selected)
     try:
         with _executor(kind, config, selected) as (executor, logs):
@@ -125,6 +127,7 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
     listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.told, kind)
+    _note_missing_ray(config, workspace.plan, kind, listener)
     _check_upstream(workspace, before, selected)
 
 
@@ -156,8 +159,16 @@ def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
         return "inline"
     if runner.kind != "auto":
         return runner.kind
-    cluster = bool(runner.address or os.environ.get("RAY_ADDRESS"))
-    return "ray" if cluster or len(plan.parts) > runner.auto_inline_parts else "inline"
+    if runner.address or os.environ.get("RAY_ADDRESS"):
+        return "ray"
+    return "ray" if len(plan.parts) > runner.auto_inline_parts and installed("ray") else "inline"
+
+
+def _note_missing_ray(config: RunConfig, plan: Plan, kind: str, listener: Listener) -> None:
+    """Say so where many parts are done in one process for want of Ray."""
+    many = config.runner.kind == "auto" and len(plan.parts) > config.runner.auto_inline_parts
+    if many and kind == "inline" and not installed("ray"):
+        listener.noted(f"one process does it all, since Ray is not installed: {INSTALL.format('cluster')}")
 
 
 def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener) -> list[StageStatus]:

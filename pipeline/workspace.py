@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pipeline.config import RunConfig
 from pipeline.execute import Job
-from pipeline.extras import setup_problem
+from pipeline.extras import check_extras, setup_problem
 from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
@@ -153,9 +153,10 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
         refresh: Whether playlists and channels that were read before are read again.
 
     Raises:
-        UsageError: The manifest or the work folder cannot be used.
+        UsageError: The manifest or the work folder cannot be used, or packages of a stage's settings are missing.
     """
     check_places(config)
+    check_extras(config)
     config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
     manifest, told = read_manifest(
         config.manifest,

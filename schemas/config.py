@@ -114,6 +114,11 @@ class StageConfig(Section):
         """Whether the stage uses a GPU where there is one."""
         return False
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Import names of the packages that these settings need beside those of the extra `run`."""
+        return ()
+
     def identity(self) -> dict[str, Any]:
         """The fields that change the stage's output, as JSON-able values: what the fingerprint hashes."""
         operational = {
@@ -128,8 +133,8 @@ class RunnerConfig(Section):
     """How units are run; nothing here changes the output.
 
     Attributes:
-        kind: `inline` runs in this process, `ray` on a Ray cluster; `auto` takes `ray` when an address is given or
-            there are more than `auto_inline_parts` parts to do, otherwise `inline`.
+        kind: `inline` runs in this process, `ray` on a Ray cluster; `auto` takes `ray` when an address is given, or
+            when Ray is installed and there are more than `auto_inline_parts` parts, otherwise `inline`.
         address: Ray address, e.g. ``ray://head:10001`` or ``auto``; empty starts a local Ray.
         auto_inline_parts: Most parts with which `auto` is inline: Ray's start takes longer than they do (our choice).
         max_failed_share: Share of failed videos, 0 to 1, over which a run ends with exit code 1 and publishes nothing
