@@ -13,6 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
 from pipeline.failures import codes_there, to_retry, write_ledger
+from pipeline.notes import notes, of_models
 from pipeline.places import check_places, check_writable
 from pipeline.plan import Plan
 from pipeline.progress import Listener
@@ -92,6 +93,8 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
     listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
+    for note in of_models(workspace):
+        listener.noted(note)
     _check_upstream(workspace, before, selected)
     try:
         with _executor(kind, config, selected) as (executor, logs):
@@ -165,6 +168,8 @@ def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener
     workspace = workspace.refreshed()
     after = status(workspace)
     listener.finished(after, workspace.job.context.results)
+    for note in notes(workspace):
+        listener.noted(note)
     for one in after:
         if one.stage in selected:
             check_failures(workspace.config, one.failed, one.videos)

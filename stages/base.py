@@ -349,6 +349,12 @@ class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
         del videos
         return result
 
+    @classmethod
+    def notes(cls, result: ResultT) -> list[str]:
+        """Sentences about the result that whoever uses the dataset must know: for the run's end, the card, `report`."""
+        del result
+        return []
+
 
 class GroupStage(AnyStage[ConfigT], Generic[ConfigT, ResultT]):
     """A stage that turns the videos of a group of parts into files.

@@ -64,6 +64,10 @@ class ScoreConfig(StageConfig):
     def uses_gpu(self) -> bool:
         return self.device != "cpu"
 
+    @property
+    def for_trying(self) -> tuple[str, ...]:
+        return ("model",) if self.model == DEMO else ()
+
 
 class Score(Stage[ScoreConfig, ScoresRow]):
     """Encodes each frame and each text of a part once, and compares the pairs of `align`."""
