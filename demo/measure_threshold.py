@@ -43,7 +43,9 @@ def committed() -> Projection:
     from safetensors.numpy import load_file
 
     found = {name: array.astype(np.float64) for name, array in load_file(PROJECTION).items()}
-    image, bias, text = (found[f"{name}"] for name in ("visual.head.proj.weight", "visual.head.proj.bias", "text.proj.weight"))
+    image, bias, text = (
+        found[f"{name}"] for name in ("visual.head.proj.weight", "visual.head.proj.bias", "text.proj.weight")
+    )
     return Projection(image.T, bias, text.T)
 
 

@@ -27,10 +27,12 @@ def of_models(workspace: Workspace) -> list[str]:
     named = [f"{name}.{key}" for name in workspace.graph.names for key in config.stage(name).for_trying]
     if not named or _is_the_demo(workspace):
         return []
-    return [
-        f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'} the demo's: a small model for trying, whose words and"
-        " scores are no base for a dataset; the README names models that are"
-    ]
+    are = "is" if len(named) == 1 else "are"
+    note = (
+        f"{' and '.join(named)} {are} the demo's: small, for trying, and what they say is no base for a dataset;"
+        " the README names models that are"
+    )
+    return [note]
 
 
 def _is_the_demo(workspace: Workspace) -> bool:

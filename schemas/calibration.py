@@ -17,7 +17,7 @@ ENOUGH = 50
 """Null scores below which a threshold at 5 % rests on one or two of them (our choice)."""
 
 Basis = Literal["config", "calibrated", "model", "none"]
-"""What a threshold rests on: the config, the videos' own null scores, the image-text model's stated threshold, nothing."""
+"""What a threshold rests on: the config, null scores, what is stated for the image-text model, or nothing."""
 
 
 class StatedThreshold(Model):

@@ -262,6 +262,18 @@ class AnyStage(ABC, Generic[ConfigT]):
         """
         return ""
 
+    def missing(self, urls: Collection[str]) -> list[str]:
+        """What this machine lacks for the stage, a sentence each that says how to get it.
+
+        It is asked before the first video, on every machine that works. Must be cheap: it loads no model. What
+        `revision` raises is told anyway.
+
+        Args:
+            urls: Of the manifest, one for each scheme and host or bucket; none on a worker.
+        """
+        del urls
+        return []
+
     def setup(self) -> None:
         """Load models and programs, once per worker.
 

@@ -54,17 +54,18 @@ class Calibrate(CorpusStep[CalibrateConfig, NullScoresRow, Calibration]):
 
     @classmethod
     def notes(cls, result: Calibration) -> list[str]:
-        few = f"{count_of(result.samples, 'unrelated pairs')} are too few to calibrate a threshold (under {ENOUGH}): "
         if result.basis == "calibrated" or not result.model:
             return []
+        few = f"{count_of(result.samples, 'unrelated pairs')}, under {ENOUGH}, are too few to calibrate a threshold: "
         if result.stated is None:
-            return [
-                f"{few}no threshold is known for score.model {result.model!r} either, so no frame was left out for its"
-                " similarity, and frames have the sentence of their moment; set filter.threshold, or add videos"
-            ]
-        stated = result.stated
-        at = "" if stated.rates else "; filter.false_accept_rate has no part in it"
-        return [
-            f"{few}the threshold is the one stated for score.model {result.model!r} ({stated.source}{at});"
+            note = (
+                f"{few}none is known for score.model {result.model!r} either, so no frame was left out as unlike its text,"
+                " and frames have the sentence of their moment; set filter.threshold, or add videos"
+            )
+            return [note]
+        at = "" if result.stated.rates else "; filter.false_accept_rate has no part in it"
+        note = (
+            f"{few}the one stated for score.model {result.model!r} is used ({result.stated.source}{at});"
             " set filter.threshold for another, or add videos"
-        ]
+        )
+        return [note]

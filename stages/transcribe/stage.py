@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from schemas.media import AudioTrack, MediaRow
 from schemas.row import Row
 from schemas.rows import Segment, TranscriptRow
-from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
+from stages.base import Context, Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.audio import Audio, Decoded, decode
 from stages.media.decoder import track_of
@@ -21,7 +21,13 @@ from stages.media.subtitles.tracks import tracks
 from stages.media.track import TAIL_SECONDS
 from stages.models.revision import library_versions
 from stages.transcribe.agreement import heard_words, plain
-from stages.transcribe.backends import load_aligner, load_recognizer, recognizer_revision
+from stages.transcribe.backends import (
+    load_aligner,
+    load_recognizer,
+    missing_for,
+    recognizer_revision,
+    unknown_language,
+)
 from stages.transcribe.forced import LANGUAGES, ForcedAligner
 from stages.transcribe.merging import Merged, merged
 from stages.transcribe.prefetch import prefetched
@@ -83,7 +89,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """
 
     name = "transcribe"
-    version = 3
+    version = 4
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow
@@ -98,9 +104,17 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def revision(self) -> str:
         return f"{recognizer_revision(self.config)}; {library_versions('av')}, ffmpeg {ffmpeg.version()}"
 
+    def missing(self, urls: Collection[str]) -> list[str]:
+        del urls
+        return missing_for(self.config)
+
     def setup(self) -> None:
         ffmpeg.program()
-        self._recognizer = load_recognizer(self.config, self.timings)
+        config = self.config
+        self._recognizer = load_recognizer(config, self.timings)
+        known = self._recognizer.languages
+        if config.language and whisper_language(config.language) not in known:
+            raise StageSetupError(unknown_language("transcribe.language", config.language, config.model, known))
         self._aligner = load_aligner(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
@@ -144,7 +158,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
-        language, warnings = self._language(video)
+        language, warnings = self._language(video), list[str]()
         track, decoded, speech = self._heard(media)
         duration = len(decoded.audio) / SAMPLE_RATE
         if media.cut_off:
@@ -187,13 +201,19 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             raise failed or VideoFailed("audio_undecodable", "the file has no audio track")
         return first
 
-    def _language(self, video: Video) -> tuple[str, list[str]]:
-        """Whisper's code of the given language, empty to detect it, and warnings."""
+    def _language(self, video: Video) -> str:
+        """Whisper's code of the given language; empty to detect it.
+
+        Raises:
+            VideoFailed: ``language_not_supported``.
+        """
         assert self._recognizer is not None
-        language = whisper_language(video.manifest.language or self.config.language)
-        if language and language not in self._recognizer.languages:
-            return "", ["language_not_supported"]
-        return language, []
+        given, known = video.manifest.language, self._recognizer.languages
+        language = whisper_language(given)
+        if language and language not in known:
+            message = unknown_language("the manifest's language", given, self.config.model, known)
+            raise VideoFailed("language_not_supported", message)
+        return language or whisper_language(self.config.language)
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
         """The row of the recognized words, merged with a subtitle track that agrees with them."""

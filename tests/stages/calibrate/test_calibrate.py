@@ -17,9 +17,7 @@ OPENAI = "ViT-B-32/openai, timm/vit_base_patch32_clip_224.openai@0123abc"
 
 def calibrated(null: list[float], model: str = "demo", revision: str = "0123456789abcdef") -> Calibration:
     stage = Calibrate(CalibrateConfig(), CONTEXT)
-    row = stage.one(
-        Video(MANIFEST, [ScoresRow(video=KEY, model=model, revision=revision, null_similarity=null)])
-    )
+    row = stage.one(Video(MANIFEST, [ScoresRow(video=KEY, model=model, revision=revision, null_similarity=null)]))
     return stage.reduce([row])
 
 
@@ -59,11 +57,11 @@ def test_a_model_without_a_stated_threshold_has_none() -> None:
 def test_what_the_threshold_rests_on_is_told() -> None:
     (of_model,) = Calibrate.notes(calibrated([0.1]))
     assert of_model.startswith("1 unrelated pair")
-    assert "stated for score.model 'demo'" in of_model
+    assert "the one stated for score.model 'demo' is used" in of_model
     (of_paper,) = Calibrate.notes(calibrated([], "ViT-B-32", OPENAI))
     assert "filter.false_accept_rate has no part" in of_paper
     (unknown,) = Calibrate.notes(calibrated([], "hf-hub:owner/name", "owner/name@0123abc"))
-    assert "no threshold is known for score.model 'hf-hub:owner/name'" in unknown
+    assert "none is known for score.model 'hf-hub:owner/name'" in unknown
 
 
 def test_where_nothing_was_scored_there_is_nothing_to_tell() -> None:

@@ -25,7 +25,9 @@ def decide(
     starts: Sequence[float] = (),
     **config: object,
 ) -> DocumentsRow:
-    options = FilterConfig.model_validate({"mode": "time", "threshold": 0.2, "min_words": 1, "min_scored_share": 0.0} | config)
+    options = FilterConfig.model_validate(
+        {"mode": "time", "threshold": 0.2, "min_words": 1, "min_scored_share": 0.0} | config
+    )
     frames = frames_row(row.frame_times, black, sharpness, starts)
     return Filter(options, CONTEXT).one(Video(MANIFEST, [row, scored(row, similarity), frames]))
 
