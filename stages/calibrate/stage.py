@@ -59,8 +59,8 @@ class Calibrate(CorpusStep[CalibrateConfig, NullScoresRow, Calibration]):
         few = f"{count_of(result.samples, 'unrelated pairs')}, under {ENOUGH}, are too few to calibrate a threshold: "
         if result.stated is None:
             note = (
-                f"{few}none is known for score.model {result.model!r} either, so no frame was left out as unlike its text,"
-                " and frames have the sentence of their moment; set filter.threshold, or add videos"
+                f"{few}none is known for score.model {result.model!r} either, so no frame was left out as unlike its"
+                " text, and frames have the sentence of their moment; set filter.threshold, or add videos"
             )
             return [note]
         at = "" if result.stated.rates else "; filter.false_accept_rate has no part in it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ from stages.media.track import TAIL_SECONDS
 from stages.models.revision import library_versions
 from stages.transcribe.agreement import heard_words, plain
 from stages.transcribe.backends import (
+    ENGLISH_ONLY,
     load_aligner,
     load_recognizer,
     missing_for,
@@ -34,15 +35,21 @@ from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
     DECIMALS,
     Recognition,
+    RecognizedSegment,
     Recognizer,
     Request,
     bcp47_language,
+    believed,
     segments_of,
     whisper_language,
 )
 from stages.transcribe.settings import TranscribeConfig
 from stages.transcribe.speech_segments import Speech, SpeechSegment, find_speech
 from storyloom.format.model import to_milliseconds
+
+LEAST_BELIEVED = -0.6
+"""Mean log probability of the words below which an English-only model has most likely not heard English (our choice;
+docs/hearing.md has what English and other speech measure)."""
 
 MIN_SENTENCE_ENDS = 0.25
 """Least share of the recognizer's sentence ends that a subtitle track must mark (our choice)."""
@@ -209,11 +216,37 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         """
         assert self._recognizer is not None
         given, known = video.manifest.language, self._recognizer.languages
-        language = whisper_language(given)
-        if language and language not in known:
+        if whisper_language(given) and whisper_language(given) not in known:
             message = unknown_language("the manifest's language", given, self.config.model, known)
             raise VideoFailed("language_not_supported", message)
-        return language or whisper_language(self.config.language)
+        return self._given(video)
+
+    def _given(self, video: Video) -> str:
+        """Whisper's code of the language that somebody gives, empty where nobody does."""
+        return whisper_language(video.manifest.language) or whisper_language(self.config.language)
+
+    @property
+    def _other_language(self) -> str:
+        """What a model of English alone cannot tell; empty for any other."""
+        assert self._recognizer is not None
+        if self._recognizer.languages != ENGLISH_ONLY:
+            return ""
+        return f"; transcribe.model {self.config.model!r} knows English only, and this may be another language"
+
+    def _check_language(self, video: Video, heard: Sequence[RecognizedSegment]) -> None:
+        """Refuse words that a model of English alone hardly believes, unless somebody says that it is English.
+
+        Raises:
+            VideoFailed: ``language_unknown``.
+        """
+        if self._given(video) or not self._other_language or believed(heard) >= LEAST_BELIEVED:
+            return
+        raise VideoFailed(
+            "language_unknown",
+            f"the recognizer hardly believes its words (mean log probability {believed(heard):.2f}, under"
+            f" {LEAST_BELIEVED}){self._other_language}: name a multilingual model, e.g. large-v3-turbo; if it is"
+            " English, say so in the manifest's `language`, or with transcribe.language: en",
+        )
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
         """The row of the recognized words, merged with a subtitle track that agrees with them."""
@@ -223,7 +256,9 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             recognized = self._aligner.timed(decoded.audio, recognized, decoded.speech)
         segments = segments_of(recognized, decoded.speech, duration)
         if not segments:
-            raise VideoDropped("no_speech", _nothing_heard(decoded, recognition))
+            hint = self._other_language if not self._given(video) and recognition.left_out else ""
+            raise VideoDropped("no_speech", _nothing_heard(decoded, recognition) + hint)
+        self._check_language(video, recognition.segments)
         track, problems = self._nearest_track(video[MediaRow], segments, decoded)
         problem = _problem(track) if track else ""
         used = None if problem else track
