@@ -119,6 +119,11 @@ class StageConfig(Section):
         """Import names of the packages that these settings need beside those of the extra `run`."""
         return ()
 
+    @property
+    def for_trying(self) -> tuple[str, ...]:
+        """The names of its settings that name a model which is for trying only."""
+        return ()
+
     def identity(self) -> dict[str, Any]:
         """The fields that change the stage's output, as JSON-able values: what the fingerprint hashes."""
         operational = {
