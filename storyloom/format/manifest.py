@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -137,20 +138,21 @@ def read_manifest(output: Path) -> Published | None:
         return None
 
 
-def finished_dataset(output: Path) -> Published:
-    """The manifest of a finished dataset.
+def finished_dataset(place: str | os.PathLike[str]) -> Published:
+    """The manifest of a finished dataset, in a folder or at a URL.
 
     Raises:
-        UsageError: The folder holds none.
+        UsageError: There is none.
         BadDataset: It is damaged, of another version, or contradicts itself.
     """
-    content = manifest_bytes(DataFolder(output))
+    folder = DataFolder(place)
+    content = manifest_bytes(folder)
     try:
         published = Published.model_validate_json(content, strict=True)
     except ValidationError as error:
-        raise bad_manifest(str(output), broken_rules(error)[0]) from None
+        raise bad_manifest(folder.address, broken_rules(error)[0]) from None
     if flaw := names_flaw(published) or shards_flaw(published.shards) or _splits_flaw(published):
-        raise bad_manifest(str(output), flaw)
+        raise bad_manifest(folder.address, flaw)
     return published
 
 
