@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
 
 if TYPE_CHECKING:
@@ -23,6 +24,25 @@ def local_path(place: str) -> Path:
         return Path(local_place(place))
     except ValueError as reason:
         raise typer.BadParameter(str(reason)) from reason
+
+
+def place(name: str) -> str:
+    """A folder of this machine, or a URL that fsspec can open.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    from storyloom.fs.url import redacted, without_secrets
+
+    if "://" not in name:
+        return str(local_path(name))
+    from fsspec.core import url_to_fs
+
+    try:
+        url_to_fs(name)
+    except (ImportError, ValueError) as reason:
+        raise UsageError(f"{redacted(name)} cannot be opened: {without_secrets(str(reason), name)}") from reason
+    return name
 
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, e.g. configs/demo.yaml.")]
