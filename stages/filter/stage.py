@@ -156,13 +156,25 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
 
         Without a null distribution no similarity is evidence, and the clock is all there is.
         """
-        pairs = candidates(aligned, scores)
-        count = len(aligned.frame_times)
-        if self.config.mode == "time" or not self._has_evidence:
-            return assign_by_time(count, pairs, self.threshold), NarrationLag(np.zeros(count), 0.0)
-        worth = self.worth(pairs)
         times = np.array(aligned.frame_times, dtype=np.float64)
-        lag = narration_lag(pairs, worth, times, shown_spans(frames))
+        return self.assigned(candidates(aligned, scores), times, shown_spans(frames))
+
+    def assigned(
+        self, pairs: Candidates, times: FloatArray, shown: FloatArray, lag: NarrationLag | None = None
+    ) -> tuple[Assignment, NarrationLag]:
+        """As `assign`, over arrays.
+
+        Args:
+            pairs: Of trusted sentences.
+            times: Seconds, of all the video's frames, (frames,).
+            shown: Seconds from which and until which a frame's picture is shown, (frames, 2).
+            lag: Where it is known already. It is the same for every false-accept rate, and for every absolute
+                threshold: these move the worth of all pairs alike, and the lag rests on its differences.
+        """
+        if self.config.mode == "time" or not self._has_evidence:
+            return assign_by_time(len(times), pairs, self.threshold), NarrationLag(np.zeros(len(times)), 0.0)
+        worth = self.worth(pairs)
+        lag = lag or narration_lag(pairs, worth, times, shown)
         return assign_by_clip(pairs, worth, self.config.shift_cost, lag.seconds), lag
 
     def worth(self, pairs: Candidates) -> FloatArray:
