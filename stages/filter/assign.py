@@ -175,9 +175,7 @@ def _traced(bands: Sequence[tuple[int, int]], column: IntArray, choice: IntArray
     return np.array(chosen[::-1], dtype=np.int64)
 
 
-def _assignment(
-    frames: int, pairs: Candidates, chosen: IntArray, accepted: BoolArray, asked: FloatArray
-) -> Assignment:
+def _assignment(frames: int, pairs: Candidates, chosen: IntArray, accepted: BoolArray, asked: FloatArray) -> Assignment:
     """The assignment of all the video's frames from the chosen pairs."""
     rows = pairs.frame[chosen]
     sentence = np.full(frames, UNPAIRED, dtype=np.int64)

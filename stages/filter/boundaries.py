@@ -111,9 +111,9 @@ def documents_of(
     A new one begins in a new chapter, after a long silence, at a change of topic, and before a limit is exceeded.
     """
     document: list[Unit] = []
+    before = images = 0
     for unit in units:
-        before = sum(u.words for u in document)
-        images = sum(len(u.frames) for u in document) + len(unit.frames)
+        images += len(unit.frames)
         silence = unit.start - document[-1].end if document else 0.0
         if document and (
             chapter_of(unit, chapter_starts) != chapter_of(document[-1], chapter_starts)
@@ -123,7 +123,8 @@ def documents_of(
             or (unit.sentence in turns and before >= limits.min_words)
         ):
             yield document
-            document = []
+            document, before, images = [], 0, len(unit.frames)
         document.append(unit)
+        before += unit.words
     if document:
         yield document
