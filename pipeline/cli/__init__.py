@@ -22,6 +22,7 @@ from pipeline.cli.dataset import export_command, show_command, stats_command, va
 from pipeline.cli.failures import RetryCommand, failures_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export
+from pipeline.cli.view import view_command
 from pipeline.extras import how_to_install
 from storyloom.errors import FAILED, USAGE, StoryloomError
 
@@ -62,6 +63,7 @@ app.command("show")(show_command)
 app.command("export")(export_command)
 app.command("stats")(stats_command)
 app.command("validate")(validate_command)
+app.command("view")(view_command)
 
 schema_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of every row, of the config and of a sample.")
 schema_app.command("export")(schema_export)

@@ -144,13 +144,21 @@ def finished_dataset(output: Path) -> Published:
         UsageError: The folder holds none.
         BadDataset: It is damaged, of another version, or contradicts itself.
     """
-    content = manifest_bytes(DataFolder(output))
+    return parsed_manifest(manifest_bytes(DataFolder(output)), str(output))
+
+
+def parsed_manifest(content: bytes, address: str) -> Published:
+    """The manifest that a dataset's `manifest.json` holds.
+
+    Raises:
+        BadDataset: It is damaged, of another version, or contradicts itself.
+    """
     try:
         published = Published.model_validate_json(content, strict=True)
     except ValidationError as error:
-        raise bad_manifest(str(output), broken_rules(error)[0]) from None
+        raise bad_manifest(address, broken_rules(error)[0]) from None
     if flaw := names_flaw(published) or shards_flaw(published.shards) or _splits_flaw(published):
-        raise bad_manifest(str(output), flaw)
+        raise bad_manifest(address, flaw)
     return published
 
 
