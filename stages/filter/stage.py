@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -128,10 +128,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
                 kept.append(index)
 
         documents: list[DocumentDraft] = []
-        turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
-        chapters = self._chapter_starts(video)
-        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
-        for units in documents_of(all_units, turns, self._limits(), chapters):
+        for _, units in self.cut(video, assigned, kept):
             reason = self._document_reason(units)
             surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
             if reason:
@@ -150,6 +147,20 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             documents=documents,
             dropped_items=sorted(dropped, key=lambda item: (item.time, item.kind, item.index)),
         )
+
+    def cut(self, video: Video, assigned: Assignment, kept: Sequence[int]) -> Iterator[tuple[str, list[Unit]]]:
+        """Cut a video into documents, each with the reason why it begins; none is dropped yet.
+
+        Args:
+            video: The video.
+            assigned: Its sentences and frames.
+            kept: The frames that have no reason of their own to be dropped.
+        """
+        aligned, frames = video[AlignedRow], video[FramesRow].frames
+        turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
+        chapters = self._chapter_starts(video)
+        units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
+        return documents_of(units, turns, self._limits(), chapters)
 
     def assign(self, aligned: AlignedRow, scores: ScoresRow, frames: FramesRow) -> tuple[Assignment, NarrationLag]:
         """Assign sentences to the frames in the configured mode; nothing is dropped yet.
