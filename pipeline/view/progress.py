@@ -203,10 +203,8 @@ def _healthy(line: ManifestRow, what: str = "", message: str = "", remedy: str =
 
 
 def _address(stage: str, kind: str, name: str, number: int = 1) -> str:
-    found: dict[str, Any] = {"stage": stage, "kind": kind, "name": name}
-    return "/run/list?" + urlencode(
-        {key: value for key, value in found.items() if value} | ({"page": number} if number > 1 else {})
-    )
+    found: dict[str, Any] = {"stage": stage, "kind": kind, "name": name, "page": number if number > 1 else ""}
+    return "/run/list?" + urlencode({key: value for key, value in found.items() if value})
 
 
 def _reasons(one: StageStatus, kind: Literal["failed", "dropped", "warnings"]) -> list[Reason]:

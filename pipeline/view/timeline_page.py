@@ -13,6 +13,7 @@ from pipeline.view.files import media_file
 from pipeline.view.state import Place, Run, place_of
 from pipeline.view.timeline import Cut, Line, Timeline, site_link, timeline
 from schemas.media import MediaRow
+from schemas.rows import DocumentsRow
 from storyloom.fs.url import redacted, without_secrets
 from storyloom.view.app import page
 from storyloom.view.rendering import segment
@@ -55,9 +56,7 @@ def timeline_page(run: Run) -> Callable[[Request], Response]:
             before=f"{here}?from={max(0.0, begin - WINDOW):g}" if begin > 0 else "",
             after=f"{here}?from={end:g}" if end < found.duration else "",
             command=f"storyloom run {run.given}",
-            done_after_filter=bool(workspace.done("filter", [place.part]))
-            if "filter" in workspace.graph.names
-            else False,
+            decided=place.row("filter", DocumentsRow) is not None,
             ended=_ended(found),
             **_playing(place, media),
         )
@@ -71,15 +70,14 @@ def _playing(place: Place, media: MediaRow | None) -> dict[str, Any]:
     there = media is not None and media_file(place, media) is not None
     offset = media.clip_start if media else max(0.0, line.start)
     site = media.site.site if media and media.site else ""
+    form = (media.container, media.video_codec, media.audio_codec) if media else ()
     url = without_secrets(line.published_url or "")
     return {
         "source": f"/run/media/{line.video}" if there else "",
         "has_video": bool(media and media.has_video),
         "offset": offset,
         "clip": media.clip if media else line.is_clip,
-        "form": ", ".join(one for one in (media.container, media.video_codec, media.audio_codec) if one)
-        if media
-        else "",
+        "form": ", ".join(filter(None, form)),
         "site_link": site_link(url, offset, site),
         "site_links": {"url": site_link(url, 987654321, site)} if site_link(url, 0, site) else {},
         "site": site,
