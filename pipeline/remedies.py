@@ -9,6 +9,8 @@ REMEDIES = {
     "connection_failed": "look at the network between the workers and the server",
     "forbidden": "give the workers credentials, or take the line out of the manifest",
     "internal": "report it with the video; it is a fault of storyloom's",
+    "language_not_supported": "name a multilingual transcribe.model, or correct the manifest",
+    "language_unknown": "name a multilingual transcribe.model, or give the language in the manifest if it is English",
     "live_stream": "wait until the broadcast is over",
     "media_changed": "leave the files alone while a run reads them",
     "missing_package": "install the package that the message names, on every worker",

@@ -13,15 +13,17 @@ from pipeline.config import RunConfig
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
 from pipeline.failures import codes_there, to_retry, write_ledger
-from pipeline.places import check_places, check_writable
+from pipeline.notes import notes, of_models
+from pipeline.places import check_places
 from pipeline.plan import Plan
+from pipeline.preflight import on_a_cluster, surveyed
 from pipeline.progress import Listener
 from pipeline.publish.publish import check_output
 from pipeline.publish.run import PUBLISHED, publish_run
 from pipeline.scheduler import Scheduler, check_failures
 from pipeline.status import StageStatus, status
 from pipeline.store import Damaged
-from pipeline.workspace import Workspace, survey
+from pipeline.workspace import Workspace
 from storyloom.errors import RunFailed, UsageError
 
 SHOWN = 5
@@ -51,6 +53,11 @@ class Selection:
     refresh: bool = False
     codes: tuple[str, ...] = ()
 
+    @property
+    def again(self) -> bool:
+        """Whether finished units are to be done again."""
+        return self.force or self.retry or bool(self.codes)
+
     def stages(self, config: RunConfig) -> frozenset[str]:
         """Names of the stages under a config.
 
@@ -77,10 +84,8 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         RunFailed: Selected units are missing at the end, or there is no document.
     """
     selected = selection.stages(config)
-    output = _check_output(config, selected)
-    if output is not None:
-        check_writable(output)
-    workspace = survey(config, write=True, refresh=selection.refresh)
+    _check_output(config, selected)
+    workspace = surveyed(config, selected, write=True, refresh=selection.refresh, again=selection.again)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
@@ -92,6 +97,10 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
     listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
+    for note in of_models(workspace):
+        listener.noted(note)
+    if kind == "ray" and on_a_cluster(config):
+        listener.noted("the cluster's workers look for their models, devices and packages as they start")
     _check_upstream(workspace, before, selected)
     try:
         with _executor(kind, config, selected) as (executor, logs):
@@ -116,7 +125,7 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     """
     selected = selection.stages(config)
     _check_output(config, selected)
-    workspace = survey(config)
+    workspace = surveyed(config, selected, write=False, refresh=False, again=selection.again)
     before = status(workspace)
     if selection.force:
         again = {name: list(workspace.done(name)) for name in selected}
@@ -125,6 +134,8 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
     listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.told, kind)
+    for note in of_models(workspace):
+        listener.noted(note)
     _check_upstream(workspace, before, selected)
 
 
@@ -165,6 +176,8 @@ def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener
     workspace = workspace.refreshed()
     after = status(workspace)
     listener.finished(after, workspace.job.context.results)
+    for note in notes(workspace):
+        listener.noted(note)
     for one in after:
         if one.stage in selected:
             check_failures(workspace.config, one.failed, one.videos)
@@ -210,14 +223,11 @@ def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[
         yield RayExecutor([name for name in config.graph.names if name in stages], turns), logs
 
 
-def _check_output(config: RunConfig, selected: frozenset[str]) -> Path | None:
-    """Refuse an output folder that cannot be published to, before anything is done; None where nothing is published."""
+def _check_output(config: RunConfig, selected: frozenset[str]) -> None:
+    """Refuse an output folder that cannot be published to, before anything is done."""
     check_places(config)
-    if PUBLISHED not in selected:
-        return None
-    output = Path(config.output).expanduser().absolute()
-    check_output(output)
-    return output
+    if PUBLISHED in selected:
+        check_output(Path(config.output).expanduser().absolute())
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:

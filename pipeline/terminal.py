@@ -18,7 +18,6 @@ from pipeline.funnel import funnel
 from pipeline.plan import Plan
 from pipeline.progress import Advance
 from pipeline.status import StageStatus
-from schemas.calibration import ENOUGH, Calibration
 from schemas.duplicates import Duplicates
 from storyloom.format.model import Model
 from storyloom.view.counts import count_of
@@ -118,8 +117,6 @@ class TerminalListener:
         if warnings:
             say(Text("warnings: " + shown(", ".join(f"{code} {n}" for code, n in sorted(warnings.items())))))
         for result in results.values():
-            if isinstance(result, Calibration) and result.samples < ENOUGH:
-                say(f"the threshold rests on {result.samples} null scores only; set filter.threshold instead")
             if isinstance(result, Duplicates) and result.same_as:
                 say(_duplicates(result), highlight=False, markup=False)
 

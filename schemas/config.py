@@ -114,6 +114,11 @@ class StageConfig(Section):
         """Whether the stage uses a GPU where there is one."""
         return False
 
+    @property
+    def for_trying(self) -> tuple[str, ...]:
+        """The names of its settings that name a model which is for trying only."""
+        return ()
+
     def identity(self) -> dict[str, Any]:
         """The fields that change the stage's output, as JSON-able values: what the fingerprint hashes."""
         operational = {

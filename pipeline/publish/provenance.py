@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.funnel import funnel
+from pipeline.notes import notes
 from pipeline.status import StageStatus
 from pipeline.workspace import Workspace
 from storyloom.format.manifest import Provenance
@@ -22,6 +23,7 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
         fingerprints={name: one.key for name, one in keys.items()},
         revisions={name: version for name, version in ran.items() if version},
         funnel=funnel(after),
+        notes=notes(workspace),
     )
 
 

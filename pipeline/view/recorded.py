@@ -198,10 +198,13 @@ class _Row:
         return self._table[name][self._place].values
 
 
-def null_scores(workspace: Workspace, part: str) -> FloatArray:
-    """The similarities of a part's unrelated pairs."""
-    table = _table(workspace, "score", part, ["video", "null_similarity"])
-    return np.concatenate([np.asarray(one.values, dtype=np.float64) for one in table["null_similarity"]])
+def null_scores(workspace: Workspace, part: str) -> Iterator[Video]:
+    """The videos of a part with the similarities of their unrelated pairs."""
+    table = _table(workspace, "score", part, ["video", "error", "dropped", "model", "revision", "null_similarity"])
+    for line, values in zip(workspace.lines[part], table.to_pylist(), strict=True):
+        row = ScoresRow.model_validate(values)
+        if row.live:
+            yield Video(line, [row])
 
 
 def _table(workspace: Workspace, name: str, part: str, columns: list[str]) -> pa.Table:

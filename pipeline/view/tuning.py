@@ -12,11 +12,12 @@ import numpy as np
 
 from pipeline.view.recorded import Recorded, null_scores, parts_recorded
 from pipeline.workspace import Workspace
-from schemas.calibration import Calibration
+from schemas.calibration import Basis
 from schemas.duplicates import Duplicates
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ScoresRow
 from stages.align.stage import FloatArray, IntArray
 from stages.base import Context
+from stages.calibrate.stage import Calibrate, CalibrateConfig
 from stages.filter.assign import SIMILARITY_PER_NAT, UNPAIRED, Assignment, similarity_of
 from stages.filter.candidates import BoolArray
 from stages.filter.lag import NarrationLag
@@ -29,9 +30,9 @@ ASSIGNED_BY = ("mode", "shift_cost", "threshold", "false_accept_rate")
 
 @dataclass
 class Known:
-    """What is known of a video beside its rows: its lag, by the kind of threshold, and its last assignments."""
+    """What is known of a video beside its rows: its lag, by the basis of the threshold, and its last assignments."""
 
-    lags: dict[bool, NarrationLag]
+    lags: dict[Basis, NarrationLag]
     assigned: dict[tuple[object, ...], tuple[Assignment, NarrationLag]]
 
 
@@ -64,11 +65,10 @@ class Retuned(Filter):
         video, known = self._now
         settings = tuple(getattr(self.config, name) for name in ASSIGNED_BY)
         if settings not in known.assigned:
-            calibrated = self.config.threshold == "calibrated"
-            lag = known.lags.get(calibrated)
+            lag = known.lags.get(self._basis)
             found = self.assigned(video.candidates(), video.frames.time, video.shown_spans(), lag)
-            if self.config.mode == "clip" and self._has_evidence:
-                known.lags[calibrated] = found[1]
+            if self.config.mode == "clip":
+                known.lags[self._basis] = found[1]
             while len(known.assigned) > 1:  # the run's own settings, which are asked for first, stay
                 known.assigned.popitem()
             known.assigned[settings] = found
@@ -77,13 +77,13 @@ class Retuned(Filter):
 
     def needed(self, assignment: Assignment) -> FloatArray:
         """The least similarity with which each frame would have been accepted; above 1.0 where none is; (frames,)."""
-        if self.config.threshold != "calibrated":
-            return self.config.threshold + SIMILARITY_PER_NAT * assignment.asked
-        if not self._has_evidence:
-            return np.full(len(assignment.asked), -1.0)
-        if self.config.mode == "time":
-            return np.full(len(assignment.asked), self.threshold)
-        return similarity_of(assignment.asked, self._calibration.quantiles, self.config.false_accept_rate)
+        basis, asked = self._basis, assignment.asked
+        if self.config.mode == "time" or basis == "none":
+            return np.full(len(asked), self.threshold)
+        if basis == "calibrated":
+            return similarity_of(asked, self._calibration.quantiles, self.config.false_accept_rate)
+        stated = self._calibration.stated if basis == "model" else None
+        return self.threshold + (stated.per_nat if stated else SIMILARITY_PER_NAT) * asked
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ def results(workspace: Workspace) -> dict[str, Model]:
     known = {name: result.value for name, result in workspace.job.results.items()}
     if "calibrate" not in known:
         sample = set(workspace.plan.sample(workspace.config.parts.group))
-        null = [null_scores(workspace, part) for part in parts_recorded(workspace) if part in sample]
-        known["calibrate"] = Calibration.pool(np.concatenate([np.zeros(0), *null]))
+        parts = [part for part in parts_recorded(workspace) if part in sample]
+        step = Calibrate(workspace.config.section(CalibrateConfig), workspace.job.context)
+        known["calibrate"] = step.reduce(step.one(video) for part in parts for video in null_scores(workspace, part))
     return {"duplicates": Duplicates(), **known}

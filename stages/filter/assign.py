@@ -66,9 +66,9 @@ def worth_by_null(similarity: FloatArray, quantiles: Sequence[float], rate: floa
     return worth
 
 
-def worth_by_threshold(similarity: FloatArray, threshold: float) -> FloatArray:
-    """Similarity above an absolute threshold, in units of `SIMILARITY_PER_NAT`; shape (pairs,)."""
-    worth: FloatArray = (similarity - threshold) / SIMILARITY_PER_NAT
+def worth_by_threshold(similarity: FloatArray, threshold: float, per_nat: float = SIMILARITY_PER_NAT) -> FloatArray:
+    """Similarity above an absolute threshold, in units of what is worth one nat; shape (pairs,)."""
+    worth: FloatArray = (similarity - threshold) / per_nat
     return worth
 
 

@@ -61,3 +61,7 @@ class TranscribeConfig(StageConfig):
     @property
     def uses_gpu(self) -> bool:
         return self.device != "cpu"
+
+    @property
+    def for_trying(self) -> tuple[str, ...]:
+        return ("model",) if self.model == DEMO else ()
