@@ -65,7 +65,7 @@ class Figures(BaseModel):
         similarity: Of images and their texts.
         shift: Seconds by which the aligner moved an image's text.
         lag: Seconds by which speech follows the picture, over the documents of which that is known.
-        flags: Documents by what is odd about them, as `Flag` lists it; flags of no document are absent.
+        flags: Documents by what is odd about them, as `Flag` lists it.
         shards: Their sizes.
     """
 
@@ -172,9 +172,7 @@ def target_of(published: Published) -> int:
 
 def figures_of(counts: DocumentSums, shards: list[Shard], target: int) -> Figures:
     """The figures of counted documents, which lie in these shards of about `target` bytes."""
-    flags = dict(counts.flags)
-    if twice := counts.duplicates():
-        flags[Flag.DUPLICATE.value] = twice
+    flags = {flag.value: counts.flags[flag.value] for flag in Flag} | {Flag.DUPLICATE.value: counts.duplicates()}
     found = {name: grid.distribution() for name, grid in counts.grids.items()}
     seconds = counts.grids["seconds"].total
     return Figures(
@@ -195,7 +193,7 @@ def figures_of(counts: DocumentSums, shards: list[Shard], target: int) -> Figure
         similarity=found["similarity"],
         shift=found["shift"],
         lag=found["lag"],
-        flags=dict(sorted(flags.items())),
+        flags=flags,
         shards=_sizes(shards, target),
     )
 

@@ -32,7 +32,7 @@ class Flag(StrEnum):
 
     Attributes:
         UNSCORED: No frame has a sentence of its own, so that no score says that words and pictures belong together.
-        MOSTLY_ALONE: More than half of the frames have no sentence of their own, but not all.
+        MOSTLY_ALONE: More than half of the frames have no sentence of their own.
         LAGGING: Speech misses the picture by `MUCH_LAG` or more.
         SHORT: Fewer than `FEW_WORDS` words.
         SMALL: A picture's longer side has fewer than `SMALL` pixels.
@@ -68,7 +68,7 @@ def flags_of(document: Flagged) -> set[Flag]:
     sides = map(max, document.image_width, document.image_height)
     told = {
         Flag.UNSCORED: alone == frames,
-        Flag.MOSTLY_ALONE: frames / 2 < alone < frames,
+        Flag.MOSTLY_ALONE: alone > frames / 2,
         Flag.LAGGING: lags(document) and abs(document.lag) >= MUCH_LAG,
         Flag.SHORT: sum(map(count_words, texts)) < FEW_WORDS,
         Flag.SMALL: min(sides, default=SMALL) < SMALL,

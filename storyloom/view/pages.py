@@ -326,9 +326,16 @@ def _card(dataset: Dataset, search: Search, address: Address) -> Card:
         story = dataset.story(address)
     except BadShard as flaw:
         return Card(address, link, None, flaw=str(flaw))
-    with_pictures = [beat for beat in story.beats if beat.picture]
-    strip = [with_pictures[n * len(with_pictures) // STRIP] for n in range(STRIP)]
-    return Card(address, link, story, list({id(beat): beat for beat in strip}.values()), _excerpt(story, search))
+    return Card(address, link, story, _strip(story, search), _excerpt(story, search))
+
+
+def _strip(story: Story, search: Search) -> list[Beat]:
+    """A few of a document's pictures, evenly spread over it; those beside the words that are looked for come first."""
+    beats = [beat for beat in story.beats if beat.picture]
+    pattern = _pattern(terms_of(search.words))
+    places = [n for n, beat in enumerate(beats) if pattern and any(pattern.search(line.text) for line in beat.lines)]
+    places += [n * len(beats) // STRIP for n in range(STRIP)]
+    return [beats[n] for n in sorted(list(dict.fromkeys(places))[:STRIP])]
 
 
 def _excerpt(story: Story, search: Search) -> str:
