@@ -61,6 +61,11 @@ class Lines:
         found = np.flatnonzero(pc.is_in(self._table["source_id"], value_set=pa.array(source_ids, pa.string())))
         return [part for part, (start, end) in self._place.items() if np.any((found >= start) & (found < end))]
 
+    def part_of(self, video: str) -> str | None:
+        """The part that holds a video, by its key; None where the manifest has no such video."""
+        place = pc.index(self._table["video"], video).as_py()
+        return next((part for part, (start, end) in self._place.items() if start <= place < end), None)
+
     @property
     def name(self) -> str:
         """Name of the file that `save` writes."""

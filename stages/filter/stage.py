@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -132,10 +132,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
                 kept.append(index)
 
         documents: list[DocumentDraft] = []
-        turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
-        chapters = self._chapter_starts(video)
-        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
-        for units in documents_of(all_units, turns, self._limits(), chapters):
+        for _, units in self.cut(video, assigned, kept):
             reason = self._document_reason(units, assigned)
             surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
             if reason:
@@ -156,18 +153,44 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             dropped_items=sorted(dropped, key=lambda item: (item.time, item.kind, item.index)),
         )
 
+    def cut(self, video: Video, assigned: Assignment, kept: Sequence[int]) -> Iterator[tuple[str, list[Unit]]]:
+        """Cut a video into documents, each with the reason why it begins; none is dropped yet.
+
+        Args:
+            video: The video.
+            assigned: Its sentences and frames.
+            kept: The frames that have no reason of their own to be dropped.
+        """
+        aligned, frames = video[AlignedRow], video[FramesRow].frames
+        turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
+        chapters = self._chapter_starts(video)
+        units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
+        return documents_of(units, turns, self._limits(), chapters)
+
     def assign(self, aligned: AlignedRow, scores: ScoresRow, frames: FramesRow) -> tuple[Assignment, NarrationLag]:
         """Assign sentences to the frames in the configured mode; nothing is dropped yet.
 
         Without a threshold no similarity is evidence, and the clock is all there is.
         """
-        pairs = candidates(aligned, scores)
-        count = len(aligned.frame_times)
-        if self.config.mode == "time" or self._basis == "none":
-            return assign_by_time(count, pairs, self.threshold), NarrationLag(np.zeros(count), 0.0)
-        worth = self.worth(pairs)
         times = np.array(aligned.frame_times, dtype=np.float64)
-        lag = narration_lag(pairs, worth, times, shown_spans(frames))
+        return self.assigned(candidates(aligned, scores), times, shown_spans(frames))
+
+    def assigned(
+        self, pairs: Candidates, times: FloatArray, shown: FloatArray, lag: NarrationLag | None = None
+    ) -> tuple[Assignment, NarrationLag]:
+        """As `assign`, over arrays.
+
+        Args:
+            pairs: Of trusted sentences.
+            times: Seconds, of all the video's frames, (frames,).
+            shown: Seconds from which and until which a frame's picture is shown, (frames, 2).
+            lag: Where it is known already, for this basis of the threshold. It is the same for every false-accept rate
+                and threshold: these move the worth of all pairs alike, and the lag rests on its differences.
+        """
+        if self.config.mode == "time" or self._basis == "none":
+            return assign_by_time(len(times), pairs, self.threshold), NarrationLag(np.zeros(len(times)), 0.0)
+        worth = self.worth(pairs)
+        lag = lag or narration_lag(pairs, worth, times, shown)
         return assign_by_clip(pairs, worth, self.config.shift_cost, lag.seconds), lag
 
     def worth(self, pairs: Candidates) -> FloatArray:
