@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 from pipeline.config_file import DEEPEST, odd_character, parsed, read_text
 from pipeline.graph import Graph
 from pipeline.store import Store
-from schemas.config import PartsConfig, RunnerConfig, Section, StageConfig
+from schemas.config import OPERATIONAL, PartsConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
@@ -51,13 +51,13 @@ class RunConfig(Section):
     """
 
     manifest: str = Field(min_length=1)
-    work: str = Field(min_length=1)
-    output: str = Field(min_length=1)
+    work: Annotated[str, Field(min_length=1), OPERATIONAL]
+    output: Annotated[str, Field(min_length=1), OPERATIONAL]
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     url_parameters: tuple[str, ...] = ("v", "list")
     columns: dict[Column, str] = {}
     stages: tuple[str, ...] = ()
-    runner: RunnerConfig = RunnerConfig()
+    runner: Annotated[RunnerConfig, OPERATIONAL] = RunnerConfig()
     parts: PartsConfig = PartsConfig()
 
     @field_validator("work", "output")

@@ -115,7 +115,7 @@ def read_text(path: Path) -> str:
                 raise UsageError(f"the config {path} is no regular file; name a YAML file such as configs/demo.yaml")
             content = file.read(MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"no config at {path.absolute()}; configs/demo.yaml is one to start from") from None
+        raise UsageError(f"no config at {path.absolute()}; `storyloom init` writes one") from None
     except IsADirectoryError:
         raise UsageError(f"the config {path} is a folder; name a YAML file such as configs/demo.yaml") from None
     except (OSError, ValueError) as reason:

@@ -21,7 +21,8 @@ from pipeline.cli.bench import (
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
 from pipeline.cli.failures import RetryCommand, failures_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
-from pipeline.cli.schema import schema_check, schema_export
+from pipeline.cli.schema import schema_check, schema_export, schema_settings, settings_command
+from pipeline.cli.start import init_command
 from pipeline.extras import how_to_install
 from storyloom.errors import FAILED, USAGE, StoryloomError
 
@@ -53,6 +54,7 @@ def _options(
     """Turn a list of videos into interleaved video-text documents."""
 
 
+app.command("init")(init_command)
 app.command("run", cls=RetryCommand)(run_command)
 app.command("status")(status_command)
 app.command("failures")(failures_command)
@@ -62,10 +64,12 @@ app.command("show")(show_command)
 app.command("export")(export_command)
 app.command("stats")(stats_command)
 app.command("validate")(validate_command)
+app.command("settings")(settings_command)
 
 schema_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of every row, of the config and of a sample.")
 schema_app.command("export")(schema_export)
 schema_app.command("check")(schema_check)
+schema_app.command("settings")(schema_settings)
 app.add_typer(schema_app, name="schema")
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, speed and overhead.")
