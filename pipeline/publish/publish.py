@@ -85,13 +85,12 @@ def publish(
     if not written:
         raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
     check(written)
-    with _alone(output):
-        check_again()
+    with _alone(output, check_again):
         return _published(written, rests, output, config, provenance)
 
 
 @contextmanager
-def _alone(output: Path) -> Iterator[None]:
+def _alone(output: Path, check_again: Callable[[], None]) -> Iterator[None]:
     """Hold an exclusive lock on the folder, through the marker file, which is kept if the block fails."""
     _refuse_foreign(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -103,6 +102,11 @@ def _alone(output: Path) -> Iterator[None]:
             break
         lock.close()  # the previous holder removed the file
     with lock:
+        try:
+            check_again()
+        except UsageError:
+            marker.unlink(missing_ok=True)  # nothing was changed
+            raise
         yield
         marker.unlink(missing_ok=True)
 

@@ -16,9 +16,17 @@ from tests.runs import CLIP_SETTINGS, Finished, Recorder, content_of, copy_of, d
 FEWER = "filter.min_words=20"
 
 
+@pytest.fixture(scope="module")
+def kept(clips_run: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A finished run, and its dataset, at which tests only look."""
+    copy = copy_of(clips_run, tmp_path_factory.mktemp("kept"))
+    run_quietly(copy.config)
+    return copy
+
+
 @pytest.fixture
 def own(clips_run: Finished, tmp_path: Path) -> Finished:
-    """A finished run, and its dataset."""
+    """A finished run, and its dataset, to change."""
     copy = copy_of(clips_run, tmp_path / "own")
     run_quietly(copy.config)
     return copy
@@ -40,8 +48,8 @@ def told(run: Finished) -> list[str]:
     return recorder.notes
 
 
-def test_a_finished_run_has_its_output_up_to_date_and_says_nothing(own: Finished) -> None:
-    assert (state(own), told(own)) == ("up to date", [])
+def test_a_finished_run_has_its_output_up_to_date_and_says_nothing(kept: Finished) -> None:
+    assert (state(kept), told(kept)) == ("up to date", [])
 
 
 def test_another_setting_replaces_ones_own_output_and_says_what_was_there(own: Finished) -> None:
@@ -60,24 +68,24 @@ def test_another_setting_replaces_ones_own_output_and_says_what_was_there(own: F
     assert state(own) == "up to date"
 
 
-def test_the_dataset_of_another_work_folder_is_kept_unless_it_is_given_up(own: Finished, tmp_path: Path) -> None:
-    other = with_settings(own, FEWER, f"work={tmp_path / 'other'}")
-    before = content_of(own.config.output)
+def test_the_dataset_of_another_work_folder_is_kept_unless_it_is_given_up(kept: Finished, tmp_path: Path) -> None:
+    other = with_settings(kept, FEWER, f"work={tmp_path / 'other'}")
+    before = content_of(kept.config.output)
     for attempt in (run_quietly, lambda config: preview(config, Selection(), Recorder())):
         with pytest.raises(OutputOfAnother, match=r"published from another work folder, made with filter\.min_words 1"):
             attempt(other.config)
-    assert content_of(own.config.output) == before
+    assert content_of(kept.config.output) == before
     assert not (tmp_path / "other").exists()
     recorder = Recorder()
     preview(other.config, Selection(replace_output=True), recorder)
     assert recorder.notes[0].endswith(": to be replaced")
 
 
-def test_the_dataset_of_other_videos_is_kept_even_from_the_same_work_folder(own: Finished, tmp_path: Path) -> None:
+def test_the_dataset_of_other_videos_is_kept_even_from_the_same_work_folder(kept: Finished, tmp_path: Path) -> None:
     (tmp_path / "others").mkdir()
-    shutil.copy(Path(own.config.manifest) / "0.mp4", tmp_path / "others" / "another.mp4")
+    shutil.copy(Path(kept.config.manifest) / "0.mp4", tmp_path / "others" / "another.mp4")
     with pytest.raises(OutputOfAnother, match="of other videos"):
-        preview(with_settings(own, f"manifest={tmp_path / 'others'}").config, Selection(), Recorder())
+        preview(with_settings(kept, f"manifest={tmp_path / 'others'}").config, Selection(), Recorder())
 
 
 def test_the_same_run_in_a_new_work_folder_may_publish_where_it_did(own: Finished) -> None:
