@@ -87,7 +87,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         check_writable(output)
         _refuse_early(config, output, selection)
     workspace = survey(config, write=True, refresh=selection.refresh)
-    told = _look_at_output(workspace, selection)
+    told = _look_at_output(workspace, selected, selection)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
@@ -99,7 +99,7 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
     listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
-    if told:
+    if told := told or _to_publish(workspace, before, selected):
         listener.noted(told)
     _check_upstream(workspace, before, selected)
     try:
@@ -126,7 +126,8 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     selected = selection.stages(config)
     _check_output(config, selected)
     workspace = survey(config)
-    before, told = status(workspace), _look_at_output(workspace, selection)
+    told = _look_at_output(workspace, selected, selection)
+    before = status(workspace)
     if selection.force:
         again = {name: list(workspace.done(name)) for name in selected}
     else:
@@ -134,7 +135,7 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
     listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.told, kind)
-    if told:
+    if told := told or _to_publish(workspace, forced, selected):
         listener.noted(told)
     _check_upstream(workspace, before, selected)
 
@@ -242,24 +243,28 @@ def _refuse_early(config: RunConfig, output: Path, selection: Selection) -> None
     """
     there = read_manifest(output)
     if there is not None and not selection.replace_output and not is_known(Path(config.work), there.sha256):
-        check_earlier(look_at_output(survey(config), ()), replace=False)
+        check_earlier(look_at_output(survey(config)), replace=False)
 
 
-def _look_at_output(workspace: Workspace, selection: Selection) -> str:
-    """What becomes of the dataset in the output, where that is not plain from the work to do; empty where it is.
+def _look_at_output(workspace: Workspace, selected: Collection[str], selection: Selection) -> str:
+    """The dataset in the output that is replaced by another one, in words; empty where there is none.
 
     Raises:
         OutputOfAnother: The output holds the dataset of another.
     """
-    if PUBLISHED not in selection.stages(workspace.config):
+    if PUBLISHED not in selected:
         return ""
-    before = status(workspace)
-    found = look_at_output(workspace, before)
+    found = look_at_output(workspace)
     check_earlier(found, replace=selection.replace_output)
-    if found.state == "another's" or found.differs:
-        return f"{found.said}: to be replaced"
-    waits = found.state != "up to date" and not any(one.to_do for one in before)
-    return f"{output_of(workspace.config)} is not up to date: to be published" if waits else ""
+    return f"{found.said}: to be replaced" if found.state == "another's" or found.differs else ""
+
+
+def _to_publish(workspace: Workspace, before: Sequence[StageStatus], selected: Collection[str]) -> str:
+    """That an output is published again although every stage is up to date; empty where that is not so."""
+    if PUBLISHED not in selected or any(one.to_do for one in before):
+        return ""
+    there = look_at_output(workspace, before).state
+    return "" if there == "up to date" else f"{output_of(workspace.config)} is not up to date: to be published"
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:

@@ -109,6 +109,7 @@ def _place(video: str) -> str:
         return video
     path = Path(video.removeprefix("file://")).expanduser().absolute()
     try:
+        str(path).encode()
         there = path.exists() or (glob.has_magic(str(path)) and glob.glob(str(path)))  # noqa: PTH207
     except (OSError, ValueError) as reason:
         raise UsageError(f"{video[:200]!r} cannot be opened: {reason}") from reason

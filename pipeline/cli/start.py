@@ -37,13 +37,14 @@ def init_command(
     recipe: Annotated[Recipe, typer.Option(help="Whose models and resources it has.")] = Recipe.LOCAL,
 ) -> None:
     """Write a config with comments, and ask nothing. What is there already stays as it is."""
-    from pipeline.starter import PLACES, config_place, write_starter
+    from pipeline.config import load_config
+    from pipeline.starter import config_place, write_starter
 
     file = config_place(place or Path())
     write_starter(file, recipe)
     typer.echo(f"config: {file}")
     inside = f"cd {file.parent}" if file.parent != Path() else ""
-    videos = f"put a path or URL a line into {PLACES['manifest']}, or set `manifest`"
+    videos = f"list your videos in {load_config(file).manifest}, or set `manifest`"
     steps = [inside, videos, f"storyloom run {file.name} --dry-run", f"storyloom run {file.name}"]
     typer.echo("next:")
     for step in filter(None, steps):

@@ -55,14 +55,14 @@ class Earlier:
     differs: bool = False
 
 
-def earlier(workspace: Workspace, output: Path, published: str, stages: Sequence[StageStatus]) -> Earlier:
+def earlier(workspace: Workspace, output: Path, published: str, stages: Sequence[StageStatus] | None) -> Earlier:
     """Look at an output; nothing is written.
 
     Args:
         workspace: The run's.
         output: Its output.
         published: Name of the stage whose groups make the dataset.
-        stages: The status of all stages.
+        stages: The status of all stages; None leaves open whether it is up to date.
     """
     there = read_manifest(output)
     if there is None:  # nothing, or a damaged manifest, which a run mends
@@ -75,13 +75,19 @@ def earlier(workspace: Workspace, output: Path, published: str, stages: Sequence
     if strange or (not known and differences):
         whose = "of other videos" if strange else "that were published from another work folder"
         return Earlier("another's", f"{holds} {whose}{_made(differences)}")
-    read = workspace.config.graph.read_by({published}) | {published}
-    if known and not differences and not any(one.to_do for one in stages if one.stage in read):
-        marks = sorted(group_marks(workspace, published).items())
-        groups = [[Shard.model_validate(one) for one in (mark.result or {}).get("shards", [])] for _, mark in marks]
-        if known == made_of(workspace, published, groups):
-            return Earlier("up to date", holds)
+    if known and not differences and stages is not None and _is_current(workspace, published, stages, known):
+        return Earlier("up to date", holds)
     return Earlier("out of date", f"{holds}{_made(differences)}", differs=bool(differences))
+
+
+def _is_current(workspace: Workspace, published: str, stages: Sequence[StageStatus], known: str) -> bool:
+    """Whether a dataset is made of what is in the work folder now."""
+    read = workspace.config.graph.read_by({published}) | {published}
+    if any(one.to_do for one in stages if one.stage in read):
+        return False
+    marks = sorted(group_marks(workspace, published).items())
+    groups = [[Shard.model_validate(one) for one in (mark.result or {}).get("shards", [])] for _, mark in marks]
+    return known == made_of(workspace, published, groups)
 
 
 def check_earlier(found: Earlier, *, replace: bool) -> None:

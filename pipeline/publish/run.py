@@ -28,8 +28,8 @@ PUBLISHED = Write.name
 """The stage whose groups make the dataset."""
 
 
-def look_at_output(workspace: Workspace, stages: Sequence[StageStatus]) -> Earlier:
-    """What lies in the config's output now."""
+def look_at_output(workspace: Workspace, stages: Sequence[StageStatus] | None = None) -> Earlier:
+    """What lies in the config's output now; whether it is up to date is known from the status of all stages alone."""
     return earlier(workspace, output_of(workspace.config), PUBLISHED, stages)
 
 
@@ -78,7 +78,7 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus], *, replace: 
     made, write = provenance(workspace, after), config.section(WriteConfig)
 
     def check_again() -> None:
-        check_earlier(look_at_output(workspace, after), replace=replace)
+        check_earlier(look_at_output(workspace), replace=replace)
 
     while True:
         try:
