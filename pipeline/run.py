@@ -19,13 +19,16 @@ from pipeline.places import check_places
 from pipeline.plan import Plan
 from pipeline.preflight import on_a_cluster, surveyed
 from pipeline.progress import Listener
+from pipeline.publish.earlier import check_earlier, is_known
 from pipeline.publish.publish import check_output
-from pipeline.publish.run import PUBLISHED, publish_run
+from pipeline.publish.run import PUBLISHED, look_at_output, output_of, publish_run
 from pipeline.scheduler import Scheduler, check_failures
 from pipeline.status import StageStatus, status
 from pipeline.store import Damaged
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, survey
 from storyloom.errors import RunFailed, UsageError
+from storyloom.format.manifest import read_manifest
+from storyloom.view.counts import count_of
 
 SHOWN = 5
 """Failures that the end of a run names (our choice)."""
@@ -45,6 +48,7 @@ class Selection:
         retry: Whether to redo units with retryable failures, e.g. a server that did not answer.
         refresh: Whether to read playlists and channels again.
         codes: Codes of failures whose units are redone, retryable or not.
+        replace_output: Whether the output may hold the dataset of another, which is then lost.
     """
 
     only: tuple[str, ...] = ()
@@ -53,6 +57,7 @@ class Selection:
     retry: bool = False
     refresh: bool = False
     codes: tuple[str, ...] = ()
+    replace_output: bool = False
 
     @property
     def again(self) -> bool:
@@ -85,8 +90,11 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         RunFailed: Selected units are missing at the end, or there is no document.
     """
     selected = selection.stages(config)
-    _check_output(config, selected)
+    output = _check_output(config, selected)
+    if output is not None:
+        _refuse_early(config, output, selection)
     workspace = surveyed(config, selected, write=True, refresh=selection.refresh, again=selection.again)
+    told = _look_at_output(workspace, selected, selection)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
@@ -103,12 +111,14 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
         listener.noted(note)
     if kind == "ray" and on_a_cluster(config):
         listener.noted("the cluster's workers look for their models, devices and packages as they start")
+    if told := told or _to_publish(workspace, before, selected):
+        listener.noted(told)
     _check_upstream(workspace, before, selected)
     try:
         with _executor(kind, config, selected) as (executor, logs):
             listener.started(logs)
             scheduler = Scheduler(selected, executor, listener.advanced)
-            return _repaired(scheduler, workspace, listener)
+            return _repaired(scheduler, workspace, listener, replace=selection.replace_output)
     finally:
         workspace.job.store.remove_leftovers()
         remove_empty_traces(workspace.job.store.attempts / "processes")
@@ -128,6 +138,7 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     selected = selection.stages(config)
     _check_output(config, selected)
     workspace = surveyed(config, selected, write=False, refresh=False, again=selection.again)
+    told = _look_at_output(workspace, selected, selection)
     before = status(workspace)
     if selection.force:
         again = {name: list(workspace.done(name)) for name in selected}
@@ -139,6 +150,8 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     _note_missing_ray(config, workspace.plan, kind, listener)
     for note in of_models(workspace):
         listener.noted(note)
+    if told := told or _to_publish(workspace, forced, selected):
+        listener.noted(told)
     _check_upstream(workspace, before, selected)
 
 
@@ -182,7 +195,9 @@ def _note_missing_ray(config: RunConfig, plan: Plan, kind: str, listener: Listen
         listener.noted(f"one process does it all, since Ray is not installed: {INSTALL.format('cluster')}")
 
 
-def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener) -> list[StageStatus]:
+def _finished(
+    workspace: Workspace, selected: frozenset[str], listener: Listener, *, replace: bool
+) -> list[StageStatus]:
     """Report the result of the work, and publish it."""
     workspace = workspace.refreshed()
     after = status(workspace)
@@ -193,11 +208,11 @@ def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener
         if one.stage in selected:
             check_failures(workspace.config, one.failed, one.videos)
     if PUBLISHED in selected:
-        publish_run(workspace, after)
+        publish_run(workspace, after, replace=replace)
     return after
 
 
-def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) -> list[StageStatus]:
+def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener, *, replace: bool) -> list[StageStatus]:
     """Do the work and finish the run; start over when units are found to be damaged or missing.
 
     Raises:
@@ -205,7 +220,8 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) ->
     """
     for _ in range(REPAIRS):
         try:
-            return _finished(scheduler.bring_up_to_date(workspace), scheduler.selected, listener)
+            done = scheduler.bring_up_to_date(workspace)
+            return _finished(done, scheduler.selected, listener, replace=replace)
         except Damaged as reason:
             workspace.job.store.invalidate(reason.address)
             problem = str(reason)
@@ -234,21 +250,57 @@ def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[
         yield RayExecutor([name for name in config.graph.names if name in stages], turns), logs
 
 
-def _check_output(config: RunConfig, selected: frozenset[str]) -> None:
-    """Refuse an output folder that cannot be published to, before anything is done."""
+def _check_output(config: RunConfig, selected: frozenset[str]) -> Path | None:
+    """Refuse an output folder that cannot be published to, before anything is done; None where nothing is published."""
     check_places(config)
-    if PUBLISHED in selected:
-        check_output(Path(config.output).expanduser().absolute())
+    if PUBLISHED not in selected:
+        return None
+    output = output_of(config)
+    check_output(output)
+    return output
+
+
+def _refuse_early(config: RunConfig, output: Path, selection: Selection) -> None:
+    """Refuse to replace the dataset of another before anything is written.
+
+    Raises:
+        OutputOfAnother: The output holds one.
+    """
+    there = read_manifest(output)
+    if there is not None and not selection.replace_output and not is_known(Path(config.work), there.sha256):
+        check_earlier(look_at_output(survey(config)), replace=False)
+
+
+def _look_at_output(workspace: Workspace, selected: Collection[str], selection: Selection) -> str:
+    """The dataset in the output that is replaced by another one, in words; empty where there is none.
+
+    Raises:
+        OutputOfAnother: The output holds the dataset of another.
+    """
+    if PUBLISHED not in selected:
+        return ""
+    found = look_at_output(workspace)
+    check_earlier(found, replace=selection.replace_output)
+    return f"{found.said}: to be replaced" if found.state == "another's" or found.differs else ""
+
+
+def _to_publish(workspace: Workspace, before: Sequence[StageStatus], selected: Collection[str]) -> str:
+    """That an output is published again although every stage is up to date; empty where that is not so."""
+    if PUBLISHED not in selected or any(one.to_do for one in before):
+        return ""
+    there = look_at_output(workspace, before).state
+    return "" if there == "up to date" else f"{output_of(workspace.config)} is not up to date: to be published"
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:
     """Refuse a selection whose inputs are missing and not selected."""
     waiting = {one.stage: one for one in before if one.to_do and one.stage not in selected}
-    for name in workspace.graph.names:
-        for source in workspace.graph.upstream(name):
-            if name in selected and source in waiting:
-                there = waiting[source]
-                raise RunFailed(
-                    f"{name} reads {source}, which has {there.to_do} of {there.units} {there.unit}s to do;"
-                    f" select it too, e.g. with --from {source}"
-                )
+    read = workspace.graph.read_by(selected)
+    missing = [name for name in workspace.graph.names if name in waiting and name in read]
+    if missing:
+        first, these = waiting[missing[0]], ", ".join(name for name in workspace.graph.names if name in selected)
+        raise RunFailed(
+            f"{these} {'reads' if len(selected) == 1 else 'read'} what is not done yet: {', '.join(missing)}"
+            f" ({first.stage} has {first.to_do} of {count_of(first.units, first.unit + 's')} to do)."
+            f" Run all, or --from {first.stage}"
+        )
