@@ -28,6 +28,9 @@ from storyloom.view.text import shown
 UNFINISHED = "unfinished"
 """Code of a video over which attempts failed, and whose part is not done yet."""
 
+OURS = frozenset({"internal", "worker_crashed"})
+"""Codes of what a bug may be behind: a run names these failures first."""
+
 ROWS_AT_ONCE = 10_000
 """Rows of the ledger in memory, and in a row group (our choice)."""
 
@@ -103,25 +106,27 @@ def failures(workspace: Workspace) -> Iterator[Failure]:
 
 
 def write_ledger(workspace: Workspace, most: int) -> tuple[list[Failure], int]:
-    """Bring the ledger up to date; the first failures, and the number of all.
+    """Bring the ledger up to date; the first failures, those of our own bugs before others, and the number of all.
 
     Args:
         workspace: With the current marks.
         most: Most failures to return.
     """
     found = failures(workspace)
-    first, total = list(islice(found, most)), 0
+    rows = list(islice(found, ROWS_AT_ONCE))
     file = workspace.job.store.failures
-    if not first:
+    if not rows:
         file.unlink(missing_ok=True)
         return [], 0
+    bugs, others, total = list[Failure](), list[Failure](), 0
     with replacing(file) as unfinished, pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:
-        rows = first
         while rows:
             writer.write_table(pa.Table.from_pylist([asdict(one) for one in rows], schema=SCHEMA))
             total += len(rows)
+            for some, ours in ((bugs, True), (others, False)):
+                some += islice((one for one in rows if (one.code in OURS) is ours), most - len(some))
             rows = list(islice(found, ROWS_AT_ONCE))
-    return first, total
+    return [*bugs, *others][:most], total
 
 
 def to_retry(

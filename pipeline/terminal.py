@@ -17,6 +17,7 @@ from pipeline.failures import Failure
 from pipeline.funnel import funnel
 from pipeline.plan import Plan
 from pipeline.progress import Advance
+from pipeline.remedies import remedy, retry_option
 from pipeline.status import StageStatus
 from schemas.calibration import ENOUGH, Calibration
 from schemas.duplicates import Duplicates
@@ -51,11 +52,25 @@ class _StageProgress:
         return ", ".join([*parts, f"{self.failed} failed"] if self.failed else parts)
 
 
-class TerminalListener:
-    """Prints the progress of a run."""
+@dataclass(frozen=True)
+class Commands:
+    """Commands over the run's config, as they can be pasted."""
 
-    def __init__(self, console: Console) -> None:
+    run: str = "storyloom run CONFIG"
+    failures: str = "storyloom failures CONFIG"
+
+
+class TerminalListener:
+    """Prints the progress of a run.
+
+    Args:
+        console: Where to.
+        commands: Named where they help.
+    """
+
+    def __init__(self, console: Console, commands: Commands = Commands()) -> None:  # noqa: B008 - immutable
         self._console = console
+        self._commands = commands
         self._stages: dict[str, _StageProgress] = {}
         self._bars: dict[str, TaskID] = {}
         self._progress: Progress | None = None
@@ -72,7 +87,7 @@ class TerminalListener:
             say(f"  {sentence}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
         if not to_do:
-            say("every stage is up to date")
+            say(_nothing_to_do(before))
             return
         say(f"to do (runner: {executor}):")
         for one in to_do:
@@ -132,13 +147,23 @@ class TerminalListener:
         self.stop()
         if not first:
             return
-        self._console.print(f"{count_of(total, 'failures')}:", highlight=False)
+
+        def say(text: str) -> None:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)  # so that it can be pasted
+
+        say(f"{count_of(total, 'failures')}:")
+        advised = set[tuple[str, bool]]()
         for one in first:
             again = " (to be done again)" if one.pending else ""
-            text = f"  {one.name}: {one.stage}.{one.code}{again}: {one.message}"
-            self._console.print(text, highlight=False, markup=False)
-        more = f"  and {total - len(first):,} more; " if total > len(first) else "  "
-        self._console.print(f"{more}`storyloom failures CONFIG` has them all", highlight=False, markup=False)
+            say(f"  {one.name}: {one.stage}.{one.code}{again}: {one.message}")
+            kind = one.code, one.retryable
+            if kind not in advised:
+                say(f"    {remedy(one.code, retryable=one.retryable)}")
+                advised.add(kind)
+        if total > len(first):
+            say(f"  and {total - len(first):,} more")
+        say(f"all of them: {self._commands.failures}")
+        say(f"to try again: {self._commands.run} {retry_option((one.code, one.retryable) for one in first)}")
 
     def stop(self) -> None:
         """Stop the bars, also when the run fails."""
@@ -177,6 +202,16 @@ class TerminalListener:
         rest = state.rest(self._elapsed())
         line = f"{stage}: {state.done} of {state.units}{', ' + rest if rest else ''}"
         self._console.print(line, highlight=False, markup=False)
+
+
+def _nothing_to_do(stages: Sequence[StageStatus]) -> str:
+    """What a run says that has nothing to do; the failures themselves are named at its end."""
+    failed = sum(n for one in stages for code, n in one.failed.items() if code.startswith(f"{one.stage}."))
+    if not failed:
+        return "every stage is up to date"
+    may_pass = sum(one.retryable for one in stages)
+    again = f"; {may_pass:,} may pass with --retry" if may_pass else ""
+    return f"nothing to do but what failed: {count_of(failed, 'videos')} failed{again}"
 
 
 def _duplicates(found: Duplicates) -> str:

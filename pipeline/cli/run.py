@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from pipeline.cli.failures import ANY
-from pipeline.cli.options import AsJson, ConfigPath, Overrides, terminal
+from pipeline.cli.options import AsJson, ConfigPath, Overrides, command_line, terminal
 from storyloom.errors import INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
@@ -56,19 +56,20 @@ def run_command(
     from pipeline.config import load_config
     from pipeline.extras import check_run_extra
     from pipeline.run import Selection, preview, run
-    from pipeline.terminal import TerminalListener
+    from pipeline.terminal import Commands, TerminalListener
 
     check_run_extra()
     changes = [*(overrides or [])]
     changes += [f"runner.kind={runner}"] if runner else []
     changes += [f"runner.address={address}"] if address else []
+    commands = Commands(*(command_line(name, config, changes) for name in ("run", "failures")))
     changes += ["runner.profile=true"] if profile else []
     loaded = load_config(config, changes)
     codes = tuple(code for code in retry or () if code != ANY)
     selection = Selection(
         tuple(only or ()), start or "", force=force, retry=ANY in (retry or ()), codes=codes, refresh=refresh
     )
-    listener = TerminalListener(terminal())
+    listener = TerminalListener(terminal(), commands)
     if dry_run:
         preview(loaded, selection, listener)
         return
