@@ -85,18 +85,25 @@ class Failure:
         return self.stage, self.part
 
 
-def failures(workspace: Workspace) -> Iterator[Failure]:
+def failures(workspace: Workspace, *, beyond: bool = False) -> Iterator[Failure]:
     """The failures by the rows that are there now, with their attempts, by stage and part.
 
     Those of a part that is to be done again are as the ledger has them; videos that left the manifest are left out.
+
+    Args:
+        workspace: With the current marks.
+        beyond: Whether those of parts that are planned but not asked for come too, as the ledger has them.
     """
     before = _Ledger(workspace.job.store.failures)
     for stage in sorted(set(workspace.graph.names) - set(workspace.graph.group_stages)):
         done = workspace.done(stage)
         tried = dict(_unfinished(workspace, stage, done))
-        for part in sorted(workspace.units(stage)):
+        left_out = workspace.plan.left_out if beyond else frozenset()
+        for part in sorted({*workspace.units(stage), *left_out}):
             known = before.at(stage, part)
-            if part in done:
+            if part in left_out:
+                yield from known.values()
+            elif part in done:
                 if _own(workspace.summaries.failed(done[part]), stage):
                     yield from _of_part(workspace, part, done[part], known)
             else:
@@ -112,7 +119,7 @@ def write_ledger(workspace: Workspace, most: int) -> tuple[list[Failure], int]:
         workspace: With the current marks.
         most: Most failures to return.
     """
-    found = failures(workspace)
+    found = failures(workspace, beyond=True)
     rows = list(islice(found, ROWS_AT_ONCE))
     file = workspace.job.store.failures
     if not rows:
@@ -122,9 +129,10 @@ def write_ledger(workspace: Workspace, most: int) -> tuple[list[Failure], int]:
     with replacing(file) as unfinished, pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:
         while rows:
             writer.write_table(pa.Table.from_pylist([asdict(one) for one in rows], schema=SCHEMA))
-            total += len(rows)
-            for some, ours in ((bugs, True), (others, False)):
-                some += islice((one for one in rows if (one.code in OURS) is ours), most - len(some))
+            asked = [one for one in rows if one.part not in workspace.plan.left_out]
+            total += len(asked)
+            bugs += islice((one for one in asked if one.code in OURS), most - len(bugs))
+            others += islice((one for one in asked if one.code not in OURS), most - len(others))
             rows = list(islice(found, ROWS_AT_ONCE))
     return [*bugs, *others][:most], total
 

@@ -17,7 +17,7 @@ from pipeline.places import check_places, check_writable
 from pipeline.plan import Plan
 from pipeline.progress import Listener
 from pipeline.publish.publish import check_output
-from pipeline.publish.run import PUBLISHED, publish_run
+from pipeline.publish.run import PUBLISHED, check_not_over_all, publish_run
 from pipeline.scheduler import Scheduler, check_failures
 from pipeline.status import StageStatus, status
 from pipeline.store import Damaged
@@ -81,6 +81,8 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     if output is not None:
         check_writable(output)
     workspace = survey(config, write=True, refresh=selection.refresh)
+    if output is not None:
+        check_not_over_all(workspace, output)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
@@ -115,8 +117,10 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
         RunFailed: The run would be refused, since what the selected stages read is missing.
     """
     selected = selection.stages(config)
-    _check_output(config, selected)
+    output = _check_output(config, selected)
     workspace = survey(config)
+    if output is not None:
+        check_not_over_all(workspace, output)
     before = status(workspace)
     if selection.force:
         again = {name: list(workspace.done(name)) for name in selected}

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pipeline.failures import Failure
 from pipeline.funnel import funnel
+from pipeline.lineage import CORPUS
 from pipeline.plan import Plan
 from pipeline.progress import Advance
 from pipeline.remedies import remedy, retry_option
@@ -68,7 +69,7 @@ class TerminalListener:
         commands: Named where they help.
     """
 
-    def __init__(self, console: Console, commands: Commands = Commands()) -> None:  # noqa: B008 - immutable
+    def __init__(self, console: Console, commands: Commands = Commands()) -> None:
         self._console = console
         self._commands = commands
         self._stages: dict[str, _StageProgress] = {}
@@ -81,8 +82,7 @@ class TerminalListener:
     def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
         """Print the size of the plan, the work to do, and why earlier output is stale."""
         say = self._console.print
-        new = f", {plan.new_parts} new" if plan.new_parts else ""
-        say(f"{count_of(sum(map(len, plan.videos)), 'videos')} in {count_of(len(plan.parts), 'parts')}{new}")
+        say(_size(plan), highlight=False)
         for sentence in told:
             say(f"  {sentence}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
@@ -93,7 +93,7 @@ class TerminalListener:
         for one in to_do:
             why = f"  ({shown(one.why)})" if one.why else ""
             say(
-                f"  {one.stage:<10} {one.to_do} of {count_of(one.units, one.unit + 's')}{why}",
+                f"  {one.stage:<10} {_to_do(one)}{why}",
                 highlight=False,
                 markup=False,
             )
@@ -115,6 +115,8 @@ class TerminalListener:
         """Advance a stage's bar; off a terminal, print a line when the stage is done."""
         with self._lock:
             state = self._stages.setdefault(done.stage, _StageProgress(1))
+            if done.unit == CORPUS and state.done == state.units:
+                return  # the result over the stage's parts
             state.add(done)
             if self._progress is not None and done.stage in self._bars:
                 self._progress.update(self._bars[done.stage], completed=state.done, rest=state.rest(self._elapsed()))
@@ -204,6 +206,16 @@ class TerminalListener:
         self._console.print(line, highlight=False, markup=False)
 
 
+def _size(plan: Plan) -> str:
+    """The size of a plan, and of what is asked for of it."""
+    videos, parts = sum(map(len, plan.videos)), len(plan.parts)
+    if plan.left_out:
+        of_all = f"{videos + plan.videos_left_out:,} videos in {parts} of {parts + len(plan.left_out):,} parts"
+        return f"{videos:,} of {of_all} (parts.limit, parts.sample; whole parts)"
+    new = f", {plan.new_parts} new" if plan.new_parts else ""
+    return f"{count_of(videos, 'videos')} in {count_of(parts, 'parts')}{new}"
+
+
 def _nothing_to_do(stages: Sequence[StageStatus]) -> str:
     """What a run says that has nothing to do; the failures themselves are named at its end."""
     failed = sum(n for one in stages for code, n in one.failed.items() if code.startswith(f"{one.stage}."))
@@ -212,6 +224,13 @@ def _nothing_to_do(stages: Sequence[StageStatus]) -> str:
     may_pass = sum(one.retryable for one in stages)
     again = f"; {may_pass:,} may pass with --retry" if may_pass else ""
     return f"nothing to do but what failed: {count_of(failed, 'videos')} failed{again}"
+
+
+def _to_do(one: StageStatus) -> str:
+    """What a stage has to do."""
+    if one.units == one.done:
+        return f"the result over {count_of(one.units, 'parts')}"
+    return f"{one.to_do:,} of {count_of(one.units, one.unit + 's')}"
 
 
 def _duplicates(found: Duplicates) -> str:

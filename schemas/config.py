@@ -148,13 +148,18 @@ class RunnerConfig(Section):
 
 
 class PartsConfig(Section):
-    """How the manifest is cut into parts.
+    """How the manifest is cut into parts, and which of them are worked on.
 
     Attributes:
         videos: Videos per part (our choice: small enough to retry, large enough to fill a batch).
         group: Parts whose documents are shuffled together and packed into shards; also how many parts are pooled
             for calibration (our choice: it bounds both).
+        limit: Videos to work on, the first ones of the plan; 0 stands for all.
+        sample: Share of the videos to work on, drawn by the seed; a larger share has the smaller one in it. Both are
+            rounded up to whole parts, so that a run over more videos goes on with what is done.
     """
 
     videos: Annotated[int, Field(ge=1, le=10_000)] = 4
     group: Annotated[int, Field(ge=1, le=100_000)] = 64
+    limit: Annotated[int, Field(ge=0, le=10**9)] = 0
+    sample: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0

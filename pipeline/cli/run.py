@@ -39,6 +39,14 @@ def run_command(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Read playlists and channels again, which were read by an earlier run.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Only the first N videos of the plan, in whole parts: parts.limit."),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option("--sample", metavar="SHARE", help="Only a share of the videos, e.g. 0.01: parts.sample."),
+    ] = None,
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. ray://head:10001.")] = None,
@@ -60,6 +68,8 @@ def run_command(
 
     check_run_extra()
     changes = [*(overrides or [])]
+    changes += [f"parts.limit={limit}"] if limit is not None else []
+    changes += [f"parts.sample={share}"] if share is not None else []
     changes += [f"runner.kind={runner}"] if runner else []
     changes += [f"runner.address={address}"] if address else []
     commands = Commands(*(command_line(name, config, changes) for name in ("run", "failures")))

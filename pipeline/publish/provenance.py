@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.funnel import funnel
+from pipeline.plan import Plan
 from pipeline.status import StageStatus
 from pipeline.workspace import Workspace
+from schemas.config import PartsConfig
 from storyloom.format.manifest import Provenance
 from storyloom.fs.url import redacted
+
+SOME = "parts"
+"""Key in the provenance's config of a dataset over some of the planned videos: which ones, and of how many."""
 
 
 def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance:
@@ -18,11 +23,21 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
     ran = {name: " | ".join(workspace.summaries.ran(workspace.done(name).values())) for name in keys}
     return Provenance(
         config={name: publishable(workspace, name, one.ingredients["config"]) for name, one in keys.items()}
-        | {"seed": workspace.config.seed},
+        | {"seed": workspace.config.seed}
+        | some_of(workspace.plan, workspace.config.parts),
         fingerprints={name: one.key for name, one in keys.items()},
         revisions={name: version for name, version in ran.items() if version},
         funnel=funnel(after),
     )
+
+
+def some_of(plan: Plan, config: PartsConfig) -> dict[str, Any]:
+    """What is said of a dataset over some of the planned videos; nothing of one over all."""
+    if not plan.left_out:
+        return {}
+    videos = sum(map(len, plan.videos))
+    asked = {"limit": config.limit, "sample": config.sample}
+    return {SOME: {**asked, "videos": videos, "of": videos + plan.videos_left_out}}
 
 
 def publishable(workspace: Workspace, name: str, config: Any) -> dict[str, Any]:

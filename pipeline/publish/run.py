@@ -7,14 +7,15 @@ from pathlib import Path
 
 from pipeline.executors.executor import UnitsMissing
 from pipeline.plan import digest
-from pipeline.publish.provenance import provenance
+from pipeline.publish.provenance import SOME, provenance
 from pipeline.publish.publish import publish
 from pipeline.scheduler import counted
 from pipeline.status import StageStatus, group_marks
 from pipeline.store import Damaged
 from pipeline.workspace import Workspace
 from stages.write.stage import GroupShards, Write, WriteConfig
-from storyloom.errors import RunFailed
+from storyloom.errors import RunFailed, UsageError
+from storyloom.format.manifest import read_manifest
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 
@@ -23,6 +24,20 @@ RESTS = "rests"
 
 PUBLISHED = Write.name
 """The stage whose groups make the dataset."""
+
+
+def check_not_over_all(workspace: Workspace, output: Path) -> None:
+    """Refuse to replace a dataset over all videos by one over some of them.
+
+    Raises:
+        UsageError: The output holds one over all.
+    """
+    there = read_manifest(output) if workspace.plan.left_out else None
+    if there is not None and SOME not in there.provenance.config:
+        raise UsageError(
+            f"{output} holds a dataset over all videos, and this run is over some of them (parts.limit, parts.sample):"
+            " choose another folder, e.g. with --set output=…; nothing was changed"
+        )
 
 
 def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
