@@ -155,6 +155,7 @@ class Store:
         self.attempts = work / "attempts"
         self.profile = work / "profile"
         self.failures = work / "failures.parquet"
+        self.speeds = work / "speeds.json"
 
     def check(self) -> None:
         """Check that nothing else has the place of its folders; nothing is written.

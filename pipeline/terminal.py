@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.attempts import Doing
+from pipeline.estimate import Estimate
 from pipeline.failures import Failure
 from pipeline.funnel import funnel
-from pipeline.lineage import CORPUS
+from pipeline.pace import FEW, Pace, about
 from pipeline.plan import Plan
 from pipeline.progress import Advance
 from pipeline.remedies import remedy, retry_option
@@ -30,27 +33,16 @@ LINE_SECONDS = 60.0
 """Seconds between two lines of progress off a terminal."""
 
 
-@dataclass
-class _StageProgress:
-    """The progress of one stage."""
+LOADING = "loading the model"
+"""What is said of a stage that is set up."""
 
-    units: int
-    done: int = 0
-    videos: int = 0
-    failed: int = 0
-    seconds: float = 0.0
+WHOLE = "all"
+"""Name of the bar of the whole run."""
 
-    def add(self, done: Advance) -> None:
-        self.done += 1
-        self.videos += done.videos
-        self.failed += done.failed
-        self.seconds += done.seconds
+HOUR = 3600.0
 
-    def rest(self, seconds: float) -> str:
-        """Videos, speed and failures as text, after this many seconds of the run."""
-        parts = [count_of(self.videos, "videos")] if self.videos else []
-        parts += [f"{self.seconds / seconds:.1f} media h/h"] if self.seconds and seconds >= 1.0 else []
-        return ", ".join([*parts, f"{self.failed} failed"] if self.failed else parts)
+BAR = 20
+"""Characters of a bar, so that a line fits 80 columns."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +59,19 @@ class TerminalListener:
     Args:
         console: Where to.
         commands: Named where they help.
+        price: Of an hour of the run, 0 for none.
     """
 
-    def __init__(self, console: Console, commands: Commands = Commands()) -> None:
+    def __init__(self, console: Console, commands: Commands = Commands(), price: float = 0.0) -> None:
         self._console = console
         self._commands = commands
-        self._stages: dict[str, _StageProgress] = {}
+        self._price = price
+        self._pace: Pace | None = None
+        self._works: Mapping[str, Doing] = {}
+        self._told = set[str]()
         self._bars: dict[str, TaskID] = {}
         self._progress: Progress | None = None
-        self._began = time.monotonic()
-        self._over = threading.Event()
+        self._next_lines = LINE_SECONDS
         self._lock = threading.Lock()
 
     def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
@@ -97,31 +92,59 @@ class TerminalListener:
                 highlight=False,
                 markup=False,
             )
-            self._stages[one.stage] = _StageProgress(one.to_do)
 
-    def started(self, logs: str) -> None:
+    def started(self, logs: str, pace: Pace) -> None:
         """Print the location of the executor's logs, and start to show progress."""
         if logs:
             self._console.print(f"Ray's logs: {logs}", highlight=False, markup=False)
-        self._began = time.monotonic()
-        if not self._stages:
-            return
-        if self._console.is_terminal:
-            self._start_bars()
-        else:
-            threading.Thread(target=self._lines, daemon=True).start()
+        self._pace = pace
+        if pace.stages and self._console.is_terminal:
+            self._start_bars(pace)
 
     def advanced(self, done: Advance) -> None:
         """Advance a stage's bar; off a terminal, print a line when the stage is done."""
         with self._lock:
-            state = self._stages.setdefault(done.stage, _StageProgress(1))
-            if done.unit == CORPUS and state.done == state.units:
-                return  # the result over the stage's parts
-            state.add(done)
-            if self._progress is not None and done.stage in self._bars:
-                self._progress.update(self._bars[done.stage], completed=state.done, rest=state.rest(self._elapsed()))
-            elif state.done == state.units:
-                self._line(done.stage)
+            assert self._pace is not None
+            if self._progress is not None:
+                self._show(self._pace)
+            elif not self._pace.stages[done.stage].left and done.stage not in self._told:
+                self._told.add(done.stage)
+                self._line(done.stage, self._pace)
+
+    def works(self, now: Mapping[str, Doing]) -> None:
+        """Show which stages work; off a terminal, print a line when one is set up, and lines now and then."""
+        with self._lock:
+            before, self._works = self._works, now
+            if self._pace is None:
+                return
+            if self._progress is not None:
+                self._show(self._pace)
+                return
+            for stage in sorted(name for name, what in now.items() if what == "setup" != before.get(name)):
+                self._timed(f"{stage}: {LOADING}")
+            if self._pace.elapsed >= self._next_lines:
+                self._next_lines += LINE_SECONDS
+                for stage in (
+                    name for name, one in self._pace.stages.items() if one.left and (one.done or name in now)
+                ):
+                    self._line(stage, self._pace)
+                if left := _time_left(self._pace):
+                    self._timed(left)
+
+    def estimated(self, found: Estimate) -> None:
+        """Print what all parts will come to."""
+        said = [f"after {found.parts:,} of {count_of(found.of, 'parts')}"]
+        said += [f"all will be about {found.hours:.3g} h of media, {decimal(found.work)} of work"]
+        said[-1] += f", {decimal(found.shards)} of shards" if found.shards else ""
+        if found.documents is not None and found.frames is not None:
+            said += [f"so far {found.documents:.3g} documents and {found.frames:.3g} frames an hour of media"]
+        with self._lock:
+            pace = self._pace
+            if pace is not None and (left := _time_left(pace)):
+                said += [left]
+                total = self._price * (pace.elapsed + pace.left()[0]) / HOUR
+                said += [f"this run costs about {total:.3g} at {self._price:g} an hour"] if self._price else []
+            self._timed("; ".join(said))
 
     def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
         """Print the funnel and warnings."""
@@ -169,41 +192,70 @@ class TerminalListener:
 
     def stop(self) -> None:
         """Stop the bars, also when the run fails."""
-        self._over.set()
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        with self._lock:
+            if self._progress is not None:
+                self._progress.stop()
+                self._progress = None
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._began
-
-    def _start_bars(self) -> None:
+    def _start_bars(self, pace: Pace) -> None:
         columns = (
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(BAR),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[rest]}"),
         )
         self._progress = Progress(*columns, console=self._console)
-        self._bars = {
-            stage: self._progress.add_task(stage, total=state.units, rest="") for stage, state in self._stages.items()
-        }
+        width = max(len(name) for name in [*pace.stages, WHOLE])
+        for name in [*pace.stages, WHOLE]:
+            total = sum(one.units for one in pace.stages.values()) if name == WHOLE else pace.stages[name].units
+            self._bars[name] = self._progress.add_task(f"  {name:<{width}}", total=total, rest="")
         self._progress.start()
 
-    def _lines(self) -> None:
-        """Print a line per running stage every `LINE_SECONDS`."""
-        while not self._over.wait(LINE_SECONDS):
-            with self._lock:
-                for stage, state in self._stages.items():
-                    if 0 < state.done < state.units:
-                        self._line(stage)
+    def _show(self, pace: Pace) -> None:
+        """Bring the bars up to date."""
+        assert self._progress is not None
+        width = max(len(name) for name in [*pace.stages, WHOLE])
+        for name, bar in self._bars.items():
+            if name == WHOLE:
+                done = sum(one.done for one in pace.stages.values())
+                rest = ", ".join(filter(None, [_clock(pace.elapsed), _time_left(pace)]))
+                self._progress.update(bar, completed=done, rest=rest)
+                continue
+            one = pace.stages[name]
+            sign = ">" if name in self._works and one.left else " "
+            rest = self._rest(name, pace)
+            self._progress.update(bar, completed=one.done, rest=rest, description=f"{sign} {name:<{width}}")
 
-    def _line(self, stage: str) -> None:
-        state = self._stages[stage]
-        rest = state.rest(self._elapsed())
-        line = f"{stage}: {state.done} of {state.units}{', ' + rest if rest else ''}"
-        self._console.print(line, highlight=False, markup=False)
+    def _rest(self, stage: str, pace: Pace) -> str:
+        """What a stage does, its speed and failures."""
+        one = pace.stages[stage]
+        speed = one.speed(pace.clock())
+        parts = [LOADING] if self._works.get(stage) == "setup" and one.left else []
+        parts += [f"{speed:.1f} media h/h"] if speed else []
+        return ", ".join([*parts, f"{one.failed:,} failed"] if one.failed else parts)
+
+    def _line(self, stage: str, pace: Pace) -> None:
+        one = pace.stages[stage]
+        said = [f"{stage}: {one.done:,} of {one.units:,}", count_of(one.videos, "videos") if one.videos else ""]
+        self._timed(", ".join(filter(None, [*said, self._rest(stage, pace)])))
+
+    def _timed(self, text: str) -> None:
+        """Print a line, with the time since the run began."""
+        time = f"{_clock(self._pace.elapsed)}  " if self._pace else ""
+        self._console.print(f"{time}{text}", highlight=False, markup=False)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=int(seconds)))
+
+
+def _time_left(pace: Pace) -> str:
+    """The time that is left in words; empty while too little is known."""
+    if not any(one.left for one in pace.stages.values()) or max(one.done for one in pace.stages.values()) < FEW:
+        return ""
+    seconds, untimed = pace.left()
+    without = f", and {', '.join(untimed)}" if untimed else ""
+    return f"{about(seconds)} left{without}"
 
 
 def _size(plan: Plan) -> str:

@@ -79,7 +79,7 @@ def run_command(
     selection = Selection(
         tuple(only or ()), start or "", force=force, retry=ANY in (retry or ()), codes=codes, refresh=refresh
     )
-    listener = TerminalListener(terminal(), commands)
+    listener = TerminalListener(terminal(), commands, loaded.runner.price_per_hour)
     if dry_run:
         preview(loaded, selection, listener)
         return
