@@ -34,7 +34,8 @@ class StagePace:
         videos: In finished units.
         failed: Videos that failed in this stage.
         ends: When the last units ended, and their seconds of media.
-        costs: Seconds of the run that went by for each of the last units; see `Pace`.
+        first: Seconds of the run that went by for the first unit, before which models are loaded; see `Pace`.
+        costs: Those for the last units after it.
     """
 
     units: int
@@ -42,6 +43,7 @@ class StagePace:
     videos: int = 0
     failed: int = 0
     ends: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=RECENT + 1))
+    first: float | None = None
     costs: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     @property
@@ -58,9 +60,15 @@ class StagePace:
 
     @property
     def unit_seconds(self) -> float | None:
-        """Seconds of the run for a unit, without the first one, before which models are loaded; None if not known."""
-        costs = list(self.costs)[1 if self.done <= len(self.costs) else 0 :]
-        return sum(costs) / len(costs) if costs else None
+        """Seconds of the run for a unit, without the first one as soon as there are others; None if not known."""
+        return sum(self.costs) / len(self.costs) if self.costs else self.first
+
+    def cost(self, seconds: float) -> None:
+        """Add what a unit took of the run."""
+        if self.first is None:
+            self.first = seconds
+        else:
+            self.costs.append(seconds)
 
 
 def about(seconds: float) -> str:
@@ -156,5 +164,5 @@ class Pace:
     def _share_out(self) -> None:
         """Share the time of the units that ended together out among them."""
         for name in self._bunch:
-            self.stages[name].costs.append(self._bunch_seconds / len(self._bunch))
+            self.stages[name].cost(self._bunch_seconds / len(self._bunch))
         self._bunch, self._bunch_seconds = [], 0.0

@@ -254,7 +254,7 @@ def _time_left(pace: Pace) -> str:
     if not any(one.left for one in pace.stages.values()) or max(one.done for one in pace.stages.values()) < FEW:
         return ""
     seconds, untimed = pace.left()
-    without = f", and {', '.join(untimed)}" if untimed else ""
+    without = f", without {', '.join(untimed)}" if untimed else ""
     return f"{about(seconds)} left{without}"
 
 

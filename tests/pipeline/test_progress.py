@@ -73,7 +73,7 @@ class Told:
     printed: io.StringIO = field(default_factory=io.StringIO)
 
     def __post_init__(self) -> None:
-        console = Console(file=self.printed, width=80 if self.terminal else 200, force_terminal=self.terminal)
+        console = Console(file=self.printed, width=80 if self.terminal else 300, force_terminal=self.terminal)
         self.listener = TerminalListener(console, price=self.price)
         self.pace = Pace({"sample": self.units, "score": self.units}, self.clock)
         stages = [StageStatus(stage=name, units=self.units) for name in ("sample", "score")]
@@ -125,7 +125,7 @@ def test_lines_come_each_minute_of_the_stages_that_work_and_of_the_time_left(pip
     assert "sample: 4" not in piped.text
     piped.clock.now += 25.0
     piped.listener.works({"sample": "work"})
-    assert "\n0:01:05  sample: 4 of 10, 16 videos, 19.6 media h/h\n" in piped.text  # 18 min in the last 55 s
+    assert "\n0:01:05  sample: 4 of 10, 16 videos, 19.3 media h/h\n" in piped.text  # 18 min in the last 56 s
     assert "\n0:01:05  about 1 min left\n" in piped.text.replace("about 60 s", "about 1 min")
     piped.listener.works({"sample": "work"})
     assert piped.text.count("sample: 4 of 10") == 1
@@ -139,7 +139,7 @@ def test_bars_say_which_stage_works_and_what_is_left(tmp_path: Path) -> None:
     last = told.text.rpartition("> sample")[2]
     assert "> score" in last
     assert "loading the model" in last
-    assert "0:03:00, about 7 min left, and score" in last
+    assert "0:03:00, about 7 min left, without score" in last
     assert max(len(Text.from_ansi(line).plain) for line in told.text.splitlines()) <= 80
 
 
@@ -207,7 +207,7 @@ def test_an_estimate_says_after_how_many_parts_and_what_it_costs(tmp_path: Path)
     told.listener.estimated(Estimate(3, 200, 12.5, 34_000_000_000, 2_000_000_000, 41.0, 380.0))
     assert (
         "0:03:00  after 3 of 200 parts; all will be about 12.5 h of media, 34.0 GB of work, 2.0 GB of shards; so far 41"
-        " documents and 380 frames an hour of media; about 3.3 h left, and score; this run costs about 20 at 6 an hour"
+        " documents and 380 frames an hour of media; about 3.3 h left, without score; this run costs about 20 at 6 an hour"
         in told.text
     )
 
