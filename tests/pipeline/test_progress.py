@@ -207,8 +207,8 @@ def test_an_estimate_says_after_how_many_parts_and_what_it_costs(tmp_path: Path)
     told.listener.estimated(Estimate(3, 200, 12.5, 34_000_000_000, 2_000_000_000, 41.0, 380.0))
     assert (
         "0:03:00  after 3 of 200 parts; all will be about 12.5 h of media, 34.0 GB of work, 2.0 GB of shards; so far 41"
-        " documents and 380 frames an hour of media; about 3.3 h left, without score; this run costs about 20 at 6 an hour"
-        in told.text
+        " documents and 380 frames an hour of media; about 3.3 h left, without score; this run costs about 20 at 6 an"
+        " hour\n" in told.text
     )
 
 
