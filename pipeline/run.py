@@ -160,9 +160,9 @@ def _watched(workspace: Workspace, pace: Pace, listener: Listener) -> Iterator[N
             if (finished := pace.through(through)) < due or pace.left()[0] < SOON:
                 continue
             due = RARER * finished
-            with contextlib.suppress(OSError):  # a file that went meanwhile
+            with contextlib.suppress(OSError, RunFailed):  # what went meanwhile is done again
                 found = estimate(workspace.refreshed())
-                if found is not None:
+                if found is not None and not over.is_set():
                     listener.estimated(found)
 
     if not keys:
@@ -174,7 +174,7 @@ def _watched(workspace: Workspace, pace: Pace, listener: Listener) -> Iterator[N
         yield
     finally:
         over.set()
-        thread.join()
+        thread.join(LOOK_SECONDS)  # a large folder takes long to look at
 
 
 def _keep_speeds(workspace: Workspace, pace: Pace, kind: str) -> None:

@@ -158,8 +158,9 @@ class PartsConfig(Section):
         group: Parts whose documents are shuffled together and packed into shards; also how many parts are pooled
             for calibration (our choice: it bounds both).
         limit: Videos to work on, the first ones of the plan; 0 stands for all.
-        sample: Share of the videos to work on, drawn by the seed; a larger share has the smaller one in it. Both are
-            rounded up to whole parts, so that a run over more videos goes on with what is done.
+        sample: Share of the videos to work on: each is drawn for itself, by its key and the seed, so that a short list
+            gives roughly the share, and a larger share has the smaller one in it. Both are rounded up to whole parts,
+            so that a run over more videos goes on with what is done.
     """
 
     videos: Annotated[int, Field(ge=1, le=10_000)] = 4

@@ -36,7 +36,7 @@ def check_not_over_all(workspace: Workspace, output: Path) -> None:
     if there is not None and SOME not in there.provenance.config:
         raise UsageError(
             f"{output} holds a dataset over all videos, and this run is over some of them (parts.limit, parts.sample):"
-            " choose another folder, e.g. with --set output=…; nothing was changed"
+            " choose another folder, e.g. with --set output=…"
         )
 
 
