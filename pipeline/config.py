@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 from pipeline.config_file import DEEPEST, odd_character, parsed, read_text
 from pipeline.graph import Graph
 from pipeline.store import Store
-from schemas.config import PartsConfig, RunnerConfig, Section, StageConfig
+from pipeline.values import OTHER, in_words
+from schemas.config import OPERATIONAL, PartsConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
@@ -27,6 +28,9 @@ SectionT = TypeVar("SectionT", bound=StageConfig)
 
 MOST_PROBLEMS = 20
 """Problems of a config that are told at once (our choice)."""
+
+OTHERWISE = {"value_error", "string_pattern_mismatch", "string_too_short"}
+"""Types of errors of pydantic's whose own message says more than the values that a key takes."""
 
 SHOWN = 100
 """Characters of a wrong value that a message shows (our choice)."""
@@ -51,13 +55,13 @@ class RunConfig(Section):
     """
 
     manifest: str = Field(min_length=1)
-    work: str = Field(min_length=1)
-    output: str = Field(min_length=1)
+    work: Annotated[str, Field(min_length=1), OPERATIONAL]
+    output: Annotated[str, Field(min_length=1), OPERATIONAL]
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     url_parameters: tuple[str, ...] = ("v", "list")
     columns: dict[Column, str] = {}
     stages: tuple[str, ...] = ()
-    runner: RunnerConfig = RunnerConfig()
+    runner: Annotated[RunnerConfig, OPERATIONAL] = RunnerConfig()
     parts: PartsConfig = PartsConfig()
 
     @field_validator("work", "output")
@@ -192,7 +196,7 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
     by_place: dict[str, list[Any]] = {}
     for error in errors:
         steps, section = _place(model, error["loc"])
-        by_place.setdefault(".".join(steps), []).append((error, section))
+        by_place.setdefault(".".join(steps).removesuffix(".[key]"), []).append((error, section))
     for where, found in by_place.items():
         error, section = found[0]
         if error["type"] == "extra_forbidden":
@@ -200,15 +204,28 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
             nearest = difflib.get_close_matches(where.rpartition(".")[2], known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(known)}"
             yield f"{where}: unknown key; {hint}"
+        elif error["type"] == "model_type":
+            yield f"{where}: a section, with keys below it, is expected, got {_short(error['input'])}"
         elif error["type"] == "missing":
             yield f"{where}: missing; add it to the file or pass --set {where}=…"
         else:
-            message = " or ".join(dict.fromkeys(error["msg"].removeprefix("Value error, ") for error, _ in found))
+            message = _expected(where, found) or error["msg"].removeprefix("Value error, ")
+            message = message.replace("Input should be", "expected")
             hint = "; a text that looks like something else needs quotes" if error["type"] == "string_type" else ""
             fields = [section.model_fields[step] for step in where.split(".") if step in section.model_fields]
             hidden = any(not field.repr for field in fields)  # it may hold a password
             got = "" if hidden else f", got {_short(error['input'])}"
             yield f"{where}: {message}{got}{hint}" if where else message
+
+
+def _expected(where: str, found: Sequence[tuple[Any, type[BaseModel]]]) -> str:
+    """What a key takes, where its kind of value or a bound is wrong; empty where something else is."""
+    error, section = found[0]
+    field = section.model_fields.get(where.rpartition(".")[2])
+    if field is None or error["type"] in OTHERWISE or isinstance(error["loc"][-1], int):
+        return ""
+    words = in_words(field.annotation, field.metadata)
+    return f"expected {words.replace('`', '')}" if words != OTHER else ""
 
 
 def _short(value: object) -> str:

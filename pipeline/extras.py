@@ -48,14 +48,17 @@ IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper", "sci
 """Distributions whose import name differs."""
 
 
-def check_run_extra() -> None:
+def check_run_extra(extra: str = "run") -> None:
     """Check that a run's packages are installed, before it fails in its first stage.
+
+    Args:
+        extra: The one that the message names: `run`, or one that contains it.
 
     Raises:
         UsageError: Packages of the extra `run` are not installed.
     """
     if missing := [package for package in RUN if find_spec(package) is None]:
-        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format('run')}")
+        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format(extra)}")
 
 
 def how_to_install(missing: ModuleNotFoundError) -> str | None:

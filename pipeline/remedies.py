@@ -31,6 +31,17 @@ REMEDIES = {
 }
 """What to do, in a few words; before trying again where that may help."""
 
+LEFT_OUT = {
+    "no_audio": "it has no sound, and documents are made of what is said",
+    "no_speech": "nobody is heard to speak in it, or in no language that the model knows",
+    "no_picture": "it has no moving picture",
+    "no_document": "no frame goes with a sentence surely enough, or too little is said in it",
+    "too_large": "its file is over download.max_bytes",
+    "too_long": "it is over download.max_duration",
+    "too_short": "it is under download.min_duration",
+}
+"""Why a video gave no document, by the reason for which it was left out."""
+
 DECODING = "get a sound copy of the file; a player's word that it is sound is worth a report"
 """For what cannot be read."""
 

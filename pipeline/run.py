@@ -20,14 +20,16 @@ from pipeline.pace import FEW, Pace, about
 from pipeline.places import check_places, check_writable
 from pipeline.plan import Plan
 from pipeline.progress import Advance, Listener
+from pipeline.publish.earlier import check_earlier, is_known
 from pipeline.publish.publish import check_output
-from pipeline.publish.run import PUBLISHED, check_not_over_all, publish_run
+from pipeline.publish.run import PUBLISHED, check_not_over_all, look_at_output, output_of, publish_run
 from pipeline.scheduler import Scheduler, check_failures
 from pipeline.status import StageStatus, status
 from pipeline.store import Damaged
 from pipeline.workspace import Workspace, survey
 from stages.base import CorpusStep, GroupStage
 from storyloom.errors import RunFailed, UsageError
+from storyloom.format.manifest import read_manifest
 from storyloom.fs.url import redacted
 from storyloom.view.counts import count_of
 
@@ -58,6 +60,7 @@ class Selection:
         retry: Whether to redo units with retryable failures, e.g. a server that did not answer.
         refresh: Whether to read playlists and channels again.
         codes: Codes of failures whose units are redone, retryable or not.
+        replace_output: Whether the output may hold the dataset of another, which is then lost.
     """
 
     only: tuple[str, ...] = ()
@@ -66,6 +69,7 @@ class Selection:
     retry: bool = False
     refresh: bool = False
     codes: tuple[str, ...] = ()
+    replace_output: bool = False
 
     def stages(self, config: RunConfig) -> frozenset[str]:
         """Names of the stages under a config.
@@ -104,9 +108,9 @@ def run(
     output = _check_output(config, selected)
     if output is not None:
         check_writable(output)
+        _refuse_early(config, output, selection)
     workspace = survey(config, write=True, refresh=selection.refresh)
-    if output is not None:
-        check_not_over_all(workspace, output)
+    told = _look_at_output(workspace, selected, selection)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
@@ -118,6 +122,8 @@ def run(
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
     listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
+    if told := told or _to_publish(workspace, before, selected):
+        listener.noted(told)
     _check_upstream(workspace, before, selected)
     known = unit_seconds(workspace)
     pace = Pace({one.stage: one.to_do for one in before if one.stage in selected and one.to_do}, clock, known)
@@ -131,8 +137,9 @@ def run(
         with _executor(kind, config, selected) as (executor, logs):
             pace.begin()
             listener.started(logs, pace)
+            scheduler = Scheduler(selected, executor, advanced)
             with _watched(workspace, pace, listener):
-                return _repaired(Scheduler(selected, executor, advanced), workspace, listener)
+                return _repaired(scheduler, workspace, listener, replace=selection.replace_output)
     finally:
         _keep_speeds(workspace, pace, kind)
         workspace.job.store.remove_leftovers()
@@ -192,10 +199,9 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
         RunFailed: The run would be refused, since what the selected stages read is missing.
     """
     selected = selection.stages(config)
-    output = _check_output(config, selected)
+    _check_output(config, selected)
     workspace = survey(config)
-    if output is not None:
-        check_not_over_all(workspace, output)
+    told = _look_at_output(workspace, selected, selection)
     before = status(workspace)
     if selection.force:
         again = {name: list(workspace.done(name)) for name in selected}
@@ -205,6 +211,8 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
     shown = [one for one in forced if one.stage in selected]
     listener.planned(shown, workspace.plan, workspace.told, kind)
+    if told := told or _to_publish(workspace, forced, selected):
+        listener.noted(told)
     _check_upstream(workspace, before, selected)
     if any(one.to_do for one in shown):
         _tell_how(workspace, shown, kind, listener)
@@ -274,7 +282,9 @@ def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
     return "ray" if cluster or len(plan.parts) > runner.auto_inline_parts else "inline"
 
 
-def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener) -> list[StageStatus]:
+def _finished(
+    workspace: Workspace, selected: frozenset[str], listener: Listener, *, replace: bool
+) -> list[StageStatus]:
     """Report the result of the work, and publish it."""
     workspace = workspace.refreshed()
     after = status(workspace)
@@ -283,11 +293,11 @@ def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener
         if one.stage in selected:
             check_failures(workspace.config, one.failed, one.videos)
     if PUBLISHED in selected:
-        publish_run(workspace, after)
+        publish_run(workspace, after, replace=replace)
     return after
 
 
-def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) -> list[StageStatus]:
+def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener, *, replace: bool) -> list[StageStatus]:
     """Do the work and finish the run; start over when units are found to be damaged or missing.
 
     Raises:
@@ -295,7 +305,8 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) ->
     """
     for _ in range(REPAIRS):
         try:
-            return _finished(scheduler.bring_up_to_date(workspace), scheduler.selected, listener)
+            done = scheduler.bring_up_to_date(workspace)
+            return _finished(done, scheduler.selected, listener, replace=replace)
         except Damaged as reason:
             workspace.job.store.invalidate(reason.address)
             problem = str(reason)
@@ -329,19 +340,54 @@ def _check_output(config: RunConfig, selected: frozenset[str]) -> Path | None:
     check_places(config)
     if PUBLISHED not in selected:
         return None
-    output = Path(config.output).expanduser().absolute()
+    output = output_of(config)
     check_output(output)
     return output
+
+
+def _refuse_early(config: RunConfig, output: Path, selection: Selection) -> None:
+    """Refuse to replace the dataset of another before anything is written.
+
+    Raises:
+        OutputOfAnother: The output holds one.
+    """
+    there = read_manifest(output)
+    if there is not None and not selection.replace_output and not is_known(Path(config.work), there.sha256):
+        check_earlier(look_at_output(survey(config)), replace=False)
+
+
+def _look_at_output(workspace: Workspace, selected: Collection[str], selection: Selection) -> str:
+    """The dataset in the output that is replaced by another one, in words; empty where there is none.
+
+    Raises:
+        OutputOfAnother: The output holds the dataset of another.
+    """
+    if PUBLISHED not in selected:
+        return ""
+    if not selection.replace_output:
+        check_not_over_all(workspace)
+    found = look_at_output(workspace)
+    check_earlier(found, replace=selection.replace_output)
+    return f"{found.said}: to be replaced" if found.state == "another's" or found.differs else ""
+
+
+def _to_publish(workspace: Workspace, before: Sequence[StageStatus], selected: Collection[str]) -> str:
+    """That an output is published again although every stage is up to date; empty where that is not so."""
+    if PUBLISHED not in selected or any(one.to_do for one in before):
+        return ""
+    there = look_at_output(workspace, before).state
+    return "" if there == "up to date" else f"{output_of(workspace.config)} is not up to date: to be published"
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:
     """Refuse a selection whose inputs are missing and not selected."""
     waiting = {one.stage: one for one in before if one.to_do and one.stage not in selected}
-    for name in workspace.graph.names:
-        for source in workspace.graph.upstream(name):
-            if name in selected and source in waiting:
-                there = waiting[source]
-                raise RunFailed(
-                    f"{name} reads {source}, which has {there.to_do} of {there.units} {there.unit}s to do;"
-                    f" select it too, e.g. with --from {source}"
-                )
+    read = workspace.graph.read_by(selected)
+    missing = [name for name in workspace.graph.names if name in waiting and name in read]
+    if missing:
+        first, these = waiting[missing[0]], ", ".join(name for name in workspace.graph.names if name in selected)
+        raise RunFailed(
+            f"{these} {'reads' if len(selected) == 1 else 'read'} what is not done yet: {', '.join(missing)}"
+            f" ({first.stage} has {first.to_do} of {count_of(first.units, first.unit + 's')} to do)."
+            f" Run all, or --from {first.stage}"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 
 class _Operational:
@@ -13,6 +14,11 @@ class _Operational:
 
 OPERATIONAL = _Operational()
 """``Annotated[int, OPERATIONAL]`` keeps a field out of the stage's fingerprint: changing it makes nothing stale."""
+
+
+def is_operational(field: FieldInfo) -> bool:
+    """Whether a field is marked as `OPERATIONAL`."""
+    return any(isinstance(item, _Operational) for item in field.metadata)
 
 
 LONGEST = 14 * 86400.0
@@ -116,11 +122,7 @@ class StageConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """The fields that change the stage's output, as JSON-able values: what the fingerprint hashes."""
-        operational = {
-            name
-            for name, field in type(self).model_fields.items()
-            if any(isinstance(item, _Operational) for item in field.metadata)
-        }
+        operational = {name for name, field in type(self).model_fields.items() if is_operational(field)}
         return self.model_dump(mode="json", exclude=operational)
 
 

@@ -148,13 +148,13 @@ def content_of(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by path.
 
     Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times,
-    attempts and failures, and what was merged for one output.
+    attempts and failures, and what was merged for one output or published.
     """
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
     kept = [
         file
         for file in files
-        if not {"media", "manifests", "summaries", "attempts", "rests", "failures.parquet", "speeds.json"}
+        if not {"media", "manifests", "summaries", "attempts", "rests", "published", "failures.parquet", "speeds.json"}
         & set(file.relative_to(folder).parts)
     ]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}

@@ -48,3 +48,12 @@ def terminal() -> Console:
 
     console = Console()
     return console if console.is_terminal else Console(width=160, soft_wrap=True)
+
+
+def say_problem(problem: object) -> None:
+    """Print a problem; it may quote a URL, a file's name or a stranger's text."""
+    from storyloom.fs.url import without_secrets
+    from storyloom.view.text import shown
+
+    lines = without_secrets(f"storyloom: {problem}").split("\n")
+    typer.echo("\n".join(map(shown, lines)), err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -13,6 +14,7 @@ from pipeline.cli.options import AsJson, ConfigPath, Overrides, command_line, te
 from storyloom.errors import INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
+    from pipeline.terminal import TerminalListener
     from pipeline.workspace import Workspace
 
 
@@ -56,6 +58,10 @@ def run_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and why, and change nothing.")
     ] = False,
+    replace_output: Annotated[
+        bool,
+        typer.Option("--replace-output", help="Give up the dataset in `output`, though this run did not publish it."),
+    ] = False,
 ) -> None:
     """Bring everything, or the named stages, up to date.
 
@@ -77,21 +83,19 @@ def run_command(
     loaded = load_config(config, changes)
     codes = tuple(code for code in retry or () if code != ANY)
     selection = Selection(
-        tuple(only or ()), start or "", force=force, retry=ANY in (retry or ()), codes=codes, refresh=refresh
+        tuple(only or ()),
+        start or "",
+        force=force,
+        retry=ANY in (retry or ()),
+        codes=codes,
+        refresh=refresh,
+        replace_output=replace_output,
     )
     listener = TerminalListener(terminal(), commands, loaded.runner.price_per_hour)
     if dry_run:
         preview(loaded, selection, listener)
         return
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        run(loaded, selection, listener)
-    except (KeyboardInterrupt, Terminated) as stop:
-        listener.stop()
-        typer.echo("\nstoryloom: stopped; the same command goes on from here", err=True)
-        raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
-    finally:
-        listener.stop()
+    run_until_stopped(lambda: run(loaded, selection, listener), listener)
     if "write" in selection.stages(loaded):
         typer.echo(f"shards: {loaded.output}")
     if loaded.runner.profile:
@@ -100,11 +104,25 @@ def run_command(
         _print_profiles(survey(loaded), "nothing was measured, since all was done before; --force does it again")
 
 
+def run_until_stopped(work: Callable[[], object], listener: TerminalListener) -> None:
+    """Do the work of a command that Ctrl-C or SIGTERM ends in order, with their exit codes."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        work()
+    except (KeyboardInterrupt, Terminated) as stop:
+        listener.stop()
+        typer.echo("\nstoryloom: stopped; the same command goes on from here", err=True)
+        raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
+    finally:
+        listener.stop()
+
+
 def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show per stage what is done, to do, stale and failed."""
     import json
 
     from pipeline.config import load_config
+    from pipeline.publish.run import PUBLISHED, look_at_output
     from pipeline.status import status
     from pipeline.terminal import status_table
     from pipeline.workspace import survey
@@ -117,6 +135,10 @@ def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     if not workspace.job.store.work.is_dir():
         typer.echo(f"nothing was done yet: there is no folder {workspace.job.store.work}")
     terminal().print(status_table(stages))
+    if PUBLISHED in workspace.graph.names:
+        found = look_at_output(workspace, stages)
+        told = "nothing was published yet" if found.state == "none" else f"{found.state}; {found.said}"
+        terminal().print(f"output: {told}", highlight=False, markup=False)
 
 
 def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
