@@ -148,6 +148,8 @@ class RunnerConfig(Section):
             (our choice).
         stall_seconds: Seconds without a finished part after which Ray's work is cancelled and restarted over the
             missing parts; must exceed the time of the slowest part (our choice; Ray's default is 1,800).
+        price_per_hour: What an hour of all the machines of a run costs, in any currency; estimates then say what the
+            run costs. 0 says nothing.
         profile: Whether workers measure the time of each part by kind of work.
     """
 
@@ -156,17 +158,24 @@ class RunnerConfig(Section):
     auto_inline_parts: Annotated[int, Field(ge=0, le=10**9)] = 8
     max_failed_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     stall_seconds: Annotated[float, Field(gt=0.0, le=LONGEST)] = 7200.0
+    price_per_hour: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
     profile: bool = False
 
 
 class PartsConfig(Section):
-    """How the manifest is cut into parts.
+    """How the manifest is cut into parts, and which of them are worked on.
 
     Attributes:
         videos: Videos per part (our choice: small enough to retry, large enough to fill a batch).
         group: Parts whose documents are shuffled together and packed into shards; also how many parts are pooled
             for calibration (our choice: it bounds both).
+        limit: Videos to work on, the first ones of the plan; 0 stands for all.
+        sample: Share of the videos to work on: each is drawn for itself, by its key and the seed, so that a short list
+            gives roughly the share, and a larger share has the smaller one in it. Both are rounded up to whole parts,
+            so that a run over more videos goes on with what is done.
     """
 
     videos: Annotated[int, Field(ge=1, le=10_000)] = 4
     group: Annotated[int, Field(ge=1, le=100_000)] = 64
+    limit: Annotated[int, Field(ge=0, le=10**9)] = 0
+    sample: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
+from storyloom.fs.url import without_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +54,12 @@ Overrides = Annotated[
 ]
 Output = Annotated[Path, typer.Argument(metavar="OUT", parser=local_path, help="Folder of finished shards.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def command_line(name: str, config: Path, changes: Sequence[str]) -> str:
+    """A command over a config as it can be pasted; what may be secret in a URL is left out."""
+    settings = [part for change in changes for part in ("--set", change)]
+    return without_secrets(shlex.join(["storyloom", name, str(config), *settings]))
 
 
 def terminal() -> Console:

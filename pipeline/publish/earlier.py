@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.plan import digest
-from pipeline.publish.provenance import settings_now
+from pipeline.publish.provenance import SOME, settings_now
 from pipeline.status import StageStatus, group_marks
 from pipeline.store import Store, canonical_digest
 from pipeline.workspace import Workspace
@@ -143,7 +143,7 @@ def _of_other_videos(workspace: Workspace, output: Path, there: Published) -> bo
 def _differences(workspace: Workspace, there: Published, published: str) -> list[str]:
     """How a dataset was made otherwise than this run would make it: settings first, then stages with other code."""
     before, now = there.provenance.config, settings_now(workspace, published)
-    settings = list(_changes(before, now, ""))
+    settings = list(_changes({SOME: "all"} | before, {SOME: "all"} | now, ""))
     named = {change.partition(".")[0] for change in settings}
     prints = there.provenance.fingerprints
     other = [name for name in now if name in prints and prints[name] != workspace.job.keys[name].key]
