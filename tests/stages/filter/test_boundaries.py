@@ -1,6 +1,7 @@
 """Where documents end: at a turn of topic that the picture makes too, never inside a sentence."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def test_a_turn_does_not_end_a_document_that_would_be_too_short_to_keep() -> Non
 def test_each_document_says_why_it_begins() -> None:
     units = units_of(SAID, frames(0, 0, 1, 1), [0, 1, 2, 3], np.array([0, 1, 2, 3]))
 
-    def reasons(turns: set[int], chapters: list[float], **limits: int) -> list[str]:
+    def reasons(turns: set[int], chapters: list[float], **limits: Any) -> list[str]:
         return [why for why, _ in documents_of(units, turns, replace(LIMITS, **limits), chapters)]
 
     assert reasons({2}, []) == ["", "topic"]
