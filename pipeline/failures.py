@@ -98,7 +98,7 @@ def failures(workspace: Workspace, *, beyond: bool = False) -> Iterator[Failure]
     for stage in sorted(set(workspace.graph.names) - set(workspace.graph.group_stages)):
         done = workspace.done(stage)
         tried = dict(_unfinished(workspace, stage, done))
-        left_out = workspace.plan.left_out if beyond else frozenset()
+        left_out = workspace.plan.left_out if beyond else {}
         for part in sorted({*workspace.units(stage), *left_out}):
             known = before.at(stage, part)
             if part in left_out:

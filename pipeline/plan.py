@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -53,8 +53,8 @@ class Plan:
         first_in_slot: Whether each part is the first one in its slot.
         new_parts: Number of parts that were not planned before.
         unsaved: Planned rows that are not in a file yet; empty after `save_plan`.
-        left_out: The parts that are planned but not asked for; see `within`. The other fields do without them.
-        videos_left_out: Number of their videos.
+        left_out: The videos of the parts that are planned but not asked for, by the part's id; see `within`. The other
+            fields do without them.
     """
 
     parts: tuple[str, ...]
@@ -63,8 +63,12 @@ class Plan:
     first_in_slot: tuple[bool, ...]
     new_parts: int
     unsaved: pa.Table
-    left_out: frozenset[str] = frozenset()
-    videos_left_out: int = 0
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def videos_left_out(self) -> int:
+        """Number of videos that are planned but not asked for."""
+        return sum(map(len, self.left_out.values()))
 
     @cached_property
     def members(self) -> dict[str, tuple[str, ...]]:
@@ -103,15 +107,14 @@ class Plan:
         kept = kept or [0][: len(self.parts)]
         if len(kept) == len(self.parts):
             return self
-        inside = set(kept)
+        inside = {self.parts[place] for place in kept}
         return replace(
             self,
             parts=tuple(self.parts[place] for place in kept),
             slots=tuple(self.slots[place] for place in kept),
             videos=tuple(self.videos[place] for place in kept),
             first_in_slot=tuple(self.first_in_slot[place] for place in kept),
-            left_out=frozenset(part for place, part in enumerate(self.parts) if place not in inside),
-            videos_left_out=sum(len(some) for place, some in enumerate(self.videos) if place not in inside),
+            left_out={part: some for part, some in self.members.items() if part not in inside},
         )
 
     def sample(self, size: int) -> tuple[str, ...]:

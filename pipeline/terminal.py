@@ -31,7 +31,6 @@ from storyloom.view.text import shown
 LINE_SECONDS = 60.0
 """Seconds between two lines of progress off a terminal."""
 
-
 LOADING = "loading the model"
 """What is said of a stage that is set up."""
 
@@ -39,6 +38,7 @@ WHOLE = "all"
 """Name of the bar of the whole run."""
 
 HOUR = 3600.0
+"""Seconds of an hour, for which a price is."""
 
 BAR = 20
 """Characters of a bar, so that a line fits 80 columns."""

@@ -137,7 +137,8 @@ def _of_other_videos(workspace: Workspace, output: Path, there: Published) -> bo
     for shard in there.shards[::step]:
         with contextlib.suppress(StoryloomError, OSError):  # a damaged shard is put there again
             found |= {one.key[:KEY_DIGITS] for one in reader.json_only(shard, range(1))}
-    return bool(found) and not any(found & set(members) for members in workspace.plan.videos)
+    plan = workspace.plan
+    return bool(found) and not any(found & set(some) for some in [*plan.videos, *plan.left_out.values()])
 
 
 def _differences(workspace: Workspace, there: Published, published: str) -> list[str]:

@@ -25,6 +25,11 @@ def planned(folder: Path, videos: int, size: int = 4) -> Plan:
     return make_plan([f"{n:020x}" for n in range(videos)], folder, PartsConfig(videos=size), 0)
 
 
+def config_of(before: RunConfig, **parts: Any) -> RunConfig:
+    """A config with other settings of its parts."""
+    return before.model_copy(update={"parts": before.parts.model_copy(update=parts)})
+
+
 def over(folder: Path, **parts: Any) -> RunConfig:
     """The machine's config over some of the videos."""
     return config(folder, parts={"videos": 2, "group": 2, **parts})
@@ -141,5 +146,5 @@ def test_a_dataset_over_some_videos_says_so_and_one_over_all_replaces_it(clips_r
     made = finished_dataset(tmp_path / "some").provenance.config["videos"]
     assert made == "2 of 4"
     assert re.search(r'"videos": "2 of 4"', (tmp_path / "some" / "README.md").read_text())
-    run_quietly(copy_of(clips_run, tmp_path / "again", f"output={tmp_path / 'some'}").config)
+    run_quietly(config_of(some.config, limit=0))
     assert content_of(tmp_path / "some") == content_of(clips_run.config.output)

@@ -44,9 +44,10 @@ def state(run: Finished) -> str:
 
 
 def told(run: Finished) -> list[str]:
+    """What a run would say of its output."""
     recorder = Recorder()
     preview(run.config, Selection(), recorder)
-    return recorder.notes
+    return [note for note in recorder.notes if note.startswith(str(run.config.output))]
 
 
 def test_a_finished_run_has_its_output_up_to_date_and_says_nothing(kept: Finished) -> None:
