@@ -71,18 +71,26 @@ def check_run_extra(extra: str = "run") -> None:
         raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format(extra)}")
 
 
-def check_extras(config: RunConfig) -> None:
-    """Check that the packages of every stage's settings are installed, e.g. those of its model's library.
-
-    Raises:
-        UsageError: They are not.
-    """
+def missing_packages(config: RunConfig) -> dict[str, str]:
+    """What the settings of stages need and is not installed, e.g. their model's library: a sentence by stage."""
+    found = {}
     for name in config.graph.names:
         missing = [package for package in config.stage(name).packages if not installed(package)]
         if missing:
             extra = INSTALL.format(EXTRA_OF[missing[0]])
             packages = ", ".join(missing)
-            raise UsageError(f"{name} needs packages that are not installed with these settings ({packages}): {extra}")
+            found[name] = f"{name} needs packages that are not installed with these settings ({packages}): {extra}"
+    return found
+
+
+def check_extras(config: RunConfig) -> None:
+    """Check that the packages of every stage's settings are installed.
+
+    Raises:
+        UsageError: They are not.
+    """
+    if missing := missing_packages(config):
+        raise UsageError("\n".join(missing.values()))
 
 
 def how_to_install(missing: ModuleNotFoundError) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from pipeline.config import RunConfig
-from pipeline.extras import setup_problem
+from pipeline.extras import missing_packages, setup_problem
 from pipeline.lineage import stage_keys
 from pipeline.places import writable_problem
 from pipeline.status import status
@@ -35,13 +35,15 @@ def surveyed(config: RunConfig, selected: Collection[str], *, write: bool, refre
         RunFailed: A stage cannot say what it misses.
     """
     places = _place_problems(config, by_trying=write)
+    if lacking := missing_packages(config):
+        others = [name for name in config.graph.names if name not in lacking]
+        raise _refused([*lacking.values(), *places, *_everywhere(config, others)])
     if places:
         write = False  # what cannot be written is not tried
     try:
         workspace = survey(config, write=write, refresh=refresh)
     except UsageError as reason:
-        everywhere = _revision_problems(config) + _missing(config, config.graph.names, [])
-        raise _refused([str(reason), *places, *everywhere]) from reason
+        raise _refused([str(reason), *places, *_everywhere(config, config.graph.names)]) from reason
     missing = [] if on_a_cluster(config) else _missing(config, selected, workspace.lines.places())
     if places or missing:  # which is no harm to a run that has nothing to do there
         to_do = {one.stage for one in status(workspace) if one.stage in selected and (again or one.to_do)}
@@ -77,10 +79,15 @@ def _place_problems(config: RunConfig, *, by_trying: bool) -> list[str]:
     return found
 
 
-def _revision_problems(config: RunConfig) -> list[str]:
-    """Why the revision of a stage's model or programs cannot be known, of every stage."""
+def _everywhere(config: RunConfig, names: Sequence[str]) -> list[str]:
+    """What stages miss whatever the manifest holds."""
+    return _revision_problems(config, names) + _missing(config, names, [])
+
+
+def _revision_problems(config: RunConfig, names: Sequence[str]) -> list[str]:
+    """Why the revision of a stage's model or programs cannot be known."""
     found = []
-    for name in config.graph.names:
+    for name in names:
         try:
             stage_keys(config, _context(config), [name])
         except StageSetupError as reason:

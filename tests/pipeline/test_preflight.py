@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import preflight
+from pipeline import extras, preflight
 from pipeline.lines import Lines
 from pipeline.preflight import surveyed
 from pipeline.run import Selection, preview, run
@@ -167,3 +167,11 @@ def test_a_manifest_has_one_url_of_each_scheme_and_bucket(tmp_path: Path) -> Non
     assert isinstance(found, Lines)
     places = [url.rpartition("/")[0] for url in found.places()]
     assert sorted(places) == ["https://e.org", "s3://one", "s3://two"]
+
+
+def test_a_missing_package_hides_nothing_else_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "installed", lambda package: package != "open_clip")
+    said = refused(tmp_path, "score.model=ViT-B-32", "score.pretrained=openai", "transcribe.model=large-v9")
+    assert "pip install 'storyloom[open-clip]'" in said
+    assert "large-v9" in said
+    assert "2 things" in said
