@@ -98,6 +98,10 @@ demo-model: install ## fit the demo's image-text model again (needs ../shared/da
 demo-video: install ## make the demo video again (needs ffmpeg and flite)
 	$(UV) run --no-sync python demo/make_video.py
 
+.PHONY: docs
+docs: install ## build the pages of docs/ as a site, into out/site
+	$(UV) run --no-sync zensical build --strict
+
 .PHONY: clean
 clean: ## remove what was built and what the demo wrote
 	rm -rf out .venv .venv-* .bootstrap .mypy_cache .ruff_cache .pytest_cache

@@ -146,11 +146,11 @@ def _named(content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a config file and apply ``a.b=value`` overrides, whose values are YAML.
+def read_config(path: Path) -> dict[str, Any]:
+    """The keys and values of a config file, unchecked.
 
     Raises:
-        UsageError: The file cannot be read, or a key or value is wrong; the message names it and the nearest right one.
+        UsageError: The file cannot be read, or holds something else.
     """
     try:
         content = parsed(read_text(path))
@@ -158,16 +158,39 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise UsageError(f"{path} cannot be read as YAML: {reason}") from reason
     if not isinstance(content, dict):
         raise UsageError(f"{path} must hold keys and values such as `manifest: videos.txt`")
+    return content
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a config file and apply ``a.b=value`` overrides, whose values are YAML.
+
+    Raises:
+        UsageError: The file cannot be read, or a key or value is wrong; the message names it and the nearest right one.
+    """
+    content = read_config(path)
     for override in overrides:
         _set(content, override)
+    return checked_config(content, str(path))
+
+
+def checked_config(content: dict[str, Any], name: str) -> RunConfig:
+    """The config of keys and values.
+
+    Args:
+        content: Sections, as the YAML file has them.
+        name: What a message calls the config.
+
+    Raises:
+        UsageError: A key or value is wrong; the message names it and the nearest right one.
+    """
     try:
         return config_from(content)
     except StageNotUsable as reason:
-        raise UsageError(f"{path}: {reason}") from reason
+        raise UsageError(f"{name}: {reason}") from reason
     except ValidationError as invalid:
         found = _explained(invalid.errors(), config_class(_named(content)))
         problems = "\n".join(f"  {problem}" for problem in islice(found, MOST_PROBLEMS))
-        raise UsageError(f"{path} is not a valid config:\n{problems}") from None
+        raise UsageError(f"{name} is not a valid config:\n{problems}") from None
 
 
 def _set(content: dict[str, Any], override: str) -> None:
@@ -178,17 +201,30 @@ def _set(content: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set {_short(override)} holds the character {odd}")
     if key.count(".") >= DEEPEST:
         raise UsageError(f"--set {_short(override)}: no key has so many sections")
+    try:
+        read = parsed(value)
+    except ValueError as reason:
+        raise UsageError(f"--set {_short(override)}: the value is not YAML: {reason}") from reason
+    try:
+        put(content, key, read)
+    except ValueError as reason:
+        raise UsageError(f"--set {_short(override)}: {reason}") from reason
+
+
+def put(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set a key such as ``filter.mode`` of a config's content; other dictionaries stay as they are.
+
+    Raises:
+        ValueError: Part of the key is a value.
+    """
     *sections, last = key.split(".")
     inside = content
     for section in sections:
         found = {} if inside.get(section) is None else inside[section]
         if not isinstance(found, dict):
-            raise UsageError(f"--set {_short(override)}: {section!r} is a value, not a section")
+            raise ValueError(f"{section!r} is a value, not a section")  # noqa: TRY004 - so is it in a file
         inside[section] = inside = dict(found)  # a section that an alias repeats stays as it is elsewhere
-    try:
-        inside[last] = parsed(value)
-    except ValueError as reason:
-        raise UsageError(f"--set {_short(override)}: the value is not YAML: {reason}") from reason
+    inside[last] = value
 
 
 def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.attempts import remove_empty_traces
+from pipeline.attempts import doing, remove_empty_traces, remove_notes
 from pipeline.config import RunConfig
+from pipeline.estimate import Speeds, estimate, keep_speeds, read_speeds, unit_seconds
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
+from pipeline.extras import INSTALL, installed
 from pipeline.failures import codes_there, to_retry, write_ledger
-from pipeline.places import check_places, check_writable
+from pipeline.notes import notes, of_models
+from pipeline.pace import FEW, Pace, about
+from pipeline.places import check_places
 from pipeline.plan import Plan
-from pipeline.progress import Listener
+from pipeline.preflight import on_a_cluster, surveyed
+from pipeline.progress import Advance, Listener
 from pipeline.publish.earlier import check_earlier, is_known
 from pipeline.publish.publish import check_output
-from pipeline.publish.run import PUBLISHED, look_at_output, output_of, publish_run
+from pipeline.publish.run import PUBLISHED, check_not_over_all, look_at_output, output_of, publish_run
 from pipeline.scheduler import Scheduler, check_failures
 from pipeline.status import StageStatus, status
 from pipeline.store import Damaged
 from pipeline.workspace import Workspace, survey
+from stages.base import CorpusStep, GroupStage
 from storyloom.errors import RunFailed, UsageError
 from storyloom.format.manifest import read_manifest
+from storyloom.fs.url import redacted
 from storyloom.view.counts import count_of
+
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at what the stages do (our choice)."""
+
+SOON = 60.0
+"""Seconds left under which nobody needs an estimate (our choice)."""
+
+RARER = 4
+"""Times as many parts as at one estimate have to be finished at the next (our choice)."""
 
 SHOWN = 5
 """Failures that the end of a run names (our choice)."""
@@ -56,6 +74,11 @@ class Selection:
     codes: tuple[str, ...] = ()
     replace_output: bool = False
 
+    @property
+    def again(self) -> bool:
+        """Whether finished units are to be done again."""
+        return self.force or self.retry or bool(self.codes)
+
     def stages(self, config: RunConfig) -> frozenset[str]:
         """Names of the stages under a config.
 
@@ -74,8 +97,16 @@ class Selection:
         return frozenset(self.only or graph.names)
 
 
-def run(config: RunConfig, selection: Selection, listener: Listener) -> list[StageStatus]:
+def run(
+    config: RunConfig, selection: Selection, listener: Listener, clock: Callable[[], float] = time.monotonic
+) -> list[StageStatus]:
     """Bring the selected stages up to date and, when all groups are written, publish the shards.
+
+    Args:
+        config: The run's config.
+        selection: Which stages.
+        listener: Is told of the progress.
+        clock: Gives the time in seconds, of which nothing comes into the output.
 
     Raises:
         UsageError: Config, manifest or output folder cannot be used.
@@ -84,9 +115,8 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     selected = selection.stages(config)
     output = _check_output(config, selected)
     if output is not None:
-        check_writable(output)
         _refuse_early(config, output, selection)
-    workspace = survey(config, write=True, refresh=selection.refresh)
+    workspace = surveyed(config, selected, write=True, refresh=selection.refresh, again=selection.again)
     told = _look_at_output(workspace, selected, selection)
     if selection.force:
         for name in selected:
@@ -99,21 +129,78 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
     listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
+    _note_missing_ray(config, workspace.plan, kind, listener)
+    for note in of_models(workspace):
+        listener.noted(note)
+    if kind == "ray" and on_a_cluster(config):
+        listener.noted("the cluster's workers look for their models, devices and packages as they start")
     if told := told or _to_publish(workspace, before, selected):
         listener.noted(told)
     _check_upstream(workspace, before, selected)
+    known = unit_seconds(workspace)
+    pace = Pace({one.stage: one.to_do for one in before if one.stage in selected and one.to_do}, clock, known)
+
+    def advanced(done: Advance) -> None:
+        pace.add(done)
+        listener.advanced(done)
+
+    remove_notes(workspace.job.store.attempts)
     try:
         with _executor(kind, config, selected) as (executor, logs):
-            listener.started(logs)
-            scheduler = Scheduler(selected, executor, listener.advanced)
-            return _repaired(scheduler, workspace, listener, replace=selection.replace_output)
+            pace.begin()
+            listener.started(logs, pace)
+            scheduler = Scheduler(selected, executor, advanced)
+            with _watched(workspace, pace, listener):
+                return _repaired(scheduler, workspace, listener, replace=selection.replace_output)
     finally:
+        _keep_speeds(workspace, pace, kind)
         workspace.job.store.remove_leftovers()
         remove_empty_traces(workspace.job.store.attempts / "processes")
         try:
             listener.failed(*write_ledger(workspace.refreshed(), SHOWN))
         except OSError as reason:  # a full disk, or a file of another user
             listener.noted(f"the ledger of failures was not written: {reason}")
+
+
+@contextlib.contextmanager
+def _watched(workspace: Workspace, pace: Pace, listener: Listener) -> Iterator[None]:
+    """Tell a listener, from a thread, what the stages do, and now and then what all will come to."""
+    keys = {name: key.key for name, key in workspace.job.keys.items() if name in pace.stages}
+    graph = workspace.graph
+    through = {name for name in keys if not issubclass(graph.stages[name], CorpusStep | GroupStage)}
+    over = threading.Event()
+
+    def watch() -> None:
+        due, begun = FEW, 0
+        while not over.wait(LOOK_SECONDS):
+            listener.works(doing(workspace.job.store.attempts, keys))
+            if len(pace.begun(through)) > begun:
+                due, begun = FEW, len(pace.begun(through))
+            if (finished := pace.through(through)) < due or pace.left()[0] < SOON:
+                continue
+            due = RARER * finished
+            with contextlib.suppress(OSError, RunFailed):  # what went meanwhile is done again
+                found = estimate(workspace.refreshed())
+                if found is not None and not over.is_set():
+                    listener.estimated(found)
+
+    if not keys:
+        yield
+        return
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LOOK_SECONDS)  # a large folder takes long to look at
+
+
+def _keep_speeds(workspace: Workspace, pace: Pace, kind: str) -> None:
+    seconds = {workspace.job.keys[name].key: took for name, took in pace.unit_seconds().items()}
+    if seconds:
+        with contextlib.suppress(OSError):  # a full disk: the next estimate does without
+            keep_speeds(workspace.job.store, Speeds(runner=kind, seconds=seconds))
 
 
 def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:
@@ -125,7 +212,7 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     """
     selected = selection.stages(config)
     _check_output(config, selected)
-    workspace = survey(config)
+    workspace = surveyed(config, selected, write=False, refresh=False, again=selection.again)
     told = _look_at_output(workspace, selected, selection)
     before = status(workspace)
     if selection.force:
@@ -134,10 +221,48 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
         again = _again(workspace, selected, selection, listener)
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
-    listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.told, kind)
+    shown = [one for one in forced if one.stage in selected]
+    listener.planned(shown, workspace.plan, workspace.told, kind)
+    _note_missing_ray(config, workspace.plan, kind, listener)
+    for note in of_models(workspace):
+        listener.noted(note)
     if told := told or _to_publish(workspace, forced, selected):
         listener.noted(told)
     _check_upstream(workspace, before, selected)
+    if any(one.to_do for one in shown):
+        _tell_how(workspace, shown, kind, listener)
+
+
+def _tell_how(workspace: Workspace, stages: Sequence[StageStatus], kind: str, listener: Listener) -> None:
+    """Tell on what stages would run, and what that comes to by what is finished and how fast an earlier run was."""
+    listener.noted(_why_this_runner(workspace.config, len(workspace.plan.parts), kind))
+    for one in stages:
+        revision = str(workspace.job.keys[one.stage].ingredients["revision"])
+        if one.to_do and revision:
+            listener.noted(f"  {one.stage} with {revision}")
+    if (found := estimate(workspace)) is not None:
+        listener.estimated(found)
+    if (speeds := read_speeds(workspace.job.store)) is not None:
+        pace = Pace({one.stage: one.to_do for one in stages if one.to_do}, earlier=unit_seconds(workspace))
+        seconds, unknown = pace.left()
+        without = f", without {', '.join(unknown)}" if unknown else ""
+        if seconds:
+            listener.noted(f"time: {about(seconds)}{without}, as fast as the last run (runner: {speeds.runner})")
+
+
+def _why_this_runner(config: RunConfig, parts: int, kind: str) -> str:
+    """The runner, and what it was chosen by."""
+    runner = config.runner
+    address = runner.address or os.environ.get("RAY_ADDRESS")
+    where = "in this process" if kind == "inline" else f"joins {redacted(address)}" if address else "starts here"
+    if runner.kind != "auto":
+        why = "runner.kind"
+    elif address:
+        why = "an address is given"
+    else:
+        than = "at most" if kind == "inline" else "more than"
+        why = f"{count_of(parts, 'parts')}, {than} runner.auto_inline_parts: {runner.auto_inline_parts}"
+    return f"runner {kind}: {where} ({why})"
 
 
 def _undone(one: StageStatus, units: int, selection: Selection) -> dict[str, object]:
@@ -168,8 +293,16 @@ def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
         return "inline"
     if runner.kind != "auto":
         return runner.kind
-    cluster = bool(runner.address or os.environ.get("RAY_ADDRESS"))
-    return "ray" if cluster or len(plan.parts) > runner.auto_inline_parts else "inline"
+    if runner.address or os.environ.get("RAY_ADDRESS"):
+        return "ray"
+    return "ray" if len(plan.parts) > runner.auto_inline_parts and installed("ray") else "inline"
+
+
+def _note_missing_ray(config: RunConfig, plan: Plan, kind: str, listener: Listener) -> None:
+    """Say so where many parts are done in one process for want of Ray."""
+    many = config.runner.kind == "auto" and len(plan.parts) > config.runner.auto_inline_parts
+    if many and kind == "inline" and not installed("ray"):
+        listener.noted(f"one process does it all, since Ray is not installed: {INSTALL.format('cluster')}")
 
 
 def _finished(
@@ -179,6 +312,8 @@ def _finished(
     workspace = workspace.refreshed()
     after = status(workspace)
     listener.finished(after, workspace.job.context.results)
+    for note in notes(workspace):
+        listener.noted(note)
     for one in after:
         if one.stage in selected:
             check_failures(workspace.config, one.failed, one.videos)
@@ -254,6 +389,8 @@ def _look_at_output(workspace: Workspace, selected: Collection[str], selection: 
     """
     if PUBLISHED not in selected:
         return ""
+    if not selection.replace_output:
+        check_not_over_all(workspace)
     found = look_at_output(workspace)
     check_earlier(found, replace=selection.replace_output)
     return f"{found.said}: to be replaced" if found.state == "another's" or found.differs else ""

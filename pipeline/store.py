@@ -156,6 +156,7 @@ class Store:
         self.profile = work / "profile"
         self.published = work / "published"
         self.failures = work / "failures.parquet"
+        self.speeds = work / "speeds.json"
 
     def check(self) -> None:
         """Check that nothing else has the place of its folders; nothing is written.

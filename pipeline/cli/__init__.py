@@ -19,11 +19,15 @@ from pipeline.cli.bench import (
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
+from pipeline.cli.diff import diff_command
 from pipeline.cli.failures import RetryCommand, failures_command
 from pipeline.cli.options import say_problem
+from pipeline.cli.push import push_command
+from pipeline.cli.review import review_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export, schema_settings, settings_command
 from pipeline.cli.start import init_command, try_command
+from pipeline.cli.view import view_command
 from pipeline.extras import how_to_install
 from storyloom.errors import FAILED, USAGE, StoryloomError
 
@@ -66,6 +70,10 @@ app.command("show")(show_command)
 app.command("export")(export_command)
 app.command("stats")(stats_command)
 app.command("validate")(validate_command)
+app.command("view")(view_command)
+app.command("diff")(diff_command)
+app.command("review")(review_command)
+app.command("push")(push_command)
 app.command("settings")(settings_command)
 
 schema_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of every row, of the config and of a sample.")

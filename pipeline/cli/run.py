@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from pipeline.cli.failures import ANY
-from pipeline.cli.options import AsJson, ConfigPath, Overrides, terminal
+from pipeline.cli.options import AsJson, ConfigPath, Overrides, command_line, terminal
 from storyloom.errors import INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ def run_command(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Read playlists and channels again, which were read by an earlier run.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Only the first N videos of the plan, in whole parts: parts.limit."),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option("--sample", metavar="SHARE", help="Only a share of the videos, e.g. 0.01: parts.sample."),
+    ] = None,
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. ray://head:10001.")] = None,
@@ -62,12 +70,15 @@ def run_command(
     from pipeline.config import load_config
     from pipeline.extras import check_run_extra
     from pipeline.run import Selection, preview, run
-    from pipeline.terminal import TerminalListener
+    from pipeline.terminal import Commands, TerminalListener
 
     check_run_extra()
     changes = [*(overrides or [])]
+    changes += [f"parts.limit={limit}"] if limit is not None else []
+    changes += [f"parts.sample={share}"] if share is not None else []
     changes += [f"runner.kind={runner}"] if runner else []
     changes += [f"runner.address={address}"] if address else []
+    commands = Commands(*(command_line(name, config, changes) for name in ("run", "failures")))
     changes += ["runner.profile=true"] if profile else []
     loaded = load_config(config, changes)
     codes = tuple(code for code in retry or () if code != ANY)
@@ -80,7 +91,7 @@ def run_command(
         refresh=refresh,
         replace_output=replace_output,
     )
-    listener = TerminalListener(terminal())
+    listener = TerminalListener(terminal(), commands, loaded.runner.price_per_hour)
     if dry_run:
         preview(loaded, selection, listener)
         return

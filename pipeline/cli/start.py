@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import local_path, say_problem, terminal
+from pipeline.cli.options import command_line, local_path, say_problem, terminal
 from pipeline.cli.run import run_until_stopped
 from pipeline.recipes import Recipe
 
@@ -60,14 +60,15 @@ def try_command(
     """
     from pipeline.extras import check_run_extra
     from pipeline.run import Selection, run
-    from pipeline.terminal import TerminalListener
+    from pipeline.terminal import Commands, TerminalListener
     from pipeline.trial import FOLDER, trial
     from storyloom.errors import RunFailed, StoryloomError
 
     check_run_extra("demo")
     what = trial(videos, Path(FOLDER).absolute())
     typer.secho(FOR_TRYING, bold=True)
-    listener = TerminalListener(terminal())
+    commands = Commands(*(command_line(name, what.file, ()) for name in ("run", "failures")))
+    listener = TerminalListener(terminal(), commands)
     for sentence in what.told:
         listener.noted(f"  {sentence}")
     selection = Selection(retry=True, replace_output=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.plan import digest
-from pipeline.publish.provenance import settings_now
+from pipeline.publish.provenance import SOME, settings_now
 from pipeline.status import StageStatus, group_marks
 from pipeline.store import Store, canonical_digest
 from pipeline.workspace import Workspace
@@ -147,8 +147,9 @@ def _of_other_videos(workspace: Workspace, output: Path, there: Published) -> bo
 
 def _differences(workspace: Workspace, there: Published, published: str) -> list[str]:
     """How a dataset was made otherwise than this run would make it: settings first, then stages with other code."""
+    every = {SOME: "all"}  # what a dataset over all videos does not say
     before, now = _sections(workspace, there.provenance.config), settings_now(workspace, published)
-    settings = list(_changes(before, now))
+    settings = list(_changes(every | before, every | now))
     named = {re.split("[. ]", change)[0] for change in settings}
     prints = there.provenance.fingerprints
     other = [name for name in now if name in prints and prints[name] != workspace.job.keys[name].key]
@@ -156,9 +157,9 @@ def _differences(workspace: Workspace, there: Published, published: str) -> list
 
 
 def _sections(workspace: Workspace, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The seed and the stages' sections of a provenance's config."""
+    """The seed, which videos, and the stages' sections of a provenance's config."""
     stages = {name for name in config if isinstance(getattr(workspace.config, name, None), StageConfig)}
-    return {name: value for name, value in config.items() if name in stages or name == "seed"}
+    return {name: value for name, value in config.items() if name in stages or name in ("seed", SOME)}
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -6,10 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.funnel import funnel
+from pipeline.notes import notes
+from pipeline.plan import Plan
 from pipeline.status import StageStatus
 from pipeline.workspace import Workspace
 from storyloom.format.manifest import Provenance
 from storyloom.fs.url import redacted
+
+SOME = "videos"
+"""Key in the provenance's config of a dataset over some of the planned videos: how many, and of how many."""
 
 
 def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance:
@@ -21,7 +26,14 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
         fingerprints={name: one.key for name, one in keys.items()},
         revisions={name: version for name, version in ran.items() if version},
         funnel=funnel(after),
+        notes=notes(workspace),
     )
+
+
+def _some_of(plan: Plan) -> dict[str, str]:
+    """What is said of a dataset over some of the planned videos; nothing of one over all."""
+    videos = sum(map(len, plan.videos))
+    return {SOME: f"{videos} of {videos + plan.videos_left_out}"} if plan.left_out else {}
 
 
 def settings_now(workspace: Workspace, published: str) -> dict[str, Any]:
@@ -38,7 +50,7 @@ def settings_now(workspace: Workspace, published: str) -> dict[str, Any]:
 def _settings(workspace: Workspace, names: Iterable[str]) -> dict[str, Any]:
     keys = workspace.job.keys
     sections = {name: publishable(workspace, name, keys[name].ingredients["config"]) for name in names}
-    return sections | {"seed": workspace.config.seed}
+    return sections | {"seed": workspace.config.seed} | _some_of(workspace.plan)
 
 
 def publishable(workspace: Workspace, name: str, config: Any) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pipeline.executors.executor import UnitsMissing
 from pipeline.plan import digest
-from pipeline.publish.earlier import Earlier, check_earlier, earlier, made_of, remember
-from pipeline.publish.provenance import provenance
+from pipeline.publish.earlier import Earlier, OutputOfAnother, check_earlier, earlier, made_of, remember
+from pipeline.publish.provenance import SOME, provenance
 from pipeline.publish.publish import publish
 from pipeline.scheduler import counted
 from pipeline.status import StageStatus, group_marks
@@ -17,6 +17,7 @@ from pipeline.store import Damaged
 from pipeline.workspace import Workspace
 from stages.write.stage import GroupShards, Write, WriteConfig
 from storyloom.errors import RunFailed
+from storyloom.format.manifest import read_manifest
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.view.counts import count_of
@@ -36,6 +37,21 @@ def look_at_output(workspace: Workspace, stages: Sequence[StageStatus] | None = 
 def output_of(config: RunConfig) -> Path:
     """The folder that a config publishes to."""
     return Path(config.output).expanduser().absolute()
+
+
+def check_not_over_all(workspace: Workspace) -> None:
+    """Refuse to replace a dataset over all videos by one over some of them.
+
+    Raises:
+        OutputOfAnother: The output holds one over all.
+    """
+    output = output_of(workspace.config)
+    there = read_manifest(output) if workspace.plan.left_out else None
+    if there is not None and SOME not in there.provenance.config:
+        raise OutputOfAnother(
+            f"{output} holds a dataset over all videos, and this run is over some of them (parts.limit, parts.sample):"
+            " choose another folder, e.g. with --set output=…, or give it up with --replace-output"
+        )
 
 
 def publish_run(workspace: Workspace, after: Sequence[StageStatus], *, replace: bool = False) -> None:

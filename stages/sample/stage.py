@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -117,9 +118,15 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
     def revision(self) -> str:
         return library_versions(*LIBRARIES)
 
-    def setup(self) -> None:
+    def missing(self, urls: Collection[str]) -> list[str]:
+        del urls
         if self.config.hwaccel == "cuda" and resolved_device("auto") != "cuda":
-            raise StageSetupError("sample.hwaccel cuda cannot be used here (there is no GPU); set it to none")
+            return ["sample.hwaccel cuda cannot be used here (there is no GPU); set it to none"]
+        return []
+
+    def setup(self) -> None:
+        if missing := self.missing(()):
+            raise StageSetupError("; ".join(missing))
 
     def one(self, video: Video) -> FramesRow:
         media = video[MediaRow]

@@ -147,7 +147,8 @@ def _funnel_line(row: FunnelRow) -> dict[str, Any]:
 
 
 def _limits(published: Published) -> str:
-    return f"## Known limits\n\n{LIMITS}{_threshold(published)}"
+    notes = "".join(f"- **{note[:1].upper()}{note[1:]}.**\n" for note in published.provenance.notes)
+    return f"## Known limits\n\n{notes}{LIMITS}{_threshold(published)}"
 
 
 def _threshold(published: Published) -> str:

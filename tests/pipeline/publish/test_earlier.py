@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.pace import Pace
 from pipeline.publish.earlier import OutputOfAnother
 from pipeline.publish.run import look_at_output
 from pipeline.run import Selection, preview, run
@@ -105,7 +106,7 @@ def test_a_dataset_that_is_published_meanwhile_is_kept(own: Finished, tmp_path: 
     published = Path(own.config.work, "published")
 
     class Meanwhile(Recorder):
-        def started(self, logs: str) -> None:
+        def started(self, logs: str, pace: Pace) -> None:
             shutil.rmtree(published)
 
     before = content_of(own.config.output)
