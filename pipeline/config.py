@@ -232,7 +232,7 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
     by_place: dict[str, list[Any]] = {}
     for error in errors:
         steps, section = _place(model, error["loc"])
-        by_place.setdefault(".".join(steps).removesuffix(".[key]"), []).append((error, section))
+        by_place.setdefault(".".join(step for step in steps if step != "[key]"), []).append((error, section))
     for where, found in by_place.items():
         error, section = found[0]
         if error["type"] == "extra_forbidden":

@@ -43,7 +43,7 @@ def write_schemas(folder: Path, stages: tuple[str, ...] = ()) -> list[str]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, PermissionError) as reason:
+    except OSError as reason:
         raise UsageError(f"no folder can be made at {folder}: {reason.strerror}; name another") from reason
     found = schemas(stages)
     for name, content in found.items():

@@ -121,6 +121,8 @@ def write_starter(file: Path, recipe: Recipe) -> None:
     Raises:
         UsageError: There is something already, or the file cannot be written; nothing was changed.
     """
+    if file.parent.is_file():
+        raise UsageError(f"{file.parent} is a file: name a folder, or a file that ends in .yaml")
     if file.exists() or file.is_symlink():
         raise UsageError(f"{file} is there already and was left as it is: name another file, e.g. init mine.yaml")
     try:

@@ -116,10 +116,8 @@ def _place(video: str) -> str:
     if there:
         return str(path)
     beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-    nearest = difflib.get_close_matches(path.name, beside, n=1)
-    hint = (
-        f"did you mean {str(path.with_name(nearest[0]))!r}?" if nearest else "give a video, a folder, a list or a URL"
-    )
+    nearest = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.75)
+    hint = f"did you mean {path.with_name(nearest[0])}?" if nearest else "give a video, a folder, a list or a URL"
     raise UsageError(f"nothing is at {path}; {hint}")
 
 

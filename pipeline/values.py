@@ -6,7 +6,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 OTHER = "value"
@@ -46,20 +45,14 @@ def in_words(annotation: Any, metadata: list[Any]) -> str:
 
 def _bounds(metadata: list[Any]) -> str:
     """The bounds of a number: ``, 0 to 1`` or ``, over 0, under 1``."""
-    low: str = ""
-    high: str = ""
+    low = high = ""
     for one in metadata:
-        match one:
-            case Ge(ge=bound):
-                low = _number(bound)
-            case Gt(gt=bound):
-                low = f"over {_number(bound)}"
-            case Le(le=bound):
-                high = f"to {_number(bound)}"
-            case Lt(lt=bound):
-                high = f"under {_number(bound)}"
-            case _:
-                pass
+        for name, word in (("ge", ""), ("gt", "over ")):
+            if (bound := getattr(one, name, None)) is not None:
+                low = word + _number(bound)
+        for name, word in (("le", "to "), ("lt", "under ")):
+            if (bound := getattr(one, name, None)) is not None:
+                high = word + _number(bound)
     if low and high.startswith("under") and not low.startswith("over"):
         low = f"from {low}"
     between = ", " if low.startswith(("over", "from")) else " "

@@ -137,6 +137,7 @@ def test_a_document_is_read_without_torch_and_the_datasets_say_what_they_need(in
     ("command", "extra"),
     [
         ("run {root}/configs/demo.yaml", "run"),
+        ("try shards", "demo"),
         ("status {root}/configs/demo.yaml --set manifest={root}/demo", "run"),
         ("validate shards --deep", "deep"),
         ("validate shards --address local", "run"),

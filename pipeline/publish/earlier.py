@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.publish.provenance import SOME, settings_now
 from pipeline.status import StageStatus, group_marks
 from pipeline.store import Store, canonical_digest
 from pipeline.workspace import Workspace
+from schemas.config import StageConfig
 from schemas.row import KEY_DIGITS
 from storyloom.errors import StoryloomError, UsageError
 from storyloom.format.manifest import Published, read_manifest
@@ -32,6 +34,9 @@ SHARDS_LOOKED_AT = 16
 
 DIFFERENCES = 3
 """Settings that differ of which a message tells (our choice)."""
+
+LONGEST_VALUE = 40
+"""Characters of a value in it (our choice)."""
 
 State = Literal["none", "up to date", "out of date", "another's"]
 
@@ -69,11 +74,11 @@ def earlier(workspace: Workspace, output: Path, published: str, stages: Sequence
         return Earlier("none", "")
     differences = _differences(workspace, there, published)
     total = sum(split.nsamples for split in there.splits.values())
-    holds = f"{output} holds {count_of(total, 'documents')}"
+    holds = f"{output} holds a dataset of {count_of(total, 'documents')}"
     strange = _of_other_videos(workspace, output, there)
     known = _record(workspace.job.store, there.sha256)
     if strange or (not known and differences):
-        whose = "of other videos" if strange else "that were published from another work folder"
+        whose = "from other videos" if strange else "that this work folder is not known to have published"
         return Earlier("another's", f"{holds} {whose}{_made(differences)}")
     if known and not differences and stages is not None and _is_current(workspace, published, stages, known):
         return Earlier("up to date", holds)
@@ -98,7 +103,7 @@ def check_earlier(found: Earlier, *, replace: bool) -> None:
     """
     if found.state == "another's" and not replace:
         raise OutputOfAnother(
-            f"{found.said}. Choose another `output`, or give them up with --replace-output; nothing was changed"
+            f"{found.said}. Choose another `output`, or give it up with --replace-output; nothing was changed"
         )
 
 
@@ -143,28 +148,42 @@ def _of_other_videos(workspace: Workspace, output: Path, there: Published) -> bo
 
 def _differences(workspace: Workspace, there: Published, published: str) -> list[str]:
     """How a dataset was made otherwise than this run would make it: settings first, then stages with other code."""
-    before, now = there.provenance.config, settings_now(workspace, published)
-    settings = list(_changes({SOME: "all"} | before, {SOME: "all"} | now, ""))
-    named = {change.partition(".")[0] for change in settings}
+    every = {SOME: "all"}  # what a dataset over all videos does not say
+    before, now = _sections(workspace, there.provenance.config), settings_now(workspace, published)
+    settings = list(_changes(every | before, every | now))
+    named = {re.split("[. ]", change)[0] for change in settings}
     prints = there.provenance.fingerprints
     other = [name for name in now if name in prints and prints[name] != workspace.job.keys[name].key]
     return settings + [f"{name} by another version or model" for name in other if name not in named]
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    for key in dict.fromkeys([*before, *now]):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _changes(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield f"{prefix}{key} {_value(old)} instead of {_value(new)}"
+def _sections(workspace: Workspace, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The seed, which videos, and the stages' sections of a provenance's config."""
+    stages = {name for name in config if isinstance(getattr(workspace.config, name, None), StageConfig)}
+    return {name: value for name, value in config.items() if name in stages or name in ("seed", SOME)}
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, dict | None):
-        return "off" if value is None else "on"
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Stages that are on in one of both, and settings with other values; those that one version alone has are none."""
+    for name in dict.fromkeys([*before, *now]):
+        if name not in before or name not in now:
+            yield f"{name} {'on' if name in before else 'off'}"
+        else:
+            yield from _values(before[name], now[name], name)
+
+
+def _values(before: Any, now: Any, key: str) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in before:
+            if name in now:
+                yield from _values(before[name], now[name], f"{key}.{name}")
+    elif before != now:
+        yield f"{key} {_short(before)} instead of {_short(now)}"
+
+
+def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return f"{text[:40]}…" if len(text) > 40 else text or "''"  # noqa: PLR2004 - a glance
+    return f"{text[:LONGEST_VALUE]}…" if len(text) > LONGEST_VALUE else text or "''"
 
 
 def _made(differences: Sequence[str]) -> str:

@@ -71,11 +71,14 @@ def replacing_folder(dest: Path) -> Iterator[Path]:
     An exception leaves `dest` as it was and nothing beside it.
 
     Raises:
+        UsageError: No folder can be made there.
         DestinationTaken: Another process wrote into `dest` meanwhile.
     """
-    dest.parent.mkdir(parents=True, exist_ok=True)
     unfinished = temporary(dest)
-    unfinished.mkdir()
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError as reason:
+        raise UsageError(f"no folder can be made at {dest}: {reason.strerror or reason}; name another") from reason
     try:
         yield unfinished
         earlier_export(dest)

@@ -175,13 +175,25 @@ def manifest_bytes(folder: DataFolder) -> bytes:
     """
     (content,) = folder.read([ByteRange(MANIFEST)])
     if isinstance(content, FileNotFoundError | NotADirectoryError):
-        raise UsageError(f"{folder.address} holds no finished dataset: there is no {MANIFEST} in it") from None
+        raise UsageError(f"{folder.address} holds no finished dataset: {_instead(folder.address)}") from None
     if isinstance(content, Exception):
         message = f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content) or repr(content))}"
         raise BadDataset(without_secrets(message)) from content
     if flaw := values_flaw(content):
         raise bad_manifest(folder.address, flaw)
     return content
+
+
+def _instead(address: str) -> str:
+    """What is there instead of a dataset, with the way to it."""
+    place, its = Path(address), "give the folder that the config names as `output`"
+    if "://" not in address and not place.exists():
+        return "there is no such folder"
+    if place.is_file():
+        return f"it is a file; {its}"
+    if (place / "plan").is_dir() and (place / "manifests").is_dir():
+        return f"it is a work folder; {its}"
+    return f"there is no {MANIFEST} in it"
 
 
 def values_flaw(content: bytes) -> str:

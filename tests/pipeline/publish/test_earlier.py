@@ -59,7 +59,7 @@ def test_another_setting_replaces_ones_own_output_and_says_what_was_there(own: F
     assert state(changed) == "out of date"
     documents = len(own.documents())
     (note,) = told(changed)
-    holds = f"{own.config.output} holds {documents} documents"
+    holds = f"{own.config.output} holds a dataset of {documents} documents"
     assert note == f"{holds}, made with filter.min_words 1 instead of 20: to be replaced"
     run_quietly(changed.config)
     assert state(changed) == "up to date"
@@ -74,7 +74,7 @@ def test_the_dataset_of_another_work_folder_is_kept_unless_it_is_given_up(kept: 
     other = with_settings(kept, FEWER, f"work={tmp_path / 'other'}")
     before = content_of(kept.config.output)
     for attempt in (run_quietly, lambda config: preview(config, Selection(), Recorder())):
-        with pytest.raises(OutputOfAnother, match=r"published from another work folder, made with filter\.min_words 1"):
+        with pytest.raises(OutputOfAnother, match=r"not known to have published, made with filter\.min_words 1"):
             attempt(other.config)
     assert content_of(kept.config.output) == before
     assert not (tmp_path / "other").exists()
@@ -86,7 +86,7 @@ def test_the_dataset_of_another_work_folder_is_kept_unless_it_is_given_up(kept: 
 def test_the_dataset_of_other_videos_is_kept_even_from_the_same_work_folder(kept: Finished, tmp_path: Path) -> None:
     (tmp_path / "others").mkdir()
     shutil.copy(Path(kept.config.manifest) / "0.mp4", tmp_path / "others" / "another.mp4")
-    with pytest.raises(OutputOfAnother, match="of other videos"):
+    with pytest.raises(OutputOfAnother, match="from other videos"):
         preview(with_settings(kept, f"manifest={tmp_path / 'others'}").config, Selection(), Recorder())
 
 

@@ -52,7 +52,7 @@ def test_the_card_draws_what_the_manifest_counts(published: tuple[Published, Pat
     made, out = published
     text = (out / "README.md").read_text()
     total = sum(totals.nimages for totals in made.splits.values())
-    assert f"17 of {total} images have no text" in text
+    assert f"17 of {total} images without a text" in text
     charts = [block.split("```")[0] for block in text.split("```text\n")[1:]]
     assert [line.split()[0] for line in charts[0].splitlines()] == ["1", "2", "3", "4", "5"]
     assert [line.split()[-1] for line in charts[0].splitlines()] == ["4", "0", "8", "0", "3"]

@@ -144,7 +144,7 @@ def storyloom(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_the_command_says_what_it_wrote_and_warns_of_images_that_are_skipped(out: Path, tmp_path: Path) -> None:
     done = storyloom(str(out), str(tmp_path / "dest"), "--to", "mmc4")
     assert done.returncode == 0, done.stderr
-    assert "images in train have fewer than 11,000 bytes" in done.stderr
+    assert "images in train below 11,000 bytes" in done.stderr
     assert "mmc4 in" in done.stdout
     again = storyloom(str(out), str(tmp_path / "dest"), "--to", "qwen-vl")
     assert (again.returncode, "replaced the export" in again.stdout) == (0, True)

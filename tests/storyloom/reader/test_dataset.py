@@ -157,6 +157,22 @@ def test_arguments_that_make_no_sense_are_refused(out: Path, arguments: dict[str
         DocumentDataset(out, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("nowhere", "there is no such folder"),
+        ("config.yaml", "it is a file; give"),
+        ("work", "it is a work folder; give"),
+    ],
+)
+def test_what_is_there_instead_of_a_dataset_is_said(tmp_path: Path, place: str, said: str) -> None:
+    (tmp_path / "config.yaml").touch()
+    for name in ("plan", "manifests"):
+        (tmp_path / "work" / name).mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"{place} holds no finished dataset: {said}"):
+        DocumentDataset(tmp_path / place)
+
+
 def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no finished dataset: there is no manifest\.json"):
         DocumentDataset(tmp_path)
