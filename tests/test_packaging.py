@@ -38,7 +38,7 @@ def test_the_readme_explains_every_extra() -> None:
 
 def test_the_image_of_a_node_has_what_a_run_and_its_jobs_need() -> None:
     (line,) = re.findall(r"^RUN uv sync (.*)$", text("configs", "cluster", "Dockerfile"), re.MULTILINE)
-    assert {"run", "cluster"} <= set(re.findall(r"--extra ([\w-]+)", line))
+    assert {"run", "open-clip", "cluster"} <= set(re.findall(r"--extra ([\w-]+)", line))
     assert "--frozen --no-dev" in line
 
 

@@ -303,7 +303,7 @@ def test_the_commands_and_snippets_of_the_page_run(tmp_path: Path) -> None:
     (tmp_path / "out" / "demo").mkdir(parents=True)
     (tmp_path / "dataset" / "out").rename(tmp_path / "out" / "demo" / "shards")
     lines = [
-        line for block in blocks("sh") for line in block.splitlines() if line.startswith("uv run storyloom export")
+        line for block in blocks("sh") for line in block.splitlines() if line.startswith(".venv/bin/storyloom export")
     ]
     assert len(lines) == len(FormatName)
     snippets = [code for code in blocks("python") if HAS_STREAMING or "streaming import" not in code]
