@@ -89,6 +89,10 @@ bench-orchestration: install ## what the runners, a plan of a million videos and
 demo-model: install ## fit the demo's image-text model again (needs ../shared/data/flickr8k)
 	$(UV) run --no-sync python demo/fit_model.py
 
+.PHONY: demo-graphs
+demo-graphs: install ## write the ONNX graphs of the demo's image-text model again
+	$(UV) run --no-sync python -m demo.make_graphs
+
 .PHONY: demo-video
 demo-video: install ## make the demo video again (needs ffmpeg and flite)
 	$(UV) run --no-sync python demo/make_video.py
