@@ -57,14 +57,17 @@ def installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def check_run_extra() -> None:
+def check_run_extra(extra: str = "run") -> None:
     """Check that a run's packages are installed, before it fails in its first stage.
+
+    Args:
+        extra: The one that the message names: `run`, or one that contains it.
 
     Raises:
         UsageError: Packages of the extra `run` are not installed.
     """
     if missing := [package for package in RUN if not installed(package)]:
-        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format('run')}")
+        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format(extra)}")
 
 
 def check_extras(config: RunConfig) -> None:

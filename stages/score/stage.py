@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, Self
@@ -16,11 +16,11 @@ from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import Context, Input, Stage, StageSetupError, Video
 from stages.models.demo import DEMO
-from stages.models.device import Device, resolved_torch_device
+from stages.models.device import Device, no_device, resolved_torch_device
 from stages.models.loading import loading
 from stages.score.image_text import ImageTextModel
 from stages.score.towers import Embeddings, ModelSpec, Precision
-from stages.score.weights import libraries, weights_revision
+from stages.score.weights import libraries, no_weights, weights_revision
 
 REACH = 3
 """Sentences on either side of a boundary that represent its topic (our choice)."""
@@ -75,6 +75,10 @@ class ScoreConfig(StageConfig):
     def packages(self) -> tuple[str, ...]:
         return () if self.model == DEMO else ("open_clip", "torch")
 
+    @property
+    def for_trying(self) -> tuple[str, ...]:
+        return ("model",) if self.model == DEMO else ()
+
 
 class Score(Stage[ScoreConfig, ScoresRow]):
     """Encodes each frame and each text of a part once, and compares the pairs of `align`."""
@@ -108,6 +112,10 @@ class Score(Stage[ScoreConfig, ScoresRow]):
         import torch
 
         return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+
+    def missing(self, urls: Collection[str]) -> list[str]:
+        del urls
+        return no_device("score.device", self.config.device, torch=True) + no_weights(self.config.model)
 
     def setup(self) -> None:
         config = self.config

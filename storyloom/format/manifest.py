@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -67,6 +68,7 @@ class Provenance(Model):
         revisions: Of the model or program behind each stage that has one.
         tools: Versions of the programs and packages that were used.
         funnel: Counts of videos, frames, sentences and documents, a row per kind.
+        notes: What whoever uses it must know of how it was made, a sentence each.
     """
 
     config: Annotated[dict[str, Any], AfterValidator(_plain)] = {}
@@ -74,6 +76,7 @@ class Provenance(Model):
     revisions: dict[str, str] = {}
     tools: dict[str, str] = {}
     funnel: list[FunnelRow] = []
+    notes: list[str] = []
 
 
 class Totals(Counts):
@@ -137,20 +140,29 @@ def read_manifest(output: Path) -> Published | None:
         return None
 
 
-def finished_dataset(output: Path) -> Published:
-    """The manifest of a finished dataset.
+def finished_dataset(place: str | os.PathLike[str]) -> Published:
+    """The manifest of a finished dataset, in a folder or at a URL.
 
     Raises:
-        UsageError: The folder holds none.
+        UsageError: There is none.
         BadDataset: It is damaged, of another version, or contradicts itself.
     """
-    content = manifest_bytes(DataFolder(output))
+    folder = DataFolder(place)
+    return parsed_manifest(manifest_bytes(folder), folder.address)
+
+
+def parsed_manifest(content: bytes, address: str) -> Published:
+    """The manifest that a dataset's `manifest.json` holds.
+
+    Raises:
+        BadDataset: It is damaged, of another version, or contradicts itself.
+    """
     try:
         published = Published.model_validate_json(content, strict=True)
     except ValidationError as error:
-        raise bad_manifest(str(output), broken_rules(error)[0]) from None
+        raise bad_manifest(address, broken_rules(error)[0]) from None
     if flaw := names_flaw(published) or shards_flaw(published.shards) or _splits_flaw(published):
-        raise bad_manifest(str(output), flaw)
+        raise bad_manifest(address, flaw)
     return published
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
@@ -17,6 +18,7 @@ from storyloom.format.sample import Name, refusal
 from storyloom.format.shard import Shard
 from storyloom.format.words import count_words
 from storyloom.stats.distributions import Grid, GridCount, add_names
+from storyloom.stats.flags import digest, flags_of, lags
 
 GRIDS = {
     "images": Grid(0, 1000, 1, 0),
@@ -25,6 +27,7 @@ GRIDS = {
     "frames_per_minute": Grid(0, 600, 0.01, 2, narrowest=50),
     "similarity": Grid(-1, 1, 1e-4, 4, narrowest=200),
     "shift": Grid(-120, 120, 0.01, 2, narrowest=50, centred=True),
+    "lag": Grid(-120, 120, 0.01, 2, narrowest=50, centred=True),
 }
 """Similarities have four decimals, and the grid keeps them all; bounds and narrowest bars are our choice."""
 
@@ -32,6 +35,7 @@ BATCH, BATCH_BYTES = 1000, 8 * 2**20
 """Documents whose values are buffered before they are counted, and bytes of their JSON (our choice)."""
 
 Seconds = Annotated[float, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
+Pixels = Annotated[int, Field(ge=1, lt=2**53)]
 
 
 class Values(BaseModel):
@@ -43,6 +47,8 @@ class Values(BaseModel):
     text_start: list[Seconds]
     text_source: list[Name]
     image_time: list[Seconds]
+    image_width: list[Pixels]
+    image_height: list[Pixels]
     image_text_index: list[Annotated[int, Field(ge=-1, lt=2**53)]]
     image_clip_score: list[Annotated[float, Field(ge=-1, le=1)]]
     image_shift: list[Seconds]
@@ -50,6 +56,8 @@ class Values(BaseModel):
     doc_end: Seconds
     language: Name
     license: Name
+    lag: Seconds = 0.0
+    lag_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="after")
     def _one_value_each(self) -> Self:
@@ -58,6 +66,8 @@ class Values(BaseModel):
             == len(self.image_text_index)
             == len(self.image_clip_score)
             == len(self.image_shift)
+            == len(self.image_width)
+            == len(self.image_height)
         ):
             raise ValueError("the lists of its images differ in length")
         return self
@@ -75,6 +85,8 @@ class DocumentSums:
         languages: Documents by language code.
         text_sources: Texts by where they come from.
         licenses: Documents by licence.
+        flags: Documents by flag, but for duplicates.
+        digests: Of the texts of each document.
         grids: Distributions, by the names of `GRIDS`.
     """
 
@@ -85,6 +97,8 @@ class DocumentSums:
     languages: Counter[str] = field(default_factory=Counter)
     text_sources: Counter[str] = field(default_factory=Counter)
     licenses: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    digests: list[NDArray[np.int64]] = field(default_factory=list)
     grids: dict[str, GridCount] = field(default_factory=lambda: {name: GridCount(grid) for name, grid in GRIDS.items()})
 
     def merge(self, other: DocumentSums) -> None:
@@ -96,8 +110,17 @@ class DocumentSums:
         add_names(self.languages, other.languages)
         add_names(self.text_sources, other.text_sources)
         add_names(self.licenses, other.licenses)
+        self.flags.update(other.flags)
+        self.digests += other.digests
         for name, grid in self.grids.items():
             grid.merge(other.grids[name])
+
+    def duplicates(self) -> int:
+        """Documents whose text another one has, too."""
+        if not self.digests:
+            return 0
+        _, times = np.unique(np.concatenate(self.digests), return_counts=True)
+        return int(times[times > 1].sum())
 
 
 def count(output: Path, shard: Shard, numbers: range) -> DocumentSums:
@@ -111,12 +134,12 @@ def count(output: Path, shard: Shard, numbers: range) -> DocumentSums:
     size = 0
     for stored in ShardReader(output).json_only(shard, numbers):
         if len(some) == BATCH or size > BATCH_BYTES:
-            _add(sums, some)
+            add(sums, some)
             some, size = [], 0
         some.append(_values(stored))
         size += len(stored.content)
     if some:
-        _add(sums, some)
+        add(sums, some)
     return sums
 
 
@@ -127,7 +150,8 @@ def _values(stored: StoredDocument) -> Values:
         raise stored.bad(str(refusal(f"{stored.key}.json", error))) from None
 
 
-def _add(sums: DocumentSums, some: list[Values]) -> None:
+def add(sums: DocumentSums, some: Sequence[Values]) -> None:
+    """Add documents to sums; there is at least one."""
     texts = np.array([len(one.text_start) for one in some])
     images = np.array([len(one.image_time) for one in some])
     seconds = np.array([one.doc_end - one.doc_start for one in some], np.float64)
@@ -141,6 +165,8 @@ def _add(sums: DocumentSums, some: list[Values]) -> None:
     add_names(sums.languages, [one.language for one in some])
     add_names(sums.licenses, [one.license for one in some])
     add_names(sums.text_sources, [source for one in some for source in one.text_source])
+    sums.flags.update(flag.value for one in some for flag in flags_of(one))
+    sums.digests.append(np.array([digest(one.texts) for one in some], np.int64))
 
     lasting = seconds > 0
     sums.grids["images"].add(images)
@@ -149,6 +175,7 @@ def _add(sums: DocumentSums, some: list[Values]) -> None:
     sums.grids["frames_per_minute"].add(images[lasting] / (seconds[lasting] / 60))
     sums.grids["similarity"].add(_chain(some, "image_clip_score")[paired])
     sums.grids["shift"].add(_chain(some, "image_shift")[paired])
+    sums.grids["lag"].add([one.lag for one in some if lags(one)])
 
 
 def _words(texts: list[str | None]) -> int:
@@ -157,5 +184,5 @@ def _words(texts: list[str | None]) -> int:
     return len(text.split()) if text.isascii() else count_words(text)
 
 
-def _chain(some: list[Values], key: str) -> NDArray[np.float64]:
+def _chain(some: Sequence[Values], key: str) -> NDArray[np.float64]:
     return np.array([value for one in some for value in getattr(one, key)], np.float64)

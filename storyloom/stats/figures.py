@@ -16,6 +16,7 @@ from storyloom.format.reader import BadShard
 from storyloom.format.shard import Shard, Split
 from storyloom.stats.counting import DocumentSums, count
 from storyloom.stats.distributions import Distribution
+from storyloom.stats.flags import Flag
 
 PIECE = 10_000
 """Documents that one process counts at a time; a dataset of no more is counted in the current process."""
@@ -63,6 +64,8 @@ class Figures(BaseModel):
         frames_per_minute_per_document: Its distribution, over the documents that last.
         similarity: Of images and their texts.
         shift: Seconds by which the aligner moved an image's text.
+        lag: Seconds by which speech follows the picture, over the documents of which that is known.
+        flags: Documents by what is odd about them, as `Flag` lists it.
         shards: Their sizes.
     """
 
@@ -82,6 +85,8 @@ class Figures(BaseModel):
     frames_per_minute_per_document: Distribution
     similarity: Distribution
     shift: Distribution
+    lag: Distribution
+    flags: dict[str, int]
     shards: ShardSizes
 
 
@@ -120,12 +125,12 @@ def dataset_stats(output: Path) -> Stats:
             flaw = f"they have {found}, but manifest.json says {stated.nsamples} and {stated.nimages}"
             raise BadShard.at(f"{output}/data/{split}", "its shards", flaw)
         total.merge(counts)
-    target = _target(published)
+    target = target_of(published)
     return Stats(
         name=published.name,
         sha256=published.sha256,
-        total=_figures(total, published.shards, target),
-        splits={split: _figures(counts, published.of(split), target) for split, counts in by_split.items()},
+        total=figures_of(total, published.shards, target),
+        splits={split: figures_of(counts, published.of(split), target) for split, counts in by_split.items()},
         funnel=published.provenance.funnel,
     )
 
@@ -158,13 +163,16 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _target(published: Published) -> int:
+def target_of(published: Published) -> int:
+    """Bytes of a shard that the manifest says were aimed at; 0 where it does not."""
     write = published.provenance.config.get("write")
     target = write.get("shard_bytes") if isinstance(write, dict) else 0
     return target if isinstance(target, int) and 0 < target < 2**63 else 0
 
 
-def _figures(counts: DocumentSums, shards: list[Shard], target: int) -> Figures:
+def figures_of(counts: DocumentSums, shards: list[Shard], target: int) -> Figures:
+    """The figures of counted documents, which lie in these shards of about `target` bytes."""
+    flags = {flag.value: counts.flags[flag.value] for flag in Flag} | {Flag.DUPLICATE.value: counts.duplicates()}
     found = {name: grid.distribution() for name, grid in counts.grids.items()}
     seconds = counts.grids["seconds"].total
     return Figures(
@@ -184,6 +192,8 @@ def _figures(counts: DocumentSums, shards: list[Shard], target: int) -> Figures:
         frames_per_minute_per_document=found["frames_per_minute"],
         similarity=found["similarity"],
         shift=found["shift"],
+        lag=found["lag"],
+        flags=flags,
         shards=_sizes(shards, target),
     )
 

@@ -1,25 +1,25 @@
-"""A dataset as one self-contained HTML page: figures, plots, funnel, and documents as storyboards."""
+"""A dataset as one self-contained HTML page: its verdict, documents as storyboards, figures, plots and funnel."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from storyloom.errors import UsageError
 from storyloom.format.manifest import finished_dataset
 from storyloom.fs.atomic import write_atomically
 from storyloom.stats.figures import Stats
-from storyloom.stats.gallery import DroppedFrames, Story, gallery
-from storyloom.stats.plots import HEIGHT, MINUS, WIDTH, plot
-from storyloom.stats.show import byte_size, shard_line
+from storyloom.stats.gallery import DroppedFrames, gallery
+from storyloom.stats.plots import HEIGHT, WIDTH, plot
+from storyloom.stats.show import shard_line
 from storyloom.view.counts import count_of
-from storyloom.view.text import shown
+from storyloom.view.rendering import environment, resource
+from storyloom.view.storyboard import Story
+from storyloom.view.verdict import verdict
 
 MOST_NAMES = 8
 """Languages or licences that the page lists."""
@@ -33,26 +33,35 @@ def html_page(stats: Stats, stories: list[Story], *, with_dropped: bool) -> str:
         stories: Documents to show.
         with_dropped: Whether the stories hold dropped frames; otherwise the page explains how to include them.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    style, script = resource("style.css"), resource("static-page.js")
+    return (
+        environment()
+        .get_template("static.html")
+        .render(
+            stats=stats,
+            verdict=verdict(stats.total),
+            stories=stories,
+            with_dropped=with_dropped,
+            plain=str,
+            style=Markup(style),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            style_hash=source_hash(style),
+            script_hash=source_hash(script),
+            **figure_values(stats),
+        )
     )
-    environment.filters |= {"clock": clock, "signed": signed, "bytes": byte_size, "count_of": count_of}
-    style, script = _resource("page.css"), _resource("page.js")
-    return environment.from_string(_resource("page.html")).render(
-        stats=stats,
-        splits={**stats.splits, **({"all": stats.total} if len(stats.splits) > 1 else {})},
-        shard_line=shard_line,
-        plots=_plots(stats),
-        plot_width=WIDTH,
-        plot_height=HEIGHT,
-        names=_names(stats),
-        stories=stories,
-        with_dropped=with_dropped,
-        style=Markup(style),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-    )
+
+
+def figure_values(stats: Stats) -> dict[str, Any]:
+    """What the figures' parts of a page need."""
+    return {
+        "splits": {**stats.splits, **({"all": stats.total} if len(stats.splits) > 1 else {})},
+        "shard_line": shard_line,
+        "plots": _plots(stats),
+        "plot_width": WIDTH,
+        "plot_height": HEIGHT,
+        "names": _names(stats),
+    }
 
 
 def write_page(stats: Stats, output: Path, file: Path, gallery_size: int, dropped: DroppedFrames | None = None) -> None:
@@ -78,24 +87,6 @@ def write_page(stats: Stats, output: Path, file: Path, gallery_size: int, droppe
         raise UsageError(f"{file} cannot be written: {reason.strerror or reason}") from reason
 
 
-def clock(seconds: float) -> str:
-    """A time as minutes and seconds, with hours where there are any: ``1:04.5``."""
-    tenths = round(seconds * 10)
-    hours, minutes = divmod(tenths // 600, 60)
-    rest = f"{tenths % 600 // 10:02d}.{tenths % 10}"
-    return f"{hours}:{minutes:02d}:{rest}" if hours else f"{minutes}:{rest}"
-
-
-def signed(seconds: float) -> str:
-    """A shift with its sign: ``+0.5``, ``−1.5``."""
-    return f"{'+' if seconds >= 0 else MINUS}{abs(seconds):.3g}"
-
-
-def _shown(value: Any) -> Any:
-    """What the template puts into the page; our own style and script are Markup, and stay as they are."""
-    return shown(value) if type(value) is str else value
-
-
 def _plots(stats: Stats) -> list[dict[str, Any]]:
     total = stats.total
     wanted = [
@@ -105,6 +96,7 @@ def _plots(stats: Stats) -> list[dict[str, Any]]:
         ("rate", "Frames per minute", total.frames_per_minute_per_document, "documents", 1),
         ("similarity", "Image-text similarity", total.similarity, "images", 3),
         ("shift", "Shift of a text, seconds", total.shift, "images", 2),
+        ("lag", "Speech behind the picture, seconds", total.lag, "documents", 2),
     ]
     return [
         {
@@ -131,10 +123,6 @@ def _names(stats: Stats) -> list[tuple[str, str, int, list[tuple[str, int]]]]:
     ]
 
 
-def _resource(name: str) -> str:
-    return files("storyloom.stats").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
+def source_hash(text: str) -> str:
     """The source hash by which a Content-Security-Policy allows an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -8,7 +8,8 @@ from pipeline.dropped_frames import check_same_run, dropped_frames
 from stages.write.stage import WriteConfig
 from storyloom.errors import UsageError
 from storyloom.format.manifest import finished_dataset
-from storyloom.stats.gallery import Story, gallery, gallery_videos
+from storyloom.stats.gallery import gallery, gallery_videos
+from storyloom.view.storyboard import Story
 from tests.documents import dataset, read_documents, videos
 from tests.runs import Finished, demo_config
 from tests.storyloom.stats.made import HOSTILE, small_dataset

@@ -11,8 +11,9 @@ from storyloom.stats.counting import GRIDS
 from storyloom.stats.distributions import GridCount
 from storyloom.stats.figures import dataset_stats
 from storyloom.stats.gallery import gallery
-from storyloom.stats.page import clock, html_page, signed
+from storyloom.stats.page import html_page
 from storyloom.stats.plots import WIDTH, plot
+from storyloom.view.rendering import clock, signed
 from tests.storyloom.stats.made import HOSTILE, small_dataset
 
 
