@@ -26,7 +26,7 @@ def test_every_extra_that_is_named_anywhere_exists() -> None:
     for file in (*PAGES, *SOURCES, *FILES):
         content = file.read_text(encoding="utf-8")
         named = set(re.findall(r"--extra ([\w-]+)", content))
-        for group in re.findall(r"(?:storyloom|\.|\+=\")\[([a-z,-]+)\]", content):
+        for group in re.findall(r"(?:storyloom|'\.|\+=\")\[([a-z,-]+)\]", content):
             named |= set(group.split(","))
         assert named <= EXTRAS, file
 

