@@ -19,12 +19,11 @@ install: $(filter .bootstrap/bin/uv,$(UV)) ## install everything from the lock f
 
 .PHONY: demo
 demo: $(filter .bootstrap/bin/uv,$(UV)) ## set up, turn the demo video into shards, show a document
-	$(UV) sync --frozen --no-dev --extra demo
-	$(UV) run --no-sync storyloom run configs/demo.yaml
-	$(UV) run --no-sync storyloom show out/demo/shards
+	$(UV) sync --frozen --inexact --no-dev --extra demo
+	.venv/bin/storyloom run configs/demo.yaml
+	.venv/bin/storyloom show out/demo/shards
 
 PYTHON ?= 3.12
-SENTENCE := A red cup of coffee and a spoon are on the wooden table.
 # The commands of pyenv answer only for the version that this names; uv looks for an interpreter there, too.
 python demo-python: export PYENV_VERSION = $(shell pyenv latest $(PYTHON) 2>/dev/null)
 python demo-python: export UV_PYTHON = $(PYTHON)
@@ -35,11 +34,9 @@ python: $(filter .bootstrap/bin/uv,$(UV)) ## find Python PYTHON=3.12, or fetch i
 	$(UV) python find --quiet $(PYTHON) || $(UV) python install --quiet $(PYTHON)
 
 .PHONY: demo-python
-demo-python: $(filter .bootstrap/bin/uv,$(UV)) ## the demo on Python PYTHON=3.12, in an environment of its own
+demo-python: $(filter .bootstrap/bin/uv,$(UV)) ## the README's commands on Python PYTHON=3.12, in an environment of its own
 	$(UV) sync --frozen --no-dev --extra demo
-	rm -rf out/demo-$(PYTHON)
-	$(UV) run --no-sync storyloom run configs/demo.yaml --set work=out/demo-$(PYTHON)/work --set output=out/demo-$(PYTHON)/shards
-	$(UV) run --no-sync storyloom show out/demo-$(PYTHON)/shards | grep --color=never -F "$(SENTENCE)"
+	.ci/readme .venv-$(PYTHON)
 
 .PHONY: test
 test: install ## set up and run the tests in two processes, but for the slow ones and the consumers
@@ -93,6 +90,10 @@ bench-orchestration: install ## what the runners, a plan of a million videos and
 .PHONY: demo-model
 demo-model: install ## fit the demo's image-text model again (needs ../shared/data/flickr8k)
 	$(UV) run --no-sync python demo/fit_model.py
+
+.PHONY: demo-graphs
+demo-graphs: install ## write the ONNX graphs of the demo's image-text model again
+	$(UV) run --no-sync python -m demo.make_graphs
 
 .PHONY: demo-video
 demo-video: install ## make the demo video again (needs ffmpeg and flite)

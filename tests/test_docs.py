@@ -40,11 +40,11 @@ def test_the_commands_of_the_pages_run_in_their_order(checkout: Path) -> None:
         ROOT / "README.md",
         *(ROOT / "docs" / f"{name}.md" for name in ("manifest", "alignment", "cluster", "stats", "profile")),
     ]
-    found = [line for page in pages for line in commands(page) if line.startswith("uv run storyloom")]
+    found = [line for page in pages for line in commands(page) if line.startswith(".venv/bin/storyloom")]
     assert len(found) >= 9
     run = [sys.executable, "-m", "pipeline.cli"]
-    for line in ["uv run storyloom run configs/demo.yaml", *found]:
-        words = line.split()[3:]
+    for line in [".venv/bin/storyloom run configs/demo.yaml", *found]:
+        words = line.split()[1:]
         result = subprocess.run(
             [*run, *words], cwd=checkout, env=_environment(), capture_output=True, text=True, check=False, timeout=400
         )

@@ -140,7 +140,7 @@ def test_a_document_is_read_without_torch_and_the_datasets_say_what_they_need(in
         ("try shards", "demo"),
         ("status {root}/configs/demo.yaml --set manifest={root}/demo", "run"),
         ("validate shards --deep", "deep"),
-        ("validate shards --address local", "run"),
+        ("validate shards --address local", "cluster"),
     ],
 )
 def test_what_needs_an_extra_names_it(installed: Installed, command: str, extra: str) -> None:

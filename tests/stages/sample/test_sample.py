@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.metrics import structural_similarity
 
 from schemas.rows import FramesRow
 from stages.base import StageSetupError, Video
 from stages.media.source import MediaMissing
-from stages.sample.stage import SampleConfig, SampleFrames, sharpness
+from stages.sample.stage import THUMBNAIL, SampleConfig, SampleFrames, sharpness, similarity
 from tests.stages.real_media import (
     NARRATED,
     TRUTH,
@@ -53,7 +54,7 @@ def narrated() -> FramesRow:
 
 def test_the_revision_names_the_libraries_that_decode_and_look_at_pictures() -> None:
     revision = SampleFrames(SampleConfig(), context()).revision()
-    for package in ("av", "numpy", "pillow", "scikit-image", "scipy"):
+    for package in ("av", "numpy", "pillow"):
         assert f"{package} {version(package)}" in revision
 
 
@@ -273,3 +274,12 @@ def test_a_video_that_has_gone_is_for_the_machine_to_bring_back(tmp_path: Path) 
     with pytest.raises(MediaMissing) as missing:
         SampleFrames(SampleConfig(), context()).one(Video(MANIFEST, [row]))
     assert (missing.value.video, missing.value.path) == (row.video, context().media / row.media)
+
+
+@pytest.mark.parametrize("noise", [0, 3, 40, 255])
+def test_structural_similarity_is_scikit_images(noise: int) -> None:
+    random = np.random.default_rng(noise)
+    one = random.integers(0, 256, (THUMBNAIL, THUMBNAIL), dtype=np.uint8)
+    other = np.clip(one.astype(int) + random.integers(-noise, noise + 1, one.shape), 0, 255).astype(np.uint8)
+    expected = structural_similarity(one, other, data_range=255)  # type: ignore[no-untyped-call]
+    assert similarity(one, other) == pytest.approx(expected, abs=1e-10)
