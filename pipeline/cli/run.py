@@ -69,7 +69,8 @@ def run_command(
     """
     from pipeline.config import load_config
     from pipeline.extras import check_run_extra
-    from pipeline.run import Selection, preview, run
+    from pipeline.preview import preview
+    from pipeline.run import Selection, run
     from pipeline.terminal import Commands, TerminalListener
 
     check_run_extra()

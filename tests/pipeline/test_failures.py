@@ -322,7 +322,7 @@ def test_retry_stands_alone_or_with_codes(
     first: bool,  # noqa: FBT001
 ) -> None:
     asked: list[Selection] = []
-    monkeypatch.setattr("pipeline.run.preview", lambda _config, selection, _listener: asked.append(selection))
+    monkeypatch.setattr("pipeline.preview.preview", lambda _config, selection, _listener: asked.append(selection))
     monkeypatch.chdir(ROOT / "configs")
     order = ["demo.yaml", *options] if first else [*options, "demo.yaml"]
     done = CliRunner().invoke(app, ["run", "--dry-run", *order], catch_exceptions=False)

@@ -9,7 +9,8 @@ import pytest
 from pipeline import extras, preflight
 from pipeline.lines import Lines
 from pipeline.preflight import surveyed
-from pipeline.run import Selection, preview, run
+from pipeline.preview import preview
+from pipeline.run import Selection, run
 from stages.models import device
 from storyloom.errors import UsageError
 from tests.runs import Recorder, demo_config

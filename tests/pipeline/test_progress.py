@@ -13,8 +13,9 @@ from pipeline.attempts import doing, remove_notes
 from pipeline.estimate import Estimate, estimate, unit_seconds
 from pipeline.pace import Pace, about
 from pipeline.plan import Plan, make_plan
+from pipeline.preview import preview
 from pipeline.progress import Advance, advance
-from pipeline.run import Selection, preview, run
+from pipeline.run import Selection, run
 from pipeline.status import StageStatus, status
 from pipeline.terminal import TerminalListener
 from pipeline.workspace import survey

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.funnel import funnel
-from pipeline.run import Selection, preview, run
+from pipeline.preview import preview
+from pipeline.run import Selection, run
 from pipeline.status import status
 from pipeline.workspace import survey
 from schemas.rows import DocumentsRow, TranscriptRow

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.pace import Pace
+from pipeline.preview import preview
 from pipeline.publish.earlier import OutputOfAnother
 from pipeline.publish.run import look_at_output
-from pipeline.run import Selection, preview, run
+from pipeline.run import Selection, run
 from pipeline.status import status
 from tests.runs import CLIP_SETTINGS, Finished, Recorder, content_of, copy_of, demo_config, run_quietly
 
