@@ -1,6 +1,5 @@
 """Search, filters, orders and pages over an index."""
 
-
 import pytest
 
 from stages.write.stage import WriteConfig
