@@ -38,7 +38,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
 @pytest.fixture(scope="module")
 def address(notebook: Notebook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("STORYLOOM_CACHE", str(tmp_path_factory.mktemp("cache")))
         dataset = Dataset(notebook._path.parent / "out")
     pages = ReviewPages(dataset.reader, dataset.published, notebook, 0.95)
     app = create_app(dataset, [pages.room()])
