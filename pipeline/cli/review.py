@@ -26,7 +26,7 @@ def review_command(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             parser=local_path,
             help="Where your answers are kept, review-NAME.jsonl by default; with --summary, those of one or several.",
         ),
