@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from pipeline.workspace import Workspace
 from schemas.rows import DocumentsRow, FramesRow
 from storyloom.errors import RunFailed, UsageError
-from storyloom.format.manifest import Published
-from storyloom.stats.gallery import DroppedFrame
+from storyloom.format.manifest import Published, finished_dataset
+from storyloom.stats.gallery import DroppedFrame, DroppedFrames, gallery_videos
+
+
+def of_gallery(workspace: Workspace, output: Path, size: int) -> DroppedFrames:
+    """The frames that a config's run dropped from the videos in the gallery of a page.
+
+    Args:
+        workspace: The run's.
+        output: Folder of the dataset.
+        size: Documents in the gallery, at most.
+
+    Raises:
+        UsageError: The dataset is another run's.
+        RunFailed: The work folder does not hold a video's rows.
+    """
+    published = finished_dataset(output)
+    check_same_run(workspace, published)
+    return dropped_frames(workspace, gallery_videos(output, published, size))
 
 
 def check_same_run(workspace: Workspace, published: Published) -> None:

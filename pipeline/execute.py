@@ -92,6 +92,8 @@ class Job:
                 f"{name} was planned with {planned!r}, but {socket.gethostname()} has {here!r}; install the same on"
                 " every machine, and where they differ in their devices name device and precision in the config"
             )
+        if lacking := stage.missing(()):
+            raise StageSetupError(f"{socket.gethostname()}: {'; '.join(lacking)}")
         stage.setup()
         return stage
 

@@ -9,7 +9,7 @@ that was done again makes its readers stale, under every config, exactly where i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -44,14 +44,16 @@ class Result:
     value: Model
 
 
-def stage_keys(config: RunConfig, context: Context) -> dict[str, StageKey]:
-    """The key of every stage that is on, by name.
+def stage_keys(config: RunConfig, context: Context, names: Collection[str] = ()) -> dict[str, StageKey]:
+    """The key of every stage that is on, or of the named ones, by name.
 
     Raises:
         StageSetupError: A stage's model or program is not there.
     """
     found = {}
     for name, stage in config.graph.stages.items():
+        if names and name not in names:
+            continue
         section = config.stage(name)
         try:
             revision = stage(section, context).revision()

@@ -47,10 +47,24 @@ class Lines:
         for row in self._table.filter(found).to_pylist():
             yield ManifestRow.model_construct(**row)
 
+    def places(self) -> list[str]:
+        """One URL of each scheme and host or bucket of the manifest; local paths have none."""
+        column = self._table["url"].combine_chunks()
+        found = pc.extract_regex(column, pattern=r"^(?P<place>[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)").field("place")
+        places = found.unique()
+        remote = places.filter(pc.not_equal(places, ""))
+        urls: list[str] = column.take(pc.index_in(remote, value_set=found)).to_pylist()
+        return urls
+
     def parts_with(self, source_ids: list[str]) -> list[str]:
         """The parts that hold videos with these ids of the manifest."""
         found = np.flatnonzero(pc.is_in(self._table["source_id"], value_set=pa.array(source_ids, pa.string())))
         return [part for part, (start, end) in self._place.items() if np.any((found >= start) & (found < end))]
+
+    def part_of(self, video: str) -> str | None:
+        """The part that holds a video, by its key; None where the manifest has no such video."""
+        place = pc.index(self._table["video"], video).as_py()
+        return next((part for part, (start, end) in self._place.items() if start <= place < end), None)
 
     @property
     def name(self) -> str:

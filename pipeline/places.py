@@ -32,18 +32,14 @@ def check_places(config: RunConfig) -> None:
             raise UsageError(f"the manifest's folder {manifest} lies in {name} ({place}): choose another `{name}`")
 
 
-def check_writable(output: Path) -> None:
-    """Try to write where a dataset is to be published; nothing stays.
-
-    Raises:
-        UsageError: It cannot be written.
-    """
-    there = next(folder for folder in (output, *output.parents) if folder.exists())
+def writable_problem(folder: Path, setting: str) -> str:
+    """Try to write where a folder of a setting is or will be; nothing stays. Returns why not, empty if it works."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
     try:
         with tempfile.TemporaryDirectory(dir=there, prefix=".storyloom-"):
-            pass
+            return ""
     except OSError as reason:
-        raise UsageError(f"{there} cannot be written ({reason}): choose another `output`") from reason
+        return f"{there} cannot be written ({reason}): choose another `{setting}`"
 
 
 def _absolute(place: str) -> Path:

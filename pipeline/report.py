@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.notes import notes
 from pipeline.status import status
 from pipeline.workspace import Workspace
 from schemas.media import MediaRow
@@ -44,6 +45,7 @@ class AlignmentReport(BaseModel):
         kept: Percentiles 5, 25, 50, 75 and 95 of the similarity of pairs.
         null: The same percentiles of unrelated frames and sentences.
         null_above_threshold: Share of the unrelated ones that reach the threshold, 0 to 1.
+        notes: What a user of the dataset must know, e.g. that the threshold rests on too few unrelated ones.
     """
 
     videos: int
@@ -60,6 +62,7 @@ class AlignmentReport(BaseModel):
     kept: list[float]
     null: list[float]
     null_above_threshold: float
+    notes: list[str]
 
 
 def alignment_report(workspace: Workspace) -> AlignmentReport:
@@ -106,6 +109,7 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
         kept=_percentiles(kept),
         null=_percentiles(null),
         null_above_threshold=round(float(np.mean(np.array(null) >= threshold)), 4) if null else 0.0,
+        notes=notes(workspace),
     )
 
 
@@ -122,6 +126,8 @@ def print_report(report: AlignmentReport, console: Console) -> None:
     console.print(scores)
     share = 100 * report.null_above_threshold
     console.print(f"threshold {report.threshold:.3f}: {share:.1f} % of the unrelated reach it", highlight=False)
+    for note in report.notes:
+        console.print(note, highlight=False, markup=False)
     confidence = ", ".join(f"{p} % {value:.2f}" for p, value in zip(PERCENTILES, report.lag_confidence, strict=True))
     console.print(
         f"\nconfidence of the narration lag, percentiles over videos: {confidence};"

@@ -151,9 +151,13 @@ class Summaries:
 
     def failed(self, address: Address) -> dict[str, int]:
         """The failures of a unit's rows by ``stage.code``; none when it is not done."""
+        return self.numbers(address, "failed")
+
+    def numbers(self, address: Address, kind: str) -> dict[str, int]:
+        """The sums over a unit's rows of one kind, `failed`, `dropped`, `warnings` or `counts`; none when not done."""
         stage, row = self._row(address)
         numbers = [] if row is None else stage.numbers[row]
-        return {one["name"]: one["n"] for one in numbers if one["kind"] == "failed"}
+        return {one["name"]: one["n"] for one in numbers if one["kind"] == kind}
 
     def _row(self, address: Address) -> tuple[_Stage, int | None]:
         """The table of the unit's stage, and the unit's row in it."""

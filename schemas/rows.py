@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from schemas.calibration import Basis
 from schemas.row import Row, Similarity
 from storyloom.format.model import Model, Seconds
 
@@ -314,6 +315,7 @@ class DocumentsRow(Row):
 
     Attributes:
         threshold: Similarity below which a frame was dropped; in `clip` mode more was asked for.
+        threshold_from: What it rests on: the config, null scores, what is stated for the image-text model, or nothing.
         lag: Seconds by which speech follows the picture, as estimated in `clip` mode, the median over the frames;
             negative when it comes first, 0.0 when unclear and in `time` mode.
         lag_confidence: Probability that speech is about the picture, with a lag within a second of `frame_lags`, mean
@@ -324,6 +326,7 @@ class DocumentsRow(Row):
     """
 
     threshold: float = 0.0
+    threshold_from: Basis = "calibrated"
     lag: float = 0.0
     lag_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     frame_lags: list[float] = []

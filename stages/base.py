@@ -262,6 +262,18 @@ class AnyStage(ABC, Generic[ConfigT]):
         """
         return ""
 
+    def missing(self, urls: Collection[str]) -> list[str]:
+        """What this machine lacks for the stage, a sentence each that says how to get it.
+
+        It is asked before the first video, on every machine that works. Must be cheap: it loads no model. What
+        `revision` raises is told anyway.
+
+        Args:
+            urls: Of the manifest, one for each scheme and host or bucket; none on a worker.
+        """
+        del urls
+        return []
+
     def setup(self) -> None:
         """Load models and programs, once per worker.
 
@@ -348,6 +360,12 @@ class CorpusStep(Stage[ConfigT, RowT], Generic[ConfigT, RowT, ResultT]):
         """
         del videos
         return result
+
+    @classmethod
+    def notes(cls, result: ResultT) -> list[str]:
+        """Sentences about the result that whoever uses the dataset must know: for the run's end, the card, `report`."""
+        del result
+        return []
 
 
 class GroupStage(AnyStage[ConfigT], Generic[ConfigT, ResultT]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
+from storyloom.fs.url import without_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,9 +56,24 @@ Output = Annotated[Path, typer.Argument(metavar="OUT", parser=local_path, help="
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def command_line(name: str, config: Path, changes: Sequence[str]) -> str:
+    """A command over a config as it can be pasted; what may be secret in a URL is left out."""
+    settings = [part for change in changes for part in ("--set", change)]
+    return without_secrets(shlex.join(["storyloom", name, str(config), *settings]))
+
+
 def terminal() -> Console:
     """The console of a command: wide and without wrapping off a terminal."""
     from rich.console import Console
 
     console = Console()
     return console if console.is_terminal else Console(width=160, soft_wrap=True)
+
+
+def say_problem(problem: object) -> None:
+    """Print a problem; it may quote a URL, a file's name or a stranger's text."""
+    from storyloom.fs.url import without_secrets
+    from storyloom.view.text import shown
+
+    lines = without_secrets(f"storyloom: {problem}").split("\n")
+    typer.echo("\n".join(map(shown, lines)), err=True)

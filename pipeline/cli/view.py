@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,5 +52,6 @@ def _shown(place: str, overrides: list[str]) -> tuple[Dataset | None, list[Room]
     from storyloom.format.manifest import MANIFEST
 
     config = load_config(Path(place), overrides)
+    given = shlex.join([place, *(part for setting in overrides for part in ("--set", setting))])
     published = (Path(config.output) / MANIFEST).is_file()
-    return (Dataset(config.output) if published else None), rooms(config)
+    return (Dataset(config.output) if published else None), rooms(config, given)

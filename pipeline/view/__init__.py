@@ -9,6 +9,36 @@ if TYPE_CHECKING:
     from storyloom.view.app import Room
 
 
-def rooms(config: RunConfig) -> list[Room]:  # noqa: ARG001 - none yet
-    """The rooms of a config."""
-    return []
+def rooms(config: RunConfig, given: str = "CONFIG") -> list[Room]:
+    """The rooms of a config.
+
+    Args:
+        config: The config.
+        given: How the user named it on the command line, with its ``--set``; for the commands that pages show.
+    """
+    from starlette.routing import Route
+
+    from pipeline.view.files import frame, media
+    from pipeline.view.progress import list_page, run_page
+    from pipeline.view.state import Run
+    from pipeline.view.timeline_page import timeline_page
+    from pipeline.view.tune import move_answer, tune_page
+    from storyloom.view.app import Room
+
+    run, here = Run(config, given), "pipeline.view"
+    return [
+        Room(
+            "Run",
+            "/run",
+            [
+                Route("/run", run_page(run)),
+                Route("/run/list", list_page(run)),
+                Route("/run/frame/{video}/{number:int}.jpg", frame(run)),
+                Route("/run/media/{video}", media(run)),
+                Route("/timeline/{id:path}", timeline_page(run)),
+            ],
+            package=here,
+            of_video="/timeline/",
+        ),
+        Room("Tune", "/tune", [Route("/tune", tune_page(run)), Route("/tune/move", move_answer(run))], package=here),
+    ]

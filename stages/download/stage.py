@@ -19,6 +19,7 @@ from stages.download.clip import clipped
 from stages.download.fetcher import Fetcher
 from stages.download.media import MediaFiles
 from stages.download.probing import check
+from stages.download.ready import missing_for
 from stages.download.settings import DownloadConfig
 from stages.download.sites.extractors import is_list, listed_site
 from stages.download.sites.lists import listing
@@ -98,6 +99,9 @@ class Download(Stage[DownloadConfig, MediaRow]):
     @classmethod
     def most_listed(cls, config: DownloadConfig) -> int:
         return config.site_list_videos
+
+    def missing(self, urls: Collection[str]) -> list[str]:
+        return missing_for(self.config, urls)
 
     def setup(self) -> None:
         self._stopped = threading.Event()

@@ -60,6 +60,32 @@ def from_storage(
     return with_retries(copy, bounds)
 
 
+def unreadable(url: str, timeout: float, *, instance_credentials: bool) -> str:
+    """Why no object of a URL's store can be read here, with the remedy; empty where that cannot be told beforehand.
+
+    The package must be there, and a store that is asked without credentials must answer: an object that it shows
+    nobody tells that credentials are missing, one that is not there says nothing of the others.
+    """
+    scheme = scheme_of(url)
+    try:
+        filesystem = _filesystem(scheme, timeout, instance_credentials=instance_credentials)
+        if getattr(filesystem, "anon", False) or getattr(filesystem, "token", "") == "anon":
+            filesystem.info(url)
+    except VideoFailed as failed:
+        return failed.message
+    except PermissionError:
+        bucket = "/".join(redacted(url).split("/")[:3])
+        return (
+            f"{bucket} shows {redacted(url)} to nobody without credentials, and none are set up on this machine:"
+            " set the store's own (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for Google"
+            " GOOGLE_APPLICATION_CREDENTIALS), or download.instance_credentials"
+        )
+    except Exception as reason:  # each store's package has its own exceptions; the video's row will say it
+        if of_the_machine(reason):
+            raise
+    return ""
+
+
 @functools.cache
 def _filesystem(scheme: str, timeout: float, *, instance_credentials: bool) -> Any:
     import fsspec

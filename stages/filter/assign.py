@@ -39,12 +39,15 @@ class Assignment:
         shift: Seconds by which the sentence is moved against the clock to reach the frame, negative when it is spoken
             after the frame, 0.0 when its interval holds the frame or there is none; float64, shape (frames,).
         accepted: Whether the similarity is high enough at the false-accept rate; true without a sentence. (frames,).
+        asked: Evidence in nats that was asked of the pair, 0.0 for the threshold itself, which is also the value of a
+            frame without a sentence; float64, shape (frames,).
     """
 
     sentence: IntArray
     similarity: FloatArray
     shift: FloatArray
     accepted: BoolArray
+    asked: FloatArray
 
 
 def worth_by_null(similarity: FloatArray, quantiles: Sequence[float], rate: float) -> FloatArray:
@@ -63,10 +66,19 @@ def worth_by_null(similarity: FloatArray, quantiles: Sequence[float], rate: floa
     return worth
 
 
-def worth_by_threshold(similarity: FloatArray, threshold: float) -> FloatArray:
-    """Similarity above an absolute threshold, in units of `SIMILARITY_PER_NAT`; shape (pairs,)."""
-    worth: FloatArray = (similarity - threshold) / SIMILARITY_PER_NAT
+def worth_by_threshold(similarity: FloatArray, threshold: float, per_nat: float = SIMILARITY_PER_NAT) -> FloatArray:
+    """Similarity above an absolute threshold, in units of what is worth one nat; shape (pairs,)."""
+    worth: FloatArray = (similarity - threshold) / per_nat
     return worth
+
+
+def similarity_of(worth: FloatArray, quantiles: Sequence[float], rate: float) -> FloatArray:
+    """The least similarity with which `worth_by_null` gives each evidence; 1.0 where the distribution has none such."""
+    values, first = np.unique(np.asarray(quantiles, dtype=np.float64), return_index=True)
+    share = np.maximum(1.0 - first / (len(quantiles) - 1), BEYOND_NULL)
+    wanted = np.log(rate) - worth
+    found: FloatArray = np.interp(-wanted, -np.log(share), values, right=1.0)
+    return found
 
 
 def assign_by_time(frames: int, pairs: Candidates, threshold: float) -> Assignment:
@@ -78,7 +90,7 @@ def assign_by_time(frames: int, pairs: Candidates, threshold: float) -> Assignme
         threshold: Least similarity that is accepted.
     """
     chosen = np.flatnonzero(pairs.held(np.zeros(len(pairs))))
-    return _assignment(frames, pairs, chosen, pairs.similarity[chosen] >= threshold)
+    return _assignment(frames, pairs, chosen, pairs.similarity[chosen] >= threshold, np.zeros(len(chosen)))
 
 
 def assign_by_clip(pairs: Candidates, worth: FloatArray, cost: float, lags: FloatArray) -> Assignment:
@@ -97,11 +109,12 @@ def assign_by_clip(pairs: Candidates, worth: FloatArray, cost: float, lags: Floa
     """
     lag = lags[pairs.frame]
     held = pairs.held(lag)
-    gain = worth + _log_share(pairs.frame, held, np.abs(pairs.distance(lag)), cost)
+    share = _log_share(pairs.frame, held, np.abs(pairs.distance(lag)), cost)
+    gain = worth + share
     chosen = ordered_choice(
         pairs.frame, pairs.sentence, np.where(held, np.maximum(gain, 0.0), np.where(gain > 0.0, gain, -np.inf))
     )
-    return _assignment(len(lags), pairs, chosen, gain[chosen] >= 0.0)
+    return _assignment(len(lags), pairs, chosen, gain[chosen] >= 0.0, -share[chosen])
 
 
 def _log_share(frame: IntArray, held: BoolArray, distance: FloatArray, cost: float) -> FloatArray:
@@ -162,7 +175,7 @@ def _traced(bands: Sequence[tuple[int, int]], column: IntArray, choice: IntArray
     return np.array(chosen[::-1], dtype=np.int64)
 
 
-def _assignment(frames: int, pairs: Candidates, chosen: IntArray, accepted: BoolArray) -> Assignment:
+def _assignment(frames: int, pairs: Candidates, chosen: IntArray, accepted: BoolArray, asked: FloatArray) -> Assignment:
     """The assignment of all the video's frames from the chosen pairs."""
     rows = pairs.frame[chosen]
     sentence = np.full(frames, UNPAIRED, dtype=np.int64)
@@ -173,4 +186,6 @@ def _assignment(frames: int, pairs: Candidates, chosen: IntArray, accepted: Bool
     shift[rows] = pairs.distance(np.zeros(len(pairs)))[chosen].round(3)
     passes = np.ones(frames, dtype=np.bool_)
     passes[rows] = accepted
-    return Assignment(sentence, scored, shift, passes)
+    nats = np.zeros(frames)
+    nats[rows] = asked
+    return Assignment(sentence, scored, shift, passes, nats)

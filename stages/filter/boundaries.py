@@ -105,25 +105,31 @@ def chapter_of(unit: Unit, starts: Sequence[float]) -> int:
 
 def documents_of(
     units: Sequence[Unit], turns: Collection[int], limits: DocumentLimits, chapter_starts: Sequence[float] = ()
-) -> Iterator[list[Unit]]:
-    """Group units into documents.
+) -> Iterator[tuple[str, list[Unit]]]:
+    """Group units into documents, each with the reason why it begins; the first one has none.
 
     A new one begins in a new chapter, after a long silence, at a change of topic, and before a limit is exceeded.
     """
     document: list[Unit] = []
+    begins, words, images = "", 0, 0
     for unit in units:
-        before = sum(u.words for u in document)
-        images = sum(len(u.frames) for u in document) + len(unit.frames)
-        silence = unit.start - document[-1].end if document else 0.0
-        if document and (
-            chapter_of(unit, chapter_starts) != chapter_of(document[-1], chapter_starts)
-            or silence > limits.max_silence
-            or before + unit.words > limits.max_words
-            or images > limits.max_images
-            or (unit.sentence in turns and before >= limits.min_words)
-        ):
-            yield document
-            document = []
+        images += len(unit.frames)
+        why = ""
+        if document:
+            if chapter_of(unit, chapter_starts) != chapter_of(document[-1], chapter_starts):
+                why = "chapter"
+            elif unit.start - document[-1].end > limits.max_silence:
+                why = "silence"
+            elif words + unit.words > limits.max_words:
+                why = "max_words"
+            elif images > limits.max_images:
+                why = "max_images"
+            elif unit.sentence in turns and words >= limits.min_words:
+                why = "topic"
+        if why:
+            yield begins, document
+            document, begins, words, images = [], why, 0, len(unit.frames)
         document.append(unit)
+        words += unit.words
     if document:
-        yield document
+        yield begins, document

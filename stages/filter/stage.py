@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from schemas.calibration import Calibration
+from schemas.calibration import Basis, Calibration
 from schemas.config import LONGEST, OPERATIONAL, Resources, StageConfig
 from schemas.duplicates import Duplicates
 from schemas.media import MediaRow
@@ -42,8 +42,9 @@ class FilterConfig(StageConfig):
             lagged clock, inside align's window; frames and sentences keep their order. docs/alignment.md measures both.
         shift_cost: Cost of a second between a frame and its sentence in ``clip`` mode, in nats: at 0.5, a sentence that
             is 2 s further away must be 2.7 times rarer among unrelated pairs (our choice).
-        threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution. In
-            ``clip`` mode more is asked for, as a frame has several sentences to choose from.
+        threshold: Similarity below which a frame is dropped; ``calibrated`` takes it from the null distribution, and
+            with under 50 null scores from what is stated for the image-text model. In ``clip`` mode more is asked for,
+            as a frame has several sentences to choose from.
         false_accept_rate: Share of unrelated pairs that pass a calibrated threshold; in ``clip`` mode, share of frames
             that unrelated sentences pass with, however many a frame can choose from (our choice).
         max_black: Share of black pixels from which a frame is dropped as black (ffmpeg blackframe's default, 98 %).
@@ -52,6 +53,8 @@ class FilterConfig(StageConfig):
         min_words: Fewest words of a document (OBELICS).
         max_words: Most words of a document (OBELICS).
         max_images: Most images of a document (OBELICS).
+        min_scored_share: Least share of a document's frames that have a sentence of their own, and so a score: frames
+            of pauses pass every threshold. 0.0 keeps all (our choice; docs/alignment.md has the shares of real videos).
         max_silence: Seconds without a sentence that end a document (our choice).
         chapters: Whether a document also ends where its site says that a chapter does, with the sentence whose middle
             lies before that (our choice).
@@ -70,6 +73,7 @@ class FilterConfig(StageConfig):
     min_words: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     max_words: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     max_images: Annotated[int, Field(ge=1, le=1000)] = 30
+    min_scored_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     max_silence: Annotated[float, Field(gt=0, le=LONGEST)] = 30.0
     chapters: bool = True
     duplicates: Literal["keep", "drop"] = "keep"
@@ -81,7 +85,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     """Assigns, drops and cuts into documents. A dropped frame does not drop its text; every drop has a reason."""
 
     name = "filter"
-    version = 3
+    version = 4
     reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)), Input("download"))
     row = DocumentsRow
     Config = FilterConfig
@@ -128,11 +132,8 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
                 kept.append(index)
 
         documents: list[DocumentDraft] = []
-        turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
-        chapters = self._chapter_starts(video)
-        all_units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
-        for units in documents_of(all_units, turns, self._limits(), chapters):
-            reason = self._document_reason(units)
+        for _, units in self.cut(video, assigned, kept):
+            reason = self._document_reason(units, assigned)
             surplus = [f for unit in units for f in unit.frames][self.config.max_images :]
             if reason:
                 dropped.extend(_dropped_document(units, aligned.sentences, frames, reason))
@@ -142,8 +143,9 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
         return DocumentsRow(
             video=video.key,
             dropped=None if documents else _nothing_left(dropped),
-            warnings=aligned.warnings,
+            warnings=aligned.warnings + self._threshold_warnings(),
             threshold=self.threshold,
+            threshold_from=self._basis,
             lag=lag.median,
             lag_confidence=lag.confidence,
             frame_lags=lag.seconds.tolist(),
@@ -151,29 +153,60 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             dropped_items=sorted(dropped, key=lambda item: (item.time, item.kind, item.index)),
         )
 
+    def cut(self, video: Video, assigned: Assignment, kept: Sequence[int]) -> Iterator[tuple[str, list[Unit]]]:
+        """Cut a video into documents, each with the reason why it begins; none is dropped yet.
+
+        Args:
+            video: The video.
+            assigned: Its sentences and frames.
+            kept: The frames that have no reason of their own to be dropped.
+        """
+        aligned, frames = video[AlignedRow], video[FramesRow].frames
+        turns = topic_turns(aligned.sentences, frames, video[ScoresRow].continuity, self.config.topic_similarity)
+        chapters = self._chapter_starts(video)
+        units = units_of(aligned.sentences, frames, kept, assigned.sentence, chapters)
+        return documents_of(units, turns, self._limits(), chapters)
+
     def assign(self, aligned: AlignedRow, scores: ScoresRow, frames: FramesRow) -> tuple[Assignment, NarrationLag]:
         """Assign sentences to the frames in the configured mode; nothing is dropped yet.
 
-        Without a null distribution no similarity is evidence, and the clock is all there is.
+        Without a threshold no similarity is evidence, and the clock is all there is.
         """
-        pairs = candidates(aligned, scores)
-        count = len(aligned.frame_times)
-        if self.config.mode == "time" or not self._has_evidence:
-            return assign_by_time(count, pairs, self.threshold), NarrationLag(np.zeros(count), 0.0)
-        worth = self.worth(pairs)
         times = np.array(aligned.frame_times, dtype=np.float64)
-        lag = narration_lag(pairs, worth, times, shown_spans(frames))
+        return self.assigned(candidates(aligned, scores), times, shown_spans(frames))
+
+    def assigned(
+        self, pairs: Candidates, times: FloatArray, shown: FloatArray, lag: NarrationLag | None = None
+    ) -> tuple[Assignment, NarrationLag]:
+        """As `assign`, over arrays.
+
+        Args:
+            pairs: Of trusted sentences.
+            times: Seconds, of all the video's frames, (frames,).
+            shown: Seconds from which and until which a frame's picture is shown, (frames, 2).
+            lag: Where it is known already, for this basis of the threshold. It is the same for every false-accept rate
+                and threshold: these move the worth of all pairs alike, and the lag rests on its differences.
+        """
+        if self.config.mode == "time" or self._basis == "none":
+            return assign_by_time(len(times), pairs, self.threshold), NarrationLag(np.zeros(len(times)), 0.0)
+        worth = self.worth(pairs)
+        lag = lag or narration_lag(pairs, worth, times, shown)
         return assign_by_clip(pairs, worth, self.config.shift_cost, lag.seconds), lag
 
     def worth(self, pairs: Candidates) -> FloatArray:
         """Evidence for each pair in nats, 0.0 at the threshold; (pairs,)."""
-        if self.config.threshold != "calibrated":
-            return worth_by_threshold(pairs.similarity, self.config.threshold)
+        if self._basis == "config":
+            return worth_by_threshold(pairs.similarity, self.threshold)
+        if stated := self._calibration.stated if self._basis == "model" else None:
+            return worth_by_threshold(pairs.similarity, self.threshold, stated.per_nat)
         return worth_by_null(pairs.similarity, self._calibration.quantiles, self.config.false_accept_rate)
 
     @property
-    def _has_evidence(self) -> bool:
-        return self.config.threshold != "calibrated" or bool(self._calibration.quantiles)
+    def _basis(self) -> Basis:
+        return self._calibration.basis if self.config.threshold == "calibrated" else "config"
+
+    def _threshold_warnings(self) -> list[str]:
+        return {"model": ["threshold_of_model"], "none": ["no_threshold"]}.get(self._basis, [])
 
     def _chapter_starts(self, video: Video) -> list[float]:
         if not (self.config.chapters and video.has(MediaRow)):
@@ -191,13 +224,17 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
             return "blurred"
         return "" if accepted else "low_similarity"
 
-    def _document_reason(self, units: Sequence[Unit]) -> str:
+    def _document_reason(self, units: Sequence[Unit], assigned: Assignment) -> str:
         words = sum(unit.words for unit in units)
         if words == 0:
             return "no_text"
         if words < self.config.min_words:
             return "too_few_words"
-        return "" if any(unit.frames for unit in units) else "no_image"
+        inside = [index for unit in units for index in unit.frames][: self.config.max_images]
+        if not inside:
+            return "no_image"
+        scored = float(np.mean(assigned.sentence[inside] != UNPAIRED))
+        return "few_scored_frames" if scored < self.config.min_scored_share else ""
 
 
 def _document(

@@ -21,6 +21,25 @@ def resolved_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
     return "cuda" if not hidden and any(DEVICES.glob("nvidia[0-9]*")) else "cpu"
 
 
+def no_device(setting: str, wanted: Literal["auto", "cpu", "cuda"], *, torch: bool = False) -> list[str]:
+    """Why a device that a setting asks for cannot be used on this machine, with the remedy; empty when it can.
+
+    Args:
+        setting: Its key, e.g. ``score.device``.
+        wanted: Its value.
+        torch: Whether torch is what uses it.
+    """
+    if wanted != "cuda":
+        return []
+    if resolved_device("auto") != "cuda":
+        return [f"{setting} is cuda, and this machine shows no GPU of NVIDIA's: set it to auto or cpu"]
+    if torch and version("torch").endswith("+cpu"):
+        return [
+            f"{setting} is cuda, and the installed torch is built without CUDA: install another build, or set it to cpu"
+        ]
+    return []
+
+
 def resolved_torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
     """The same for torch: ``auto`` is ``cpu`` if torch is built without CUDA."""
     if wanted == "auto" and version("torch").endswith("+cpu"):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.base import StageSetupError
 from stages.models.demo import DEMO, photo_sentence_revision
-from stages.models.demo.assemble import CONFIG_TEMPLATE
 from stages.models.hub import hub_commit
 from stages.models.revision import content_revision, library_versions
 from stages.score.model_config import folder_config
 
 LIBRARIES = ("open-clip-torch", "torch", "torchvision", "pillow", "numpy")
-"""Packages whose versions may change the embeddings of every model."""
+"""Packages whose versions may change the embeddings of every model of open_clip's."""
+
+OF_DEMO = ("onnxruntime", "tokenizers", "ftfy", "pillow", "numpy")
+"""Those of the demo's model."""
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
+"""Endings of files with weights that open_clip looks for in a folder."""
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 """open_clip's prefixes of a folder, and of a repository of the Hugging Face hub."""
@@ -47,8 +53,20 @@ def weights_revision(model: str, pretrained: str) -> str:
     return f"{model}/{weights}" + (f", {tokenizer}@{hub_commit(tokenizer)}" if tokenizer else "")
 
 
+def no_weights(model: str) -> list[str]:
+    """That a model's folder holds no weights; empty when it does, and for a model that is no folder."""
+    folder = Path(model.removeprefix(LOCAL))
+    if not model.startswith(LOCAL) or not folder.is_dir():
+        return []
+    if any(file.suffix in WEIGHTS for file in folder.iterdir()):
+        return []
+    return [f"score.model {model!r} holds no weights (a file that ends with {', '.join(WEIGHTS)}): copy them there"]
+
+
 def libraries(model: str) -> str:
     """The versions of the packages that run a model."""
+    if model == DEMO:
+        return library_versions(*OF_DEMO)
     config = _config(model)
     timm = config is _UNKNOWN or "timm_model_name" in config.get("vision_cfg", {})
     transformers = config is _UNKNOWN or bool(
@@ -65,9 +83,6 @@ def _config(model: str) -> dict[str, Any]:
     """open_clip's config of a model."""
     if model.startswith(HUB):
         return _UNKNOWN
-    if model == DEMO:
-        found: dict[str, Any] = json.loads(CONFIG_TEMPLATE.read_text(encoding="utf-8"))["model_cfg"]
-        return found
     if model.startswith(LOCAL):
         try:
             return folder_config(Path(model.removeprefix(LOCAL)))
@@ -76,13 +91,23 @@ def _config(model: str) -> dict[str, Any]:
     return _named_config(model)
 
 
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """The known names that are nearest to a mistyped one, as the end of a message; empty without any."""
+    lower = {one.lower(): one for one in known}
+    found = [repr(lower[one]) for one in difflib.get_close_matches(name.lower(), lower, n=3)]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
 @functools.cache
 def _named_config(model: str) -> dict[str, Any]:
     import open_clip
 
     config: dict[str, Any] | None = open_clip.get_model_config(model)
     if config is None:
-        raise StageSetupError(f"score.model {model!r} cannot be loaded: open_clip has no model of that name")
+        raise StageSetupError(
+            f"score.model {model!r} cannot be loaded: open_clip has no model of that name"
+            f"{_nearest(model, open_clip.list_models())}"
+        )
     return config
 
 
@@ -99,9 +124,12 @@ def _tagged(model: str, pretrained: str) -> str:
     _named_config(model)
     config = _pretrained_config(model, pretrained)
     if not config:
+        import open_clip
+
+        tags = open_clip.list_pretrained_tags_by_model(model)
         raise StageSetupError(
-            f"score.pretrained {pretrained!r} is no file and none of open_clip's tags for {model};"
-            " `open_clip.list_pretrained()` has them"
+            f"score.pretrained {pretrained!r} is no file and none of open_clip's tags for {model}"
+            f"{_nearest(pretrained, tags) or '; they are ' + (', '.join(tags) or 'none: name a file')}"
         )
     if config.get("hf_hub"):
         repository = config["hf_hub"].rpartition("/")[0]  # a file name may follow

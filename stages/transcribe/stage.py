@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from schemas.media import AudioTrack, MediaRow
 from schemas.row import Row
 from schemas.rows import Segment, TranscriptRow
-from stages.base import Context, Input, Stage, Video, VideoDropped, VideoFailed
+from stages.base import Context, Input, Stage, StageSetupError, Video, VideoDropped, VideoFailed
 from stages.media import ffmpeg
 from stages.media.audio import Audio, Decoded, decode
 from stages.media.decoder import track_of
@@ -21,22 +21,35 @@ from stages.media.subtitles.tracks import tracks
 from stages.media.track import TAIL_SECONDS
 from stages.models.revision import library_versions
 from stages.transcribe.agreement import heard_words, plain
-from stages.transcribe.backends import load_aligner, load_recognizer, recognizer_revision
+from stages.transcribe.backends import (
+    ENGLISH_ONLY,
+    load_aligner,
+    load_recognizer,
+    missing_for,
+    recognizer_revision,
+    unknown_language,
+)
 from stages.transcribe.forced import LANGUAGES, ForcedAligner
 from stages.transcribe.merging import Merged, merged
 from stages.transcribe.prefetch import prefetched
 from stages.transcribe.recognizer import (
     DECIMALS,
     Recognition,
+    RecognizedSegment,
     Recognizer,
     Request,
     bcp47_language,
+    believed,
     segments_of,
     whisper_language,
 )
 from stages.transcribe.settings import TranscribeConfig
 from stages.transcribe.speech_segments import Speech, SpeechSegment, find_speech
 from storyloom.format.model import to_milliseconds
+
+LEAST_BELIEVED = -0.6
+"""Mean log probability of the words below which an English-only model has most likely not heard English (our choice;
+docs/hearing.md has what English and other speech measure)."""
 
 MIN_SENTENCE_ENDS = 0.25
 """Least share of the recognizer's sentence ends that a subtitle track must mark (our choice)."""
@@ -83,7 +96,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """
 
     name = "transcribe"
-    version = 3
+    version = 4
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow
@@ -98,9 +111,17 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def revision(self) -> str:
         return f"{recognizer_revision(self.config)}; {library_versions('av')}, ffmpeg {ffmpeg.version()}"
 
+    def missing(self, urls: Collection[str]) -> list[str]:
+        del urls
+        return missing_for(self.config)
+
     def setup(self) -> None:
         ffmpeg.program()
-        self._recognizer = load_recognizer(self.config, self.timings)
+        config = self.config
+        self._recognizer = load_recognizer(config, self.timings)
+        known = self._recognizer.languages
+        if config.language and whisper_language(config.language) not in known:
+            raise StageSetupError(unknown_language("transcribe.language", config.language, config.model, known))
         self._aligner = load_aligner(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
@@ -144,7 +165,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         media = video[MediaRow]
         if not media.has_audio:
             raise VideoDropped("no_audio", f"streams: {media.video_codec or 'none'}")
-        language, warnings = self._language(video)
+        language, warnings = self._language(video), list[str]()
         track, decoded, speech = self._heard(media)
         duration = len(decoded.audio) / SAMPLE_RATE
         if media.cut_off:
@@ -187,13 +208,45 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             raise failed or VideoFailed("audio_undecodable", "the file has no audio track")
         return first
 
-    def _language(self, video: Video) -> tuple[str, list[str]]:
-        """Whisper's code of the given language, empty to detect it, and warnings."""
+    def _language(self, video: Video) -> str:
+        """Whisper's code of the given language; empty to detect it.
+
+        Raises:
+            VideoFailed: ``language_not_supported``.
+        """
         assert self._recognizer is not None
-        language = whisper_language(video.manifest.language or self.config.language)
-        if language and language not in self._recognizer.languages:
-            return "", ["language_not_supported"]
-        return language, []
+        given, known = video.manifest.language, self._recognizer.languages
+        if whisper_language(given) and whisper_language(given) not in known:
+            message = unknown_language("the manifest's language", given, self.config.model, known)
+            raise VideoFailed("language_not_supported", message)
+        return self._given(video)
+
+    def _given(self, video: Video) -> str:
+        """Whisper's code of the language that somebody gives, empty where nobody does."""
+        return whisper_language(video.manifest.language) or whisper_language(self.config.language)
+
+    @property
+    def _other_language(self) -> str:
+        """What a model of English alone cannot tell; empty for any other."""
+        assert self._recognizer is not None
+        if self._recognizer.languages != ENGLISH_ONLY:
+            return ""
+        return f"; transcribe.model {self.config.model!r} knows English only, and this may be another language"
+
+    def _check_language(self, video: Video, heard: Sequence[RecognizedSegment]) -> None:
+        """Refuse words that a model of English alone hardly believes, unless somebody says that it is English.
+
+        Raises:
+            VideoFailed: ``language_unknown``.
+        """
+        if self._given(video) or not self._other_language or believed(heard) >= LEAST_BELIEVED:
+            return
+        raise VideoFailed(
+            "language_unknown",
+            f"the recognizer hardly believes its words (mean log probability {believed(heard):.2f}, under"
+            f" {LEAST_BELIEVED}){self._other_language}: name a multilingual model, e.g. large-v3-turbo; if it is"
+            " English, say so in the manifest's `language`, or with transcribe.language: en",
+        )
 
     def _finished(self, video: Video, decoded: _Decoded, recognition: Recognition) -> TranscriptRow:
         """The row of the recognized words, merged with a subtitle track that agrees with them."""
@@ -203,7 +256,9 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
             recognized = self._aligner.timed(decoded.audio, recognized, decoded.speech)
         segments = segments_of(recognized, decoded.speech, duration)
         if not segments:
-            raise VideoDropped("no_speech", _nothing_heard(decoded, recognition))
+            hint = self._other_language if not self._given(video) and recognition.left_out else ""
+            raise VideoDropped("no_speech", _nothing_heard(decoded, recognition) + hint)
+        self._check_language(video, recognition.segments)
         track, problems = self._nearest_track(video[MediaRow], segments, decoded)
         problem = _problem(track) if track else ""
         used = None if problem else track

@@ -68,6 +68,7 @@ class Provenance(Model):
         revisions: Of the model or program behind each stage that has one.
         tools: Versions of the programs and packages that were used.
         funnel: Counts of videos, frames, sentences and documents, a row per kind.
+        notes: What whoever uses it must know of how it was made, a sentence each.
     """
 
     config: Annotated[dict[str, Any], AfterValidator(_plain)] = {}
@@ -75,6 +76,7 @@ class Provenance(Model):
     revisions: dict[str, str] = {}
     tools: dict[str, str] = {}
     funnel: list[FunnelRow] = []
+    notes: list[str] = []
 
 
 class Totals(Counts):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Annotated
 
 from schemas.config import OPERATIONAL, StageConfig
@@ -135,3 +135,27 @@ class Share(Stage[StageConfig, ShareRow]):
         total = self.context.result("sum", Total)
         hinted = video[HintRow].hint if video.has(HintRow) else -1
         return ShareRow(video=video.key, percent=round(100 * units / total.units, 4), hinted=hinted)
+
+
+class NeedyConfig(StageConfig):
+    """Nothing to set."""
+
+
+class NeedyRow(Row):
+    """Holds nothing."""
+
+
+class Needy(Stage[NeedyConfig, NeedyRow]):
+    """Needs what no machine has."""
+
+    name = "needy"
+    version = 1
+    reads = (Input("download"),)
+    row = NeedyRow
+    Config = NeedyConfig
+
+    def missing(self, urls: Collection[str]) -> list[str]:
+        return ["a map of the moon is missing: draw one"]
+
+    def one(self, video: Video) -> NeedyRow:
+        return NeedyRow(video=video.key)

@@ -1,5 +1,8 @@
 """Where documents end: at a turn of topic that the picture makes too, never inside a sentence."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from schemas.rows import SampledFrame
@@ -21,7 +24,7 @@ def frames(*scenes: int) -> list[SampledFrame]:
 
 def grouped(turns: set[int], limits: DocumentLimits = LIMITS) -> list[list[int]]:
     units = units_of(SAID, frames(0, 0, 1, 1), [0, 1, 2, 3], np.array([0, 1, 2, 3]))
-    return [[unit.sentence for unit in document] for document in documents_of(units, turns, limits)]
+    return [[unit.sentence for unit in document] for _, document in documents_of(units, turns, limits)]
 
 
 def test_a_topic_turns_where_text_and_picture_change_together() -> None:
@@ -49,6 +52,19 @@ def test_a_turn_does_not_end_a_document_that_would_be_too_short_to_keep() -> Non
     assert grouped({1, 2}) == [[0, 1], [2, 3]]
 
 
+def test_each_document_says_why_it_begins() -> None:
+    units = units_of(SAID, frames(0, 0, 1, 1), [0, 1, 2, 3], np.array([0, 1, 2, 3]))
+
+    def reasons(turns: set[int], chapters: list[float], **limits: Any) -> list[str]:
+        return [why for why, _ in documents_of(units, turns, replace(LIMITS, **limits), chapters)]
+
+    assert reasons({2}, []) == ["", "topic"]
+    assert reasons(set(), [0.0, 23.0]) == ["", "chapter"]
+    assert reasons(set(), [], max_images=2) == ["", "max_images"]
+    assert reasons(set(), [], max_words=1) == ["", "max_words", "max_words", "max_words"]
+    assert reasons(set(), [], max_silence=0.5) == ["", "silence", "silence", "silence"]
+
+
 def test_without_a_turn_the_document_goes_on() -> None:
     assert grouped(set()) == [[0, 1, 2, 3]]
 
@@ -59,7 +75,7 @@ def chaptered(starts: list[float]) -> list[tuple[list[int], list[int]]]:
     late = [frame.model_copy(update={"time": frame.time + 5.0}) for frame in shown]
     units = units_of(SAID, late, [0, 1, 2, 3], np.array([UNPAIRED] * 4), starts)
     found = documents_of(units, set(), LIMITS, starts)
-    return [([u.sentence for u in units], [f for u in units for f in u.frames]) for units in found]
+    return [([u.sentence for u in units], [f for u in units for f in u.frames]) for _, units in found]
 
 
 def test_a_document_does_not_cross_a_chapter() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.calibration import Calibration
+from schemas.calibration import ENOUGH, Calibration, StatedThreshold
 from schemas.media import Chapter, MediaRow, SitePage
 from schemas.rows import AlignedRow, DocumentsRow
 from stages.base import Context, Video
@@ -25,7 +25,9 @@ def decide(
     starts: Sequence[float] = (),
     **config: object,
 ) -> DocumentsRow:
-    options = FilterConfig.model_validate({"mode": "time", "threshold": 0.2, "min_words": 1} | config)
+    options = FilterConfig.model_validate(
+        {"mode": "time", "threshold": 0.2, "min_words": 1, "min_scored_share": 0.0} | config
+    )
     frames = frames_row(row.frame_times, black, sharpness, starts)
     return Filter(options, CONTEXT).one(Video(MANIFEST, [row, scored(row, similarity), frames]))
 
@@ -230,3 +232,57 @@ def test_chapters_of_the_site_end_documents_unless_they_are_off(*, chapters: boo
     rows = [row, scored(row, 0.5), frames_row(row.frame_times), media]
     found = Filter(config, CONTEXT).one(Video(MANIFEST, rows)).documents
     assert [len(document.texts) for document in found] == [4 // documents] * documents
+
+
+def with_calibration(calibration: Calibration, **config: object) -> Filter:
+    options = FilterConfig.model_validate({"mode": "time", "min_words": 1} | config)
+    return Filter(options, Context(0, CONTEXT.media, {"calibrate": calibration}))
+
+
+STATED = StatedThreshold(source="a paper", rates=[0.05, 0.25], thresholds=[0.4, 0.2], per_nat=0.05)
+
+
+@pytest.mark.parametrize("mode", ["time", "clip"])
+def test_with_too_few_null_scores_the_models_stated_threshold_counts_and_is_told(mode: str) -> None:
+    row = aligned(spans(2, every=20.0), [2.0, 22.0])
+    few = Calibration.pool(np.full(ENOUGH - 1, 0.9), "small", STATED)
+    stage = with_calibration(few, mode=mode, false_accept_rate=0.25)
+    result = stage.one(Video(MANIFEST, [row, scored(row, [0.3, 0.1]), frames_row(row.frame_times)]))
+    assert reasons(result, "frame") == [(1, "low_similarity")]
+    assert (result.threshold, result.threshold_from) == (0.2, "model")
+    assert "threshold_of_model" in result.warnings
+
+
+def test_without_null_scores_or_a_stated_threshold_everything_is_kept_and_told() -> None:
+    row = aligned(spans(2, every=20.0), [2.0, 22.0])
+    stage = with_calibration(Calibration.pool(np.full(3, 0.9), "unheard-of"), mode="clip")
+    result = stage.one(Video(MANIFEST, [row, scored(row, [0.3, -0.5]), frames_row(row.frame_times)]))
+    assert [frame.text for document in result.documents for frame in document.frames] == [0, 1]
+    assert (result.threshold, result.threshold_from) == (-1.0, "none")
+    assert "no_threshold" in result.warnings
+
+
+def test_with_enough_null_scores_no_stated_threshold_counts() -> None:
+    stage = with_calibration(Calibration.pool(np.linspace(0.0, 1.0, ENOUGH), "small", STATED), false_accept_rate=0.5)
+    assert stage.threshold == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_document_of_frames_without_sentences_is_dropped_by_the_least_share() -> None:
+    row = aligned(spans(1), [2.0, 5.0, 6.0, 7.0])
+    assert len(decide(row, min_scored_share=0.25).documents) == 1
+    result = decide(row, min_scored_share=0.26)
+    assert reasons(result, "document") == [(0, "few_scored_frames")]
+    assert reasons(result, "frame") == [(n, "document_few_scored_frames") for n in range(4)]
+    assert result.dropped is not None
+    assert result.dropped.detail == "few_scored_frames"
+
+
+def test_the_share_counts_frames_that_stay_in_the_document() -> None:
+    row = aligned(spans(1), [1.0, 2.0, 5.0, 6.0, 7.0])
+    result = decide(row, similarity=[0.5, 0.0, 0.5, 0.5, 0.5], min_scored_share=0.25)
+    assert [frame.time for frame in result.documents[0].frames] == [1.0, 5.0, 6.0, 7.0]
+
+
+def test_documents_whose_frames_have_no_sentence_at_all_are_dropped_by_default() -> None:
+    result = decide(aligned(spans(1), [6.0, 7.0]), min_scored_share=FilterConfig().min_scored_share)
+    assert reasons(result, "document") == [(0, "few_scored_frames")]

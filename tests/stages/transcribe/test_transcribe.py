@@ -143,8 +143,30 @@ def test_sound_shorter_than_its_picture_is_no_fault(stage: Transcribe, tmp_path:
     assert heard(stage, short, duration=9.0).warnings == []
 
 
-def test_a_language_that_the_model_does_not_know_is_warned_of(stage: Transcribe, beginning: Path) -> None:
-    assert heard(stage, beginning, language="fr-CA").warnings == ["language_not_supported"]
+def test_a_language_of_the_manifest_that_the_model_does_not_know_fails_with_what_to_do(
+    stage: Transcribe, beginning: Path
+) -> None:
+    row = run(stage, beginning, language="fr-CA")
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == ("language_not_supported", False)
+    assert row.error.message == (
+        "the manifest's language is 'fr-CA', and transcribe.model 'demo' knows English only:"
+        " name a multilingual one, e.g. large-v3-turbo"
+    )
+
+
+@pytest.mark.parametrize("language", ["en-GB", "eng", "und"])
+def test_english_by_any_code_and_no_language_are_what_an_english_only_model_takes(
+    language: str, stage: Transcribe, beginning: Path
+) -> None:
+    assert heard(stage, beginning, language=language).language == "en"
+
+
+def test_a_language_of_the_config_that_the_loaded_model_does_not_know_ends_the_set_up() -> None:
+    with pytest.raises(
+        StageSetupError, match=r"transcribe\.language is 'zh', and transcribe.model 'demo' knows English"
+    ):
+        loaded(language="zh")
 
 
 def test_a_model_that_is_not_there_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.rows import DocumentDraft
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
+from storyloom.card.card import card
 from storyloom.card.markdown import bar_chart, table
 from storyloom.format.manifest import Published
 from tests.documents import dataset, document, read_documents, video
@@ -106,3 +107,9 @@ def test_a_similarity_on_the_edge_of_a_bar_begins_it(tmp_path: Path) -> None:
     some = [video(f"v{n}", scored(document(frames=1), value, 0.0)) for n, value in enumerate(values)]
     (shard,) = write_group(some, tmp_path, WriteConfig(), 0)
     assert shard.similarities == {"-0.05": 1, "0.15": 1, "0.25": 1, "0.30": 1}
+
+
+def test_what_a_user_must_know_of_the_run_comes_first_among_the_limits(published: tuple[Published, Path]) -> None:
+    made = published[0].provenance.model_copy(update={"notes": ["score.model is the demo's: small"]})
+    text = card(published[0].model_copy(update={"provenance": made}))
+    assert text.partition("## Known limits\n\n")[2].startswith("- **Score.model is the demo's: small.**\n")

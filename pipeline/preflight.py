@@ -1,0 +1,106 @@
+"""What a run needs is looked at before its first video, and everything that is missing is told at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from pipeline.config import RunConfig
+from pipeline.extras import setup_problem
+from pipeline.lineage import stage_keys
+from pipeline.places import writable_problem
+from pipeline.status import status
+from pipeline.workspace import Workspace, survey
+from stages.base import Context, StageSetupError
+from storyloom.errors import RunFailed, UsageError
+
+LEAST_ROOM = 100 * 2**20
+"""Free bytes below which a folder has no room for a run (our choice: the log and tables of a small one)."""
+
+
+def surveyed(config: RunConfig, selected: Collection[str], *, write: bool, refresh: bool, again: bool) -> Workspace:
+    """The workspace of a config on a machine that has what the selected stages need.
+
+    Args:
+        config: The run's config.
+        selected: Names of the stages that are to run.
+        write: As in `survey`.
+        refresh: As in `survey`.
+        again: Whether finished units are to be done again, so that a stage with nothing to do may still run.
+
+    Raises:
+        UsageError: Config, manifest or output cannot be used, or something is missing; all that is, a line each.
+        RunFailed: A stage cannot say what it misses.
+    """
+    places = _place_problems(config)
+    if places:
+        write = False  # what cannot be written is not tried
+    try:
+        workspace = survey(config, write=write, refresh=refresh)
+    except UsageError as reason:
+        everywhere = _revision_problems(config) + _missing(config, config.graph.names, [])
+        raise _refused([str(reason), *places, *everywhere]) from reason
+    missing = [] if on_a_cluster(config) else _missing(config, selected, workspace.lines.places())
+    if places or missing:  # which is no harm to a run that has nothing to do there
+        to_do = {one.stage for one in status(workspace) if one.stage in selected and (again or one.to_do)}
+        missing = _missing(config, to_do, workspace.lines.places()) if missing else []
+        if problems := [*(places if to_do else []), *missing]:
+            raise _refused(problems)
+    return workspace
+
+
+def on_a_cluster(config: RunConfig) -> bool:
+    """Whether other machines do the work: their workers look at what they have as they start."""
+    return config.runner.kind != "inline" and bool(config.runner.address or os.environ.get("RAY_ADDRESS"))
+
+
+def _refused(problems: Iterable[str]) -> UsageError:
+    found = list(dict.fromkeys(problems))
+    if len(found) == 1:
+        return UsageError(found[0])
+    return UsageError("\n  ".join([f"the run cannot start, {len(found)} things are missing or wrong:", *found]))
+
+
+def _place_problems(config: RunConfig) -> list[str]:
+    found = []
+    for name in ("work", "output"):
+        folder = Path(getattr(config, name)).expanduser().absolute()
+        if problem := writable_problem(folder, name):
+            found.append(problem)
+            continue
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        free = shutil.disk_usage(there).free
+        if free < LEAST_ROOM:
+            found.append(f"{there} has {free / 2**20:.0f} MiB left, no room for a run: choose another `{name}`")
+    return found
+
+
+def _revision_problems(config: RunConfig) -> list[str]:
+    """Why the revision of a stage's model or programs cannot be known, of every stage."""
+    found = []
+    for name in config.graph.names:
+        try:
+            stage_keys(config, _context(config), [name])
+        except StageSetupError as reason:
+            found.append(setup_problem(reason))
+        except OSError as reason:
+            found.append(f"{name}: {reason}")
+    return found
+
+
+def _missing(config: RunConfig, names: Collection[str], urls: Collection[str]) -> list[str]:
+    """What stages miss, in their order; `urls` has one of each scheme and host of the manifest."""
+    found = list[str]()
+    for name, stage in config.graph.stages.items():
+        if name in names:
+            try:
+                found += stage(config.stage(name), _context(config)).missing(urls)
+            except Exception as reason:  # somebody else's code
+                raise RunFailed(f"{name}.missing() failed: {type(reason).__name__}: {reason}") from reason
+    return found
+
+
+def _context(config: RunConfig) -> Context:
+    return Context(config.seed, Path(config.work).expanduser().absolute() / "media")
