@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, local_path, place, terminal
-from storyloom.errors import FAILED
+from pipeline.cli.options import AsJson, Overrides, local_path, place, terminal
+from storyloom.errors import FAILED, UsageError
 
 if TYPE_CHECKING:
     from storyloom.diff.diff import Compared, Difference
@@ -31,6 +31,7 @@ def diff_command(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Read the pictures, too, but for shards that both have.")
     ] = True,
+    overrides: Overrides = None,
 ) -> None:
     """Compare two datasets. What was lost and gained, and why; the exit code is 1 when documents differ.
 
@@ -40,7 +41,9 @@ def diff_command(
     from storyloom.diff.show import print_difference
     from storyloom.validate.report import progress
 
-    sides = _compared(first), _compared(second)
+    if overrides and not any(map(_is_config, (first, second))):
+        raise UsageError("--set overrides a key of a config, and neither A nor B is one")
+    sides = _compared(first, overrides or []), _compared(second, overrides or [])
     with progress() as on_shard:
         found = diff(*sides, pictures=pictures, on_shard=on_shard)
     if html is not None:
@@ -55,17 +58,21 @@ def diff_command(
         raise typer.Exit(FAILED)
 
 
-def _compared(name: str) -> Compared:
+def _is_config(name: str) -> bool:
+    return "://" not in name and name.endswith(CONFIG_ENDINGS)
+
+
+def _compared(name: str, overrides: list[str]) -> Compared:
     from storyloom.diff.diff import Compared
 
-    if "://" in name or not name.endswith(CONFIG_ENDINGS):
+    if not _is_config(name):
         return Compared(place(name))
     from pipeline.config import load_config
     from pipeline.dropped_frames import check_same_run, why_dropped
     from pipeline.workspace import survey
     from storyloom.format.manifest import finished_dataset
 
-    config = load_config(Path(name))
+    config = load_config(Path(name), overrides)
     workspace = survey(config)
     check_same_run(workspace, finished_dataset(config.output))
     return Compared(config.output, why_dropped(workspace))

@@ -26,7 +26,7 @@ def review_command(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             parser=local_path,
             help="Where your answers are kept, review-NAME.jsonl by default; with --summary, those of one or several.",
         ),
@@ -57,6 +57,7 @@ def review_command(
 def _judge(
     output: str, file: Path | None, count: int, seed: int, precision: float, port: int, *, browser: bool
 ) -> None:
+    from storyloom.format.manifest import finished_dataset
     from storyloom.review.design import draw
     from storyloom.review.judgements import Notebook
     from storyloom.review.room import ReviewPages
@@ -64,14 +65,15 @@ def _judge(
     from storyloom.view.dataset import Dataset
     from storyloom.view.serve import serve
 
-    dataset = Dataset(place(output))
-    file = file or Path(default_name(dataset.published.name))
+    published = finished_dataset(place(output))
+    file = file or Path(default_name(published.name))
     if "://" not in output and file.resolve().is_relative_to(Path(output).resolve()):
         raise UsageError(f"{file} lies in the dataset, which stays as it is: name a file elsewhere")
-    design, pairs = draw(dataset.reader, dataset.published, count, seed)
+    dataset = Dataset(place(output))
+    design, pairs = draw(dataset.reader, published, count, seed)
     with Notebook(file, design, pairs) as notebook:
         typer.echo(f"{len(notebook.answers)} of {len(pairs)} pairs are judged; answers are kept in {file}")
-        pages = ReviewPages(dataset.reader, dataset.published, notebook, precision)
+        pages = ReviewPages(dataset.reader, published, notebook, precision)
         dataset.start(0.0)
         try:
             serve(create_app(dataset, [pages.room()]), port, typer.echo, browser=browser, path="/review")

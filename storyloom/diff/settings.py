@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,8 +14,11 @@ MOST_SHOWN = 400
 """Characters of a setting's value that are shown (our choice)."""
 
 
+MODEL_OF = "model of "
+
+
 class Setting(Model):
-    """A setting that differs: its name, and its value in each dataset as JSON; empty where it is not stated."""
+    """A setting that differs: its name, and its value in each dataset; empty where it is not stated."""
 
     name: str
     first: str
@@ -26,22 +30,32 @@ def settings(first: Published, second: Published) -> list[Setting]:
 
     A stage's key is named only where nothing else of it is: it also hashes the code and the libraries.
     """
-    values = [dict(_values(one)) for one in (first, second)]
     found = [
         Setting(name=name, first=values[0].get(name, ""), second=values[1].get(name, ""))
+        for values in zip(_kinds(first), _kinds(second), strict=True)
         for name in dict.fromkeys([*values[0], *values[1]])
         if values[0].get(name) != values[1].get(name)
     ]
-    told = {one.name.partition(".")[0] for one in found} | {one.name.removeprefix("model of ") for one in found}
-    return found + [one for one in _keys(first.provenance, second.provenance) if one.name.split()[-1] not in told]
+    told = {one.name.partition(".")[0] for one in found} | {one.name.removeprefix(MODEL_OF) for one in found}
+    keys = [one for one in _keys(first.provenance, second.provenance) if one.name.split()[-1] not in told]
+    return [_shortened(one) if one.name.startswith(MODEL_OF) else one for one in found] + keys
 
 
-def _values(published: Published) -> Iterator[tuple[str, str]]:
+def _kinds(published: Published) -> list[dict[str, str]]:
+    """Settings by name: of the config, models, tools."""
     made = published.provenance
-    yield "format", published.schema_
-    yield from _flat("", made.config)
-    yield from ((f"model of {stage}", _json(revision)) for stage, revision in made.revisions.items())
-    yield from ((f"version of {tool}", _json(version)) for tool, version in made.tools.items())
+    return [
+        {"format": _json(published.schema_)} | dict(_flat("", made.config)),
+        {f"{MODEL_OF}{stage}": revision for stage, revision in made.revisions.items()},
+        {f"version of {tool}": version for tool, version in made.tools.items()},
+    ]
+
+
+def _shortened(model: Setting) -> Setting:
+    """A model and its libraries without those that are the same."""
+    sides = [re.split("[;,] ", side) if side else [] for side in (model.first, model.second)]
+    first, second = (", ".join(one for one in side if one not in other) for side, other in (sides, sides[::-1]))
+    return model.model_copy(update={"first": first, "second": second})
 
 
 def _keys(first: Provenance, second: Provenance) -> Iterator[Setting]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storyloom.diff.diff import Difference, VideoChange
+from storyloom.diff.diff import Alone, Difference, VideoChange
 from storyloom.diff.settings import MOST_SHOWN
 from storyloom.diff.words import in_words
 from storyloom.stats.show import LONGEST_LISTED
@@ -46,14 +46,15 @@ def verdict(found: Difference) -> str:
     looked = "" if found.pictures_compared else "; pictures were not compared"
     if found.equal:
         return f"the same {count_of(found.first.documents, 'documents')} on both sides{looked}"
-    lost, gained = (
-        ", ".join(
-            count_of(number, noun)
-            for number, noun in ((one.documents, "documents"), (one.frames, "frames"), (one.words, "words"))
-        )
-        for one in (found.lost, found.gained)
-    )
-    return f"B lost {lost} and gained {gained}{looked}"
+    lost, gained = (_amount(one) for one in (found.lost, found.gained))
+    changed = f"; {count_of(found.lost.changed, 'documents')} changed" if found.lost.changed else ""
+    renamed = f"; {count_of(found.renamed_documents, 'documents')} under another key" if found.renamed_documents else ""
+    return f"B lost {lost} and gained {gained}{changed}{renamed}{looked}"
+
+
+def _amount(one: Alone) -> str:
+    kinds = ((one.documents, "documents"), (one.frames, "frames"), (one.words, "words"))
+    return ", ".join(count_of(number, noun) for number, noun in kinds if number) or "nothing"
 
 
 def reasons(found: Difference) -> dict[str, dict[str, Mapping[str, int]]]:

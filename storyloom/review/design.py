@@ -194,28 +194,27 @@ def _spread(candidates: list[list[Pair]], wanted: list[int]) -> Iterator[Pair]:
     firsts = [dict(sorted(some.items(), key=lambda item: item[1].draw)) for some in firsts]
     holders: dict[str, int] = {}
 
-    def find(band: int, asked: frozenset[int]) -> bool:
+    def find(band: int, asked: set[int]) -> bool:
+        asked.add(band)
         free = next((key for key in firsts[band] if key not in holders), None)
         if free is None:
-            asked |= {band}
-            free = next(
-                (key for key in firsts[band] if holders[key] not in asked and find(holders[key], asked)),
-                None,
-            )
+            of_others = (key for key in firsts[band] if holders[key] not in asked)
+            free = next((key for key in of_others if find(holders[key], asked)), None)
         if free is not None:
             holders[free] = band
         return free is not None
 
+    stuck: set[int] = set()  # who finds none will find none later
     for turn in range(max(wanted)):
         for band, number in enumerate(wanted):
-            if turn < number:
-                find(band, frozenset())
+            if turn < number and band not in stuck and not find(band, set()):
+                stuck.add(band)
     chosen = [firsts[band][key] for key, band in holders.items()]
     yield from chosen
     used = Counter(pair.key for pair in chosen)
-    taken = Counter(pair.band for pair in chosen)
+    taken, drawn = Counter(pair.band for pair in chosen), set(chosen)
     for band, number in enumerate(wanted):
-        left = [pair for pair in of_band[band] if pair not in set(chosen)]
+        left = [pair for pair in of_band[band] if pair not in drawn]
         for _ in range(number - taken[band]):
             one = min(left, key=lambda pair: (used[pair.key], pair.draw))
             left.remove(one)

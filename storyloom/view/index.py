@@ -30,10 +30,10 @@ from storyloom.format.manifest import Published
 from storyloom.format.reader import BadShard, ShardReader, StoredDocument
 from storyloom.format.sample import Name, refusal
 from storyloom.format.shard import Shard, Split
-from storyloom.format.words import WITHOUT_SPACES, count_words
+from storyloom.format.words import WITHOUT_SPACES
 from storyloom.fs.url import scheme_of
 from storyloom.stats.counting import DocumentSums, Values, add
-from storyloom.stats.flags import Flag, digest, flags_of
+from storyloom.stats.flags import Flag
 
 Made = TypeVar("Made")
 
@@ -341,13 +341,13 @@ class _Writer:
             place,
             key,
             *(self._name(kind, named[kind]) for kind in NAMED),
-            count_words(_words(one)),
+            one.words,
             len(one.image_time),
             round(1 - len(paired) / max(1, len(one.image_time)), 4),
             round(sum(paired) / len(paired), 4) if paired else NO_SCORE,
             one.doc_start,
-            sum(BITS[flag] for flag in flags_of(one)),
-            digest(one.texts),
+            sum(BITS[flag] for flag in one.flags),
+            one.digest,
         )
 
     def _name(self, kind: str, name: str) -> int:

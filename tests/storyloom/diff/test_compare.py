@@ -1,6 +1,6 @@
 """The difference of a video's documents: what is the same, what only one has, and why."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storyloom.diff.by_video import Placed, VideoPair
@@ -110,6 +110,7 @@ def documents(draw: st.DrawFn) -> list[Placed]:
     return found
 
 
+@settings(max_examples=30)
 @given(documents())
 def test_a_video_has_no_difference_to_itself(one: list[Placed]) -> None:
     found = difference(one, list(reversed(one)))
@@ -117,6 +118,7 @@ def test_a_video_has_no_difference_to_itself(one: list[Placed]) -> None:
     assert (found.renamed, found.pictures, found.pairings, found.scores) == (0, 0, 0, 0)
 
 
+@settings(max_examples=30)
 @given(documents(), documents())
 def test_the_difference_turned_round_is_the_difference_of_the_two_turned_round(
     a: list[Placed], b: list[Placed]
@@ -126,6 +128,7 @@ def test_the_difference_turned_round_is_the_difference_of_the_two_turned_round(
     assert (there.renamed, there.pictures, there.pairings) == (back.renamed, back.pictures, back.pairings)
 
 
+@settings(max_examples=30)
 @given(documents(), documents())
 def test_what_is_the_same_and_what_is_alone_add_up_on_both_sides(a: list[Placed], b: list[Placed]) -> None:
     found = difference(a, b)

@@ -10,7 +10,7 @@ from stages.write.stage import WriteConfig
 from storyloom.format.manifest import finished_dataset
 from storyloom.format.reader import ShardReader
 from storyloom.review.design import Design, Pair, draw
-from storyloom.review.judgements import Answer, Notebook
+from storyloom.review.judgements import Answer, Judgement
 from tests.documents import dataset, document, video
 
 
@@ -33,7 +33,11 @@ def drawn(output: Path, count: int = 100, seed: int = 0) -> tuple[Design, list[P
 
 
 def judge(output: Path, file: Path, opinion: Callable[[Pair], Answer], count: int = 100) -> None:
-    """Judge all pairs."""
-    with Notebook(file, *drawn(output, count)) as notebook:
-        for number, pair in enumerate(notebook.pairs):
-            notebook.put(number, opinion(pair))
+    """Write the file of somebody who judged all pairs."""
+    design, pairs = drawn(output, count)
+    said = [
+        Judgement(key=pair.key, image=pair.image, band=pair.band, score=pair.score, answer=opinion(pair))
+        for pair in pairs
+    ]
+    lines = [design.model_dump_json(by_alias=True), *(one.model_dump_json() for one in said)]
+    file.write_text("".join(f"{line}\n" for line in lines))

@@ -14,13 +14,17 @@ from storyloom.review.judgements import Notebook, read
 from storyloom.review.room import ReviewPages
 from storyloom.view.app import create_app
 from storyloom.view.dataset import Dataset
+from tests.browsers import chromium
 from tests.storyloom.review.made import drawn, with_scores
-from tests.storyloom.stats.test_browser import browser
-
-__all__ = ["browser"]  # a fixture
 
 SCREENSHOTS = os.environ.get("STORYLOOM_SCREENSHOTS")
 """Folder for pictures of the pages, to be looked at."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
 @pytest.fixture(scope="module")
 def address(notebook: Notebook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("STORYLOOM_CACHE", str(tmp_path_factory.mktemp("cache")))
         dataset = Dataset(notebook._path.parent / "out")
     pages = ReviewPages(dataset.reader, dataset.published, notebook, 0.95)
     app = create_app(dataset, [pages.room()])
@@ -59,9 +63,15 @@ def looked_at(page: Page, name: str) -> None:
         page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/review/1", "/review/summary"])
+@pytest.mark.parametrize(
+    ("path", "width", "scheme"),
+    [
+        ("/review/1", 1440, "light"),
+        ("/review/1", 390, "dark"),
+        ("/review/summary", 1440, "dark"),
+        ("/review/summary", 390, "light"),
+    ],
+)
 def test_pages_are_accessible_and_fit_the_screen(
     browser: Browser, address: str, width: int, scheme: str, path: str
 ) -> None:

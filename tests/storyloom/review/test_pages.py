@@ -30,7 +30,7 @@ def notebook(output: Path, tmp_path: Path) -> Iterator[Notebook]:
 
 @pytest.fixture
 def client(output: Path, notebook: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TestClient:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
     dataset = Dataset(output)
     pages = ReviewPages(dataset.reader, dataset.published, notebook, 0.95)
     return TestClient(create_app(dataset, [pages.room()]), base_url=HERE)

@@ -121,6 +121,7 @@ class Told:
         self.texts, self.image_text_index = texts, index
         self.image_width, self.image_height = [side] * len(index), [side // 2] * len(index)
         self.lag, self.lag_confidence = lag, 0.9
+        self.words = sum(len(text.split()) for text in texts if text)
 
 
 LONG = " ".join(["word"] * 20)
