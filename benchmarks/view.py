@@ -132,7 +132,8 @@ def measure(output: Path, times: int) -> Iterator[str]:
     browser = TestClient(create_app(dataset), base_url="http://127.0.0.1")
     for name, path in ASKED.items():
         first, again = _milliseconds(browser, path), _milliseconds(browser, path)
-        yield f"{name:24s} {first[0]:6.0f} ms first, {again[0]:6.0f} again; CPU {first[1]:6.0f}, {again[1]:6.0f}   {path}"
+        clock, cpu = (f"{first[n]:6.0f} ms first, {again[n]:6.0f} again" for n in (0, 1))
+        yield f"{name:24s} {clock}; CPU {cpu}   {path}"
 
 
 def grow(dataset: Dataset, times: int) -> None:
