@@ -39,7 +39,7 @@ from storyloom.stats.flags import Flag
 Made = TypeVar("Made")
 
 VERSION = 1
-"""Of what the index holds; a later one is built anew."""
+"""Of what the index holds, beside its schema; an index of another one is left alone, and built anew."""
 
 BATCH = 500
 """Documents that are in memory at once (our choice)."""
@@ -450,7 +450,8 @@ def _place(content: bytes) -> Path:
     """Where the index of a dataset with this manifest lies."""
     home = os.environ.get("STORYLOOM_CACHE")
     cache = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "storyloom"
-    return cache / "index" / f"{hashlib.sha256(content).hexdigest()[:32]}-{VERSION}.sqlite"
+    form = f"{VERSION} {SCHEMA} {FACTS}".encode()
+    return cache / "index" / f"{hashlib.sha256(form + content).hexdigest()[:32]}.sqlite"
 
 
 @contextmanager
