@@ -82,7 +82,7 @@ def create_app(dataset: Dataset | None, rooms: Sequence[Room] = ()) -> Starlette
         exception_handlers={HTTPException: _refused, StoryloomError: _broken},
     )
     app.state.dataset = dataset
-    app.state.templates = environment(packages)
+    app.state.templates = environment(tuple(packages))
     app.state.rooms = inside
     app.state.links = [link for room in inside for link in _links(room)]
     return app

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from storyloom.errors import UsageError
@@ -38,7 +39,7 @@ from storyloom.stats.flags import Flag
 Made = TypeVar("Made")
 
 VERSION = 1
-"""Of what the index holds; a later one is built anew."""
+"""Of what the index holds, beside its schema; an index of another one is left alone, and built anew."""
 
 BATCH = 500
 """Documents that are in memory at once (our choice)."""
@@ -58,8 +59,14 @@ BITS = {flag: 1 << number for number, flag in enumerate(Flag)}
 NAMED = ("split", "language", "license", "source", "site", "video")
 """Columns that hold the number of a name."""
 
+FACTS = np.dtype(
+    [("id", "<i8"), *((name, "<i4") for name in NAMED), ("score", "<f8"), ("flags", "<i4"), ("digest", "<i8")]
+)
+"""What counting needs of a document: these 52 bytes, in memory, are counted many times as fast as rows of SQLite."""
+
 SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS shards (number INTEGER PRIMARY KEY, documents INTEGER NOT NULL, sums BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS shards (number INTEGER PRIMARY KEY, documents INTEGER NOT NULL, sums BLOB NOT NULL,
+  facts BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS damaged (shard INTEGER NOT NULL, number INTEGER NOT NULL, documents INTEGER NOT NULL,
   flaw TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (kind, name));
@@ -144,6 +151,7 @@ class Index:
         self._problem = ""
         self._stop = threading.Event()
         self._figures: tuple[tuple[int, int], dict[Split, DocumentSums]] | None = None
+        self._facts: tuple[tuple[int, int], NDArray[np.void]] | None = None
         self._known: dict[Any, Any] = {}
         self._lock = threading.Lock()
         self._builder = threading.Thread(target=self._build, name="index", daemon=True)
@@ -191,6 +199,19 @@ class Index:
                     found.setdefault(self._published.shards[number].split, DocumentSums()).merge(unpacked(packed))
                 self._figures = size, found
         return self._figures[1]
+
+    def facts(self) -> NDArray[np.void]:
+        """What counting needs of the documents that are indexed, as `FACTS` has it."""
+        size = self._size()
+        if self._facts is None or self._facts[0] != size:
+            with self.reading() as base:
+                some = [np.frombuffer(facts, FACTS) for (facts,) in base.execute("SELECT facts FROM shards")]
+            found = np.concatenate([np.empty(0, FACTS), *some])
+            if size[0] == len(self._published.shards):
+                _, place, times = np.unique(found["digest"], return_inverse=True, return_counts=True)
+                found["flags"] |= np.where(times[place] > 1, BITS[Flag.DUPLICATE], 0).astype(np.int32)
+            self._facts = size, found
+        return self._facts[1]
 
     def remembered(self, search: Hashable, made: Callable[[], Made]) -> Made:
         """What was made of the index for a search before; made now, where the index has grown since or it is new."""
@@ -292,6 +313,11 @@ class Index:
             yield base
 
 
+COLUMNS = (*("id", "shard", "number", "key", *NAMED, "words", "images", "alone", "score", "begins", "flags", "digest"),)
+"""Of a row, in their order."""
+
+FACT_PLACES = [COLUMNS.index(name) for name in FACTS.names or ()]
+
 MARK_DUPLICATES = """
 UPDATE documents SET flags = flags | ? WHERE digest IN (
   SELECT digest FROM documents GROUP BY digest HAVING count(*) > 1)
@@ -310,8 +336,9 @@ class _Writer:
         self._names: dict[tuple[str, str], int] = {}
 
     def write(self, batches: Iterator[Sequence[Placed]]) -> None:
-        earlier = self._base.execute("SELECT sums FROM shards WHERE number = ?", (self._number,)).fetchone()
+        earlier = self._base.execute("SELECT sums, facts FROM shards WHERE number = ?", (self._number,)).fetchone()
         sums = unpacked(earlier[0]) if earlier else DocumentSums()
+        facts = [earlier[1]] if earlier else []
         for some in batches:
             rows = [self._row(place, key, values) for place, key, values in some]
             self._base.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608
@@ -320,10 +347,10 @@ class _Writer:
                 for place, key, one in some
             ]
             self._base.executemany("INSERT INTO texts (rowid, title, words, ids) VALUES (?, ?, ?, ?)", texts)
+            facts.append(np.array([tuple(row[place] for place in FACT_PLACES) for row in rows], FACTS).tobytes())
             add(sums, [values for _, _, values in some])
-        self._base.execute(
-            "INSERT OR REPLACE INTO shards VALUES (?, ?, ?)", (self._number, self._shard.nsamples, packed(sums))
-        )
+        values = (self._number, self._shard.nsamples, packed(sums), b"".join(facts))
+        self._base.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", values)
 
     def _row(self, place: int, key: str, one: Indexed) -> tuple[Any, ...]:
         paired = [score for score, n in zip(one.image_clip_score, one.image_text_index, strict=True) if n >= 0]
@@ -423,7 +450,8 @@ def _place(content: bytes) -> Path:
     """Where the index of a dataset with this manifest lies."""
     home = os.environ.get("STORYLOOM_CACHE")
     cache = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "storyloom"
-    return cache / "index" / f"{hashlib.sha256(content).hexdigest()[:32]}-{VERSION}.sqlite"
+    form = f"{VERSION} {SCHEMA} {FACTS}".encode()
+    return cache / "index" / f"{hashlib.sha256(form + content).hexdigest()[:32]}.sqlite"
 
 
 @contextmanager

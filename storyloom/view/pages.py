@@ -23,7 +23,7 @@ from storyloom.stats.page import figure_values
 from storyloom.view.app import Room, page
 from storyloom.view.dataset import Address, Dataset
 from storyloom.view.rendering import segment
-from storyloom.view.search import FACETS, ORDERS, PAGE, UNKNOWN, Search, count, facet, find, flagged, terms_of
+from storyloom.view.search import ORDERS, PAGE, UNKNOWN, Search, counted, find, terms_of
 from storyloom.view.storyboard import Beat, Story
 from storyloom.view.text import shown
 from storyloom.view.verdict import verdict
@@ -130,7 +130,7 @@ def documents(request: Request) -> Response:
         found = find(
             base, search, after=request.query_params.get("after", ""), before=request.query_params.get("before", "")
         )
-        cached = dataset.index.remembered(search, lambda: _counts(dataset, search))
+        cached = dataset.index.remembered(search, lambda: counted(base, dataset.index.facts(), search))
     return page(
         request,
         "documents.html",
@@ -148,21 +148,6 @@ def documents(request: Request) -> Response:
         marked=_marker(terms_of(search.words)),
         page_size=PAGE,
     )
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many documents a search finds, and of which kinds."""
-
-    count: int
-    facets: dict[str, list[tuple[str, int]]]
-    flags: dict[Flag, int]
-
-
-def _counts(dataset: Dataset, search: Search) -> Counts:
-    with dataset.index.reading() as base:
-        facets = {kind: facet(base, search, kind) for kind in FACETS}
-        return Counts(count(base, search), facets, flagged(base, search))
 
 
 def _chips(search: Search) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,8 @@ HERE = "storyloom.view"
 """Package whose folders ``templates`` and ``static`` every page has."""
 
 
-def environment(packages: Iterable[str] = ()) -> Environment:
+@cache
+def environment(packages: tuple[str, ...] = ()) -> Environment:
     """The templates of this package and of others, which come first. All text is escaped and goes through `shown`."""
     made = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in (*packages, HERE)]),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import urlencode
+
+import numpy as np
+from numpy.typing import NDArray
 
 from storyloom.stats.flags import Flag
 from storyloom.view.dataset import Address
@@ -155,36 +158,76 @@ def find(base: sqlite3.Connection, search: Search, *, after: str = "", before: s
     )
 
 
-def count(base: sqlite3.Connection, search: Search) -> int:
-    """How many documents are found."""
-    tables, conditions, values = _conditions(search)
-    if tables != DOCUMENTS and not conditions[1:]:
-        tables = "texts"  # all that match: nothing else need be looked at
-    ((found,),) = base.execute(f"SELECT count(*) FROM {tables}{_where(conditions)}", values)  # noqa: S608
-    return int(found)
+@dataclass(frozen=True)
+class Counts:
+    """How many documents a search finds.
+
+    Attributes:
+        count: All of them.
+        facets: The most frequent names of each kind with their counts, among what is found but for that kind's filter.
+        flags: Those with each flag, but for the filter by flag; flags of none are absent.
+    """
+
+    count: int
+    facets: dict[str, list[tuple[str, int]]]
+    flags: dict[Flag, int]
 
 
-def facet(base: sqlite3.Connection, search: Search, kind: str) -> list[tuple[str, int]]:
-    """The most frequent names of a kind among what is found but for the filter of that kind, with their counts."""
-    tables, conditions, values = _conditions(search.without(kind))
-    rows = base.execute(
-        f"SELECT names.name, found.times FROM (SELECT d.{kind} AS id, count(*) AS times"  # noqa: S608
-        f" FROM {tables}{_where(conditions)} GROUP BY d.{kind} ORDER BY times DESC LIMIT {LISTED}) AS found"
-        " JOIN names ON names.id = found.id ORDER BY found.times DESC, names.name",
-        values,
-    )
-    return [(name, times) for name, times in rows]
+def counted(base: sqlite3.Connection, facts: NDArray[np.void], search: Search) -> Counts:
+    """Count what is found.
+
+    Args:
+        base: The index.
+        facts: Of all documents, as the index gives them.
+        search: What is looked for.
+    """
+    kept = dict(_kept(base, facts, search))
+
+    def but_for(kind: str) -> NDArray[np.bool_]:
+        found = np.ones(len(facts), np.bool_)
+        for one, mask in kept.items():
+            if one != kind:
+                found &= mask
+        return found
+
+    everything = but_for("")
+    facets = {kind: _names(base, facts[kind][but_for(kind) if kind in kept else everything]) for kind in FACETS}
+    flags = facts["flags"][but_for("flag") if "flag" in kept else everything]
+    times = {flag: int(np.count_nonzero(flags & bit)) for flag, bit in BITS.items()}
+    return Counts(int(np.count_nonzero(everything)), facets, {flag: count for flag, count in times.items() if count})
 
 
-def flagged(base: sqlite3.Connection, search: Search) -> dict[Flag, int]:
-    """How many of the documents that are found but for the filter by flag have each flag; those of none are absent."""
-    tables, conditions, values = _conditions(replace(search, flag=None))
-    rows = base.execute(
-        f"SELECT d.flags, count(*) FROM {tables}{_where(conditions)} GROUP BY d.flags",  # noqa: S608
-        values,
-    ).fetchall()
-    times = {flag: sum(count for flags, count in rows if flags & bit) for flag, bit in BITS.items()}
-    return {flag: count for flag, count in times.items() if count}
+def _kept(base: sqlite3.Connection, facts: NDArray[np.void], search: Search) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Which documents each part of a search leaves, by the part's name."""
+    for kind, name in search.named.items():
+        column = kind.removeprefix("not-")
+        row = base.execute("SELECT id FROM names WHERE kind = ? AND name = ?", (column, _stored(name))).fetchone()
+        is_it = facts[column] == (row[0] if row else 0)
+        yield kind, ~is_it if kind != column else is_it
+    if search.flag:
+        yield "flag", facts["flags"] & BITS[search.flag] != 0
+    if search.low is not None:
+        yield "low", facts["score"] >= search.low
+    if search.high is not None:
+        yield "high", (facts["score"] <= search.high) & (facts["score"] >= -1)
+    if match := _match(search.words):
+        rows = base.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (match,))
+        found = np.fromiter((row[0] for row in rows), np.int64)
+        hit = np.zeros(int(facts["id"].max(initial=0)) + 1, np.bool_)
+        hit[found[found < len(hit)]] = True
+        yield "words", hit[facts["id"]]
+
+
+def _names(base: sqlite3.Connection, numbers: NDArray[np.int32]) -> list[tuple[str, int]]:
+    """The most frequent names among these numbers, with their counts."""
+    times = np.bincount(numbers)
+    most = [int(number) for number in np.argsort(-times, kind="stable")[:LISTED] if times[number]]
+    names = [base.execute("SELECT name FROM names WHERE id = ?", (number,)).fetchone()[0] for number in most]
+    return [(name, int(times[number])) for name, number in zip(names, most, strict=True)]
+
+
+def _stored(name: str) -> str:
+    return "" if name == UNKNOWN else name
 
 
 def terms_of(words: str) -> list[str]:
@@ -208,7 +251,7 @@ def _conditions(search: Search) -> tuple[str, list[str], list[object]]:
         conditions.append(
             f"d.{column} {'IS NOT' if inverted else '='} (SELECT id FROM names WHERE kind = ? AND name = ?)"  # noqa: S608
         )
-        values += [column, "" if name == UNKNOWN else name]
+        values += [column, _stored(name)]
     if search.flag:
         conditions.append("d.flags & ? != 0")
         values.append(BITS[search.flag])

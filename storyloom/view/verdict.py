@@ -120,7 +120,7 @@ def _narration(figures: Figures) -> Iterator[Finding]:
         text = f"In {_of(lagging, figures.documents)} speech misses the picture, by up to {most:.1f} s."
         yield Finding(Level.LOOK, text, {"flag": Flag.LAGGING}, "these documents")
     elif figures.lag.count:
-        yield Finding(Level.FINE, f"Speech and picture keep together to {MUCH_LAG} s, where that can be told.")
+        yield Finding(Level.FINE, f"Speech and picture keep together within {MUCH_LAG} s, where that can be told.")
 
 
 def _documents(figures: Figures) -> Iterator[Finding]:

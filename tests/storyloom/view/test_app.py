@@ -271,3 +271,41 @@ def test_a_dataset_behind_a_url_is_read_by_ranges(tmp_path: Path) -> None:
         browser = browsing(opened(server.url, tmp_path / "cache"))
         source = re.findall(r'<img src="([^"]*)"', browser.get("/documents?q=zebra").text)[0]
         assert Image.open(io.BytesIO(browser.get(html.unescape(source)).content)).size == (64, 48)
+
+
+def test_long_and_invisible_texts_are_cut_and_made_visible(tmp_path: Path) -> None:
+    output = small_dataset(tmp_path)
+    extra = '{"note":"<b>\\u202e' + "x" * 100_000 + '"}'
+    key = damage.edit_document(
+        output, lambda one: one.update(title="t" * 16_000, license="\u202eevil", channel="a\x1b[31mb", extra=extra)
+    )
+    browser = browsing(opened(output, tmp_path / "cache"))
+    for path in ("/", f"/document/{damage.first_key(output)}", "/documents?license=%E2%80%AEevil"):
+        answer = browser.get(path)
+        assert answer.status_code == 200, (path, key)
+        assert len(answer.text) < 40_000, path
+        assert not {"\u202e", "\x1b"} & set(answer.text), path
+        assert "<b>" not in answer.text.partition("About this document")[2], path
+
+
+def test_a_shard_that_vanishes_while_it_is_shown_is_told(tmp_path: Path) -> None:
+    output = small_dataset(tmp_path)
+    one = opened(output, tmp_path / "cache")
+    browser = browsing(one)
+    path = f"/document/{first_key(one)}"
+    (output / one.published.shards[0].file).unlink()
+    answer = browser.get(path)
+    assert answer.status_code == 500
+    assert "cannot be read: there is no such file" in words(answer)
+    assert browser.get(f"{path}/0.jpg").status_code == 500
+    assert browser.get("/").status_code == 200
+
+
+def test_a_page_says_how_far_the_index_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    browser = browsing(Dataset(small_dataset(tmp_path)))
+    assert "Reading the documents: 0 of 3 documents." in words(browser.get("/"))
+    assert browser.get("/indexing").json() == {"done": 0, "total": 3, "finished": False}
+    for path in ("/documents", "/documents?q=zebra&sort=score", "/figures", "/damaged"):
+        assert browser.get(path).status_code == 200
+    assert "It may not have been read yet." in words(browser.get("/document/nothing"))

@@ -5,7 +5,7 @@ import pytest
 from stages.write.stage import WriteConfig
 from storyloom.stats.flags import Flag
 from storyloom.view.dataset import Dataset
-from storyloom.view.search import Search, count, facet, find, flagged
+from storyloom.view.search import Counts, Search, counted, find
 from tests.documents import dataset, document, video, videos
 from tests.storyloom.stats.made import small_dataset
 from tests.storyloom.view.made import opened
@@ -32,9 +32,17 @@ def titles(one: Dataset, search: Search) -> list[str]:
         return [one.story(address).sample.title for address in find(base, search).documents]
 
 
-def numbers(one: Dataset, **query: str) -> int:
+def counts(one: Dataset, **query: str) -> Counts:
     with one.index.reading() as base:
-        return count(base, Search.of(query))
+        return counted(base, one.index.facts(), Search.of(query))
+
+
+def numbers(one: Dataset, **query: str) -> int:
+    """How many are counted; the list has as many."""
+    count = counts(one, **query).count
+    with one.index.reading() as base:
+        assert len(find(base, Search.of(query)).documents) == count
+    return count
 
 
 @pytest.mark.parametrize(
@@ -119,16 +127,16 @@ def test_pages_hold_every_document_once_and_lead_back(many: Dataset, query: dict
         while back[-1].before:
             back.append(find(base, search, before=back[-1].before, most=7))
         ids = [one.id for page in pages for one in page.documents]
-        assert len(ids) == len(set(ids)) == count(base, search)
+        assert len(ids) == len(set(ids)) == counts(many, **query).count
     assert [one.documents for one in back[::-1]] == [one.documents for one in pages]
     assert pages[0].before == ""
 
 
 def test_facets_count_what_the_other_filters_leave(small: Dataset) -> None:
-    with small.index.reading() as base:
-        assert facet(base, Search.of({"license": "CC-BY-4.0", "language": "de"}), "language") == [("de", 1), ("en", 1)]
-        assert facet(base, Search.of({"q": "hello"}), "license") == [("", 1)]
-        assert flagged(base, Search())[Flag.SHORT] == 3
+    both = counts(small, license="CC-BY-4.0", language="de")
+    assert (both.count, sorted(both.facets["language"])) == (1, [("de", 1), ("en", 1)])
+    assert counts(small, q="hello").facets["license"] == [("", 1)]
+    assert counts(small, flag="duplicate").flags[Flag.SHORT] == 3
 
 
 def test_a_search_is_its_address() -> None:
