@@ -1,6 +1,5 @@
 """Tuning: `filter` over recorded scores gives what a run gives, under the run's settings and under others."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from schemas.media import MediaRow
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ScoresRow
 from stages.base import Context, Stage, Video
 from stages.filter.stage import Filter, FilterConfig
-from tests.runs import CLIP_SETTINGS, Finished, demo_config, run_quietly
+from tests.pipeline.view.made import beside
+from tests.runs import Finished, run_quietly
 
 CHANGED = [
     ("filter.false_accept_rate=0.6", "filter.min_words=12", "filter.max_images=3"),
@@ -54,9 +54,7 @@ def test_the_runs_own_settings_give_the_runs_own_rows(finished: Finished) -> Non
 def test_other_settings_give_what_a_run_with_them_gives(
     clips_run: Finished, tmp_path: Path, settings: Sequence[str]
 ) -> None:
-    shutil.copytree(clips_run.config.work, tmp_path / "work", symlinks=True)
-    before = f"manifest={clips_run.config.manifest}"
-    changed = Finished(demo_config(tmp_path, before, *CLIP_SETTINGS, *settings))
+    changed = beside(clips_run, tmp_path, *settings)
     told = decided(clips_run.workspace, videos_of(clips_run.workspace), changed.config.section(FilterConfig))
     run_quietly(changed.config, Selection(only=("filter",)))
     assert told == changed.rows("filter")
