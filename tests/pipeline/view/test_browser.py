@@ -21,7 +21,6 @@ from tests.pipeline.view.made import app_of, beside
 from tests.runs import Finished
 from tests.storyloom.stats.test_browser import program
 
-
 NOTED = """
 window.seen = new Set();
 const note = () => document.querySelectorAll(".lit").forEach((one) => seen.add(one.textContent.trim()));
@@ -89,6 +88,15 @@ def opened(browser: Browser, url: str, width: int = 1280) -> Page:
     return page
 
 
+def until(page: Page, expression: str) -> None:
+    """Wait for something; the pages' policy lets no script be evaluated within them, as playwright's own wait does."""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(expression)
+
+
 def kept(page: Page, what: str, way: str) -> int:
     return int(page.locator(f"tr[data-what={what}] td[data-way={way}]").inner_text())
 
@@ -128,13 +136,13 @@ def test_a_frame_and_a_word_seek_the_player_and_what_is_heard_is_lit(
     browser: Browser, run: Finished, address: str
 ) -> None:
     page = opened(browser, timeline(run, address))
-    page.wait_for_function("document.getElementById('video').readyState >= 1")
+    until(page, "document.getElementById('video').readyState >= 1")
     time = "document.getElementById('video').currentTime"
     frame = page.locator("#beats [data-frame]").nth(1)
     frame.get_by_role("button").press("Enter")
     assert page.evaluate(time) == pytest.approx(float(frame.get_attribute("data-frame") or -1), abs=0.02)
     expect(page.locator("[data-frame].now")).to_have_attribute("data-frame", frame.get_attribute("data-frame") or "")
-    row = run.rows("transcribe")[sorted(run.rows("download"))[0]]
+    row = run.rows("transcribe")[min(run.rows("download"))]
     assert isinstance(row, TranscriptRow)
     word = row.segments[0].words[2]
     page.locator("[data-word]").nth(2).click()
@@ -149,8 +157,8 @@ def test_words_are_lit_while_the_video_plays(browser: Browser, run: Finished, ad
     page = opened(browser, timeline(run, address))
     page.evaluate(NOTED)
     page.evaluate("video.muted = true; video.playbackRate = 4; video.play()")
-    page.wait_for_function("seen.size >= 5")
-    row = run.rows("transcribe")[sorted(run.rows("download"))[0]]
+    until(page, "seen.size >= 5")
+    row = run.rows("transcribe")[min(run.rows("download"))]
     assert isinstance(row, TranscriptRow)
     words = {word.text.strip() for segment in row.segments for word in segment.words}
     assert set(page.evaluate("[...seen]")) <= words
@@ -178,7 +186,7 @@ def test_no_room_breaks_a_rule_of_axe_or_scrolls_sideways(
         if "tune" in url:
             expect(page.locator("#worst_kept-none, #worst_kept li").first).to_be_visible()
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             found: dict[str, Any] = Axe().run(page).response
             assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == [], url
         assert page.evaluate("document.documentElement.scrollWidth") == width, url

@@ -1,6 +1,7 @@
 """The rooms of a run over HTTP: moves, timelines, pictures and media, and the videos behind the funnel's numbers."""
 
 import html
+import json
 import re
 import shlex
 from pathlib import Path
@@ -31,12 +32,13 @@ def client(clips_run: Finished) -> TestClient:
 def begun(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A clip, a video with a hostile title and a missing file, of which only `download` is done."""
     folder = tmp_path_factory.mktemp("begun")
+    url = str(NARRATED)
     lines = [
-        '{"url": "%s", "id": "a clip", "start": 9.0, "end": 33.0}' % NARRATED,
-        '{"url": "%s", "id": "</script><b>", "title": "<img src=x onerror=alert(1)>"}' % NARRATED,
-        *('{"url": "/nowhere/%d.mp4", "id": "gone %d"}' % (n, n) for n in range(3)),
+        {"url": url, "id": "a clip", "start": 9.0, "end": 33.0},
+        {"url": url, "id": "</script><b>", "title": "<img src=x onerror=alert(1)>"},
+        *({"url": f"/nowhere/{n}.mp4", "id": f"gone {n}"} for n in range(3)),
     ]
-    (folder / "list.jsonl").write_text("\n".join(lines))
+    (folder / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
     config = demo_config(folder, f"manifest={folder / 'list.jsonl'}", "runner.kind=inline", "runner.max_failed_share=1")
     run_quietly(config, Selection(only=("download",)))
     return config
@@ -58,7 +60,9 @@ def test_the_runs_own_settings_change_nothing(client: TestClient, clips_run: Fin
     rows = [row for row in clips_run.rows("filter").values() if isinstance(row, DocumentsRow)]
     documents = sum(len(row.documents) for row in rows)
     assert found["sentence"] == f"{documents} documents, from 4 videos"
-    assert found["counts"]["documents"]["now"] == found["counts"]["documents"]["then"] == {"value": documents, "error": 0}
+    assert (
+        found["counts"]["documents"]["now"] == found["counts"]["documents"]["then"] == {"value": documents, "error": 0}
+    )
     assert found["options"] == found["yaml"] == found["command"] == ""
 
 
@@ -130,7 +134,7 @@ def test_a_timeline_has_every_word_at_its_time(client: TestClient, clips_run: Fi
 
 
 def test_the_media_file_is_served_by_ranges_and_no_other_file_is(client: TestClient, clips_run: Finished) -> None:
-    name, row = next(iter(clips_run.rows("download").items()))
+    row = next(iter(clips_run.rows("download").values()))
     assert isinstance(row, MediaRow)
     content = (Path(clips_run.config.work) / "media" / row.media).read_bytes()
     part = client.get(f"/run/media/{row.video}", headers={"Range": "bytes=100-199"})
