@@ -144,7 +144,7 @@ def test_the_command_line_imports_no_stage_before_a_command_runs() -> None:
 
 READING = [
     *("reader", "reader.shards", "validate.dataset", "validate.report", "stats.figures", "stats.page", "export.run"),
-    *("view.show", "card.card"),
+    *("view.show", "view.pages", "view.serve", "card.card"),
 ]
 
 

@@ -65,9 +65,10 @@ def test_the_wheel_holds_the_four_packages_their_types_and_no_benchmark(installe
     folders = {name.split("/")[0] for name in names}
     assert folders == {"storyloom", "schemas", "stages", "pipeline", f"storyloom-{VERSION}.dist-info"}
     assert "storyloom/py.typed" in names
-    assert {name for name in names if name.startswith("storyloom/stats/page.")} == {
-        f"storyloom/stats/page.{suffix}" for suffix in ("py", "css", "html", "js")
-    }
+    assert {
+        *("storyloom/view/templates/static.html", "storyloom/view/templates/base.html"),
+        *("storyloom/view/static/style.css", "storyloom/view/static/static-page.js", "storyloom/view/static/app.js"),
+    } <= set(names)
 
 
 def test_the_core_brings_no_torch_no_ray_and_no_decoder(installed: Installed) -> None:
@@ -90,7 +91,7 @@ def test_help_lists_the_commands(installed: Installed) -> None:
     print(f"\nstoryloom --help: {time.monotonic() - began:.2f} s")
     assert result.returncode == 0, result.stderr
     listed = set(re.findall(r"^  (\w+) ", result.stdout, re.MULTILINE))
-    assert {"run", "status", "report", "show", "stats", "export", "validate", "schema", "bench"} <= listed
+    assert {"run", "status", "report", "show", "stats", "export", "validate", "view", "schema", "bench"} <= listed
 
 
 @pytest.mark.parametrize(

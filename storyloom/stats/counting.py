@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -18,7 +19,7 @@ from storyloom.format.sample import Name, refusal
 from storyloom.format.shard import Shard
 from storyloom.format.words import count_words
 from storyloom.stats.distributions import Grid, GridCount, add_names
-from storyloom.stats.flags import digest, flags_of, lags
+from storyloom.stats.flags import Flag, digest, flags_of, lags
 
 GRIDS = {
     "images": Grid(0, 1000, 1, 0),
@@ -58,6 +59,22 @@ class Values(BaseModel):
     license: Name
     lag: Seconds = 0.0
     lag_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @cached_property
+    def words(self) -> int:
+        """Of the texts, as by `count_words`; ASCII texts are split at blanks, which is several times as fast."""
+        text = " ".join(text for text in self.texts if text is not None)
+        return len(text.split()) if text.isascii() else count_words(text)
+
+    @cached_property
+    def flags(self) -> set[Flag]:
+        """What is odd about it, as `flags_of` says."""
+        return flags_of(self)
+
+    @cached_property
+    def digest(self) -> int:
+        """Of the texts, as by `digest`."""
+        return digest(self.texts)
 
     @model_validator(mode="after")
     def _one_value_each(self) -> Self:
@@ -165,23 +182,17 @@ def add(sums: DocumentSums, some: Sequence[Values]) -> None:
     add_names(sums.languages, [one.language for one in some])
     add_names(sums.licenses, [one.license for one in some])
     add_names(sums.text_sources, [source for one in some for source in one.text_source])
-    sums.flags.update(flag.value for one in some for flag in flags_of(one))
-    sums.digests.append(np.array([digest(one.texts) for one in some], np.int64))
+    sums.flags.update(flag.value for one in some for flag in one.flags)
+    sums.digests.append(np.array([one.digest for one in some], np.int64))
 
     lasting = seconds > 0
     sums.grids["images"].add(images)
-    sums.grids["words"].add([_words(one.texts) for one in some])
+    sums.grids["words"].add([one.words for one in some])
     sums.grids["seconds"].add(seconds)
     sums.grids["frames_per_minute"].add(images[lasting] / (seconds[lasting] / 60))
     sums.grids["similarity"].add(_chain(some, "image_clip_score")[paired])
     sums.grids["shift"].add(_chain(some, "image_shift")[paired])
     sums.grids["lag"].add([one.lag for one in some if lags(one)])
-
-
-def _words(texts: list[str | None]) -> int:
-    """Words as by `count_words`; ASCII texts are split at blanks, which is several times as fast."""
-    text = " ".join(text for text in texts if text is not None)
-    return len(text.split()) if text.isascii() else count_words(text)
 
 
 def _chain(some: Sequence[Values], key: str) -> NDArray[np.float64]:

@@ -8,8 +8,6 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Protocol
 
-from storyloom.format.words import count_words
-
 FEW_WORDS = 20
 """Words below which a document is very short: a sentence or two (our choice)."""
 
@@ -59,6 +57,10 @@ class Flagged(Protocol):
     lag: float
     lag_confidence: float
 
+    @property
+    def words(self) -> int:
+        """Of the texts."""
+
 
 def flags_of(document: Flagged) -> set[Flag]:
     """The flags of a document; whether another one has the same text is not known here."""
@@ -70,7 +72,7 @@ def flags_of(document: Flagged) -> set[Flag]:
         Flag.UNSCORED: alone == frames,
         Flag.MOSTLY_ALONE: alone > frames / 2,
         Flag.LAGGING: lags(document) and abs(document.lag) >= MUCH_LAG,
-        Flag.SHORT: sum(map(count_words, texts)) < FEW_WORDS,
+        Flag.SHORT: document.words < FEW_WORDS,
         Flag.SMALL: min(sides, default=SMALL) < SMALL,
         Flag.REPETITIVE: _repeated(texts) >= REPEATED_SHARE * len(texts) > 0,
     }
@@ -90,4 +92,6 @@ def digest(texts: Sequence[str | None]) -> int:
 
 def _repeated(texts: Sequence[str]) -> int:
     """Sentences that are said `REPEATS` times or more, each time counted."""
+    if len(texts) < REPEATS:
+        return 0
     return sum(times for times in Counter(map(str.casefold, texts)).values() if times >= REPEATS)

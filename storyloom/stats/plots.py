@@ -1,4 +1,4 @@
-"""The layout of histograms: positions of bars, ticks and the median. page.html draws them, page.css colours them."""
+"""The layout of histograms: positions of bars, ticks and the median. the templates of `view` draw and colour them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOP, RIGHT, BOTTOM = 8, 6, 20
 """Pixels around the bars; the left margin is as wide as the labels of the counts."""
 
 DIGIT = 7
-"""Pixels of a digit, at the size of page.css."""
+"""Pixels of a digit, at the size of style.css."""
 
 BAR_SHARE = 0.88
 """Width of a bar as a share of its interval; the rest is the gap to the next one."""

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -29,10 +30,10 @@ from storyloom.format.manifest import Published
 from storyloom.format.reader import BadShard, ShardReader, StoredDocument
 from storyloom.format.sample import Name, refusal
 from storyloom.format.shard import Shard, Split
-from storyloom.format.words import WITHOUT_SPACES, count_words
+from storyloom.format.words import WITHOUT_SPACES
 from storyloom.fs.url import scheme_of
 from storyloom.stats.counting import DocumentSums, Values, add
-from storyloom.stats.flags import Flag, digest, flags_of
+from storyloom.stats.flags import Flag
 
 Made = TypeVar("Made")
 
@@ -65,12 +66,14 @@ CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, na
 CREATE TABLE IF NOT EXISTS documents (
   id INTEGER PRIMARY KEY, shard INTEGER NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL,
   {", ".join(f"{name} INTEGER NOT NULL" for name in NAMED)},
-  words INTEGER NOT NULL, images INTEGER NOT NULL, score REAL NOT NULL, begins REAL NOT NULL, flags INTEGER NOT NULL,
+  words INTEGER NOT NULL, images INTEGER NOT NULL, alone REAL NOT NULL, score REAL NOT NULL,
+  begins REAL NOT NULL, flags INTEGER NOT NULL,
   digest INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS by_key ON documents (key);
 CREATE INDEX IF NOT EXISTS by_video ON documents (video, begins);
 CREATE INDEX IF NOT EXISTS by_words ON documents (words);
 CREATE INDEX IF NOT EXISTS by_images ON documents (images);
+CREATE INDEX IF NOT EXISTS by_alone ON documents (alone);
 CREATE INDEX IF NOT EXISTS by_score ON documents (score);
 CREATE VIRTUAL TABLE IF NOT EXISTS texts USING fts5(
   title, words, ids, content='', tokenize='unicode61 remove_diacritics 2');
@@ -140,7 +143,7 @@ class Index:
         self._under_way = 0
         self._problem = ""
         self._stop = threading.Event()
-        self._figures: tuple[int, dict[Split, DocumentSums]] | None = None
+        self._figures: tuple[tuple[int, int], dict[Split, DocumentSums]] | None = None
         self._known: dict[Any, Any] = {}
         self._lock = threading.Lock()
         self._builder = threading.Thread(target=self._build, name="index", daemon=True)
@@ -180,13 +183,13 @@ class Index:
 
     def sums(self) -> dict[Split, DocumentSums]:
         """Sums over the documents that are indexed, by split."""
-        shards = self._size()
+        size = self._size()
         with self.reading() as base:
-            if self._figures is None or self._figures[0] != shards:
+            if self._figures is None or self._figures[0] != size:
                 found: dict[Split, DocumentSums] = {}
                 for number, packed in base.execute("SELECT number, sums FROM shards ORDER BY number"):
                     found.setdefault(self._published.shards[number].split, DocumentSums()).merge(unpacked(packed))
-                self._figures = shards, found
+                self._figures = size, found
         return self._figures[1]
 
     def remembered(self, search: Hashable, made: Callable[[], Made]) -> Made:
@@ -203,10 +206,13 @@ class Index:
                 del self._known[next(iter(self._known))]
         return new
 
-    def _size(self) -> int:
+    def _size(self) -> tuple[int, int]:
+        """What changes whenever the index grows: shards in it, and documents that are damaged."""
         with self.reading() as base:
-            ((shards,),) = base.execute("SELECT count(*) FROM shards")
-        return int(shards)
+            ((shards, damaged),) = base.execute(
+                "SELECT count(*), (SELECT coalesce(sum(documents), 0) FROM damaged) FROM shards"
+            )
+        return shards, damaged
 
     def _build(self) -> None:
         try:
@@ -219,24 +225,32 @@ class Index:
             self._problem = f"the index in {self.file.parent} cannot be written: {reason}"
 
     def _build_all(self) -> None:
-        first = 0
         shards = self._published.shards
+        firsts = [0, *accumulate(shard.nsamples for shard in shards)]
         with self._writing() as base:
-            known = {number for (number,) in base.execute("SELECT number FROM shards")}
-            for number, shard in enumerate(shards):
-                if number not in known:
-                    known.add(number)
-                    with base:
-                        _Writer(base, number, shard, first).write(self._batches(base, number, shard))
-                        if len(known) == len(shards):
-                            base.execute(MARK_DUPLICATES, (BITS[Flag.DUPLICATE],))
-                    self._under_way = 0
-                first += shard.nsamples
+            for number, numbers in self._left(base).items():
+                with base:
+                    base.execute("DELETE FROM damaged WHERE shard = ?", (number,))
+                    batches = self._batches(base, number, numbers)
+                    _Writer(base, number, shards[number], firsts[number]).write(batches)
+                    ((done,),) = base.execute("SELECT count(*) FROM shards")
+                    if done == len(shards):
+                        base.execute(MARK_DUPLICATES, (BITS[Flag.DUPLICATE],))
+                self._under_way = 0
 
-    def _batches(self, base: sqlite3.Connection, number: int, shard: Shard) -> Iterator[list[Placed]]:
+    def _left(self, base: sqlite3.Connection) -> dict[int, list[range]]:
+        """Numbers of the documents that are not in the index, by shard; among them those that were damaged once."""
+        known = {number for (number,) in base.execute("SELECT number FROM shards")}
+        new = {n: [range(shard.nsamples)] for n, shard in enumerate(self._published.shards) if n not in known}
+        for shard, number, documents in base.execute("SELECT shard, number, documents FROM damaged ORDER BY 1, 2"):
+            new.setdefault(shard, []).append(range(number, number + documents))
+        return new
+
+    def _batches(self, base: sqlite3.Connection, number: int, ranges: Sequence[range]) -> Iterator[list[Placed]]:
         """Documents of a shard with their numbers and keys; damaged ones are noted."""
         some: list[Placed] = []
-        for place, found in self._documents(shard):
+        shard = self._published.shards[number]
+        for place, found in (one for numbers in ranges for one in self._documents(shard, numbers)):
             if self._stop.is_set():
                 raise _Stopped
             if isinstance(found, Damage):
@@ -250,23 +264,23 @@ class Index:
         if some:
             yield some
 
-    def _documents(self, shard: Shard) -> Iterator[tuple[int, tuple[str, Indexed] | Damage]]:
-        """Every document of a shard by number, or what is wrong with it."""
+    def _documents(self, shard: Shard, numbers: range) -> Iterator[tuple[int, tuple[str, Indexed] | Damage]]:
+        """Documents of a shard by number, or what is wrong with them."""
         try:
             self._reader.offsets(shard)
         except BadShard as flaw:
-            yield 0, Damage(shard.nsamples, str(flaw))
+            yield numbers.start, Damage(len(numbers), str(flaw))
             return
-        place = in_a_row = 0
-        while place < shard.nsamples:
+        place, in_a_row = numbers.start, 0
+        while place < numbers.stop:
             try:
-                for stored in self._reader.json_only(shard, range(place, shard.nsamples)):
+                for stored in self._reader.json_only(shard, range(place, numbers.stop)):
                     found = stored.key, _values(stored)
                     yield place, found
                     place, in_a_row = place + 1, 0
             except BadShard as flaw:
                 in_a_row += 1
-                lost = shard.nsamples - place if in_a_row == GIVE_UP else 1
+                lost = numbers.stop - place if in_a_row == GIVE_UP else 1
                 yield place, Damage(lost, str(flaw))
                 place += lost
 
@@ -296,7 +310,8 @@ class _Writer:
         self._names: dict[tuple[str, str], int] = {}
 
     def write(self, batches: Iterator[Sequence[Placed]]) -> None:
-        sums = DocumentSums()
+        earlier = self._base.execute("SELECT sums FROM shards WHERE number = ?", (self._number,)).fetchone()
+        sums = unpacked(earlier[0]) if earlier else DocumentSums()
         for some in batches:
             rows = [self._row(place, key, values) for place, key, values in some]
             self._base.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608
@@ -306,7 +321,9 @@ class _Writer:
             ]
             self._base.executemany("INSERT INTO texts (rowid, title, words, ids) VALUES (?, ?, ?, ?)", texts)
             add(sums, [values for _, _, values in some])
-        self._base.execute("INSERT INTO shards VALUES (?, ?, ?)", (self._number, self._shard.nsamples, packed(sums)))
+        self._base.execute(
+            "INSERT OR REPLACE INTO shards VALUES (?, ?, ?)", (self._number, self._shard.nsamples, packed(sums))
+        )
 
     def _row(self, place: int, key: str, one: Indexed) -> tuple[Any, ...]:
         paired = [score for score, n in zip(one.image_clip_score, one.image_text_index, strict=True) if n >= 0]
@@ -324,12 +341,13 @@ class _Writer:
             place,
             key,
             *(self._name(kind, named[kind]) for kind in NAMED),
-            count_words(_words(one)),
+            one.words,
             len(one.image_time),
+            round(1 - len(paired) / max(1, len(one.image_time)), 4),
             round(sum(paired) / len(paired), 4) if paired else NO_SCORE,
             one.doc_start,
-            sum(BITS[flag] for flag in flags_of(one)),
-            digest(one.texts),
+            sum(BITS[flag] for flag in one.flags),
+            one.digest,
         )
 
     def _name(self, kind: str, name: str) -> int:

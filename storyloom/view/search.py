@@ -28,6 +28,7 @@ ORDERS = {
     "score": ("score", True, "highest score first"),
     "words": ("words", True, "most words first"),
     "words-low": ("words", False, "fewest words first"),
+    "alone": ("alone", True, "most frames without a sentence first"),
     "images": ("images", True, "most pictures first"),
 }
 """Column, whether it falls, and title of each order. Documents without a score come before the lowest one."""
@@ -135,7 +136,7 @@ def find(base: sqlite3.Connection, search: Search, *, after: str = "", before: s
         conditions.append(f"({', '.join(keys)}) {'<' if falls != backwards else '>'} ({', '.join('?' * len(keys))})")
         values += places
     direction = " DESC" if falls != backwards else ""
-    if search.words and column == "id":
+    if tables != DOCUMENTS and column == "id":
         keys = ["texts.rowid"]  # the order in which FTS5 finds them
     order = ", ".join(f"{key}{direction}" for key in keys)
     rows = base.execute(
@@ -227,7 +228,7 @@ def _match(words: str) -> str:
         text = spaced(phrase or word).strip()
         if any(map(str.isalnum, text)):
             found.append(f'"{text}"{"" if phrase or len(text) == 1 else " *"}')
-    return " ".join(found) or ('""' if words else "")
+    return " ".join(found)
 
 
 def _where(conditions: list[str]) -> str:

@@ -74,10 +74,7 @@ def _pairs(figures: Figures) -> Iterator[Finding]:
     else:
         text = f"{percent(share)} of the frames have no sentence of their own."
         level = Level.WRONG if share >= MOSTLY_ALONE else Level.LOOK if share >= ALONE else Level.FINE
-        few = level is Level.FINE
-        yield Finding(
-            level, text, {} if few else {"flag": Flag.MOSTLY_ALONE}, "" if few else "documents where most have none"
-        )
+        yield Finding(level, text, {"sort": "alone"}, "the documents with the most")
     yield from _flagged(
         figures,
         Flag.UNSCORED,

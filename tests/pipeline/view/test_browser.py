@@ -11,15 +11,15 @@ from urllib.parse import quote
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from starlette.applications import Starlette
 
 from schemas.media import MediaRow
 from schemas.rows import TranscriptRow
 from stages.media import ffmpeg
+from tests.browsers import chromium
 from tests.pipeline.view.made import app_of, beside
 from tests.runs import Finished
-from tests.storyloom.stats.test_browser import program
 
 NOTED = """
 window.seen = new Set();
@@ -31,13 +31,8 @@ new MutationObserver(note).observe(document.getElementById("beats"), {subtree: t
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=program(), args=["--no-sandbox"])
-        except Error as reason:
-            pytest.skip(f"no Chromium: install one, or run `playwright install chromium` ({reason.message[:80]})")
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @contextmanager

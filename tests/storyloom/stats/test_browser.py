@@ -1,39 +1,25 @@
 """The page in a browser: search, sort, dropped frames, keyboard, no request, no overflow."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from pipeline.dropped_frames import dropped_frames
 from storyloom.format.manifest import finished_dataset
 from storyloom.stats.figures import dataset_stats
 from storyloom.stats.gallery import gallery_videos
 from storyloom.stats.page import write_page
+from tests.browsers import chromium
 from tests.runs import Finished
 from tests.storyloom.stats.made import HOSTILE, small_dataset
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-
-def program() -> str | None:
-    """A browser: what STORYLOOM_CHROMIUM names, one on the path, or the one that playwright fetched."""
-    named = [os.environ.get("STORYLOOM_CHROMIUM", ""), *NAMES]
-    return next((found for found in (shutil.which(name) for name in named if name) if found), None)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=program(), args=["--no-sandbox"])
-        except Error as reason:
-            pytest.skip(f"no Chromium: install one, or run `playwright install chromium` ({reason.message[:80]})")
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
