@@ -32,9 +32,17 @@ def check_places(config: RunConfig) -> None:
             raise UsageError(f"the manifest's folder {manifest} lies in {name} ({place}): choose another `{name}`")
 
 
-def writable_problem(folder: Path, setting: str) -> str:
-    """Try to write where a folder of a setting is or will be; nothing stays. Returns why not, empty if it works."""
+def writable_problem(folder: Path, setting: str, *, by_trying: bool = True) -> str:
+    """Why a folder of a setting, or the one that it will be made in, cannot be written; empty if it can.
+
+    Args:
+        folder: An absolute path.
+        setting: The setting's name.
+        by_trying: Whether something is written, of which nothing stays; otherwise permissions are looked at.
+    """
     there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not by_trying:
+        return "" if os.access(there, os.W_OK) else f"{there} cannot be written: choose another `{setting}`"
     try:
         with tempfile.TemporaryDirectory(dir=there, prefix=".storyloom-"):
             return ""

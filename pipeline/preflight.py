@@ -34,7 +34,7 @@ def surveyed(config: RunConfig, selected: Collection[str], *, write: bool, refre
         UsageError: Config, manifest or output cannot be used, or something is missing; all that is, a line each.
         RunFailed: A stage cannot say what it misses.
     """
-    places = _place_problems(config)
+    places = _place_problems(config, by_trying=write)
     if places:
         write = False  # what cannot be written is not tried
     try:
@@ -63,11 +63,11 @@ def _refused(problems: Iterable[str]) -> UsageError:
     return UsageError("\n  ".join([f"the run cannot start, {len(found)} things are missing or wrong:", *found]))
 
 
-def _place_problems(config: RunConfig) -> list[str]:
+def _place_problems(config: RunConfig, *, by_trying: bool) -> list[str]:
     found = []
     for name in ("work", "output"):
         folder = Path(getattr(config, name)).expanduser().absolute()
-        if problem := writable_problem(folder, name):
+        if problem := writable_problem(folder, name, by_trying=by_trying):
             found.append(problem)
             continue
         there = next(place for place in (folder, *folder.parents) if place.exists())

@@ -13,7 +13,6 @@ from schemas.row import Row, Similarity
 from schemas.rows import ScoresRow
 from stages.base import CorpusStep, Input, Video
 from stages.score.thresholds import STATED, scored_by
-from storyloom.view.counts import count_of
 
 
 class NullScoresRow(Row):
@@ -56,7 +55,7 @@ class Calibrate(CorpusStep[CalibrateConfig, NullScoresRow, Calibration]):
     def notes(cls, result: Calibration) -> list[str]:
         if result.basis == "calibrated" or not result.model:
             return []
-        few = f"{count_of(result.samples, 'unrelated pairs')}, under {ENOUGH}, are too few to calibrate a threshold: "
+        few = f"unrelated pairs are too few to calibrate a threshold ({result.samples}, under {ENOUGH}): "
         if result.stated is None:
             note = (
                 f"{few}none is known for score.model {result.model!r} either, so no frame was left out as unlike its"

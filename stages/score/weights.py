@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from stages.base import StageSetupError
 from stages.models.demo import DEMO, photo_sentence_revision
 from stages.models.demo.assemble import CONFIG_TEMPLATE
 from stages.models.hub import hub_commit
+from stages.models.names import nearest
 from stages.models.revision import content_revision, library_versions
 from stages.score.model_config import folder_config
 
@@ -91,13 +90,6 @@ def _config(model: str) -> dict[str, Any]:
     return _named_config(model)
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    """The known names that are nearest to a mistyped one, as the end of a message; empty without any."""
-    lower = {one.lower(): one for one in known}
-    found = [repr(lower[one]) for one in difflib.get_close_matches(name.lower(), lower, n=3)]
-    return f"; did you mean {' or '.join(found)}?" if found else ""
-
-
 @functools.cache
 def _named_config(model: str) -> dict[str, Any]:
     import open_clip
@@ -106,7 +98,7 @@ def _named_config(model: str) -> dict[str, Any]:
     if config is None:
         raise StageSetupError(
             f"score.model {model!r} cannot be loaded: open_clip has no model of that name"
-            f"{_nearest(model, open_clip.list_models())}"
+            f"{nearest(model, open_clip.list_models())}"
         )
     return config
 
@@ -129,7 +121,7 @@ def _tagged(model: str, pretrained: str) -> str:
         tags = open_clip.list_pretrained_tags_by_model(model)
         raise StageSetupError(
             f"score.pretrained {pretrained!r} is no file and none of open_clip's tags for {model}"
-            f"{_nearest(pretrained, tags) or '; they are ' + (', '.join(tags) or 'none: name a file')}"
+            f"{nearest(pretrained, tags) or '; they are ' + (', '.join(tags) or 'none: name a file')}"
         )
     if config.get("hf_hub"):
         repository = config["hf_hub"].rpartition("/")[0]  # a file name may follow

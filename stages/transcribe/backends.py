@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from stages.models.demo import DEMO, DemoModelMissing, whisper_folder, whisper_r
 from stages.models.device import no_device, resolved_device, resolved_torch_device
 from stages.models.hub import BRANCH, cached_commit, hub_commit
 from stages.models.loading import loading
+from stages.models.names import nearest
 from stages.models.revision import content_revision, library_versions
 from stages.timing import Timings
 from stages.transcribe.recognizer import Recognizer, whisper_language
@@ -134,13 +136,13 @@ def unknown_language(where: str, given: str, model: str, known: frozenset[str]) 
 
 def missing_for(config: TranscribeConfig) -> list[str]:
     """What the recognizer lacks on this machine, and what the config asks of it that it cannot do."""
-    found = no_device("transcribe.device", config.device, torch=config.backend == "openai-whisper")
+    on_torch = config.backend == "openai-whisper" or config.word_times == "forced"
+    found = no_device("transcribe.device", config.device, torch=on_torch)
     language, known = whisper_language(config.language), known_languages(config)
     if language and known is not None and language not in known:
         found.append(unknown_language("transcribe.language", config.language, config.model, known))
     if config.backend == "openai-whisper":
-        if config.model == DEMO:
-            found.append(DEMO_IS_FASTER)
+        found += _no_checkpoint(config.model)
         able = {"float16", "float32"}
     else:
         from ctranslate2 import get_supported_compute_types
@@ -153,6 +155,20 @@ def missing_for(config: TranscribeConfig) -> list[str]:
             f" set it to {', '.join(sorted(able))} or default"
         )
     return found
+
+
+def _no_checkpoint(model: str) -> list[str]:
+    """That openai-whisper has no checkpoint of a name; empty when it has, and for a local path."""
+    if model == DEMO:
+        return [DEMO_IS_FASTER]
+    if find_spec("whisper") is None or _is_local(model):
+        return []  # `revision` says that the package is missing
+    from whisper import available_models
+
+    names = available_models()
+    if model in names:
+        return []
+    return [f"transcribe.model {model!r} is no file and none of openai-whisper's models{nearest(model, names)}"]
 
 
 def _vocabulary_size(folder: Path) -> int:
@@ -277,7 +293,7 @@ def _repository(config: TranscribeConfig) -> str:
         return config.model
     raise StageSetupError(
         f"transcribe.model {config.model!r} is no folder, no repository (OWNER/NAME) and none of the names"
-        f" {', '.join(sorted(REPOSITORIES))}"
+        f" {', '.join(sorted(REPOSITORIES))}{nearest(config.model, REPOSITORIES)}"
     )
 
 

@@ -236,6 +236,8 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     def _check_language(self, video: Video, heard: Sequence[RecognizedSegment]) -> None:
         """Refuse words that a model of English alone hardly believes, unless somebody says that it is English.
 
+        A subtitle track that agrees with them says so too.
+
         Raises:
             VideoFailed: ``language_unknown``.
         """
@@ -258,10 +260,11 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
         if not segments:
             hint = self._other_language if not self._given(video) and recognition.left_out else ""
             raise VideoDropped("no_speech", _nothing_heard(decoded, recognition) + hint)
-        self._check_language(video, recognition.segments)
         track, problems = self._nearest_track(video[MediaRow], segments, decoded)
         problem = _problem(track) if track else ""
         used = None if problem else track
+        if used is None:
+            self._check_language(video, recognition.segments)
         if used and used.left_out > MANY_LEFT_OUT * used.words:
             problem = "subtitles_left_out"
         problems += [problem] if problem else []

@@ -78,6 +78,17 @@ def test_a_language_that_an_english_only_model_does_not_know_is_refused(
     )
 
 
+def test_a_mistyped_model_of_a_recognizer_names_the_nearest(tmp_path: Path) -> None:
+    assert "did you mean 'large-v3-turbo'" in refused(tmp_path, "transcribe.model=large-v3-turob")
+    pytest.importorskip("whisper")
+    said = refused(
+        tmp_path, "transcribe.backend=openai-whisper", "transcribe.model=tiny.eng", "transcribe.compute_type=float32"
+    )
+    assert said.startswith(
+        "transcribe.model 'tiny.eng' is no file and none of openai-whisper's models; did you mean 'tiny.en'"
+    )
+
+
 def test_a_compute_type_that_the_machine_cannot_do_is_refused(tmp_path: Path) -> None:
     assert "transcribe.compute_type 'int3' is nothing that" in refused(tmp_path, "transcribe.compute_type=int3")
 

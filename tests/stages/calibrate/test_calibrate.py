@@ -56,7 +56,7 @@ def test_a_model_without_a_stated_threshold_has_none() -> None:
 
 def test_what_the_threshold_rests_on_is_told() -> None:
     (of_model,) = Calibrate.notes(calibrated([0.1]))
-    assert of_model.startswith("1 unrelated pair")
+    assert of_model.startswith("unrelated pairs are too few to calibrate a threshold (1, under 50)")
     assert "the one stated for score.model 'demo' is used" in of_model
     (of_paper,) = Calibrate.notes(calibrated([], "ViT-B-32", OPENAI))
     assert "filter.false_accept_rate has no part" in of_paper
