@@ -31,6 +31,9 @@ MOST_VIDEOS = 2000
 MOST_BYTES = 2**28
 """Bytes of a sample in memory, 256 MiB (our choice)."""
 
+AT_HAND = 256
+"""Videos whose rows are kept as they are, some 60 MB, so that the first answer counts more (our choice)."""
+
 SECONDS = 0.6
 """Seconds of work after which a move answers with what it has (our choice: a second with the way there and back)."""
 
@@ -191,7 +194,7 @@ class Tuning:
                 self.parts.remove(part)
                 self.videos -= len(self._workspace.plan.members[part])
                 continue
-            known = [Known({}, {}) for _ in videos]
+            known = [Known({}, {}, video.video() if self._held < AT_HAND else None) for video in videos]
             before = [outcome(self._run, *pair) for pair in zip(videos, known, strict=True)]
             self._read.append(_Part(videos, known, before))
             self._bytes += 2 * sum(video.size for video in videos)  # what is known of them takes about as much
