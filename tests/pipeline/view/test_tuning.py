@@ -142,13 +142,15 @@ def test_a_move_over_all_videos_counts_them_exactly(clips_run: Finished) -> None
     assert tuning.estimate(move, "documents", "now").value == sum(len(row.documents) for row in rows)
 
 
-def test_the_stated_error_of_a_sample_holds_the_truth(clips_run: Finished) -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_the_stated_error_of_a_sample_holds_the_truth(clips_run: Finished, *, known: bool) -> None:
     """Over many draws of 12 of 60 parts, about 95 % of the intervals hold the true count."""
     tuning = Tuning(clips_run.workspace)
     move, _ = tuning.move(tuning.config, seconds=60.0)
     rng = np.random.default_rng(0)
     counts = rng.poisson(3.0, (60, len(WHAT), len(WAYS)))
     tuning.parts, tuning.videos = [str(n) for n in range(60)], 240
+    tuning.then = {"documents": int(counts[:, 1, 1].sum())} if known else {}
     held = 0
     for _ in range(300):
         drawn = rng.choice(60, 12, replace=False)
