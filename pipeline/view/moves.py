@@ -31,6 +31,9 @@ MOST_VIDEOS = 2000
 MOST_BYTES = 2**28
 """Bytes of a sample in memory, 256 MiB (our choice)."""
 
+AT_HAND = 256
+"""Videos whose rows are kept as they are, some 60 MB, so that the first answer counts more (our choice)."""
+
 SECONDS = 0.6
 """Seconds of work after which a move answers with what it has (our choice: a second with the way there and back)."""
 
@@ -133,6 +136,7 @@ class Tuning:
         self._context = Context(workspace.config.seed, workspace.job.store.media, results(workspace))
         self.parts = list(parts_recorded(workspace))
         self.videos = sum(len(workspace.plan.members[part]) for part in self.parts)
+        self.then = _totals(workspace, self.parts)
         self._order = list(self.parts)
         random.Random(workspace.config.seed).shuffle(self._order)  # noqa: S311 - a sample, not a secret
         self._read: list[_Part] = []
@@ -169,16 +173,22 @@ class Tuning:
         return move, self.whole and len(move.parts) == len(self._read)
 
     def estimate(self, move: Move, what: str, way: str) -> Estimate:
-        """A count over all scored videos by the ratio to the number of videos, parts being drawn (Cochran, 6.2)."""
+        """A count over all scored videos by the ratio to the number of videos, parts being drawn (Cochran, 6.2).
+
+        Where the run counted all videos itself, only the difference to its count is estimated.
+        """
         drawn, total = len(move.parts), len(self.parts)
+        known = self.then.get(what, 0) if way in ("now", "then") else 0
         counts = np.array([part[WHAT.index(what), WAYS.index(way)] for part in move.parts], dtype=np.float64)
+        if known:
+            counts -= [part[WHAT.index(what), WAYS.index("then")] for part in move.parts]
         videos = np.array(move.videos, dtype=np.float64)
         if drawn == total:
-            return Estimate(float(counts.sum()), 0.0)
+            return Estimate(known + float(counts.sum()), 0.0)
         ratio = counts.sum() / videos.sum()
         off = counts - ratio * videos
         variance = (1 - drawn / total) * (off @ off) / (drawn - 1) / drawn if drawn > 1 else 0.0
-        return Estimate(self.videos * ratio, CONFIDENT * self.videos * math.sqrt(variance) / videos.mean())
+        return Estimate(known + self.videos * ratio, CONFIDENT * self.videos * math.sqrt(variance) / videos.mean())
 
     def _read_one(self) -> bool:
         """Read the next part of the sample; whether there was one. A part that a run does again is left out."""
@@ -190,8 +200,9 @@ class Tuning:
                 self._order.remove(part)
                 self.parts.remove(part)
                 self.videos -= len(self._workspace.plan.members[part])
+                self.then = {}
                 continue
-            known = [Known({}, {}) for _ in videos]
+            known = [Known({}, {}, video.video() if self._held < AT_HAND else None) for video in videos]
             before = [outcome(self._run, *pair) for pair in zip(videos, known, strict=True)]
             self._read.append(_Part(videos, known, before))
             self._bytes += 2 * sum(video.size for video in videos)  # what is known of them takes about as much
@@ -227,6 +238,15 @@ class Tuning:
             places = [(i, _drawn(video.key, i) if order is None else float(order[i])) for i in _first(frames, order)]
             found = [(place, video.key, i, _example(video, shown, after, i)) for i, place in places]
             move.examples[kind] = heapq.nsmallest(EXAMPLES, [*move.examples[kind], *found], key=lambda one: one[:3])
+
+
+def _totals(workspace: Workspace, parts: Sequence[str]) -> dict[str, int]:
+    """What the run kept in these parts, by `WHAT`; empty where `filter` is not done in all of them."""
+    done = workspace.done("filter", parts)
+    if len(done) < len(parts):
+        return {}
+    told = workspace.summaries.summary(done.values())
+    return {"videos": told.live, **{what: told.counts.get(what, 0) for what in ("documents", "frames")}}
 
 
 def _first(frames: npt.NDArray[np.int64], order: FloatArray | None) -> list[int]:

@@ -47,8 +47,8 @@ def tune_page(run: Run) -> Callable[[Request], Response]:
                 config=tuning.config,
                 calibrated=tuning.config.threshold == "calibrated",
                 threshold=_threshold(tuning, tuning.config),
-                samples=tuning.calibration.samples,
-                few=tuning.calibration.samples < ENOUGH,
+                calibration=tuning.calibration,
+                enough=ENOUGH,
                 kinds=KINDS,
                 parts=(len(tuning.parts), len(workspace.plan.parts)),
             )

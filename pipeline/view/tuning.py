@@ -16,7 +16,7 @@ from schemas.calibration import Basis
 from schemas.duplicates import Duplicates
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ScoresRow
 from stages.align.stage import FloatArray, IntArray
-from stages.base import Context
+from stages.base import Context, Video
 from stages.calibrate.stage import Calibrate, CalibrateConfig
 from stages.filter.assign import SIMILARITY_PER_NAT, UNPAIRED, Assignment, similarity_of
 from stages.filter.candidates import BoolArray
@@ -30,10 +30,11 @@ ASSIGNED_BY = ("mode", "shift_cost", "threshold", "false_accept_rate")
 
 @dataclass
 class Known:
-    """What is known of a video beside its rows: its lag, by the basis of the threshold, and its last assignments."""
+    """What is known of a video: its lag, by the basis of the threshold, its last assignments, and maybe its rows."""
 
     lags: dict[Basis, NarrationLag]
     assigned: dict[tuple[object, ...], tuple[Assignment, NarrationLag]]
+    rows: Video | None = None
 
 
 class Retuned(Filter):
@@ -54,7 +55,7 @@ class Retuned(Filter):
         if video.ended:
             return video.ended, None
         self._now, self._assignment = (video, known), None
-        row = self.guarded(video.video())
+        row = self.guarded(known.rows or video.video())
         assert isinstance(row, DocumentsRow)
         return row, self._assignment
 

@@ -1,6 +1,5 @@
 """Tuning: `filter` over recorded scores gives what a run gives, under the run's settings and under others."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from schemas.media import MediaRow
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ScoresRow
 from stages.base import Context, Stage, Video
 from stages.filter.stage import Filter, FilterConfig
-from tests.runs import CLIP_SETTINGS, Finished, demo_config, run_quietly
+from tests.pipeline.view.made import beside
+from tests.runs import Finished, run_quietly
 
 CHANGED = [
     ("filter.false_accept_rate=0.6", "filter.min_words=12", "filter.max_images=3"),
@@ -54,9 +54,7 @@ def test_the_runs_own_settings_give_the_runs_own_rows(finished: Finished) -> Non
 def test_other_settings_give_what_a_run_with_them_gives(
     clips_run: Finished, tmp_path: Path, settings: Sequence[str]
 ) -> None:
-    shutil.copytree(clips_run.config.work, tmp_path / "work", symlinks=True)
-    before = f"manifest={clips_run.config.manifest}"
-    changed = Finished(demo_config(tmp_path, before, *CLIP_SETTINGS, *settings))
+    changed = beside(clips_run, tmp_path, *settings)
     told = decided(clips_run.workspace, videos_of(clips_run.workspace), changed.config.section(FilterConfig))
     run_quietly(changed.config, Selection(only=("filter",)))
     assert told == changed.rows("filter")
@@ -144,13 +142,15 @@ def test_a_move_over_all_videos_counts_them_exactly(clips_run: Finished) -> None
     assert tuning.estimate(move, "documents", "now").value == sum(len(row.documents) for row in rows)
 
 
-def test_the_stated_error_of_a_sample_holds_the_truth(clips_run: Finished) -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_the_stated_error_of_a_sample_holds_the_truth(clips_run: Finished, *, known: bool) -> None:
     """Over many draws of 12 of 60 parts, about 95 % of the intervals hold the true count."""
     tuning = Tuning(clips_run.workspace)
     move, _ = tuning.move(tuning.config, seconds=60.0)
     rng = np.random.default_rng(0)
     counts = rng.poisson(3.0, (60, len(WHAT), len(WAYS)))
     tuning.parts, tuning.videos = [str(n) for n in range(60)], 240
+    tuning.then = {"documents": int(counts[:, 1, 1].sum())} if known else {}
     held = 0
     for _ in range(300):
         drawn = rng.choice(60, 12, replace=False)

@@ -1,7 +1,6 @@
 """Where documents end: at a turn of topic that the picture makes too, never inside a sentence."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -55,14 +54,14 @@ def test_a_turn_does_not_end_a_document_that_would_be_too_short_to_keep() -> Non
 def test_each_document_says_why_it_begins() -> None:
     units = units_of(SAID, frames(0, 0, 1, 1), [0, 1, 2, 3], np.array([0, 1, 2, 3]))
 
-    def reasons(turns: set[int], chapters: list[float], **limits: Any) -> list[str]:
-        return [why for why, _ in documents_of(units, turns, replace(LIMITS, **limits), chapters)]
+    def reasons(turns: set[int], chapters: list[float], limits: DocumentLimits = LIMITS) -> list[str]:
+        return [why for why, _ in documents_of(units, turns, limits, chapters)]
 
     assert reasons({2}, []) == ["", "topic"]
     assert reasons(set(), [0.0, 23.0]) == ["", "chapter"]
-    assert reasons(set(), [], max_images=2) == ["", "max_images"]
-    assert reasons(set(), [], max_words=1) == ["", "max_words", "max_words", "max_words"]
-    assert reasons(set(), [], max_silence=0.5) == ["", "silence", "silence", "silence"]
+    assert reasons(set(), [], replace(LIMITS, max_images=2)) == ["", "max_images"]
+    assert reasons(set(), [], replace(LIMITS, max_words=1)) == ["", "max_words", "max_words", "max_words"]
+    assert reasons(set(), [], replace(LIMITS, max_silence=0.5)) == ["", "silence", "silence", "silence"]
 
 
 def test_without_a_turn_the_document_goes_on() -> None:
