@@ -55,7 +55,7 @@ def html_page(found: Difference, lost: Sequence[ShownFrame], gained: Sequence[Sh
     """The page. All text from the datasets is escaped; there is no script, and only the page's own style may apply."""
     style = resource("style.css")
     return (
-        environment(["storyloom.diff"])
+        environment(("storyloom.diff",))
         .get_template("diff.html")
         .render(
             found=found,
