@@ -62,15 +62,17 @@ fuzz: install ## mutated media, subtitles, lists, configs and datasets for FUZZ_
 	$(UV) run --no-sync python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(SEED)
 
 .PHONY: lint
-lint: install ## formatting, lint, types, committed schemas
+lint: install ## formatting, lint, types, committed schemas and settings
 	$(UV) run --no-sync ruff format --check .
 	$(UV) run --no-sync ruff check .
 	$(UV) run --no-sync mypy
 	$(UV) run --no-sync storyloom schema check schemas/json
+	$(UV) run --no-sync storyloom schema settings docs/settings.md --check
 
 .PHONY: schemas
-schemas: install ## write the JSON Schemas that are committed
+schemas: install ## write the JSON Schemas and the page of settings that are committed
 	$(UV) run --no-sync storyloom schema export schemas/json
+	$(UV) run --no-sync storyloom schema settings docs/settings.md
 
 BENCH_VIDEOS := laion400m_intro autoeditor_example googlework_short nasa_13013_multistream
 
@@ -95,6 +97,10 @@ demo-model: install ## fit the demo's image-text model again (needs ../shared/da
 .PHONY: demo-video
 demo-video: install ## make the demo video again (needs ffmpeg and flite)
 	$(UV) run --no-sync python demo/make_video.py
+
+.PHONY: docs
+docs: install ## build the pages of docs/ as a site, into out/site
+	$(UV) run --no-sync zensical build --strict
 
 .PHONY: clean
 clean: ## remove what was built and what the demo wrote

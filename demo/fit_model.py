@@ -254,7 +254,7 @@ def fit_and_measure(folder: Path, out: Path, *, cross_validated: bool) -> None:
     info = ImageNetInfo("imagenet-1k")
     lemmas = [info.index_to_description(index, detailed=False).split(",")[0] for index in range(1000)]
     class_names = bare.sentences([f"a photo of a {lemma}" for lemma in lemmas])
-    classifier = classifier_weight().double().numpy()
+    classifier = classifier_weight().astype(np.float64)
     if cross_validated:
         cross_validate(features, sentences, classifier, class_names)
     projection = fit(features, sentences, classifier, class_names, Hyperparameters())

@@ -16,10 +16,10 @@ import secrets
 import shutil
 import socket
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from pydantic import BaseModel, ValidationError
 
@@ -39,6 +39,12 @@ CRASHED, RAISED, UNPROVEN, KILLED, MACHINE = 4, 4, 2, 1, 0
 """Evidence of one attempt against the current video: a crash of native code; an exception in a process that had
 finished other work; the same in one that had not; a killed process, which may be the kernel's out-of-memory killer;
 and faults of the machine alone. So two crashes are enough, and six preempted machines are not."""
+
+SETUP = "setup."
+"""Beginning of the name of a note that a process sets a stage up; the rest is the process's name."""
+
+Doing = Literal["setup", "work"]
+"""What a stage does: its workers set it up, or some work on units."""
 
 DEVICE_ERROR = re.compile(r"CUDA|cuDNN|CUBLAS|NVML|NCCL|HIP error|device-side assert|Accelerator", re.IGNORECASE)
 """Matches messages of torch, CTranslate2 and onnxruntime about a failed device."""
@@ -205,6 +211,44 @@ def note_crashes(folder: Path) -> None:
 
 _noting: dict[str, TextIO] = {}
 """Trace files by folder, open as long as the process lives: faulthandler writes to them from a signal handler."""
+
+
+@contextlib.contextmanager
+def setting_up(folder: Path) -> Iterator[None]:
+    """Leave a note in the folder of a stage's attempts while this process sets the stage up."""
+    note = folder / f"{SETUP}{worker_name()}"
+    with contextlib.suppress(OSError):  # a full disk: the note is only shown
+        folder.mkdir(parents=True, exist_ok=True)
+        note.touch()
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def doing(attempts: Path, keys: Mapping[str, str]) -> dict[str, Doing]:
+    """What the stages do at this moment, by name, on whatever machine; those that do nothing are left out.
+
+    Args:
+        attempts: The work folder's.
+        keys: The stages' keys.
+    """
+    found: dict[str, Doing] = {}
+    for name, key in keys.items():
+        with contextlib.suppress(OSError), os.scandir(attempts / name / key) as entries:
+            for entry in entries:
+                if not entry.name.startswith(SETUP):
+                    found[name] = "work"
+                    break
+                found[name] = "setup"
+    return found
+
+
+def remove_notes(attempts: Path) -> None:
+    """Remove the notes that killed processes left."""
+    for note in attempts.glob(f"*/*/{SETUP}*"):
+        if not _alive(note.name.removeprefix(SETUP)):
+            note.unlink(missing_ok=True)
 
 
 def remove_empty_traces(folder: Path) -> None:

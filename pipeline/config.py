@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 from pipeline.config_file import DEEPEST, odd_character, parsed, read_text
 from pipeline.graph import Graph
 from pipeline.store import Store
-from schemas.config import PartsConfig, RunnerConfig, Section, StageConfig
+from pipeline.values import OTHER, in_words
+from schemas.config import OPERATIONAL, PartsConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
@@ -27,6 +28,9 @@ SectionT = TypeVar("SectionT", bound=StageConfig)
 
 MOST_PROBLEMS = 20
 """Problems of a config that are told at once (our choice)."""
+
+OTHERWISE = {"value_error", "string_pattern_mismatch", "string_too_short"}
+"""Types of errors of pydantic's whose own message says more than the values that a key takes."""
 
 SHOWN = 100
 """Characters of a wrong value that a message shows (our choice)."""
@@ -51,13 +55,13 @@ class RunConfig(Section):
     """
 
     manifest: str = Field(min_length=1)
-    work: str = Field(min_length=1)
-    output: str = Field(min_length=1)
+    work: Annotated[str, Field(min_length=1), OPERATIONAL]
+    output: Annotated[str, Field(min_length=1), OPERATIONAL]
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     url_parameters: tuple[str, ...] = ("v", "list")
     columns: dict[Column, str] = {}
     stages: tuple[str, ...] = ()
-    runner: RunnerConfig = RunnerConfig()
+    runner: Annotated[RunnerConfig, OPERATIONAL] = RunnerConfig()
     parts: PartsConfig = PartsConfig()
 
     @field_validator("work", "output")
@@ -142,11 +146,11 @@ def _named(content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a config file and apply ``a.b=value`` overrides, whose values are YAML.
+def read_config(path: Path) -> dict[str, Any]:
+    """The keys and values of a config file, unchecked.
 
     Raises:
-        UsageError: The file cannot be read, or a key or value is wrong; the message names it and the nearest right one.
+        UsageError: The file cannot be read, or holds something else.
     """
     try:
         content = parsed(read_text(path))
@@ -154,16 +158,39 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise UsageError(f"{path} cannot be read as YAML: {reason}") from reason
     if not isinstance(content, dict):
         raise UsageError(f"{path} must hold keys and values such as `manifest: videos.txt`")
+    return content
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a config file and apply ``a.b=value`` overrides, whose values are YAML.
+
+    Raises:
+        UsageError: The file cannot be read, or a key or value is wrong; the message names it and the nearest right one.
+    """
+    content = read_config(path)
     for override in overrides:
         _set(content, override)
+    return checked_config(content, str(path))
+
+
+def checked_config(content: dict[str, Any], name: str) -> RunConfig:
+    """The config of keys and values.
+
+    Args:
+        content: Sections, as the YAML file has them.
+        name: What a message calls the config.
+
+    Raises:
+        UsageError: A key or value is wrong; the message names it and the nearest right one.
+    """
     try:
         return config_from(content)
     except StageNotUsable as reason:
-        raise UsageError(f"{path}: {reason}") from reason
+        raise UsageError(f"{name}: {reason}") from reason
     except ValidationError as invalid:
         found = _explained(invalid.errors(), config_class(_named(content)))
         problems = "\n".join(f"  {problem}" for problem in islice(found, MOST_PROBLEMS))
-        raise UsageError(f"{path} is not a valid config:\n{problems}") from None
+        raise UsageError(f"{name} is not a valid config:\n{problems}") from None
 
 
 def _set(content: dict[str, Any], override: str) -> None:
@@ -174,17 +201,30 @@ def _set(content: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set {_short(override)} holds the character {odd}")
     if key.count(".") >= DEEPEST:
         raise UsageError(f"--set {_short(override)}: no key has so many sections")
+    try:
+        read = parsed(value)
+    except ValueError as reason:
+        raise UsageError(f"--set {_short(override)}: the value is not YAML: {reason}") from reason
+    try:
+        put(content, key, read)
+    except ValueError as reason:
+        raise UsageError(f"--set {_short(override)}: {reason}") from reason
+
+
+def put(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set a key such as ``filter.mode`` of a config's content; other dictionaries stay as they are.
+
+    Raises:
+        ValueError: Part of the key is a value.
+    """
     *sections, last = key.split(".")
     inside = content
     for section in sections:
         found = {} if inside.get(section) is None else inside[section]
         if not isinstance(found, dict):
-            raise UsageError(f"--set {_short(override)}: {section!r} is a value, not a section")
+            raise ValueError(f"{section!r} is a value, not a section")  # noqa: TRY004 - so is it in a file
         inside[section] = inside = dict(found)  # a section that an alias repeats stays as it is elsewhere
-    try:
-        inside[last] = parsed(value)
-    except ValueError as reason:
-        raise UsageError(f"--set {_short(override)}: the value is not YAML: {reason}") from reason
+    inside[last] = value
 
 
 def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
@@ -192,7 +232,7 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
     by_place: dict[str, list[Any]] = {}
     for error in errors:
         steps, section = _place(model, error["loc"])
-        by_place.setdefault(".".join(steps), []).append((error, section))
+        by_place.setdefault(".".join(steps).removesuffix(".[key]"), []).append((error, section))
     for where, found in by_place.items():
         error, section = found[0]
         if error["type"] == "extra_forbidden":
@@ -200,15 +240,28 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
             nearest = difflib.get_close_matches(where.rpartition(".")[2], known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(known)}"
             yield f"{where}: unknown key; {hint}"
+        elif error["type"] == "model_type":
+            yield f"{where}: a section, with keys below it, is expected, got {_short(error['input'])}"
         elif error["type"] == "missing":
             yield f"{where}: missing; add it to the file or pass --set {where}=…"
         else:
-            message = " or ".join(dict.fromkeys(error["msg"].removeprefix("Value error, ") for error, _ in found))
+            message = _expected(where, found) or error["msg"].removeprefix("Value error, ")
+            message = message.replace("Input should be", "expected")
             hint = "; a text that looks like something else needs quotes" if error["type"] == "string_type" else ""
             fields = [section.model_fields[step] for step in where.split(".") if step in section.model_fields]
             hidden = any(not field.repr for field in fields)  # it may hold a password
             got = "" if hidden else f", got {_short(error['input'])}"
             yield f"{where}: {message}{got}{hint}" if where else message
+
+
+def _expected(where: str, found: Sequence[tuple[Any, type[BaseModel]]]) -> str:
+    """What a key takes, where its kind of value or a bound is wrong; empty where something else is."""
+    error, section = found[0]
+    field = section.model_fields.get(where.rpartition(".")[2])
+    if field is None or error["type"] in OTHERWISE or isinstance(error["loc"][-1], int):
+        return ""
+    words = in_words(field.annotation, field.metadata)
+    return f"expected {words.replace('`', '')}" if words != OTHER else ""
 
 
 def _short(value: object) -> str:

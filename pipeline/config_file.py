@@ -20,6 +20,8 @@ from storyloom.errors import UsageError
 MOST_BYTES = 64 * 2**10
 """Size of a file, and of a value of ``--set`` (our choice: 80 times the largest config here)."""
 
+FOR_VIDEOS = "For videos themselves there is `storyloom try`"
+
 DEEPEST = 16
 """Sections within each other; deeper ones would end in Python's own limit (our choice: three are in use)."""
 
@@ -115,17 +117,17 @@ def read_text(path: Path) -> str:
                 raise UsageError(f"the config {path} is no regular file; name a YAML file such as configs/demo.yaml")
             content = file.read(MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"no config at {path.absolute()}; configs/demo.yaml is one to start from") from None
+        raise UsageError(f"no config at {path.absolute()}; `storyloom init` writes one") from None
     except IsADirectoryError:
-        raise UsageError(f"the config {path} is a folder; name a YAML file such as configs/demo.yaml") from None
+        raise UsageError(f"the config {path} is a folder; name a YAML file. {FOR_VIDEOS}") from None
     except (OSError, ValueError) as reason:
         raise UsageError(f"the config {str(path)!r} cannot be opened: {reason}") from reason
     if len(content) > MOST_BYTES:
-        raise UsageError(f"{path} is no config: it is larger than {MOST_BYTES:,} bytes")
+        raise UsageError(f"{path} is no config: it is larger than {MOST_BYTES:,} bytes. {FOR_VIDEOS}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
-        raise UsageError(f"{path} is not UTF-8 ({reason}); save it as UTF-8") from reason
+        raise UsageError(f"{path} is not UTF-8 ({reason}); save it as UTF-8. {FOR_VIDEOS}") from reason
 
 
 def parsed(text: str) -> Any:

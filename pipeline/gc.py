@@ -46,7 +46,7 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
     Raises:
         UsageError: The configs use different work folders, or one cannot be used.
     """
-    workspaces = [survey(config) for config in configs]
+    workspaces = [survey(one) for config in configs for one in (config, _whole(config))]
     folders = {workspace.job.store.work for workspace in workspaces}
     if len(folders) != 1:
         raise UsageError(f"the configs use different work folders: {', '.join(sorted(map(str, folders)))}")
@@ -57,6 +57,11 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
         "media": list(_media(store, workspaces)),
         "attempts and profiles": list(_notes(store, workspaces)),
     }
+
+
+def _whole(config: RunConfig) -> RunConfig:
+    """A config without its limit: a look at some videos is no reason to forget the others."""
+    return config.model_copy(update={"parts": config.parts.model_copy(update={"limit": 0, "sample": 1.0})})
 
 
 def remove(found: Mapping[str, Sequence[Item]]) -> None:

@@ -8,11 +8,10 @@ the same slot. A slot without videos stays empty.
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -39,6 +38,9 @@ PART = re.compile(r"[0-9]{7}-[0-9a-f]{8}")
 DIGEST = b"storyloom_sha256"
 """Metadata of a file of the plan: the hash of its rows."""
 
+DRAW_BYTES = 8
+"""Bytes of a hash that make the number which a video draws."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -51,6 +53,8 @@ class Plan:
         first_in_slot: Whether each part is the first one in its slot.
         new_parts: Number of parts that were not planned before.
         unsaved: Planned rows that are not in a file yet; empty after `save_plan`.
+        left_out: The parts that are planned but not asked for; see `within`. The other fields do without them.
+        videos_left_out: Number of their videos.
     """
 
     parts: tuple[str, ...]
@@ -59,6 +63,8 @@ class Plan:
     first_in_slot: tuple[bool, ...]
     new_parts: int
     unsaved: pa.Table
+    left_out: frozenset[str] = frozenset()
+    videos_left_out: int = 0
 
     @cached_property
     def members(self) -> dict[str, tuple[str, ...]]:
@@ -71,6 +77,42 @@ class Plan:
         for part, slot in zip(self.parts, self.slots, strict=True):
             found[f"{slot // size:05d}"].append(part)
         return {group: tuple(parts) for group, parts in found.items()}
+
+    def within(self, limit: int, share: float, seed: int) -> Plan:
+        """The plan without the parts that a run over some of the videos does not need; its parts are whole.
+
+        A part is in a share when one of its videos drew less than it, and within a limit while the parts before it
+        have fewer videos. Since parts are planned in the order of what their videos drew, a share is the parts that
+        were planned first of each version of the list: whole groups, and what they were calibrated on. At least one
+        part is left.
+
+        Args:
+            limit: Number of videos, 0 for all.
+            share: Share of the videos, over 0 to 1.
+            seed: Of the draw.
+        """
+        kept: list[int] = []
+        count = 0
+        for place, members in enumerate(self.videos):
+            if limit and count >= limit:
+                break
+            if share < 1.0 and not any(drawn(video, seed) < share for video in members):
+                continue
+            kept.append(place)
+            count += len(members)
+        kept = kept or [0][: len(self.parts)]
+        if len(kept) == len(self.parts):
+            return self
+        inside = set(kept)
+        return replace(
+            self,
+            parts=tuple(self.parts[place] for place in kept),
+            slots=tuple(self.slots[place] for place in kept),
+            videos=tuple(self.videos[place] for place in kept),
+            first_in_slot=tuple(self.first_in_slot[place] for place in kept),
+            left_out=frozenset(part for place, part in enumerate(self.parts) if place not in inside),
+            videos_left_out=sum(len(some) for place, some in enumerate(self.videos) if place not in inside),
+        )
 
     def sample(self, size: int) -> tuple[str, ...]:
         """The parts that represent the corpus: those of the first group that are the first in their slot.
@@ -92,7 +134,7 @@ def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: in
         videos: Keys, unique.
         folder: Folder of the plan; it need not exist.
         config: Number of videos per part.
-        seed: Of the shuffle.
+        seed: Of the order of new videos, which is that of what they draw.
 
     Raises:
         UsageError: A file of the plan is damaged.
@@ -159,7 +201,7 @@ def unused_files(folder: Path, plans: Iterable[Plan]) -> list[Path]:
 def _new_parts(
     videos: Sequence[str], last_slot: dict[str, int], taken: set[int], per_part: int, seed: int
 ) -> list[tuple[int, tuple[str, ...]]]:
-    """Slot and videos of the new parts: the remaining videos of a dissolved part keep its slot, others are shuffled.
+    """Slot and videos of the new parts: the remaining videos of a dissolved part keep its slot, others are drawn.
 
     `last_slot` has free slots only: a slot that another part has taken meanwhile is not shared.
     """
@@ -170,10 +212,16 @@ def _new_parts(
             left[last_slot[video]].append(video)
         else:
             fresh.append(video)
-    random.Random(seed).shuffle(fresh)  # noqa: S311 - an order, not a secret
+    fresh.sort(key=lambda video: (drawn(video, seed), video))
     following = max(taken, default=-1) + 1
     parts = [(slot, tuple(members)) for slot, members in sorted(left.items())]
     return parts + [(following + number, tuple(members)) for number, members in enumerate(_cut(fresh, per_part))]
+
+
+def drawn(video: str, seed: int) -> float:
+    """The number from 0 to 1 that a video draws, by its key and the seed alone."""
+    found = hashlib.sha256(f"{seed} {video}".encode()).digest()[:DRAW_BYTES]
+    return int.from_bytes(found) / 2.0 ** (8 * DRAW_BYTES)
 
 
 def _cut(videos: Sequence[str], size: int) -> list[Sequence[str]]:

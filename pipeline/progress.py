@@ -14,7 +14,10 @@ from storyloom.format.model import Model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.attempts import Doing
+    from pipeline.estimate import Estimate
     from pipeline.failures import Failure
+    from pipeline.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,14 @@ class Listener(Protocol):
     def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
         """The plan is made; nothing has run yet. `told` is what was passed over or changed in the manifest."""
 
-    def started(self, logs: str) -> None:
-        """The executor has started; `logs` is the location of its logs, empty without any."""
+    def started(self, logs: str, pace: Pace) -> None:
+        """The executor started; `logs` is the location of its logs, empty without any; `pace` is kept up to date."""
+
+    def works(self, now: Mapping[str, Doing]) -> None:
+        """What the stages do at this moment, those that do nothing left out; called about once a second."""
+
+    def estimated(self, found: Estimate) -> None:
+        """What all parts will come to; called now and then, less and less."""
 
     def advanced(self, done: Advance) -> None:
         """A unit of a stage is done; called from several threads."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from pipeline.failures import UNFINISHED
+
 REMEDIES = {
     "bad_line": "mend the line in the manifest",
     "bad_certificate": "give another URL of it, or have the server's certificate mended",
     "bad_url": "correct the URL in the manifest",
     "connection_failed": "look at the network between the workers and the server",
     "forbidden": "give the workers credentials, or take the line out of the manifest",
-    "internal": "report it with the video; it is a fault of storyloom's",
+    "internal": "report the message with the video: a bug of storyloom, or of a stage of your own",
     "language_not_supported": "name a multilingual transcribe.model, or correct the manifest",
     "language_unknown": "name a multilingual transcribe.model, or give the language in the manifest if it is English",
     "live_stream": "wait until the broadcast is over",
@@ -29,12 +33,34 @@ REMEDIES = {
 }
 """What to do, in a few words; before trying again where that may help."""
 
+LEFT_OUT = {
+    "no_audio": "it has no sound, and documents are made of what is said",
+    "no_speech": "nobody is heard to speak in it, or in no language that the model knows",
+    "no_picture": "it has no moving picture",
+    "no_document": "no frame goes with a sentence surely enough, or too little is said in it",
+    "too_large": "its file is over download.max_bytes",
+    "too_long": "it is over download.max_duration",
+    "too_short": "it is under download.min_duration",
+}
+"""Why a video gave no document, by the reason for which it was left out."""
+
 DECODING = "get a sound copy of the file; a player's word that it is sound is worth a report"
 """For what cannot be read."""
 
 
+def retry_option(failures: Iterable[tuple[str, bool]]) -> str:
+    """The option of `storyloom run` that tries failures again, by their codes and whether they are retryable.
+
+    Those that may pass by themselves come first; otherwise the first code, whose cause has to be mended.
+    """
+    some = list(failures)
+    return "--retry" if any(retryable for _, retryable in some) else f"--retry {some[0][0]}"
+
+
 def remedy(code: str, *, retryable: bool) -> str:
     """What to do about a failure."""
+    if code == UNFINISHED:
+        return "run again: its part is not done yet"
     first = REMEDIES.get(code) or (DECODING if code.endswith(("_media", "_undecodable", "_streams")) else "")
     again = f"--retry {code}"
     if retryable:

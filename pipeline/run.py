@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.attempts import remove_empty_traces
+from pipeline.attempts import doing, remove_empty_traces, remove_notes
 from pipeline.config import RunConfig
+from pipeline.estimate import Speeds, estimate, keep_speeds, read_speeds, unit_seconds
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
+from pipeline.extras import INSTALL, installed
 from pipeline.failures import codes_there, to_retry, write_ledger
 from pipeline.notes import notes, of_models
+from pipeline.pace import FEW, Pace, about
 from pipeline.places import check_places
 from pipeline.plan import Plan
 from pipeline.preflight import on_a_cluster, surveyed
-from pipeline.progress import Listener
+from pipeline.progress import Advance, Listener
+from pipeline.publish.earlier import check_earlier, is_known
 from pipeline.publish.publish import check_output
-from pipeline.publish.run import PUBLISHED, publish_run
+from pipeline.publish.run import PUBLISHED, check_not_over_all, look_at_output, output_of, publish_run
 from pipeline.scheduler import Scheduler, check_failures
 from pipeline.status import StageStatus, status
 from pipeline.store import Damaged
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, survey
+from stages.base import CorpusStep, GroupStage
 from storyloom.errors import RunFailed, UsageError
+from storyloom.format.manifest import read_manifest
+from storyloom.fs.url import redacted
+from storyloom.view.counts import count_of
+
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at what the stages do (our choice)."""
+
+SOON = 60.0
+"""Seconds left under which nobody needs an estimate (our choice)."""
+
+RARER = 4
+"""Times as many parts as at one estimate have to be finished at the next (our choice)."""
 
 SHOWN = 5
 """Failures that the end of a run names (our choice)."""
@@ -44,6 +63,7 @@ class Selection:
         retry: Whether to redo units with retryable failures, e.g. a server that did not answer.
         refresh: Whether to read playlists and channels again.
         codes: Codes of failures whose units are redone, retryable or not.
+        replace_output: Whether the output may hold the dataset of another, which is then lost.
     """
 
     only: tuple[str, ...] = ()
@@ -52,6 +72,7 @@ class Selection:
     retry: bool = False
     refresh: bool = False
     codes: tuple[str, ...] = ()
+    replace_output: bool = False
 
     @property
     def again(self) -> bool:
@@ -76,16 +97,27 @@ class Selection:
         return frozenset(self.only or graph.names)
 
 
-def run(config: RunConfig, selection: Selection, listener: Listener) -> list[StageStatus]:
+def run(
+    config: RunConfig, selection: Selection, listener: Listener, clock: Callable[[], float] = time.monotonic
+) -> list[StageStatus]:
     """Bring the selected stages up to date and, when all groups are written, publish the shards.
+
+    Args:
+        config: The run's config.
+        selection: Which stages.
+        listener: Is told of the progress.
+        clock: Gives the time in seconds, of which nothing comes into the output.
 
     Raises:
         UsageError: Config, manifest or output folder cannot be used.
         RunFailed: Selected units are missing at the end, or there is no document.
     """
     selected = selection.stages(config)
-    _check_output(config, selected)
+    output = _check_output(config, selected)
+    if output is not None:
+        _refuse_early(config, output, selection)
     workspace = surveyed(config, selected, write=True, refresh=selection.refresh, again=selection.again)
+    told = _look_at_output(workspace, selected, selection)
     if selection.force:
         for name in selected:
             workspace.invalidate(name, workspace.units(name))
@@ -97,23 +129,78 @@ def run(config: RunConfig, selection: Selection, listener: Listener) -> list[Sta
     to_do = sum(one.to_do for one in before if one.stage in selected)
     kind = executor_kind(config, workspace.plan, to_do)
     listener.planned([one for one in before if one.stage in selected], workspace.plan, workspace.told, kind)
+    _note_missing_ray(config, workspace.plan, kind, listener)
     for note in of_models(workspace):
         listener.noted(note)
     if kind == "ray" and on_a_cluster(config):
         listener.noted("the cluster's workers look for their models, devices and packages as they start")
+    if told := told or _to_publish(workspace, before, selected):
+        listener.noted(told)
     _check_upstream(workspace, before, selected)
+    known = unit_seconds(workspace)
+    pace = Pace({one.stage: one.to_do for one in before if one.stage in selected and one.to_do}, clock, known)
+
+    def advanced(done: Advance) -> None:
+        pace.add(done)
+        listener.advanced(done)
+
+    remove_notes(workspace.job.store.attempts)
     try:
         with _executor(kind, config, selected) as (executor, logs):
-            listener.started(logs)
-            scheduler = Scheduler(selected, executor, listener.advanced)
-            return _repaired(scheduler, workspace, listener)
+            pace.begin()
+            listener.started(logs, pace)
+            scheduler = Scheduler(selected, executor, advanced)
+            with _watched(workspace, pace, listener):
+                return _repaired(scheduler, workspace, listener, replace=selection.replace_output)
     finally:
+        _keep_speeds(workspace, pace, kind)
         workspace.job.store.remove_leftovers()
         remove_empty_traces(workspace.job.store.attempts / "processes")
         try:
             listener.failed(*write_ledger(workspace.refreshed(), SHOWN))
         except OSError as reason:  # a full disk, or a file of another user
             listener.noted(f"the ledger of failures was not written: {reason}")
+
+
+@contextlib.contextmanager
+def _watched(workspace: Workspace, pace: Pace, listener: Listener) -> Iterator[None]:
+    """Tell a listener, from a thread, what the stages do, and now and then what all will come to."""
+    keys = {name: key.key for name, key in workspace.job.keys.items() if name in pace.stages}
+    graph = workspace.graph
+    through = {name for name in keys if not issubclass(graph.stages[name], CorpusStep | GroupStage)}
+    over = threading.Event()
+
+    def watch() -> None:
+        due, begun = FEW, 0
+        while not over.wait(LOOK_SECONDS):
+            listener.works(doing(workspace.job.store.attempts, keys))
+            if len(pace.begun(through)) > begun:
+                due, begun = FEW, len(pace.begun(through))
+            if (finished := pace.through(through)) < due or pace.left()[0] < SOON:
+                continue
+            due = RARER * finished
+            with contextlib.suppress(OSError, RunFailed):  # what went meanwhile is done again
+                found = estimate(workspace.refreshed())
+                if found is not None and not over.is_set():
+                    listener.estimated(found)
+
+    if not keys:
+        yield
+        return
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LOOK_SECONDS)  # a large folder takes long to look at
+
+
+def _keep_speeds(workspace: Workspace, pace: Pace, kind: str) -> None:
+    seconds = {workspace.job.keys[name].key: took for name, took in pace.unit_seconds().items()}
+    if seconds:
+        with contextlib.suppress(OSError):  # a full disk: the next estimate does without
+            keep_speeds(workspace.job.store, Speeds(runner=kind, seconds=seconds))
 
 
 def preview(config: RunConfig, selection: Selection, listener: Listener) -> None:
@@ -126,6 +213,7 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
     selected = selection.stages(config)
     _check_output(config, selected)
     workspace = surveyed(config, selected, write=False, refresh=False, again=selection.again)
+    told = _look_at_output(workspace, selected, selection)
     before = status(workspace)
     if selection.force:
         again = {name: list(workspace.done(name)) for name in selected}
@@ -133,10 +221,48 @@ def preview(config: RunConfig, selection: Selection, listener: Listener) -> None
         again = _again(workspace, selected, selection, listener)
     forced = [one.model_copy(update=_undone(one, len(again.get(one.stage, ())), selection)) for one in before]
     kind = executor_kind(config, workspace.plan, sum(one.to_do for one in forced if one.stage in selected))
-    listener.planned([one for one in forced if one.stage in selected], workspace.plan, workspace.told, kind)
+    shown = [one for one in forced if one.stage in selected]
+    listener.planned(shown, workspace.plan, workspace.told, kind)
+    _note_missing_ray(config, workspace.plan, kind, listener)
     for note in of_models(workspace):
         listener.noted(note)
+    if told := told or _to_publish(workspace, forced, selected):
+        listener.noted(told)
     _check_upstream(workspace, before, selected)
+    if any(one.to_do for one in shown):
+        _tell_how(workspace, shown, kind, listener)
+
+
+def _tell_how(workspace: Workspace, stages: Sequence[StageStatus], kind: str, listener: Listener) -> None:
+    """Tell on what stages would run, and what that comes to by what is finished and how fast an earlier run was."""
+    listener.noted(_why_this_runner(workspace.config, len(workspace.plan.parts), kind))
+    for one in stages:
+        revision = str(workspace.job.keys[one.stage].ingredients["revision"])
+        if one.to_do and revision:
+            listener.noted(f"  {one.stage} with {revision}")
+    if (found := estimate(workspace)) is not None:
+        listener.estimated(found)
+    if (speeds := read_speeds(workspace.job.store)) is not None:
+        pace = Pace({one.stage: one.to_do for one in stages if one.to_do}, earlier=unit_seconds(workspace))
+        seconds, unknown = pace.left()
+        without = f", without {', '.join(unknown)}" if unknown else ""
+        if seconds:
+            listener.noted(f"time: {about(seconds)}{without}, as fast as the last run (runner: {speeds.runner})")
+
+
+def _why_this_runner(config: RunConfig, parts: int, kind: str) -> str:
+    """The runner, and what it was chosen by."""
+    runner = config.runner
+    address = runner.address or os.environ.get("RAY_ADDRESS")
+    where = "in this process" if kind == "inline" else f"joins {redacted(address)}" if address else "starts here"
+    if runner.kind != "auto":
+        why = "runner.kind"
+    elif address:
+        why = "an address is given"
+    else:
+        than = "at most" if kind == "inline" else "more than"
+        why = f"{count_of(parts, 'parts')}, {than} runner.auto_inline_parts: {runner.auto_inline_parts}"
+    return f"runner {kind}: {where} ({why})"
 
 
 def _undone(one: StageStatus, units: int, selection: Selection) -> dict[str, object]:
@@ -167,11 +293,21 @@ def executor_kind(config: RunConfig, plan: Plan, to_do: int) -> str:
         return "inline"
     if runner.kind != "auto":
         return runner.kind
-    cluster = bool(runner.address or os.environ.get("RAY_ADDRESS"))
-    return "ray" if cluster or len(plan.parts) > runner.auto_inline_parts else "inline"
+    if runner.address or os.environ.get("RAY_ADDRESS"):
+        return "ray"
+    return "ray" if len(plan.parts) > runner.auto_inline_parts and installed("ray") else "inline"
 
 
-def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener) -> list[StageStatus]:
+def _note_missing_ray(config: RunConfig, plan: Plan, kind: str, listener: Listener) -> None:
+    """Say so where many parts are done in one process for want of Ray."""
+    many = config.runner.kind == "auto" and len(plan.parts) > config.runner.auto_inline_parts
+    if many and kind == "inline" and not installed("ray"):
+        listener.noted(f"one process does it all, since Ray is not installed: {INSTALL.format('cluster')}")
+
+
+def _finished(
+    workspace: Workspace, selected: frozenset[str], listener: Listener, *, replace: bool
+) -> list[StageStatus]:
     """Report the result of the work, and publish it."""
     workspace = workspace.refreshed()
     after = status(workspace)
@@ -182,11 +318,11 @@ def _finished(workspace: Workspace, selected: frozenset[str], listener: Listener
         if one.stage in selected:
             check_failures(workspace.config, one.failed, one.videos)
     if PUBLISHED in selected:
-        publish_run(workspace, after)
+        publish_run(workspace, after, replace=replace)
     return after
 
 
-def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) -> list[StageStatus]:
+def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener, *, replace: bool) -> list[StageStatus]:
     """Do the work and finish the run; start over when units are found to be damaged or missing.
 
     Raises:
@@ -194,7 +330,8 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener) ->
     """
     for _ in range(REPAIRS):
         try:
-            return _finished(scheduler.bring_up_to_date(workspace), scheduler.selected, listener)
+            done = scheduler.bring_up_to_date(workspace)
+            return _finished(done, scheduler.selected, listener, replace=replace)
         except Damaged as reason:
             workspace.job.store.invalidate(reason.address)
             problem = str(reason)
@@ -223,21 +360,59 @@ def _executor(kind: str, config: RunConfig, stages: frozenset[str]) -> Iterator[
         yield RayExecutor([name for name in config.graph.names if name in stages], turns), logs
 
 
-def _check_output(config: RunConfig, selected: frozenset[str]) -> None:
-    """Refuse an output folder that cannot be published to, before anything is done."""
+def _check_output(config: RunConfig, selected: frozenset[str]) -> Path | None:
+    """Refuse an output folder that cannot be published to, before anything is done; None where nothing is published."""
     check_places(config)
-    if PUBLISHED in selected:
-        check_output(Path(config.output).expanduser().absolute())
+    if PUBLISHED not in selected:
+        return None
+    output = output_of(config)
+    check_output(output)
+    return output
+
+
+def _refuse_early(config: RunConfig, output: Path, selection: Selection) -> None:
+    """Refuse to replace the dataset of another before anything is written.
+
+    Raises:
+        OutputOfAnother: The output holds one.
+    """
+    there = read_manifest(output)
+    if there is not None and not selection.replace_output and not is_known(Path(config.work), there.sha256):
+        check_earlier(look_at_output(survey(config)), replace=False)
+
+
+def _look_at_output(workspace: Workspace, selected: Collection[str], selection: Selection) -> str:
+    """The dataset in the output that is replaced by another one, in words; empty where there is none.
+
+    Raises:
+        OutputOfAnother: The output holds the dataset of another.
+    """
+    if PUBLISHED not in selected:
+        return ""
+    if not selection.replace_output:
+        check_not_over_all(workspace)
+    found = look_at_output(workspace)
+    check_earlier(found, replace=selection.replace_output)
+    return f"{found.said}: to be replaced" if found.state == "another's" or found.differs else ""
+
+
+def _to_publish(workspace: Workspace, before: Sequence[StageStatus], selected: Collection[str]) -> str:
+    """That an output is published again although every stage is up to date; empty where that is not so."""
+    if PUBLISHED not in selected or any(one.to_do for one in before):
+        return ""
+    there = look_at_output(workspace, before).state
+    return "" if there == "up to date" else f"{output_of(workspace.config)} is not up to date: to be published"
 
 
 def _check_upstream(workspace: Workspace, before: Sequence[StageStatus], selected: frozenset[str]) -> None:
     """Refuse a selection whose inputs are missing and not selected."""
     waiting = {one.stage: one for one in before if one.to_do and one.stage not in selected}
-    for name in workspace.graph.names:
-        for source in workspace.graph.upstream(name):
-            if name in selected and source in waiting:
-                there = waiting[source]
-                raise RunFailed(
-                    f"{name} reads {source}, which has {there.to_do} of {there.units} {there.unit}s to do;"
-                    f" select it too, e.g. with --from {source}"
-                )
+    read = workspace.graph.read_by(selected)
+    missing = [name for name in workspace.graph.names if name in waiting and name in read]
+    if missing:
+        first, these = waiting[missing[0]], ", ".join(name for name in workspace.graph.names if name in selected)
+        raise RunFailed(
+            f"{these} {'reads' if len(selected) == 1 else 'read'} what is not done yet: {', '.join(missing)}"
+            f" ({first.stage} has {first.to_do} of {count_of(first.units, first.unit + 's')} to do)."
+            f" Run all, or --from {first.stage}"
+        )

@@ -14,6 +14,7 @@ from pipeline.progress import Advance, advance
 from pipeline.workspace import Workspace
 from stages.base import CorpusStep
 from storyloom.errors import RunFailed
+from storyloom.view.counts import count_of
 
 MOST_GROUPS = 64
 """Groups in a wave: near 5,000 parts, since Ray Data keeps about 2 kB per part until its work ends (our choice)."""
@@ -163,9 +164,9 @@ def check_failures(config: RunConfig, failed: Mapping[str, int], videos: int) ->
     """
     if sum(failed.values()) > config.runner.max_failed_share * videos:
         raise RunFailed(
-            f"{sum(failed.values())} of {videos} videos failed, a larger share than runner.max_failed_share"
-            f" ({config.runner.max_failed_share:g}) allows: {counted(failed)}. Nothing was published; what is done is"
-            " kept. docs/errors.md says what each code means"
+            f"{sum(failed.values())} of {count_of(videos, 'videos')} failed, a larger share than"
+            f" runner.max_failed_share ({config.runner.max_failed_share:g}) allows: {counted(failed)}. Nothing was"
+            " published; what is done is kept. docs/errors.md says what each code means"
         )
 
 

@@ -21,8 +21,9 @@ class StageStatus(BaseModel):
     Attributes:
         stage: Its name.
         unit: Kind of its units.
-        units: Number of units; for a corpus step its parts and the result.
+        units: Number of units.
         done: Number of units that are up to date.
+        unreduced: Whether the result of a corpus step is missing, e.g. since parts are.
         why: Reason why earlier output is stale; empty when there is none or it is valid.
         videos: Rows in the parts that are done.
         live: Rows that later stages work on.
@@ -37,6 +38,7 @@ class StageStatus(BaseModel):
     unit: Literal["part", "group"] = "part"
     units: int
     done: int = 0
+    unreduced: bool = False
     why: str = ""
     videos: int = 0
     live: int = 0
@@ -48,8 +50,8 @@ class StageStatus(BaseModel):
 
     @property
     def to_do(self) -> int:
-        """Units that are missing."""
-        return self.units - self.done
+        """Units that are missing; 1 where all are there and only their result is not."""
+        return self.units - self.done or int(self.unreduced)
 
 
 def status(workspace: Workspace) -> list[StageStatus]:
@@ -73,9 +75,8 @@ def group_marks(workspace: Workspace, name: str) -> dict[str, Mark]:
 def _part_status(workspace: Workspace, name: str) -> StageStatus:
     done = workspace.done(name)
     summary = asdict(workspace.summaries.summary(done.values()))
-    result = issubclass(workspace.graph.stages[name], CorpusStep)
-    summary["done"] += result and name in workspace.job.results
-    return StageStatus(stage=name, units=len(workspace.units(name)) + result, **summary)
+    unreduced = issubclass(workspace.graph.stages[name], CorpusStep) and name not in workspace.job.results
+    return StageStatus(stage=name, units=len(workspace.units(name)), unreduced=unreduced, **summary)
 
 
 def _group_status(workspace: Workspace, name: str) -> StageStatus:

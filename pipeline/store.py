@@ -154,7 +154,9 @@ class Store:
         self.summaries = work / "summaries"
         self.attempts = work / "attempts"
         self.profile = work / "profile"
+        self.published = work / "published"
         self.failures = work / "failures.parquet"
+        self.speeds = work / "speeds.json"
 
     def check(self) -> None:
         """Check that nothing else has the place of its folders; nothing is written.
@@ -162,7 +164,8 @@ class Store:
         Raises:
             UsageError: Something has.
         """
-        for folder in (self.work, self.plan, self.manifests, self.media, self.summaries, self.attempts, self.profile):
+        ours = (self.plan, self.manifests, self.media, self.summaries, self.attempts, self.profile, self.published)
+        for folder in (self.work, *ours):
             if os.path.lexists(folder) and not folder.is_dir():
                 raise UsageError(
                     f"the work folder {self.work} cannot be written: {folder} is no folder; remove it or choose another"

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.attempts import Doing
+from pipeline.estimate import Estimate
 from pipeline.failures import Failure
 from pipeline.funnel import funnel
+from pipeline.pace import FEW, Pace, about
 from pipeline.plan import Plan
 from pipeline.progress import Advance
+from pipeline.remedies import remedy, retry_option
 from pipeline.status import StageStatus
 from schemas.duplicates import Duplicates
 from storyloom.format.model import Model
@@ -27,83 +32,118 @@ LINE_SECONDS = 60.0
 """Seconds between two lines of progress off a terminal."""
 
 
-@dataclass
-class _StageProgress:
-    """The progress of one stage."""
+LOADING = "loading the model"
+"""What is said of a stage that is set up."""
 
-    units: int
-    done: int = 0
-    videos: int = 0
-    failed: int = 0
-    seconds: float = 0.0
+WHOLE = "all"
+"""Name of the bar of the whole run."""
 
-    def add(self, done: Advance) -> None:
-        self.done += 1
-        self.videos += done.videos
-        self.failed += done.failed
-        self.seconds += done.seconds
+HOUR = 3600.0
 
-    def rest(self, seconds: float) -> str:
-        """Videos, speed and failures as text, after this many seconds of the run."""
-        parts = [count_of(self.videos, "videos")] if self.videos else []
-        parts += [f"{self.seconds / seconds:.1f} media h/h"] if self.seconds and seconds >= 1.0 else []
-        return ", ".join([*parts, f"{self.failed} failed"] if self.failed else parts)
+BAR = 20
+"""Characters of a bar, so that a line fits 80 columns."""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Commands over the run's config, as they can be pasted."""
+
+    run: str = "storyloom run CONFIG"
+    failures: str = "storyloom failures CONFIG"
 
 
 class TerminalListener:
-    """Prints the progress of a run."""
+    """Prints the progress of a run.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: Where to.
+        commands: Named where they help.
+        price: Of an hour of the run, 0 for none.
+    """
+
+    def __init__(self, console: Console, commands: Commands = Commands(), price: float = 0.0) -> None:
         self._console = console
-        self._stages: dict[str, _StageProgress] = {}
+        self._commands = commands
+        self._price = price
+        self._pace: Pace | None = None
+        self._works: Mapping[str, Doing] = {}
+        self._told = set[str]()
         self._bars: dict[str, TaskID] = {}
         self._progress: Progress | None = None
-        self._began = time.monotonic()
-        self._over = threading.Event()
+        self._next_lines = LINE_SECONDS
         self._lock = threading.Lock()
 
     def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
         """Print the size of the plan, the work to do, and why earlier output is stale."""
         say = self._console.print
-        new = f", {plan.new_parts} new" if plan.new_parts else ""
-        say(f"{count_of(sum(map(len, plan.videos)), 'videos')} in {count_of(len(plan.parts), 'parts')}{new}")
+        say(_size(plan), highlight=False)
         for sentence in told:
             say(f"  {sentence}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
         if not to_do:
-            say("every stage is up to date")
+            say(_nothing_to_do(before))
             return
         say(f"to do (runner: {executor}):")
         for one in to_do:
             why = f"  ({shown(one.why)})" if one.why else ""
             say(
-                f"  {one.stage:<10} {one.to_do} of {count_of(one.units, one.unit + 's')}{why}",
+                f"  {one.stage:<10} {_to_do(one)}{why}",
                 highlight=False,
                 markup=False,
             )
-            self._stages[one.stage] = _StageProgress(one.to_do)
 
-    def started(self, logs: str) -> None:
+    def started(self, logs: str, pace: Pace) -> None:
         """Print the location of the executor's logs, and start to show progress."""
         if logs:
             self._console.print(f"Ray's logs: {logs}", highlight=False, markup=False)
-        self._began = time.monotonic()
-        if not self._stages:
-            return
-        if self._console.is_terminal:
-            self._start_bars()
-        else:
-            threading.Thread(target=self._lines, daemon=True).start()
+        self._pace = pace
+        if pace.stages and self._console.is_terminal:
+            self._start_bars(pace)
 
     def advanced(self, done: Advance) -> None:
         """Advance a stage's bar; off a terminal, print a line when the stage is done."""
         with self._lock:
-            state = self._stages.setdefault(done.stage, _StageProgress(1))
-            state.add(done)
-            if self._progress is not None and done.stage in self._bars:
-                self._progress.update(self._bars[done.stage], completed=state.done, rest=state.rest(self._elapsed()))
-            elif state.done == state.units:
-                self._line(done.stage)
+            assert self._pace is not None
+            if self._progress is not None:
+                self._show(self._pace)
+            elif not self._pace.stages[done.stage].left and done.stage not in self._told:
+                self._told.add(done.stage)
+                self._line(done.stage, self._pace)
+
+    def works(self, now: Mapping[str, Doing]) -> None:
+        """Show which stages work; off a terminal, print a line when one is set up, and lines now and then."""
+        with self._lock:
+            before, self._works = self._works, now
+            if self._pace is None:
+                return
+            if self._progress is not None:
+                self._show(self._pace)
+                return
+            for stage in sorted(name for name, what in now.items() if what == "setup" != before.get(name)):
+                self._timed(f"{stage}: {LOADING}")
+            if self._pace.elapsed >= self._next_lines:
+                self._next_lines += LINE_SECONDS
+                for stage in (
+                    name for name, one in self._pace.stages.items() if one.left and (one.done or name in now)
+                ):
+                    self._line(stage, self._pace)
+                if left := _time_left(self._pace):
+                    self._timed(left)
+
+    def estimated(self, found: Estimate) -> None:
+        """Print what all parts will come to."""
+        said = [f"after {found.parts:,} of {count_of(found.of, 'parts')}"]
+        said += [f"all will be about {found.hours:.3g} h of media, {decimal(found.work)} of work"]
+        said[-1] += f", {decimal(found.shards)} of shards" if found.shards else ""
+        if found.documents is not None and found.frames is not None:
+            said += [f"so far {found.documents:.3g} documents and {found.frames:.3g} frames an hour of media"]
+        with self._lock:
+            pace = self._pace
+            if pace is not None and (left := _time_left(pace)):
+                said += [left]
+                total = self._price * (pace.elapsed + pace.left()[0]) / HOUR
+                said += [f"this run costs about {total:.3g} at {self._price:g} an hour"] if self._price else []
+            self._timed("; ".join(said))
 
     def finished(self, after: Sequence[StageStatus], results: Mapping[str, Model]) -> None:
         """Print the funnel and warnings."""
@@ -129,51 +169,117 @@ class TerminalListener:
         self.stop()
         if not first:
             return
-        self._console.print(f"{count_of(total, 'failures')}:", highlight=False)
+
+        def say(text: str) -> None:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)  # so that it can be pasted
+
+        say(f"{count_of(total, 'failures')}:")
+        advised = set[tuple[str, bool]]()
         for one in first:
             again = " (to be done again)" if one.pending else ""
-            text = f"  {one.name}: {one.stage}.{one.code}{again}: {one.message}"
-            self._console.print(text, highlight=False, markup=False)
-        more = f"  and {total - len(first):,} more; " if total > len(first) else "  "
-        self._console.print(f"{more}`storyloom failures CONFIG` has them all", highlight=False, markup=False)
+            say(f"  {one.name}: {one.stage}.{one.code}{again}: {one.message}")
+            kind = one.code, one.retryable
+            if kind not in advised:
+                say(f"    {remedy(one.code, retryable=one.retryable)}")
+                advised.add(kind)
+        if total > len(first):
+            say(f"  and {total - len(first):,} more")
+        say(f"all of them: {self._commands.failures}")
+        say(f"to try again: {self._commands.run} {retry_option((one.code, one.retryable) for one in first)}")
 
     def stop(self) -> None:
         """Stop the bars, also when the run fails."""
-        self._over.set()
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        with self._lock:
+            if self._progress is not None:
+                self._progress.stop()
+                self._progress = None
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._began
-
-    def _start_bars(self) -> None:
+    def _start_bars(self, pace: Pace) -> None:
         columns = (
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(BAR),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[rest]}"),
         )
         self._progress = Progress(*columns, console=self._console)
-        self._bars = {
-            stage: self._progress.add_task(stage, total=state.units, rest="") for stage, state in self._stages.items()
-        }
+        width = max(len(name) for name in [*pace.stages, WHOLE])
+        for name in [*pace.stages, WHOLE]:
+            total = sum(one.units for one in pace.stages.values()) if name == WHOLE else pace.stages[name].units
+            self._bars[name] = self._progress.add_task(f"  {name:<{width}}", total=total, rest="")
         self._progress.start()
 
-    def _lines(self) -> None:
-        """Print a line per running stage every `LINE_SECONDS`."""
-        while not self._over.wait(LINE_SECONDS):
-            with self._lock:
-                for stage, state in self._stages.items():
-                    if 0 < state.done < state.units:
-                        self._line(stage)
+    def _show(self, pace: Pace) -> None:
+        """Bring the bars up to date."""
+        assert self._progress is not None
+        width = max(len(name) for name in [*pace.stages, WHOLE])
+        for name, bar in self._bars.items():
+            if name == WHOLE:
+                done = sum(one.done for one in pace.stages.values())
+                rest = ", ".join(filter(None, [_clock(pace.elapsed), _time_left(pace)]))
+                self._progress.update(bar, completed=done, rest=rest)
+                continue
+            one = pace.stages[name]
+            sign = ">" if name in self._works and one.left else " "
+            rest = self._rest(name, pace)
+            self._progress.update(bar, completed=one.done, rest=rest, description=f"{sign} {name:<{width}}")
 
-    def _line(self, stage: str) -> None:
-        state = self._stages[stage]
-        rest = state.rest(self._elapsed())
-        line = f"{stage}: {state.done} of {state.units}{', ' + rest if rest else ''}"
-        self._console.print(line, highlight=False, markup=False)
+    def _rest(self, stage: str, pace: Pace) -> str:
+        """What a stage does, its speed and failures."""
+        one = pace.stages[stage]
+        speed = one.speed(pace.clock())
+        parts = [LOADING] if self._works.get(stage) == "setup" and one.left else []
+        parts += [f"{speed:.1f} media h/h"] if speed else []
+        return ", ".join([*parts, f"{one.failed:,} failed"] if one.failed else parts)
+
+    def _line(self, stage: str, pace: Pace) -> None:
+        one = pace.stages[stage]
+        said = [f"{stage}: {one.done:,} of {one.units:,}", count_of(one.videos, "videos") if one.videos else ""]
+        self._timed(", ".join(filter(None, [*said, self._rest(stage, pace)])))
+
+    def _timed(self, text: str) -> None:
+        """Print a line, with the time since the run began."""
+        time = f"{_clock(self._pace.elapsed)}  " if self._pace else ""
+        self._console.print(f"{time}{text}", highlight=False, markup=False)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=int(seconds)))
+
+
+def _time_left(pace: Pace) -> str:
+    """The time that is left in words; empty while too little is known."""
+    if not any(one.left for one in pace.stages.values()) or max(one.done for one in pace.stages.values()) < FEW:
+        return ""
+    seconds, untimed = pace.left()
+    without = f", without {', '.join(untimed)}" if untimed else ""
+    return f"{about(seconds)} left{without}"
+
+
+def _size(plan: Plan) -> str:
+    """The size of a plan, and of what is asked for of it."""
+    videos, parts = sum(map(len, plan.videos)), len(plan.parts)
+    if plan.left_out:
+        of_all = f"{videos + plan.videos_left_out:,} videos in {parts} of {parts + len(plan.left_out):,} parts"
+        return f"{videos:,} of {of_all} (parts.limit, parts.sample; whole parts)"
+    new = f", {plan.new_parts} new" if plan.new_parts else ""
+    return f"{count_of(videos, 'videos')} in {count_of(parts, 'parts')}{new}"
+
+
+def _nothing_to_do(stages: Sequence[StageStatus]) -> str:
+    """What a run says that has nothing to do; the failures themselves are named at its end."""
+    failed = sum(n for one in stages for code, n in one.failed.items() if code.startswith(f"{one.stage}."))
+    if not failed:
+        return "every stage is up to date"
+    may_pass = sum(one.retryable for one in stages)
+    again = f"; {may_pass:,} may pass with --retry" if may_pass else ""
+    return f"nothing to do but what failed: {count_of(failed, 'videos')} failed{again}"
+
+
+def _to_do(one: StageStatus) -> str:
+    """What a stage has to do."""
+    if one.units == one.done:
+        return f"the result over {count_of(one.units, 'parts')}"
+    return f"{one.to_do:,} of {count_of(one.units, one.unit + 's')}"
 
 
 def _duplicates(found: Duplicates) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Literal
 
-from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, worker_name
+from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, setting_up, worker_name
 from pipeline.execute import Job, NotReady, run_group, run_part
 from pipeline.extras import setup_problem
 from pipeline.order import ContractBroken
@@ -82,7 +82,8 @@ class Worker:
                 return self._stage
             began = time.perf_counter()
             try:
-                self._stage = self.job.ready_stage(self.name)
+                with setting_up(self.job.store.attempts / self.name / self.job.keys[self.name].key):
+                    self._stage = self.job.ready_stage(self.name)
             except StageSetupError as reason:
                 return Problem(setup_problem(reason), "final")
             except (OSError, MemoryError):

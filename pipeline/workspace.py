@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pipeline.config import RunConfig
 from pipeline.execute import Job
-from pipeline.extras import setup_problem
+from pipeline.extras import check_extras, setup_problem
 from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
@@ -43,7 +43,7 @@ class Workspace:
 
     Attributes:
         job: The job, with the known results over the corpus.
-        plan: The parts.
+        plan: The parts that are asked for.
         lines: The manifest's lines by part.
         summaries: The marks when they were last read.
         told: What was passed over, changed and cleaned in the manifest.
@@ -153,9 +153,10 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
         refresh: Whether playlists and channels that were read before are read again.
 
     Raises:
-        UsageError: The manifest or the work folder cannot be used.
+        UsageError: The manifest or the work folder cannot be used, or packages of a stage's settings are missing.
     """
     check_places(config)
+    check_extras(config)
     config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
     manifest, told = read_manifest(
         config.manifest,
@@ -176,6 +177,7 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
             break
     else:
         raise UsageError(f"{store.plan} changes all the time; is another run planning a manifest that grows?")
+    plan = plan.within(config.parts.limit, config.parts.sample, config.seed)
     lines = Lines(manifest, plan)
     try:
         keys = stage_keys(config, Context(config.seed, store.media))
@@ -203,7 +205,8 @@ def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:
     store, marks = workspace.job.store, {part: workspace.summaries.mark(address) for part, address in done.items()}
     summaries = {part: mark.output for part, mark in marks.items() if mark is not None}
     address = workspace.lineage.of_corpus(name, summaries)
-    mark = store.mark(address) or (None if stage.whole else _of_a_larger_sample(store, address, summaries))
+    exact = stage.whole or bool(workspace.plan.left_out)  # a part of the list does not depend on earlier runs
+    mark = store.mark(address) or (None if exact else _of_a_larger_sample(store, address, summaries))
     if mark is None and write:
         result = _reduced(workspace, stage, done).model_dump(mode="json")
         draft = Mark(stage=name, unit=CORPUS, key=address.key, inputs=summaries, result=result)

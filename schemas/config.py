@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 
 class _Operational:
@@ -13,6 +14,11 @@ class _Operational:
 
 OPERATIONAL = _Operational()
 """``Annotated[int, OPERATIONAL]`` keeps a field out of the stage's fingerprint: changing it makes nothing stale."""
+
+
+def is_operational(field: FieldInfo) -> bool:
+    """Whether a field is marked as `OPERATIONAL`."""
+    return any(isinstance(item, _Operational) for item in field.metadata)
 
 
 LONGEST = 14 * 86400.0
@@ -115,17 +121,18 @@ class StageConfig(Section):
         return False
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Import names of the packages that these settings need beside those of the extra `run`."""
+        return ()
+
+    @property
     def for_trying(self) -> tuple[str, ...]:
         """The names of its settings that name a model which is for trying only."""
         return ()
 
     def identity(self) -> dict[str, Any]:
         """The fields that change the stage's output, as JSON-able values: what the fingerprint hashes."""
-        operational = {
-            name
-            for name, field in type(self).model_fields.items()
-            if any(isinstance(item, _Operational) for item in field.metadata)
-        }
+        operational = {name for name, field in type(self).model_fields.items() if is_operational(field)}
         return self.model_dump(mode="json", exclude=operational)
 
 
@@ -133,14 +140,16 @@ class RunnerConfig(Section):
     """How units are run; nothing here changes the output.
 
     Attributes:
-        kind: `inline` runs in this process, `ray` on a Ray cluster; `auto` takes `ray` when an address is given or
-            there are more than `auto_inline_parts` parts to do, otherwise `inline`.
+        kind: `inline` runs in this process, `ray` on a Ray cluster; `auto` takes `ray` when an address is given, or
+            when Ray is installed and there are more than `auto_inline_parts` parts, otherwise `inline`.
         address: Ray address, e.g. ``ray://head:10001`` or ``auto``; empty starts a local Ray.
         auto_inline_parts: Most parts with which `auto` is inline: Ray's start takes longer than they do (our choice).
         max_failed_share: Share of failed videos, 0 to 1, over which a run ends with exit code 1 and publishes nothing
             (our choice).
         stall_seconds: Seconds without a finished part after which Ray's work is cancelled and restarted over the
             missing parts; must exceed the time of the slowest part (our choice; Ray's default is 1,800).
+        price_per_hour: What an hour of all the machines of a run costs, in any currency; estimates then say what the
+            run costs. 0 says nothing.
         profile: Whether workers measure the time of each part by kind of work.
     """
 
@@ -149,17 +158,24 @@ class RunnerConfig(Section):
     auto_inline_parts: Annotated[int, Field(ge=0, le=10**9)] = 8
     max_failed_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     stall_seconds: Annotated[float, Field(gt=0.0, le=LONGEST)] = 7200.0
+    price_per_hour: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
     profile: bool = False
 
 
 class PartsConfig(Section):
-    """How the manifest is cut into parts.
+    """How the manifest is cut into parts, and which of them are worked on.
 
     Attributes:
         videos: Videos per part (our choice: small enough to retry, large enough to fill a batch).
         group: Parts whose documents are shuffled together and packed into shards; also how many parts are pooled
             for calibration (our choice: it bounds both).
+        limit: Videos to work on, the first ones of the plan; 0 stands for all.
+        sample: Share of the videos to work on: each is drawn for itself, by its key and the seed, so that a short list
+            gives roughly the share, and a larger share has the smaller one in it. Both are rounded up to whole parts,
+            so that a run over more videos goes on with what is done.
     """
 
     videos: Annotated[int, Field(ge=1, le=10_000)] = 4
     group: Annotated[int, Field(ge=1, le=100_000)] = 64
+    limit: Annotated[int, Field(ge=0, le=10**9)] = 0
+    sample: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0

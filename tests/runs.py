@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.attempts import Doing
 from pipeline.config import RunConfig, load_config
+from pipeline.estimate import Estimate
 from pipeline.failures import Failure
+from pipeline.pace import Pace
 from pipeline.plan import Plan
 from pipeline.progress import Advance
 from pipeline.run import Selection, run
@@ -69,11 +72,17 @@ class Recorder:
         self.new_parts = plan.new_parts
         self.told = told
 
-    def started(self, logs: str) -> None:
+    def started(self, logs: str, pace: Pace) -> None:
         pass
 
     def advanced(self, done: Advance) -> None:
         self.done.append((done.stage, done.unit))
+
+    def works(self, now: Mapping[str, Doing]) -> None:
+        pass
+
+    def estimated(self, found: Estimate) -> None:
+        pass
 
     def noted(self, sentence: str) -> None:
         self.notes.append(sentence)
@@ -139,13 +148,13 @@ def content_of(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by path.
 
     Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times,
-    attempts and failures, and what was merged for one output.
+    attempts and failures, and what was merged for one output or published.
     """
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
     kept = [
         file
         for file in files
-        if not {"media", "manifests", "summaries", "attempts", "rests", "failures.parquet"}
+        if not {"media", "manifests", "summaries", "attempts", "rests", "published", "failures.parquet", "speeds.json"}
         & set(file.relative_to(folder).parts)
     ]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}

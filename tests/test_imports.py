@@ -42,8 +42,8 @@ NAMES_A_STAGE = {
 MEASURES_STAGES = "pipeline/bench/"
 """`storyloom bench align` measures stages by name; it is no part of the machine."""
 
-LATE = {"pipeline/cli/bench.py": {"benchmarks"}}
-"""Commands that are there in a checkout only."""
+LATE = {"pipeline/cli/bench.py": {"benchmarks"}, "storyloom/__init__.py": {"pipeline"}}
+"""Commands that are there in a checkout only; `storyloom.run`, which is looked up when somebody runs something."""
 
 DATASETS_OF_TORCH = {"storyloom/reader/dataset.py", "storyloom/reader/packing.py"}
 """Loaded when somebody asks for one of their classes; the reader's other modules do without."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.recipes import Recipe
 from stages.write.stage import WriteConfig
 from tests.documents import dataset, videos
 from tests.runs import ROOT
@@ -65,9 +66,11 @@ def test_the_wheel_holds_the_four_packages_their_types_and_no_benchmark(installe
     folders = {name.split("/")[0] for name in names}
     assert folders == {"storyloom", "schemas", "stages", "pipeline", f"storyloom-{VERSION}.dist-info"}
     assert "storyloom/py.typed" in names
+    assert {f"pipeline/recipes/{recipe.value}.yaml" for recipe in Recipe} <= set(names)
     assert {
         *("storyloom/view/templates/static.html", "storyloom/view/templates/base.html"),
         *("storyloom/view/static/style.css", "storyloom/view/static/static-page.js", "storyloom/view/static/app.js"),
+        *("pipeline/view/templates/tune.html", "pipeline/view/static/tune.js", "pipeline/view/static/run.css"),
     } <= set(names)
 
 
@@ -105,6 +108,9 @@ def test_help_lists_the_commands(installed: Installed) -> None:
         ("export shards obelics --to obelics", "obelics in obelics  (train: 6 documents, 12 images)"),
         ("schema export schemas", "shard-sample.schema.json"),
         ("schema check schemas", "schemas matches the code"),
+        ("init mine", "config: mine/storyloom.yaml"),
+        ("init demo.yaml --recipe demo", "config: demo.yaml"),
+        ("settings filter.min_words", "default 10"),
     ],
 )
 def test_a_command_over_a_finished_dataset_needs_no_extra(installed: Installed, command: str, printed: str) -> None:

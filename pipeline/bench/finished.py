@@ -67,10 +67,16 @@ class _Silent:
     def planned(self, before: object, plan: object, told: object, executor: str) -> None:
         pass
 
-    def started(self, logs: str) -> None:
+    def started(self, logs: str, pace: object) -> None:
         pass
 
     def advanced(self, done: object) -> None:
+        pass
+
+    def works(self, now: object) -> None:
+        pass
+
+    def estimated(self, found: object) -> None:
         pass
 
     def noted(self, sentence: str) -> None:

@@ -19,9 +19,14 @@ from pipeline.cli.bench import (
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
+from pipeline.cli.diff import diff_command
 from pipeline.cli.failures import RetryCommand, failures_command
+from pipeline.cli.options import say_problem
+from pipeline.cli.push import push_command
+from pipeline.cli.review import review_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
-from pipeline.cli.schema import schema_check, schema_export
+from pipeline.cli.schema import schema_check, schema_export, schema_settings, settings_command
+from pipeline.cli.start import init_command, try_command
 from pipeline.cli.view import view_command
 from pipeline.extras import how_to_install
 from storyloom.errors import FAILED, USAGE, StoryloomError
@@ -54,6 +59,8 @@ def _options(
     """Turn a list of videos into interleaved video-text documents."""
 
 
+app.command("init")(init_command)
+app.command("try")(try_command)
 app.command("run", cls=RetryCommand)(run_command)
 app.command("status")(status_command)
 app.command("failures")(failures_command)
@@ -64,10 +71,15 @@ app.command("export")(export_command)
 app.command("stats")(stats_command)
 app.command("validate")(validate_command)
 app.command("view")(view_command)
+app.command("diff")(diff_command)
+app.command("review")(review_command)
+app.command("push")(push_command)
+app.command("settings")(settings_command)
 
 schema_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of every row, of the config and of a sample.")
 schema_app.command("export")(schema_export)
 schema_app.command("check")(schema_check)
+schema_app.command("settings")(schema_settings)
 app.add_typer(schema_app, name="schema")
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, speed and overhead.")
@@ -94,27 +106,18 @@ def main() -> None:
     try:
         app()
     except StoryloomError as problem:
-        _say(problem)
+        say_problem(problem)
         sys.exit(problem.exit_code)
     except OSError as problem:
         from pipeline.attempts import of_the_machine
 
         if not (of_the_machine(problem) or isinstance(problem, PermissionError) or problem.errno in OUT_OF_PLACE):
             raise
-        _say(f"{problem}. Nothing is lost: mend that and run again")
+        say_problem(f"{problem}. Nothing is lost: mend that and run again")
         sys.exit(FAILED)
     except ModuleNotFoundError as missing:
         message = how_to_install(missing)
         if message is None:
             raise
-        _say(message)
+        say_problem(message)
         sys.exit(USAGE)
-
-
-def _say(problem: object) -> None:
-    """Print a problem; it may quote a URL, a file's name or a stranger's text."""
-    from storyloom.fs.url import without_secrets
-    from storyloom.view.text import shown
-
-    lines = without_secrets(f"storyloom: {problem}").split("\n")
-    typer.echo("\n".join(map(shown, lines)), err=True)

@@ -81,8 +81,7 @@ def export_command(
     ] = None,
 ) -> None:
     """Write the dataset again in another trainer's format. docs/export.md says how to load it."""
-    from storyloom.export.registry import FORMATS
-    from storyloom.export.run import export, tracked
+    from storyloom.export.run import export, load_hint, tracked
     from storyloom.view.counts import count_of
 
     done = export(output, to, dest, file_bytes, tracked(terminal()))
@@ -95,7 +94,7 @@ def export_command(
         for split, n in done.documents.items()
     )
     typer.echo(f"{to.value} in {dest}  ({'; '.join(counts)})")
-    typer.echo(f"load it: {FORMATS[to].load.replace('DEST', str(dest))}")
+    typer.echo(f"load it: {load_hint(to, done)}")
 
 
 def validate_command(
@@ -141,14 +140,10 @@ def validate_command(
 def _dropped_frames(output: Path, gallery_size: int, config: Path, overrides: list[str]) -> DroppedFrames:
     """The frames that the config's run dropped from the videos in the gallery."""
     from pipeline.config import load_config
-    from pipeline.dropped_frames import check_same_run, dropped_frames
+    from pipeline.dropped_frames import of_gallery
     from pipeline.workspace import survey
-    from storyloom.format.manifest import finished_dataset
-    from storyloom.stats.gallery import gallery_videos
 
-    published, workspace = finished_dataset(output), survey(load_config(config, overrides))
-    check_same_run(workspace, published)
-    return dropped_frames(workspace, gallery_videos(output, published, gallery_size))
+    return of_gallery(survey(load_config(config, overrides)), output, gallery_size)
 
 
 def _spread(workers: int | None, address: str) -> Spread:

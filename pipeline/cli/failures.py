@@ -8,14 +8,16 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from pipeline.cli.options import AsJson, ConfigPath, Overrides, local_path, terminal
+from pipeline.cli.options import AsJson, ConfigPath, Overrides, command_line, local_path, terminal
 from storyloom.errors import UsageError
+from storyloom.view.counts import count_of
 
 if TYPE_CHECKING:
     from pipeline.failures import Failure
@@ -68,7 +70,8 @@ def failures_command(
         ran = any(workspace.done(name) for name in workspace.graph.names)
         among = " with that stage and code" if stage or code else ""
         none = f"no video failed{among}" if ran else f"nothing was done yet in {workspace.job.store.work}"
-        _print(found, str(workspace.job.store.failures), none, each=bool(code))
+        again = command_line("run", config, overrides or [])
+        _print(found, str(workspace.job.store.failures), none, again, each=bool(code))
 
 
 @dataclass
@@ -78,45 +81,55 @@ class _Group:
     example: Failure
     videos: int = 0
     pending: int = 0
+    retryable: int = 0
     attempts: int = 0
+
+    @property
+    def retry(self) -> str:
+        """Whether ``--retry`` helps."""
+        if not self.retryable:
+            return "--retry helps once that is mended"
+        return "--retry may help" if self.retryable == self.videos else f"--retry may help {self.retryable:,} of them"
 
     def add(self, one: Failure) -> None:
         self.videos += 1
+        self.retryable += one.retryable
         self.pending += one.pending
         self.attempts = max(self.attempts, one.attempts)
 
 
-def _print(found: Iterator[Failure], ledger: str, none: str, *, each: bool) -> None:
-    """Print a table with a line a code, or `none`; before it a line a video where each is asked for."""
-    from rich.table import Table
+def _print(found: Iterator[Failure], ledger: str, none: str, again: str, *, each: bool) -> None:
+    """Print a few lines a code, or `none`; before them a line a video where each is asked for.
 
-    from pipeline.remedies import remedy
+    Args:
+        found: The failures.
+        ledger: Where the last run left them.
+        none: What is told where there are none.
+        again: The command that a `--retry` is added to.
+        each: Whether each video has a line.
+    """
+    from pipeline.remedies import remedy, retry_option
 
-    console, groups = terminal(), dict[tuple[str, str], _Group]()
+    groups = dict[tuple[str, str], _Group]()
+    say = partial(terminal().print, highlight=False, markup=False, soft_wrap=True)  # what is pasted has no line breaks
     for one in found:
         groups.setdefault((one.stage, one.code), _Group(one)).add(one)
         if each:
             when = f"{one.attempts}x, last {one.last:%Y-%m-%d %H:%M} UTC"
-            line = f"{one.name}  {one.stage}.{one.code}  {when}  {one.message}"
-            console.print(line, highlight=False, markup=False)
+            say(f"{one.name}  {one.stage}.{one.code}  {when}  {one.message}")
     if not groups:
         typer.echo(none)
         return
-    table = Table("stage", "code", "videos", "most tries", "for example", "what to do")
     for (stage, code), group in groups.items():
-        again = f" ({group.pending} to do again)" if group.pending else ""
-        example = f"{group.example.name}: {group.example.message}"
-        what = remedy(code, retryable=group.example.retryable)
-        table.add_row(*map(_plain, (stage, code, f"{group.videos:,}{again}", str(group.attempts), example, what)))
-    console.print(table)
+        pending = f", {group.pending:,} to do again" if group.pending else ""
+        tries = f"most tries {group.attempts}"
+        say(f"{stage}.{code}: {count_of(group.videos, 'videos')}{pending}, {tries}; {group.retry}")
+        say(f"  e.g. {group.example.name}: {group.example.message}")
+        say(f"  {remedy(code, retryable=group.retryable > 0)}")
+    kinds = [(code, group.retryable > 0) for (_, code), group in groups.items()]
+    say(f"to try again: {again} {retry_option(kinds)}")
     if Path(ledger).is_file():
-        console.print(f"all of them, as the last run left them: {ledger}", highlight=False, markup=False)
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)
+        say(f"all of them, as the last run left them: {ledger}")
 
 
 def _print_json(found: Iterator[Failure]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
+from storyloom.fs.url import without_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +29,25 @@ def local_path(place: str) -> Path:
         raise typer.BadParameter(str(reason)) from reason
 
 
+def place(name: str) -> str:
+    """A folder of this machine, or a URL that fsspec can open.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    from storyloom.fs.url import redacted, without_secrets
+
+    if "://" not in name:
+        return str(local_path(name))
+    from fsspec.core import url_to_fs
+
+    try:
+        url_to_fs(name)
+    except (ImportError, ValueError) as reason:
+        raise UsageError(f"{redacted(name)} cannot be opened: {without_secrets(str(reason), name)}") from reason
+    return name
+
+
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, e.g. configs/demo.yaml.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the config; repeatable.")
@@ -33,9 +56,24 @@ Output = Annotated[Path, typer.Argument(metavar="OUT", parser=local_path, help="
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def command_line(name: str, config: Path, changes: Sequence[str]) -> str:
+    """A command over a config as it can be pasted; what may be secret in a URL is left out."""
+    settings = [part for change in changes for part in ("--set", change)]
+    return without_secrets(shlex.join(["storyloom", name, str(config), *settings]))
+
+
 def terminal() -> Console:
     """The console of a command: wide and without wrapping off a terminal."""
     from rich.console import Console
 
     console = Console()
     return console if console.is_terminal else Console(width=160, soft_wrap=True)
+
+
+def say_problem(problem: object) -> None:
+    """Print a problem; it may quote a URL, a file's name or a stranger's text."""
+    from storyloom.fs.url import without_secrets
+    from storyloom.view.text import shown
+
+    lines = without_secrets(f"storyloom: {problem}").split("\n")
+    typer.echo("\n".join(map(shown, lines)), err=True)

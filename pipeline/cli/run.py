@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from pipeline.cli.failures import ANY
-from pipeline.cli.options import AsJson, ConfigPath, Overrides, terminal
+from pipeline.cli.options import AsJson, ConfigPath, Overrides, command_line, terminal
 from storyloom.errors import INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
+    from pipeline.terminal import TerminalListener
     from pipeline.workspace import Workspace
 
 
@@ -39,6 +41,14 @@ def run_command(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Read playlists and channels again, which were read by an earlier run.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Only the first N videos of the plan, in whole parts: parts.limit."),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option("--sample", metavar="SHARE", help="Only a share of the videos, e.g. 0.01: parts.sample."),
+    ] = None,
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. ray://head:10001.")] = None,
@@ -48,6 +58,10 @@ def run_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and why, and change nothing.")
     ] = False,
+    replace_output: Annotated[
+        bool,
+        typer.Option("--replace-output", help="Give up the dataset in `output`, though this run did not publish it."),
+    ] = False,
 ) -> None:
     """Bring everything, or the named stages, up to date.
 
@@ -56,31 +70,32 @@ def run_command(
     from pipeline.config import load_config
     from pipeline.extras import check_run_extra
     from pipeline.run import Selection, preview, run
-    from pipeline.terminal import TerminalListener
+    from pipeline.terminal import Commands, TerminalListener
 
     check_run_extra()
     changes = [*(overrides or [])]
+    changes += [f"parts.limit={limit}"] if limit is not None else []
+    changes += [f"parts.sample={share}"] if share is not None else []
     changes += [f"runner.kind={runner}"] if runner else []
     changes += [f"runner.address={address}"] if address else []
+    commands = Commands(*(command_line(name, config, changes) for name in ("run", "failures")))
     changes += ["runner.profile=true"] if profile else []
     loaded = load_config(config, changes)
     codes = tuple(code for code in retry or () if code != ANY)
     selection = Selection(
-        tuple(only or ()), start or "", force=force, retry=ANY in (retry or ()), codes=codes, refresh=refresh
+        tuple(only or ()),
+        start or "",
+        force=force,
+        retry=ANY in (retry or ()),
+        codes=codes,
+        refresh=refresh,
+        replace_output=replace_output,
     )
-    listener = TerminalListener(terminal())
+    listener = TerminalListener(terminal(), commands, loaded.runner.price_per_hour)
     if dry_run:
         preview(loaded, selection, listener)
         return
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        run(loaded, selection, listener)
-    except (KeyboardInterrupt, Terminated) as stop:
-        listener.stop()
-        typer.echo("\nstoryloom: stopped; the same command goes on from here", err=True)
-        raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
-    finally:
-        listener.stop()
+    run_until_stopped(lambda: run(loaded, selection, listener), listener)
     if "write" in selection.stages(loaded):
         typer.echo(f"shards: {loaded.output}")
     if loaded.runner.profile:
@@ -89,11 +104,25 @@ def run_command(
         _print_profiles(survey(loaded), "nothing was measured, since all was done before; --force does it again")
 
 
+def run_until_stopped(work: Callable[[], object], listener: TerminalListener) -> None:
+    """Do the work of a command that Ctrl-C or SIGTERM ends in order, with their exit codes."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        work()
+    except (KeyboardInterrupt, Terminated) as stop:
+        listener.stop()
+        typer.echo("\nstoryloom: stopped; the same command goes on from here", err=True)
+        raise typer.Exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED) from None
+    finally:
+        listener.stop()
+
+
 def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show per stage what is done, to do, stale and failed."""
     import json
 
     from pipeline.config import load_config
+    from pipeline.publish.run import PUBLISHED, look_at_output
     from pipeline.status import status
     from pipeline.terminal import status_table
     from pipeline.workspace import survey
@@ -106,6 +135,10 @@ def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     if not workspace.job.store.work.is_dir():
         typer.echo(f"nothing was done yet: there is no folder {workspace.job.store.work}")
     terminal().print(status_table(stages))
+    if PUBLISHED in workspace.graph.names:
+        found = look_at_output(workspace, stages)
+        told = "nothing was published yet" if found.state == "none" else f"{found.state}; {found.said}"
+        terminal().print(f"output: {told}", highlight=False, markup=False)
 
 
 def report_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:

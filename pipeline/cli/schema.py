@@ -41,3 +41,33 @@ def _own_stages(config: Path | None) -> tuple[str, ...]:
     from pipeline.config import load_config
 
     return load_config(config).stages
+
+
+def settings_command(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A section or a key, e.g. filter.threshold.")] = "",
+    config: OfConfig = None,
+) -> None:
+    """Print the settings of a config: their values, defaults and meanings."""
+    from pipeline.settings_page import lines
+
+    for line in lines(key, _own_stages(config)):
+        typer.echo(line)
+
+
+def schema_settings(
+    file: Annotated[Path, typer.Argument(metavar="FILE", parser=local_path, help="Markdown, e.g. docs/settings.md.")],
+    config: OfConfig = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 when it is another page.")] = False,
+) -> None:
+    """Write the reference of every setting as a page."""
+    from pipeline.settings_page import differs, write_page
+
+    if not check:
+        write_page(file, _own_stages(config))
+        typer.echo(file)
+    elif problem := differs(file, _own_stages(config)):
+        typer.echo(f"{file}: {problem}", err=True)
+        typer.echo(f"run `storyloom schema settings {file}` and commit what changed", err=True)
+        raise typer.Exit(FAILED)
+    else:
+        typer.echo(f"{file} matches the code")

@@ -54,12 +54,29 @@ def ray_session(address: str) -> Iterator[str]:
             )
         except Exception as reason:  # Ray raises plain ones: a node that starts too slowly, a port that is taken
             where = f"joined at {address!r}" if address else "started on this machine"
-            raise RunFailed(f"no Ray cluster could be {where}: {reason}") from reason
+            raise RunFailed(f"no Ray cluster could be {where}: {reason}{_token_hint(address)}") from reason
     session = getattr(joined, "address_info", {}).get("session_dir")
     try:
         yield str(Path(session, "logs")) if session else LOGS_ELSEWHERE
     finally:
         ray.shutdown()
+
+
+def _token_hint(address: str) -> str:
+    """What a missing token may have to do with a cluster that was not joined; Ray only says that it timed out."""
+    if not address:
+        return ""
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        state = "RAY_AUTH_MODE=token is not set here"
+    elif not given and not Path("~/.ray/auth_token").expanduser().is_file():
+        state = "there is no token here"
+    else:
+        state = "the token that is set here may be another one"
+    return (
+        f". If the cluster asks for a token ({state}): set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what its nodes"
+        " have"
+    )
 
 
 def _code() -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,7 @@ def publish(
     output: Path,
     config: WriteConfig,
     provenance: Provenance,
+    check_again: Callable[[], None] = lambda: None,
 ) -> Published:
     """Publish these shards as a dataset in `output`: each split's full ones in the order of the groups, then the rests.
 
@@ -70,6 +71,7 @@ def publish(
         output: Folder of the dataset; new, empty, or written by storyloom before.
         config: Section of the config.
         provenance: How the shards were made.
+        check_again: Called once no other run can publish there, before anything changes; it may raise.
 
     Raises:
         OutputNotOurs: The output folder contains other files; nothing was changed.
@@ -83,12 +85,12 @@ def publish(
     if not written:
         raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
     check(written)
-    with _alone(output):
+    with _alone(output, check_again):
         return _published(written, rests, output, config, provenance)
 
 
 @contextmanager
-def _alone(output: Path) -> Iterator[None]:
+def _alone(output: Path, check_again: Callable[[], None]) -> Iterator[None]:
     """Hold an exclusive lock on the folder, through the marker file, which is kept if the block fails."""
     _refuse_foreign(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -100,6 +102,11 @@ def _alone(output: Path) -> Iterator[None]:
             break
         lock.close()  # the previous holder removed the file
     with lock:
+        try:
+            check_again()
+        except UsageError:
+            marker.unlink(missing_ok=True)  # nothing was changed
+            raise
         yield
         marker.unlink(missing_ok=True)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.config import RunConfig
 from pipeline.executors.executor import UnitsMissing
 from pipeline.plan import digest
-from pipeline.publish.provenance import provenance
+from pipeline.publish.earlier import Earlier, OutputOfAnother, check_earlier, earlier, made_of, remember
+from pipeline.publish.provenance import SOME, provenance
 from pipeline.publish.publish import publish
 from pipeline.scheduler import counted
 from pipeline.status import StageStatus, group_marks
@@ -15,8 +17,10 @@ from pipeline.store import Damaged
 from pipeline.workspace import Workspace
 from stages.write.stage import GroupShards, Write, WriteConfig
 from storyloom.errors import RunFailed
+from storyloom.format.manifest import read_manifest
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
+from storyloom.view.counts import count_of
 
 RESTS = "rests"
 """Folder, beside the groups' own, of shards that were merged from groups' rests, by output."""
@@ -25,10 +29,41 @@ PUBLISHED = Write.name
 """The stage whose groups make the dataset."""
 
 
-def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
-    """Publish all groups as the dataset in the config's output.
+def look_at_output(workspace: Workspace, stages: Sequence[StageStatus] | None = None) -> Earlier:
+    """What lies in the config's output now; whether it is up to date is known from the status of all stages alone."""
+    return earlier(workspace, output_of(workspace.config), PUBLISHED, stages)
+
+
+def output_of(config: RunConfig) -> Path:
+    """The folder that a config publishes to."""
+    return Path(config.output).expanduser().absolute()
+
+
+def check_not_over_all(workspace: Workspace) -> None:
+    """Refuse to replace a dataset over all videos by one over some of them.
 
     Raises:
+        OutputOfAnother: The output holds one over all.
+    """
+    output = output_of(workspace.config)
+    there = read_manifest(output) if workspace.plan.left_out else None
+    if there is not None and SOME not in there.provenance.config:
+        raise OutputOfAnother(
+            f"{output} holds a dataset over all videos, and this run is over some of them (parts.limit, parts.sample):"
+            " choose another folder, e.g. with --set output=…, or give it up with --replace-output"
+        )
+
+
+def publish_run(workspace: Workspace, after: Sequence[StageStatus], *, replace: bool = False) -> None:
+    """Publish all groups as the dataset in the config's output.
+
+    Args:
+        workspace: The run's.
+        after: The status of all stages.
+        replace: Whether the dataset of another may be replaced.
+
+    Raises:
+        OutputOfAnother: The output holds the dataset of another, which was published meanwhile.
         RunFailed: A group is missing, or there is no document.
         UnitsMissing: A group came undone since its stage was looked at.
         Damaged: A group's shards do not match its mark.
@@ -48,16 +83,22 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
     groups = {group: GroupShards.model_validate(mark.result) for group, mark in sorted(marks.items())}
     if not any(one.shards for one in groups.values()):
         last = [one for one in after if one.videos][-1]
-        raise RunFailed(f"no document came out of {last.videos} videos: {counted({**last.failed, **last.dropped})}")
+        raise RunFailed(
+            f"no document came out of {count_of(last.videos, 'videos')}: {counted({**last.failed, **last.dropped})}"
+        )
     addresses = workspace.done(PUBLISHED)
     folders = {group: store.group_folder(addresses[group]) for group in groups}
-    shards, output = [one.shards for one in groups.values()], Path(config.output).expanduser().absolute()
+    shards, output = [one.shards for one in groups.values()], output_of(config)
     # A folder for each output: publishing to another output must not clear it.
     rests = store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key) / RESTS / digest(str(output))[:12]
-    made = provenance(workspace, after)
+    made, write = provenance(workspace, after), config.section(WriteConfig)
+
+    def check_again() -> None:
+        check_earlier(look_at_output(workspace), replace=replace)
+
     while True:
         try:
-            publish(shards, list(folders.values()), rests, output, config.section(WriteConfig), made)
+            published = publish(shards, list(folders.values()), rests, output, write, made, check_again)
         except BadShard as reason:
             source = Path(reason.shard)
             if source.parent == rests and source.exists():
@@ -67,4 +108,5 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus]) -> None:
             raise Damaged(owner, str(reason)) from reason
         except FormatError as reason:
             raise RunFailed(f"not published: {reason}") from reason
+        remember(workspace, published, made_of(workspace, PUBLISHED, shards))
         return

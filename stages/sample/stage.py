@@ -67,8 +67,8 @@ class SampleConfig(StageConfig):
             0.25 frames a second against Emu3.5's mean of 0.27).
         decode: Which frames are decoded: ``all``; ``references``, those that other frames are predicted from, the
             fewer ones in streams with B-frames; ``keyframes``, seconds apart. A frame keeps its own time in each.
-            ``auto`` is ``references`` for intervals of `COARSE` seconds and more where no picture stays for more than
-            `SPARSE` seconds, otherwise ``all``.
+            ``auto`` is ``references`` for intervals of 2 s and more where no picture stays for more than half a second,
+            otherwise ``all``.
         scene_threshold: ffmpeg's scene score above which a scene begins, 0 to 1 (0.3 to 0.5 are its documentation's).
         min_scene: Least seconds of a scene, against flashes (our choice; PySceneDetect's default is 15 frames).
         near_duplicate: A frame whose structural similarity with the last kept one is above this is left out

@@ -1,37 +1,26 @@
-"""The image-text model: any model that open_clip loads, by name or from a folder."""
+"""Frames and texts as embeddings of one space, by whichever library: decoding, black bars, batches, long texts."""
 
 from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.config import Auto
-from stages.models.device import Device
-from stages.models.loading import never_run_model_code
-from stages.score.model_config import check_hub_config, folder_config
-from stages.score.weights import HUB, LOCAL
+from stages.models.demo import DEMO, photo_sentence_folder
+from stages.score.towers import Embeddings, ModelSpec, Towers
 from stages.timing import Timings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    import torch
     from PIL import Image
-
-Embeddings = npt.NDArray[np.float32]
-"""Shape (n, dimensions), rows of unit length."""
-
-Precision = Literal["fp32", "bf16"]
 
 ON_CPU, ON_GPU = 8, 256
 """Default frames per forward pass: a CPU's caches hold the layers of a few pictures (docs/speed.md has the times of
@@ -55,28 +44,6 @@ BATCHES_AHEAD = 2
 """Batches of pictures that are decoded ahead of the model (our choice)."""
 
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """A model and its settings.
-
-    Attributes:
-        name: open_clip's name of an architecture, or ``local-dir:`` with a folder.
-        pretrained: open_clip's tag of the weights, or a file; empty for a folder, which holds its own.
-        device: ``cpu`` or ``cuda``.
-        precision: Precision of the matrix products.
-        threads: CPU threads of the model; fixed, so that sums are the same wherever the stage runs. The same number
-            of further threads decodes pictures.
-        batch: Frames per forward pass; ``auto`` is `ON_CPU` or `ON_GPU`.
-    """
-
-    name: str
-    pretrained: str
-    device: Device
-    precision: Precision
-    threads: int
-    batch: int | Auto
-
-
 class ImageTextModel:
     """A loaded model that turns JPEGs and texts into embeddings of one space.
 
@@ -89,46 +56,21 @@ class ImageTextModel:
     """
 
     def __init__(self, spec: ModelSpec, timings: Timings) -> None:
-        import open_clip
-        import torch
-
-        never_run_model_code()
-        if spec.name.startswith(LOCAL):
-            folder_config(Path(spec.name.removeprefix(LOCAL)))
-        elif spec.name.startswith(HUB):
-            check_hub_config(spec.name.removeprefix(HUB))
-        torch.set_num_threads(spec.threads)
+        self._towers = load_towers(spec)
         self._threads = spec.threads
-        self._device = torch.device(spec.device)
-        by_device = ON_GPU if self._device.type == "cuda" else ON_CPU
+        by_device = ON_GPU if spec.device == "cuda" else ON_CPU
         self.batch = by_device if spec.batch == "auto" else spec.batch
-        self._bf16 = spec.precision == "bf16"
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            spec.name,
-            pretrained=spec.pretrained or None,
-            device=self._device,
-            weights_only=True,
-            require_pretrained=True,
-        )
-        # Convolutions are several times faster on channels-last memory on CPUs and tensor cores.
-        self._model = model.eval().to(memory_format=torch.channels_last)
-        *self._geometry, _, normalize = preprocess.transforms  # the last two make floats: faster on batches
-        mean, deviation = (torch.tensor(values, device=self._device) for values in (normalize.mean, normalize.std))
-        self._scale = (1 / (255 * deviation)).view(1, 3, 1, 1)
-        self._offset = (-mean / deviation).view(1, 3, 1, 1)
-        size = self._model.visual.image_size
-        self._draft = FINER * max(size if isinstance(size, tuple) else (size,))
-        self._tokenizer: Any = open_clip.get_tokenizer(spec.name)
+        self._draft = FINER * self._towers.size
         self._timings = timings
         self._turn = Lock()  # a worker may process two parts at once; the model takes one at a time
         self._tokenizing = Lock()  # Hugging Face's tokenizers are not thread-safe
 
     def encode(self, jpegs: Sequence[bytes], texts: Sequence[str]) -> tuple[Embeddings, Embeddings]:
-        """Embeddings of JPEGs and of texts, shapes (n, dimensions). Pictures are decoded while the model works."""
+        """Embeddings of JPEGs and of texts, of unit length. Pictures are decoded while the model works."""
         with ThreadPoolExecutor(self._threads) as pool:
             pictures = self._decoded(jpegs, pool)
             of_texts = self.encode_texts(texts)
-            return self._unit([self._forward(self._encode_pixels, pixels) for pixels in pictures]), of_texts
+            return self._unit([self._forward(self._towers.encode_pictures, batch) for batch in pictures]), of_texts
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embeddings of texts, shape (n, dimensions).
@@ -144,27 +86,25 @@ class ImageTextModel:
         together = TEXTS_PER_FRAME * self.batch
         for start in range(0, len(pieces), together):
             with self._tokenizing:
-                tokens = self._tokenizer([piece for _, piece in pieces[start : start + together]])
-            batches.append(self._forward(self._model.encode_text, tokens))
+                tokens = self._towers.tokens([piece for _, piece in pieces[start : start + together]])
+            batches.append(self._forward(self._towers.encode_texts, tokens))
         embeddings = self._unit(batches)
         sums = np.zeros((len(texts), embeddings.shape[1]), dtype=np.float32)
         np.add.at(sums, owner, embeddings)
         return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
 
-    def _decoded(self, jpegs: Sequence[bytes], pool: ThreadPoolExecutor) -> Iterator[torch.Tensor]:
-        """The pixels of JPEGs by batch; uint8, shape (n, 3, height, width), channels last. Decoding starts at once."""
-        import torch
+    def _decoded(self, jpegs: Sequence[bytes], pool: ThreadPoolExecutor) -> Iterator[Any]:
+        """JPEGs by batch, as the model takes them. Decoding starts at once."""
 
-        def ready(pictures: list[Future[npt.NDArray[np.uint8]]]) -> torch.Tensor:
+        def ready(pictures: list[Future[npt.NDArray[np.uint8]]]) -> Any:
             with self._timings.on("decode"):
-                pixels = torch.from_numpy(np.stack([picture.result() for picture in pictures]))
-            return (pixels.pin_memory() if self._device.type == "cuda" else pixels).permute(0, 3, 1, 2)
+                return self._towers.pictures(np.stack([picture.result() for picture in pictures]))
 
         batches = (jpegs[start : start + self.batch] for start in range(0, len(jpegs), self.batch))
         begun = ([pool.submit(self._pixels, jpeg) for jpeg in batch] for batch in batches)
         ahead = deque(islice(begun, BATCHES_AHEAD))
 
-        def in_turn() -> Iterator[torch.Tensor]:
+        def in_turn() -> Iterator[Any]:
             while ahead:
                 ahead.extend(islice(begun, 1))
                 yield ready(ahead.popleft())
@@ -178,40 +118,24 @@ class ImageTextModel:
         try:
             with Image.open(io.BytesIO(jpeg)) as image:
                 image.draft("RGB", (self._draft, self._draft))
-                picture: Any = without_bars(image.convert("RGB"))
+                picture = without_bars(image.convert("RGB"))
         except OSError as reason:  # the bytes are in memory, so the picture is at fault, not the disk
             raise ValueError(f"a frame cannot be decoded: {reason}") from reason
-        for transform in self._geometry:
-            picture = transform(picture)
-        return np.asarray(picture)
+        return np.asarray(self._towers.fitted(picture))
 
-    def _encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
-        embeddings: torch.Tensor = self._model.encode_image(pixels.float().mul_(self._scale).add_(self._offset))
-        return embeddings
+    def _forward(self, encode: Callable[[Any], Any], batch: Any) -> Any:
+        with self._turn, self._timings.on("model"):
+            return encode(batch)
 
-    def _forward(self, encode: Any, batch: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        with (
-            self._turn,
-            self._timings.on("model"),
-            torch.inference_mode(),
-            torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16),
-        ):
-            output: torch.Tensor = encode(batch.to(self._device, non_blocking=True))
-        return output
-
-    def _unit(self, outputs: Sequence[torch.Tensor]) -> Embeddings:
+    def _unit(self, outputs: Sequence[Any]) -> Embeddings:
         """The rows of several outputs at unit length. This is the only point that waits for a GPU."""
-        import torch
-
         with self._timings.on("model"):
-            array = torch.cat(list(outputs)).float().cpu().numpy()
+            array = self._towers.embeddings(outputs)
         return np.asarray(array / np.linalg.norm(array, axis=1, keepdims=True), dtype=np.float32)
 
     def _pieces(self, text: str) -> list[str]:
         """Split a text in halves until each fits the context; between words where it has any."""
-        if self._tokens(text) <= self._tokenizer.context_length or len(text) == 1:
+        if self._towers.length(text) <= self._towers.context_length or len(text) == 1:
             return [text]
         words = text.split()
         if len(words) > 1:
@@ -220,12 +144,16 @@ class ImageTextModel:
         half = len(text) // 2
         return [*self._pieces(text[:half]), *self._pieces(text[half:])]
 
-    def _tokens(self, text: str) -> int:
-        """Length of a text in tokens, special ones included, before any cutting."""
-        hugging_face = getattr(self._tokenizer, "tokenizer", None)
-        if hugging_face is not None:
-            return len(hugging_face(text, truncation=False, verbose=False)["input_ids"])
-        return len(self._tokenizer.encode(text)) + 2
+
+def load_towers(spec: ModelSpec) -> Towers:
+    """The model, loaded by the library that runs it; only that one is imported."""
+    if spec.name == DEMO:
+        from stages.score.onnx_towers import OnnxTowers
+
+        return OnnxTowers(photo_sentence_folder(), spec.threads)
+    from stages.score.open_clip_towers import OpenClipTowers
+
+    return OpenClipTowers(spec)
 
 
 def without_bars(picture: Image.Image) -> Image.Image:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.config import OPERATIONAL, Auto, StageConfig
 from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import Context, Input, Stage, StageSetupError, Video
-from stages.models.demo import DEMO, photo_sentence_folder
+from stages.models.demo import DEMO
 from stages.models.device import Device, no_device, resolved_torch_device
 from stages.models.loading import loading
-from stages.score.image_text import Embeddings, ImageTextModel, ModelSpec, Precision
+from stages.score.image_text import ImageTextModel
+from stages.score.towers import Embeddings, ModelSpec, Precision
 from stages.score.weights import libraries, no_weights, weights_revision
 
 REACH = 3
@@ -44,8 +45,8 @@ class ScoreConfig(StageConfig):
     """Settings of the image-text model.
 
     Attributes:
-        model: open_clip's name, e.g. ``ViT-B-32``; ``local-dir:`` with a folder; or ``demo``, the small model of the
-            `demo` extra.
+        model: open_clip's name, e.g. ``ViT-B-32``, or ``local-dir:`` with a folder (the extra `open-clip`); or
+            ``demo``, the small model of the extra `demo`, which ONNX Runtime runs on the CPU in fp32.
         pretrained: open_clip's tag of the weights, e.g. ``laion2b_s34b_b79k``, or a file.
         precision: ``auto`` is bf16 on a GPU that supports it, fp32 elsewhere; set one when your workers differ.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -60,9 +61,19 @@ class ScoreConfig(StageConfig):
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     batch: Auto | Annotated[int, Field(ge=1, le=65_536)] = "auto"
 
+    @model_validator(mode="after")
+    def _demo_runs_on_the_cpu(self) -> Self:
+        if self.model == DEMO and (self.device == "cuda" or self.precision == "bf16"):
+            raise ValueError("model 'demo' runs on the CPU in fp32: leave device and precision, or name another model")
+        return self
+
     @property
     def uses_gpu(self) -> bool:
-        return self.device != "cpu"
+        return self.device != "cpu" and self.model != DEMO
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return () if self.model == DEMO else ("open_clip", "torch")
 
     @property
     def for_trying(self) -> tuple[str, ...]:
@@ -90,7 +101,7 @@ class Score(Stage[ScoreConfig, ScoresRow]):
 
     @property
     def _device(self) -> Device:
-        return resolved_torch_device(self.config.device)
+        return "cpu" if self.config.model == DEMO else resolved_torch_device(self.config.device)
 
     @property
     def _precision(self) -> Precision:
@@ -110,11 +121,10 @@ class Score(Stage[ScoreConfig, ScoresRow]):
         config = self.config
         self._weights = weights_revision(config.model, config.pretrained)
         with loading(f"score.model {config.model!r}"):
-            name = f"local-dir:{photo_sentence_folder()}" if config.model == DEMO else config.model
-            self._model = ImageTextModel(
-                ModelSpec(name, config.pretrained, self._device, self._precision, config.threads, config.batch),
-                self.timings,
+            spec = ModelSpec(
+                config.model, config.pretrained, self._device, self._precision, config.threads, config.batch
             )
+            self._model = ImageTextModel(spec, self.timings)
         if weights_revision(config.model, config.pretrained) != self._weights:
             raise StageSetupError(f"score.model {config.model!r} changed on the hub while it was loaded; run again")
 

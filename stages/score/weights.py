@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
 from stages.base import StageSetupError
 from stages.models.demo import DEMO, photo_sentence_revision
-from stages.models.demo.assemble import CONFIG_TEMPLATE
 from stages.models.hub import hub_commit
 from stages.models.names import nearest
 from stages.models.revision import content_revision, library_versions
 from stages.score.model_config import folder_config
 
 LIBRARIES = ("open-clip-torch", "torch", "torchvision", "pillow", "numpy")
-"""Packages whose versions may change the embeddings of every model."""
+"""Packages whose versions may change the embeddings of every model of open_clip's."""
+
+OF_DEMO = ("onnxruntime", "tokenizers", "ftfy", "pillow", "numpy")
+"""Those of the demo's model."""
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 """Endings of files with weights that open_clip looks for in a folder."""
@@ -63,6 +64,8 @@ def no_weights(model: str) -> list[str]:
 
 def libraries(model: str) -> str:
     """The versions of the packages that run a model."""
+    if model == DEMO:
+        return library_versions(*OF_DEMO)
     config = _config(model)
     timm = config is _UNKNOWN or "timm_model_name" in config.get("vision_cfg", {})
     transformers = config is _UNKNOWN or bool(
@@ -79,9 +82,6 @@ def _config(model: str) -> dict[str, Any]:
     """open_clip's config of a model."""
     if model.startswith(HUB):
         return _UNKNOWN
-    if model == DEMO:
-        found: dict[str, Any] = json.loads(CONFIG_TEMPLATE.read_text(encoding="utf-8"))["model_cfg"]
-        return found
     if model.startswith(LOCAL):
         try:
             return folder_config(Path(model.removeprefix(LOCAL)))

@@ -63,5 +63,10 @@ class TranscribeConfig(StageConfig):
         return self.device != "cpu"
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        backend = ("whisper", "torch") if self.backend == "openai-whisper" else ()
+        return backend + (("transformers", "torch") if self.word_times == "forced" else ())
+
+    @property
     def for_trying(self) -> tuple[str, ...]:
         return ("model",) if self.model == DEMO else ()

@@ -11,6 +11,7 @@ from storyloom.card.markdown import bar_chart, table
 from storyloom.card.snippets import FOLDER, snippets
 from storyloom.format.counts import SIMILARITY_STEP, Counts
 from storyloom.format.manifest import FunnelRow, Published
+from storyloom.view.counts import count_of
 
 LAYOUT = """\
 ## A document
@@ -54,7 +55,8 @@ def summary(published: Published) -> str:
     """The dataset in one sentence."""
     total = Counts.total(published.splits.values())
     return (
-        f"{total.nsamples} interleaved video-text documents: {total.nimages} frames and {total.nwords} words spoken "
+        f"{count_of(total.nsamples, 'interleaved video-text documents')}: {count_of(total.nimages, 'frames')} and"
+        f" {count_of(total.nwords, 'words')} spoken "
         f"around them, from {total.seconds / 3600:.2f} hours of video, with the time of every frame and sentence."
     )
 
@@ -93,7 +95,7 @@ def _plots(published: Published) -> str:
     unmatched = total.nimages - sum(total.similarities.values())
     parts = ["## What is in it\n", "Documents by their number of images:\n", bar_chart(total.images_per_document, 1)]
     if total.similarities:
-        without = f"{unmatched} of {total.nimages} images have no text of their own"
+        without = f"{unmatched:,} of {count_of(total.nimages, 'images')} without a text of their own"
         parts += [
             f"Images by their similarity with their text, in steps of {SIMILARITY_STEP} ({without}):\n",
             bar_chart(total.similarities, SIMILARITY_STEP),

@@ -14,6 +14,7 @@ from storyloom.export.json_text import compact
 from storyloom.export.read import SourceDocument
 from storyloom.format.sample import Sample
 from storyloom.format.tar import member, trailer
+from storyloom.view.counts import count_of
 
 UNKNOWN = -1.0
 """Fills the similarity matrix where a frame and a text were not scored, and is the similarity of a frame without a
@@ -67,7 +68,7 @@ def _members(documents: Iterable[SourceDocument], count: ImageCount) -> Iterator
 
 def _warning(split: str, count: ImageCount) -> str:
     return (
-        f"{count.small} of {count.images} images in {split} have fewer than {DROPPED_BELOW:,} bytes, and "
+        f"{count.small:,} of {count_of(count.images, 'images')} in {split} below {DROPPED_BELOW:,} bytes: "
         "OpenFlamingo's loader skips such images. Larger frames (`sample.max_side`, "
         "`sample.jpeg_qscale`) or a lower MIN_KB in its train/data.py keep them."
     )

@@ -14,6 +14,7 @@ from storyloom.export.bounded import bounded
 from storyloom.export.json_text import compact
 from storyloom.export.read import SourceDocument, positions
 from storyloom.format.manifest import Published
+from storyloom.view.counts import count_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +40,7 @@ CARD = """\
 
 # {name}
 
-{rows} documents of {name} (SHA-256 {sha256}) in the layout of OBELICS. `images` and `texts`
+{documents} of {name} (SHA-256 {sha256}) in the layout of OBELICS. `images` and `texts`
 are parallel, and at each position one of them is null. `metadata` is a JSON list with what is known of each position:
 the time, size, similarity and shift of an image, the times of a text. `general_metadata` is a JSON object about the
 document.
@@ -133,7 +134,7 @@ def files(published: Published, splits: list[str]) -> dict[str, bytes]:
     text = CARD.format(
         front=as_yaml(front),
         name=literal(published.name),
-        rows=sum(totals.nsamples for totals in published.splits.values()),
+        documents=count_of(sum(totals.nsamples for totals in published.splits.values()), "documents"),
         sha256=literal(published.sha256),
         split=splits[0],
     )

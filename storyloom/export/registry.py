@@ -33,7 +33,8 @@ class Format:
     Attributes:
         write: Writes the documents of one split into a folder and returns warnings; its last argument is the size in
             bytes at which a new file begins.
-        load: How to load the result, in one line; DEST stands for the folder.
+        load: How to load the result, in one line; DEST stands for the folder, SPLIT for a split, SHARDS for the names
+            of its tars, NAME for the dataset.
         file_bytes: Size at which a new file begins; None where a split is one file.
         files: Other files of the export, from the manifest and the names of the splits.
     """
@@ -46,16 +47,16 @@ class Format:
 
 FORMATS: dict[FormatName, Format] = {
     FormatName.OBELICS: Format(
-        obelics.write, 'datasets.load_dataset("DEST", split="train")', PARQUET_BYTES, obelics.files
+        obelics.write, 'datasets.load_dataset("DEST", split="SPLIT")', PARQUET_BYTES, obelics.files
     ),
-    FormatName.MMC4: Format(mmc4.write, "--mmc4_shards 'DEST/train/shard-{000000..LAST}.tar'", TAR_BYTES),
-    FormatName.MS_SWIFT: Format(ms_swift.write, "ROOT_IMAGE_DIR=DEST swift pt --dataset DEST/train.jsonl"),
+    FormatName.MMC4: Format(mmc4.write, "--mmc4_shards DEST/SPLIT/SHARDS", TAR_BYTES),
+    FormatName.MS_SWIFT: Format(ms_swift.write, "ROOT_IMAGE_DIR=DEST swift pt --dataset DEST/SPLIT.jsonl"),
     FormatName.LLAMA_FACTORY: Format(
-        llama_factory.write, "dataset_dir: DEST, dataset: NAME_train", files=llama_factory.files
+        llama_factory.write, "dataset_dir: DEST, dataset: NAME_SPLIT", files=llama_factory.files
     ),
-    FormatName.LLAVA_INTERLEAVE: Format(llava_interleave.write, "--data_path DEST/train.json --image_folder DEST"),
-    FormatName.QWEN_VL: Format(qwen_vl.write, '{"annotation_path": "DEST/train.jsonl", "data_path": "DEST"}'),
+    FormatName.LLAVA_INTERLEAVE: Format(llava_interleave.write, "--data_path DEST/SPLIT.json --image_folder DEST"),
+    FormatName.QWEN_VL: Format(qwen_vl.write, '{"annotation_path": "DEST/SPLIT.jsonl", "data_path": "DEST"}'),
     FormatName.MOSAICML: Format(
-        mosaicml.write, 'streaming.StreamingDataset(local="DEST", split="train", batch_size=1)', MDS_BYTES
+        mosaicml.write, 'streaming.StreamingDataset(local="DEST", split="SPLIT", batch_size=1)', MDS_BYTES
     ),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +41,7 @@ class Exported:
 
     Attributes:
         dest: The folder.
+        name: The dataset's name.
         documents: By split, with the split's name in the export.
         images: By split.
         warnings: Surprising ways in which a trainer treats the data.
@@ -45,6 +49,7 @@ class Exported:
     """
 
     dest: Path
+    name: str
     documents: dict[str, int]
     images: dict[str, int]
     warnings: list[str]
@@ -74,7 +79,7 @@ def export(
         raise UsageError(f"{name} writes one file a split, so --file-bytes says nothing. Leave it out.")
     limit = file_bytes or form.file_bytes or 0
     dest = dest.resolve()
-    done = Exported(dest, {}, {}, [], replaced=earlier_export(dest) is not None)
+    done = Exported(dest, published.name, {}, {}, [], replaced=earlier_export(dest) is not None)
     with replacing_folder(dest) as folder:
         for split in published.splits:
             found = documents(output, progress(published.of(split)))
@@ -84,6 +89,20 @@ def export(
             (folder / path).write_bytes(content)
         (folder / RECORD).write_bytes(as_record(folder, _record(published, name, done)))
     return done
+
+
+def load_hint(name: FormatName, done: Exported) -> str:
+    """How to load an export, in one line that can be pasted."""
+    split = next(iter(done.documents))
+    tars = sorted(file.name for file in (done.dest / split).glob("*.tar"))
+    first, last = (tars[0], tars[-1]) if tars else ("", "")
+    number, ending = len("shard-"), len(".tar")
+    several = f"'shard-{{{first[number:-ending]}..{last[number:-ending]}}}.tar'"
+    line = FORMATS[name].load
+    path = str(done.dest)
+    quoted = json.dumps(path, ensure_ascii=False)[1:-1] if '"' in line else shlex.quote(path)
+    filled = {"SHARDS": several if len(tars) > 1 else first, "SPLIT": split, "NAME": done.name, "DEST": quoted}
+    return re.sub("|".join(filled), lambda found: filled[found[0]], line)
 
 
 def _counted(found: Iterable[SourceDocument], done: Exported, split: str) -> Iterator[SourceDocument]:

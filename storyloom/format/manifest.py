@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -139,14 +140,15 @@ def read_manifest(output: Path) -> Published | None:
         return None
 
 
-def finished_dataset(output: Path) -> Published:
-    """The manifest of a finished dataset.
+def finished_dataset(place: str | os.PathLike[str]) -> Published:
+    """The manifest of a finished dataset, in a folder or at a URL.
 
     Raises:
-        UsageError: The folder holds none.
+        UsageError: There is none.
         BadDataset: It is damaged, of another version, or contradicts itself.
     """
-    return parsed_manifest(manifest_bytes(DataFolder(output)), str(output))
+    folder = DataFolder(place)
+    return parsed_manifest(manifest_bytes(folder), folder.address)
 
 
 def parsed_manifest(content: bytes, address: str) -> Published:

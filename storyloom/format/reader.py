@@ -229,7 +229,7 @@ class ShardReader:
                 raise BadShard.at(self._address(file), "", str(reason)) from None
         if len(offsets) != shard.nsamples + 1:
             more = "more" if len(offsets) > shard.nsamples + 1 else len(offsets) - 1
-            flaw = f"it has {more} documents, but manifest.json says {shard.nsamples}"
+            flaw = f"it has {more} document{'s' if more != 1 else ''}, but manifest.json says {shard.nsamples}"
             raise BadShard.at(self._address(file), "", flaw)
         if offsets[-1] > shard.filesize:
             flaw = f"its documents end at {offsets[-1]}, but manifest.json gives the shard {shard.filesize} bytes"

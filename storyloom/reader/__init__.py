@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from storyloom.format.reader import BadShard
     from storyloom.reader.dataset import DocumentDataset
     from storyloom.reader.document import Document, Frame, Text
+    from storyloom.reader.documents import Documents
     from storyloom.reader.packing import PackedDataset, PackedSequence
     from storyloom.reader.pieces import Origin, PatchTokens, TokenLayout
 
@@ -19,6 +20,7 @@ __all__ = [
     "BadShard",
     "Document",
     "DocumentDataset",
+    "Documents",
     "Frame",
     "Origin",
     "PackedDataset",
@@ -32,6 +34,7 @@ _HOMES = {
     "BadShard": "storyloom.format.reader",
     "Document": "storyloom.reader.document",
     "DocumentDataset": "storyloom.reader.dataset",
+    "Documents": "storyloom.reader.documents",
     "Frame": "storyloom.reader.document",
     "Origin": "storyloom.reader.pieces",
     "PackedDataset": "storyloom.reader.packing",

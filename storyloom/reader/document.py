@@ -129,6 +129,12 @@ class Document:
         """The texts, in time order; `Frame.text` counts them."""
         return [item for item in self.items if isinstance(item, Text)]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from storyloom.reader.html import document_html
+
+        return document_html(self)
+
 
 Number = Annotated[float, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
 

@@ -68,7 +68,7 @@ def gallery_videos(output: Path, published: Published, count: int) -> list[str]:
         BadShard: A shard is damaged or does not match the manifest.
     """
     reader = ShardReader(output)
-    chosen = (next(reader.json_only(shard, range(n, n + 1))) for shard, n in _spread(published.shards, count))
+    chosen = (next(reader.json_only(shard, range(n, n + 1))) for shard, n in spread(published.shards, count))
     return sorted({stored.sample().video_id for stored in chosen})
 
 
@@ -85,7 +85,7 @@ def gallery(output: Path, published: Published, count: int, dropped: DroppedFram
         BadShard: A shard is damaged or does not match the manifest.
     """
     reader = ShardReader(output)
-    chosen = list(_spread(published.shards, count))
+    chosen = list(spread(published.shards, count))
     budget = Budget(len(chosen), BUDGET)
     stories = []
     for shard, number in chosen:
@@ -100,7 +100,7 @@ def gallery(output: Path, published: Published, count: int, dropped: DroppedFram
     return stories
 
 
-def _spread(shards: Sequence[Shard], count: int) -> Iterator[tuple[Shard, int]]:
+def spread(shards: Sequence[Shard], count: int) -> Iterator[tuple[Shard, int]]:
     """Shard and number in it of documents at equal distances over all shards."""
     ends = np.cumsum([shard.nsamples for shard in shards]).tolist()
     total = ends[-1] if ends else 0

@@ -21,13 +21,14 @@ PATIENCE = 2
 """Seconds that answers under way are waited for at the end (our choice)."""
 
 
-def serve(app: Starlette, port: int, say: Callable[[str], None], *, browser: bool) -> None:
+def serve(app: Starlette, port: int, say: Callable[[str], None], *, browser: bool, path: str = "/") -> None:
     """Serve an app until Ctrl-C, and say its address.
 
     Args:
         app: The app.
         port: To listen at; 0 for any free one.
         say: Prints a line.
+        path: Of the page to begin with.
         browser: Whether to open the address in the user's browser, where there is a screen.
 
     Raises:
@@ -39,7 +40,7 @@ def serve(app: Starlette, port: int, say: Callable[[str], None], *, browser: boo
             ear.bind((LOOPBACK, port))
         except OSError as reason:
             raise UsageError(f"port {port} cannot be used ({reason.strerror}): give another one, or none") from reason
-        address = f"http://{LOOPBACK}:{ear.getsockname()[1]}/"
+        address = f"http://{LOOPBACK}:{ear.getsockname()[1]}{path}"
         say(f"{address}  (Ctrl-C ends it)")
         if browser and has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -1,6 +1,7 @@
 """The failures of a run: a ledger of them, the command that shows them, and trying some of them again."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -9,20 +10,23 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from pipeline.attempts import Attempt
 from pipeline.cli import app
+from pipeline.cli.options import command_line
 from pipeline.config import RunConfig
 from pipeline.failures import ROWS_AT_ONCE, SCHEMA, failures, write_ledger
 from pipeline.remedies import REMEDIES, remedy
-from pipeline.run import Selection
+from pipeline.run import Selection, run
+from pipeline.terminal import Commands, TerminalListener
 from pipeline.workspace import survey
 from stages.base import Video, VideoFailed
 from stages.media.sandbox import ChildKilled
 from tests import machine
 from tests.machine import Echo, EchoRow, config, files, manifest, ran
-from tests.runs import ROOT
+from tests.runs import EVERYTHING, ROOT
 
 
 def ledger(found: RunConfig) -> list[dict[str, Any]]:
@@ -172,7 +176,7 @@ def test_a_large_ledger_is_written_in_row_groups(tmp_path: Path, monkeypatch: py
         file.unlink()
     found = config(tmp_path)
     assert ran(found).failures_in_all == 11
-    assert pq.ParquetFile(Path(found.work, "failures.parquet")).num_row_groups == 3
+    assert pq.ParquetFile(Path(found.work, "failures.parquet")).num_row_groups == 4
     first, total = write_ledger(survey(found), 4)
     assert (len(first), total, len(ledger(found))) == (4, 11, 11)
     assert ROWS_AT_ONCE == 10_000
@@ -194,8 +198,64 @@ def state(folder: Path) -> dict[str, int]:
 
 def test_the_command_groups_by_code_with_an_example_and_a_remedy(lost: RunConfig) -> None:
     printed = shown(lost)
-    assert re.search(r"measure\W+not_found\W+2\W+1\W.*(1|3)\.bin: no", printed)
+    assert re.search(r"measure\.not_found: 2 videos, most tries 1\W.*\n  e\.g\. (1|3)\.bin: no", printed)
     assert "correct the path or URL" in printed
+
+
+def test_the_command_says_that_trying_again_may_help_and_how(lost: RunConfig) -> None:
+    again = f"to try again: storyloom run {Path(lost.work).parent / 'config.yaml'} --set parts.videos=2 --retry\n"
+    printed = shown(lost, "--set", "parts.videos=2")
+    assert "measure.not_found: 2 videos, most tries 1; --retry may help\n" in printed
+    assert again in printed
+
+
+def test_the_command_says_what_has_to_be_mended_first(refusing: tuple[RunConfig, set[str]]) -> None:
+    printed = shown(refusing[0])
+    assert "echo.bad_title: 1 video, most tries 1; --retry helps once that is mended" in printed
+    assert "config.yaml --retry bad_title\n" in printed
+
+
+def test_a_pasted_command_shows_no_password(tmp_path: Path) -> None:
+    found = command_line("run", tmp_path / "a b.yaml", ["download.site_proxy=http://user:secret@host:1"])
+    assert found.startswith(f"storyloom run '{tmp_path}/a b.yaml' --set ")
+    assert "secret" not in found
+
+
+def printed_by(found: RunConfig, selection: Selection = EVERYTHING) -> str:
+    """What a run prints where there is no terminal."""
+    printed = io.StringIO()
+    commands = Commands("storyloom run c.yaml", "storyloom failures c.yaml")
+    run(found, selection, TerminalListener(Console(file=printed, width=100), commands))
+    return printed.getvalue()
+
+
+def test_a_run_with_nothing_but_failures_to_do_says_so_and_how_to_try_again(lost: RunConfig) -> None:
+    printed = printed_by(lost)
+    assert "nothing to do but what failed: 2 videos failed; 2 may pass with --retry\n" in printed
+    assert printed.endswith("\nall of them: storyloom failures c.yaml\nto try again: storyloom run c.yaml --retry\n")
+
+
+def test_what_does_not_pass_by_itself_is_tried_again_by_its_code(refusing: tuple[RunConfig, set[str]]) -> None:
+    printed = printed_by(refusing[0])
+    assert "nothing to do but what failed: 1 video failed\n" in printed
+    assert printed.endswith("to try again: storyloom run c.yaml --retry bad_title\n")
+
+
+def test_a_remedy_stands_below_the_first_failure_of_its_kind_alone(lost: RunConfig) -> None:
+    printed = printed_by(lost)
+    assert re.search(r"  \d\.bin: measure\.not_found: no \d\.bin\n    correct the path", printed)
+    assert printed.count("correct the path") == 1
+
+
+def test_our_own_bugs_are_named_first(lost: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one(self: machine.Measure, video: Video) -> machine.MeasureRow:
+        code = "internal" if video.manifest.url == "4.bin" else "not_found"
+        raise VideoFailed(code, f"{code} over {video.manifest.url}", retryable=True)
+
+    monkeypatch.setattr(machine.Measure, "one", one)
+    ran(lost, Selection(force=True))
+    first, total = write_ledger(survey(lost), 2)
+    assert (first[0].message, total) == ("internal over 4.bin", 5)
 
 
 def test_the_command_says_where_nothing_ran(tmp_path: Path) -> None:

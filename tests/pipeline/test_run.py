@@ -349,3 +349,10 @@ def test_retry_of_one_stage_leaves_alone_what_failed_in_others(tmp_path: Path) -
     machine.ran(config)
     assert machine.worked(config, Selection(("echo",), retry=True)) == []
     assert [stage for stage, _ in machine.worked(config, Selection(("measure",), retry=True))] == ["measure"]
+
+
+def test_a_stage_whose_inputs_are_missing_names_them_and_the_option_to_give(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed) as refused:
+        preview(demo_config(tmp_path), Selection(only=("score",)), Recorder())
+    missing = "download, transcribe, sample, align (download has 1 of 1 part to do)"
+    assert str(refused.value) == f"score reads what is not done yet: {missing}. Run all, or --from download"

@@ -129,7 +129,7 @@ def test_too_many_failures_end_the_work_after_the_wave_that_had_them(tmp_path: P
         (tmp_path / f"{number}.bin").unlink()
     executor = Watched(overlaps)
     strict = {"runner": {"kind": "inline", "max_failed_share": 0.1}}
-    with pytest.raises(RunFailed, match=r"1 of 1 videos failed.*measure\.not_found 1.*Nothing was published"):
+    with pytest.raises(RunFailed, match=r"1 of 1 video failed.*measure\.not_found 1.*Nothing was published"):
         scheduled(config(tmp_path, **FOUR_GROUPS, **strict), executor)
     assert ("share",) not in [stages for stages, _ in executor.asked]
 

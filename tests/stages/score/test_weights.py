@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from pydantic import ValidationError
 
 from stages.base import StageSetupError
 from stages.models.demo import photo_sentence_folder, photo_sentence_revision
@@ -24,16 +25,35 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_the_revision_of_the_demo_names_its_weights_and_the_library_that_runs_it() -> None:
+    revision = Score(ScoreConfig(), CONTEXT).revision()
+    assert revision.startswith(f"{photo_sentence_revision()}; cpu/fp32; onnxruntime {version('onnxruntime')}, ")
+    assert "torch" not in revision
+
+
 def test_the_revision_names_weights_device_precision_and_the_libraries_of_the_model() -> None:
-    revision = Score(ScoreConfig(device="cpu"), CONTEXT).revision()
-    assert revision.startswith(f"{photo_sentence_revision()}; cpu/fp32; ")
+    folder = f"local-dir:{photo_sentence_folder()}"
+    revision = Score(ScoreConfig(model=folder, device="cpu"), CONTEXT).revision()
+    assert revision.startswith("sha256:")
+    assert "; cpu/fp32; " in revision
     for package in ("open-clip-torch", "torch", "torchvision", "pillow", "timm", "transformers"):
         assert f"{package} {version(package)}" in revision
 
 
 def test_another_precision_is_another_revision() -> None:
-    revisions = {Score(ScoreConfig(device="cpu", precision=name), CONTEXT).revision() for name in ("fp32", "bf16")}
-    assert len(revisions) == 2
+    folder = f"local-dir:{photo_sentence_folder()}"
+    configs = [ScoreConfig(model=folder, device="cpu", precision=name) for name in ("fp32", "bf16")]
+    assert len({Score(config, CONTEXT).revision() for config in configs}) == 2
+
+
+@pytest.mark.parametrize("setting", [{"device": "cuda"}, {"precision": "bf16"}])
+def test_the_demo_is_refused_where_it_does_not_run(setting: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="model 'demo' runs on the CPU in fp32"):
+        ScoreConfig.model_validate(setting)
+
+
+def test_the_demo_takes_no_share_of_a_gpu() -> None:
+    assert (ScoreConfig().uses_gpu, ScoreConfig(model="ViT-B-32").uses_gpu) == (False, True)
 
 
 def test_a_folder_is_its_content(tmp_path: Path) -> None:
@@ -72,7 +92,3 @@ def test_weights_that_are_not_cached_say_how_to_get_them() -> None:
 def test_a_model_without_weights_is_refused() -> None:
     with pytest.raises(StageSetupError, match=r"score\.pretrained '' is no file and none of open_clip's tags"):
         weights_revision("ViT-B-32", "")
-
-
-def test_the_demo_from_its_folder_is_run_by_the_same_libraries() -> None:
-    assert libraries(f"local-dir:{photo_sentence_folder()}") == libraries("demo")

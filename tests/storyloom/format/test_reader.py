@@ -103,7 +103,7 @@ def test_a_walked_shard_that_is_cut_off_is_named(published: tuple[Published, Pat
     copy, (first, *_) = broken(out, tmp_path), made.shards
     (copy / f"{first.file}.idx").unlink()
     (copy / first.file).write_bytes((copy / first.file).read_bytes()[:BLOCK])
-    with pytest.raises(BadShard, match=r"shard-000000\.tar: it has 1 documents, but manifest\.json says \d"):
+    with pytest.raises(BadShard, match=r"shard-000000\.tar: it has 1 document, but manifest\.json says \d"):
         ShardReader(copy, walk=True).offsets(first)
 
 

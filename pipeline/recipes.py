@@ -1,0 +1,22 @@
+"""Recipes: the configs of the repository's `configs/`, which the wheel brings along."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[1] / "configs")
+"""Where recipes are: in an installed wheel, and in a checkout."""
+
+
+class Recipe(StrEnum):
+    """The name of a recipe."""
+
+    LOCAL = "local"
+    DEMO = "demo"
+    CLUSTER = "cluster"
+
+
+def recipe_file(recipe: Recipe) -> Path:
+    """The file of a recipe."""
+    return next(file for folder in FOLDERS if (file := folder / f"{recipe.value}.yaml").is_file())

@@ -1,0 +1,110 @@
+"""The files that a dataset consists of, and nothing else that may lie beside them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from storyloom.card.indexes import index_files
+from storyloom.format.layout import index_of
+from storyloom.format.manifest import MANIFEST, Published
+from storyloom.fs.ranges import MOST_WHOLE
+from storyloom.fs.within import open_within, read_within
+
+CARD, CROISSANT = "README.md", "croissant.json"
+
+PICTURES = "pictures"
+"""Folder of the card's pictures; it is in what is pushed alone."""
+
+OURS = re.compile(
+    r"data/(train|val)/(shard-[0-9]{6}\.tar(\.idx)?|sizes\.json)|wids-(train|val)\.json|manifest\.json|croissant\.json"
+    rf"|README\.md|\.nv-meta/[\w.-]+|{PICTURES}/story-[0-9]\.jpg"
+)
+"""Paths of what a push may have left at its target: the only ones that it replaces or removes."""
+
+CHUNK = 2**20
+"""Bytes that are read at a time."""
+
+
+@dataclass(frozen=True)
+class PushFile:
+    """A file of a dataset.
+
+    Attributes:
+        path: Within the dataset.
+        size: Bytes.
+        sha256: Hexadecimal.
+        md5: Hexadecimal.
+        folder: Where it lies; the folder of the dataset.
+        content: Of a file that lies nowhere; None for one of the folder.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    md5: str
+    folder: Path
+    content: bytes | None = None
+
+    def pieces(self) -> Iterator[bytes]:
+        """The content, piece by piece."""
+        if self.content is not None:
+            yield self.content
+            return
+        with open_within(self.folder, self.path) as file:
+            while piece := file.read(CHUNK):
+                yield piece
+
+    def git_sha1(self) -> str:
+        """Name of the content among git's blobs, by which a repository tells small files."""
+        digest = hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
+        for piece in self.pieces():
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def source(self) -> str | bytes:
+        """Its path on the disk, or its content."""
+        return self.content if self.content is not None else str(self.folder / self.path)
+
+
+def dataset_files(folder: Path, published: Published, changed: Mapping[str, bytes]) -> list[PushFile]:
+    """The files of a dataset in the order in which they are sent: the manifest, which marks a whole dataset, is last.
+
+    Args:
+        folder: The dataset; valid.
+        published: Its manifest.
+        changed: Path and content of files that are sent instead of, or beside, those of the folder.
+    """
+    shards = [PushFile(shard.file, shard.filesize, shard.sha256, shard.md5sum, folder) for shard in published.shards]
+    small = [*(str(index_of(Path(shard.file))) for shard in published.shards), *index_files(published), CROISSANT, CARD]
+    contents = {path: changed.get(path) for path in [*small, *changed, MANIFEST]}
+    return [*shards, *(_small(folder, path, content) for path, content in contents.items())]
+
+
+def _small(folder: Path, path: str, content: bytes | None) -> PushFile:
+    found = read_within(folder, path, MOST_WHOLE) if content is None else content
+    sha256, md5 = hashlib.sha256(found), hashlib.md5(found, usedforsecurity=False)
+    return PushFile(path, len(found), sha256.hexdigest(), md5.hexdigest(), folder, content)
+
+
+def copy(file: PushFile, target: BinaryIO, on_bytes: Callable[[int], None]) -> str:
+    """Write a file into an open one; returns the SHA-256 of what was written."""
+    digest = hashlib.sha256()
+    for piece in file.pieces():
+        target.write(piece)
+        digest.update(piece)
+        on_bytes(len(piece))
+    return digest.hexdigest()
+
+
+def md5_of_base64(text: str) -> str:
+    """An MD5 as some object stores give it, hexadecimal; empty where it is none."""
+    try:
+        return base64.b64decode(text, validate=True).hex()
+    except ValueError:
+        return ""

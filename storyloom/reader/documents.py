@@ -1,0 +1,105 @@
+"""A finished dataset to look into: its documents by number and by key. No torch; `DocumentDataset` is what trains."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Any
+
+from storyloom.format.reader import ShardReader
+from storyloom.reader.document import Document
+from storyloom.reader.html import dataset_html
+from storyloom.reader.shards import ShardEntry, load_documents, load_manifest
+from storyloom.view.counts import count_of
+
+
+class Documents:
+    """The documents of a dataset, in the order of its shards.
+
+    A document is read when it is asked for, as one range of bytes of its shard. A key is looked for shard after shard;
+    where each document lies is remembered, so that the next key is found at once.
+
+    Args:
+        place: Folder of the dataset, or its URL.
+        split: ``train`` or ``val``; None for all.
+        options: fsspec's options for the URL, e.g. credentials.
+
+    Raises:
+        UsageError: There is no finished dataset.
+        BadDataset: Its manifest is damaged or of another version.
+
+    Attributes:
+        address: The folder, or the URL without what is secret in it.
+        split: As given.
+    """
+
+    def __init__(
+        self, place: str | os.PathLike[str], split: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._reader = ShardReader(place, options)
+        self.address = self._reader.folder.address
+        self.split = split
+        self._shards = [one for one in load_manifest(self._reader).shards if split in (None, one.split)]
+        self._ends = list(accumulate(shard.nsamples for shard in self._shards))
+        self._places: dict[str, tuple[ShardEntry, int]] = {}
+        self._unread = iter(self._shards)
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[Document]:
+        """All documents, one in memory at a time."""
+        for shard in self._shards:
+            for number in range(shard.nsamples):
+                yield from load_documents(self._reader, [(shard, number)])
+
+    def __getitem__(self, which: str | int) -> Document:
+        """A document by its key or its number; negative numbers count from the end.
+
+        Raises:
+            KeyError: No document has the key.
+            IndexError: There are fewer documents.
+            BadShard: A shard is damaged.
+        """
+        place = self._by_key(which) if isinstance(which, str) else self._by_number(which)
+        (document,) = load_documents(self._reader, [place])
+        return document
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._found(key) is not None
+
+    def keys(self) -> Iterator[str]:
+        """The documents' keys, in their order; pictures are not read."""
+        for shard in self._shards:
+            for stored in self._reader.json_only(shard):
+                yield stored.key
+
+    def __repr__(self) -> str:
+        return f"<{count_of(len(self), 'documents')} in {self.address}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: counts, and the first document."""
+        return dataset_html(repr(self).strip("<>"), self[0] if len(self) else None)
+
+    def _by_number(self, number: int) -> tuple[ShardEntry, int]:
+        from_start = number + len(self) if number < 0 else number
+        if not 0 <= from_start < len(self):
+            raise IndexError(f"there is no document {number} among the {len(self)} of {self.address}")
+        shard = bisect_right(self._ends, from_start)
+        return self._shards[shard], from_start - (self._ends[shard] - self._shards[shard].nsamples)
+
+    def _by_key(self, key: str) -> tuple[ShardEntry, int]:
+        found = self._found(key)
+        if found is None:
+            raise KeyError(f"no document {key!r} in {self.address}")
+        return found
+
+    def _found(self, key: str) -> tuple[ShardEntry, int] | None:
+        while key not in self._places:
+            shard = next(self._unread, None)
+            if shard is None:
+                return None
+            self._places |= {one.key: (shard, one.number) for one in self._reader.json_only(shard)}
+        return self._places[key]

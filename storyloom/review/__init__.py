@@ -1,0 +1,1 @@
+"""A person judges frame-sentence pairs of a finished dataset, and what that says of the whole. docs/review.md."""
