@@ -72,6 +72,7 @@ def test_the_wheel_holds_the_four_packages_their_types_and_no_benchmark(installe
         *("storyloom/view/static/style.css", "storyloom/view/static/static-page.js", "storyloom/view/static/app.js"),
         *("storyloom/diff/templates/diff.html", "storyloom/review/templates/review.html"),
         *("storyloom/review/static/review.js", "storyloom/review/static/review.css"),
+        *("pipeline/view/templates/tune.html", "pipeline/view/static/tune.js", "pipeline/view/static/run.css"),
     } <= set(names)
 
 
