@@ -38,6 +38,7 @@ def serve(app: Starlette, port: int, say: Callable[[str], None], *, browser: boo
         ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             ear.bind((LOOPBACK, port))
+            ear.listen()  # whoever follows the address at once waits for the answer
         except OSError as reason:
             raise UsageError(f"port {port} cannot be used ({reason.strerror}): give another one, or none") from reason
         address = f"http://{LOOPBACK}:{ear.getsockname()[1]}{path}"
