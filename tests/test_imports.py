@@ -40,8 +40,8 @@ NAMES_A_STAGE = {
 """Whoever turns groups into a dataset knows the stage that wrote them."""
 
 KNOWS_STAGES = ("pipeline/bench/", "pipeline/view/")
-"""`storyloom bench align` measures stages by name, `storyloom view CONFIG` shows what they decided and decides anew; both
-are no part of the machine."""
+"""`storyloom bench align` measures stages by name, `storyloom view CONFIG` shows what they decided and decides anew;
+neither is a part of the machine."""
 
 LATE = {"pipeline/cli/bench.py": {"benchmarks"}, "storyloom/__init__.py": {"pipeline"}}
 """Commands that are there in a checkout only; `storyloom.run`, which is looked up when somebody runs something."""
