@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from pipeline.config_file import DEEPEST, odd_character, parsed, read_text
 from pipeline.graph import Graph
+from pipeline.settings.values import OTHER, in_words
 from pipeline.store import Store
-from pipeline.values import OTHER, in_words
 from schemas.config import OPERATIONAL, PartsConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError

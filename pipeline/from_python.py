@@ -13,9 +13,9 @@ from pipeline.config import RunConfig, checked_config, put, read_config
 from pipeline.extras import check_run_extra
 from pipeline.failures import Failure, failures
 from pipeline.funnel import funnel
+from pipeline.progress.terminal import TerminalListener, funnel_table
 from pipeline.run import Selection, run
 from pipeline.status import StageStatus
-from pipeline.terminal import TerminalListener, funnel_table
 from pipeline.workspace import survey
 from storyloom.errors import UsageError
 from storyloom.format.manifest import FunnelRow

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 
 from pipeline.config import RunConfig
-from pipeline.estimate import estimate, read_speeds, unit_seconds
 from pipeline.notes import of_models
-from pipeline.pace import Pace, about
 from pipeline.preflight import surveyed
-from pipeline.progress import Listener
+from pipeline.progress.estimate import estimate, read_speeds, unit_seconds
+from pipeline.progress.listener import Listener
+from pipeline.progress.pace import Pace, about
 from pipeline.publish.before import check_target, replaced, to_publish
 from pipeline.run import Selection, check_upstream, executor_kind, note_missing_ray, retried
 from pipeline.status import StageStatus, status

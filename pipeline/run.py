@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 from pipeline.attempts import remove_empty_traces, remove_notes
 from pipeline.config import RunConfig
-from pipeline.estimate import unit_seconds
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
 from pipeline.extras import INSTALL, installed
 from pipeline.failures import codes_there, to_retry, write_ledger
 from pipeline.notes import notes, of_models
-from pipeline.pace import Pace
 from pipeline.plan import Plan
 from pipeline.preflight import on_a_cluster, surveyed
-from pipeline.progress import Advance, Listener
+from pipeline.progress.estimate import unit_seconds
+from pipeline.progress.listener import Advance, Listener
+from pipeline.progress.pace import Pace
+from pipeline.progress.watch import remember_speeds, watched
 from pipeline.publish.before import check_target, refuse_early, replaced, to_publish
 from pipeline.publish.run import PUBLISHED, publish_run
 from pipeline.scheduler import Scheduler, check_failures
 from pipeline.status import StageStatus, status
 from pipeline.store import Damaged
-from pipeline.watch import remember_speeds, watched
 from pipeline.workspace import Workspace
 from storyloom.errors import RunFailed, UsageError
 from storyloom.view.counts import count_of

@@ -10,7 +10,7 @@ from itertools import groupby
 from pipeline.config import RunConfig
 from pipeline.executors.background import Background
 from pipeline.executors.executor import Executor
-from pipeline.progress import Advance, advance
+from pipeline.progress.listener import Advance, advance
 from pipeline.workspace import Workspace
 from stages.base import CorpusStep
 from storyloom.errors import RunFailed

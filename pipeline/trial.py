@@ -17,7 +17,7 @@ from pipeline.config import RunConfig, load_config
 from pipeline.config_file import parsed, read_text
 from pipeline.manifest import read_manifest
 from pipeline.plan import digest
-from pipeline.recipes import Recipe, recipe_file
+from pipeline.settings.recipes import Recipe, recipe_file
 from schemas.manifest import ManifestRow
 from storyloom.errors import UsageError
 from storyloom.fs.atomic import write_atomically

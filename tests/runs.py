@@ -16,11 +16,11 @@ from typing import Any
 
 from pipeline.attempts import Doing
 from pipeline.config import RunConfig, load_config
-from pipeline.estimate import Estimate
 from pipeline.failures import Failure
-from pipeline.pace import Pace
 from pipeline.plan import Plan
-from pipeline.progress import Advance
+from pipeline.progress.estimate import Estimate
+from pipeline.progress.listener import Advance
+from pipeline.progress.pace import Pace
 from pipeline.run import Selection, run
 from pipeline.status import StageStatus
 from pipeline.workspace import Workspace, survey

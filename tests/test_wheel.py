@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.recipes import Recipe
+from pipeline.settings.recipes import Recipe
 from stages.write.stage import WriteConfig
 from tests.documents import dataset, videos
 from tests.runs import ROOT
@@ -66,7 +66,7 @@ def test_the_wheel_holds_the_four_packages_their_types_and_no_benchmark(installe
     folders = {name.split("/")[0] for name in names}
     assert folders == {"storyloom", "schemas", "stages", "pipeline", f"storyloom-{VERSION}.dist-info"}
     assert "storyloom/py.typed" in names
-    assert {f"pipeline/recipes/{recipe.value}.yaml" for recipe in Recipe} <= set(names)
+    assert {f"pipeline/settings/configs/{recipe.value}.yaml" for recipe in Recipe} <= set(names)
     assert {
         *("storyloom/view/templates/static.html", "storyloom/view/templates/base.html"),
         *("storyloom/view/static/style.css", "storyloom/view/static/static-page.js", "storyloom/view/static/app.js"),

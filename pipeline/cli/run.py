@@ -14,7 +14,7 @@ from pipeline.cli.options import AsJson, ConfigPath, Overrides, command_line, te
 from storyloom.errors import INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
-    from pipeline.terminal import TerminalListener
+    from pipeline.progress.terminal import TerminalListener
     from pipeline.workspace import Workspace
 
 
@@ -70,8 +70,8 @@ def run_command(
     from pipeline.config import load_config
     from pipeline.extras import check_run_extra
     from pipeline.preview import preview
+    from pipeline.progress.terminal import Commands, TerminalListener
     from pipeline.run import Selection, run
-    from pipeline.terminal import Commands, TerminalListener
 
     check_run_extra()
     changes = [*(overrides or [])]
@@ -123,9 +123,9 @@ def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     import json
 
     from pipeline.config import load_config
+    from pipeline.progress.terminal import status_table
     from pipeline.publish.run import PUBLISHED, look_at_output
     from pipeline.status import status
-    from pipeline.terminal import status_table
     from pipeline.workspace import survey
 
     workspace = survey(load_config(config, overrides or []))

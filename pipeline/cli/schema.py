@@ -48,7 +48,7 @@ def settings_command(
     config: OfConfig = None,
 ) -> None:
     """Print the settings of a config: their values, defaults and meanings."""
-    from pipeline.settings_page import lines
+    from pipeline.settings.page import lines
 
     for line in lines(key, _own_stages(config)):
         typer.echo(line)
@@ -60,7 +60,7 @@ def schema_settings(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 when it is another page.")] = False,
 ) -> None:
     """Write the reference of every setting as a page."""
-    from pipeline.settings_page import differs, write_page
+    from pipeline.settings.page import differs, write_page
 
     if not check:
         write_page(file, _own_stages(config))

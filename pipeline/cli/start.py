@@ -11,7 +11,7 @@ import typer
 
 from pipeline.cli.options import command_line, local_path, say_problem, terminal
 from pipeline.cli.run import run_until_stopped
-from pipeline.recipes import Recipe
+from pipeline.settings.recipes import Recipe
 
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
@@ -38,7 +38,7 @@ def init_command(
 ) -> None:
     """Write a config with comments, and ask nothing. What is there already stays as it is."""
     from pipeline.config import load_config
-    from pipeline.starter import config_place, write_starter
+    from pipeline.settings.starter import config_place, write_starter
 
     file = config_place(place or Path())
     write_starter(file, recipe)
@@ -59,8 +59,8 @@ def try_command(
     Everything lies in ./storyloom-try; the same videos again take up where they were.
     """
     from pipeline.extras import check_run_extra
+    from pipeline.progress.terminal import Commands, TerminalListener
     from pipeline.run import Selection, run
-    from pipeline.terminal import Commands, TerminalListener
     from pipeline.trial import FOLDER, trial
     from storyloom.errors import RunFailed, StoryloomError
 

@@ -18,9 +18,9 @@ from pipeline.cli import app
 from pipeline.cli.options import command_line
 from pipeline.config import RunConfig
 from pipeline.failures import ROWS_AT_ONCE, SCHEMA, failures, write_ledger
+from pipeline.progress.terminal import Commands, TerminalListener
 from pipeline.remedies import REMEDIES, remedy
 from pipeline.run import Selection, run
-from pipeline.terminal import Commands, TerminalListener
 from pipeline.workspace import survey
 from stages.base import Video, VideoFailed
 from stages.media.sandbox import ChildKilled

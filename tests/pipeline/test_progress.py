@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.attempts import doing, remove_notes
-from pipeline.estimate import Estimate, estimate, unit_seconds
-from pipeline.pace import Pace, about
 from pipeline.plan import Plan, make_plan
 from pipeline.preview import preview
-from pipeline.progress import Advance, advance
+from pipeline.progress.estimate import Estimate, estimate, unit_seconds
+from pipeline.progress.listener import Advance, advance
+from pipeline.progress.pace import Pace, about
+from pipeline.progress.terminal import TerminalListener
 from pipeline.run import Selection, run
 from pipeline.status import StageStatus, status
-from pipeline.terminal import TerminalListener
 from pipeline.workspace import survey
 from schemas.config import PartsConfig
 from tests.machine import Echo, Measure, config, files, prepared, ran, ready

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import RunConfig, config_class
-from pipeline.settings import NO_DEFAULT, settings
-from pipeline.settings_page import differs, lines, settings_page
-from pipeline.values import in_words
+from pipeline.settings.page import differs, lines, settings_page
+from pipeline.settings.reference import NO_DEFAULT, settings
+from pipeline.settings.values import in_words
 from storyloom.errors import UsageError
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import load_config
-from pipeline.recipes import Recipe, recipe_file
-from pipeline.settings import settings
-from pipeline.starter import CHANGED, PLACES, starter, write_starter
+from pipeline.settings.recipes import Recipe, recipe_file
+from pipeline.settings.reference import settings
+from pipeline.settings.starter import CHANGED, PLACES, starter, write_starter
 from storyloom.errors import UsageError
 
 COMMENTED = re.compile(r"^( *)#(?=\w)", re.MULTILINE)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app, start
 from pipeline.manifest import read_manifest
-from pipeline.recipes import Recipe, recipe_file
+from pipeline.settings.recipes import Recipe, recipe_file
 from pipeline.trial import FOLDER, trial
 from storyloom.errors import UsageError
 from tests.runs import NARRATED, Finished

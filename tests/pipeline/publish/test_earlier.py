@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.pace import Pace
 from pipeline.preview import preview
+from pipeline.progress.pace import Pace
 from pipeline.publish.earlier import OutputOfAnother
 from pipeline.publish.run import look_at_output
 from pipeline.run import Selection, run

@@ -14,8 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.progress.terminal import funnel_table, status_table
 from pipeline.status import StageStatus
-from pipeline.terminal import funnel_table, status_table
 from stages.write.stage import WriteConfig
 from storyloom.card.markdown import literal, table
 from storyloom.format.sample import Sample

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.attempts import Doing
-    from pipeline.estimate import Estimate
     from pipeline.failures import Failure
-    from pipeline.pace import Pace
+    from pipeline.progress.estimate import Estimate
+    from pipeline.progress.pace import Pace
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from pipeline.lineage import CORPUS
-from pipeline.progress import Advance
+from pipeline.progress.listener import Advance
 
 RECENT = 32
 """Finished units of a stage that its speed and the time left go by: the last ones (our choice)."""

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 
 from pipeline.attempts import doing
-from pipeline.estimate import Speeds, estimate, keep_speeds
-from pipeline.pace import FEW, Pace
-from pipeline.progress import Listener
+from pipeline.progress.estimate import Speeds, estimate, keep_speeds
+from pipeline.progress.listener import Listener
+from pipeline.progress.pace import FEW, Pace
 from pipeline.workspace import Workspace
 from stages.base import CorpusStep, GroupStage
 from storyloom.errors import RunFailed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[1] / "configs")
+FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parents[2] / "configs")
 """Where recipes are: in an installed wheel, and in a checkout."""
 
 

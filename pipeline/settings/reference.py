@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline.config import config_class
-from pipeline.values import as_yaml, in_words
+from pipeline.settings.values import as_yaml, in_words
 from schemas.config import Section, is_operational
 
 NO_DEFAULT = object()

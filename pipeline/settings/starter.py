@@ -8,9 +8,9 @@ from textwrap import wrap
 from typing import Any
 
 from pipeline.config_file import parsed, read_text
-from pipeline.recipes import Recipe, recipe_file
-from pipeline.settings import Setting, attributes, settings
-from pipeline.values import as_yaml
+from pipeline.settings.recipes import Recipe, recipe_file
+from pipeline.settings.reference import Setting, attributes, settings
+from pipeline.settings.values import as_yaml
 from schemas.config import StageConfig
 from storyloom.errors import UsageError
 from storyloom.fs.atomic import commit_bytes

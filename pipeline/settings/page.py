@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import fill
 
-from pipeline.settings import NO_DEFAULT, Setting, of_section, settings
+from pipeline.settings.reference import NO_DEFAULT, Setting, of_section, settings
 from schemas.config import StageConfig
 from storyloom.errors import UsageError
 from storyloom.fs.atomic import write_atomically

@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.attempts import Doing
-from pipeline.estimate import Estimate
 from pipeline.failures import Failure
 from pipeline.funnel import funnel
-from pipeline.pace import FEW, Pace, about
 from pipeline.plan import Plan
-from pipeline.progress import Advance
+from pipeline.progress.estimate import Estimate
+from pipeline.progress.listener import Advance
+from pipeline.progress.pace import FEW, Pace, about
 from pipeline.remedies import remedy, retry_option
 from pipeline.status import StageStatus
 from schemas.duplicates import Duplicates

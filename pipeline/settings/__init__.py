@@ -1,0 +1,1 @@
+"""The settings of a config: what each means, and configs to start from."""
