@@ -65,6 +65,12 @@ class Plan:
     unsaved: pa.Table
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @cached_property
+    def videos_sha256(self) -> str:
+        """Hash of the videos' keys, sorted, a line each: the same list in another order has the same."""
+        keys = sorted(key for some in self.videos for key in some)
+        return hashlib.sha256("".join(f"{key}\n" for key in keys).encode()).hexdigest()
+
     @property
     def videos_left_out(self) -> int:
         """Number of videos that are planned but not asked for."""

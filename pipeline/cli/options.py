@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,10 +58,17 @@ Output = Annotated[Path, typer.Argument(metavar="OUT", parser=local_path, help="
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def program() -> str:
+    """How this program is called: by its name where the PATH has it, otherwise as the user did."""
+    called, known = Path(sys.argv[0]), shutil.which("storyloom")
+    by_name = called.name != "storyloom" or (known is not None and called.exists() and Path(known).samefile(called))
+    return "storyloom" if by_name else str(called)
+
+
 def command_line(name: str, config: Path, changes: Sequence[str]) -> str:
     """A command over a config as it can be pasted; what may be secret in a URL is left out."""
     settings = [part for change in changes for part in ("--set", change)]
-    return without_secrets(shlex.join(["storyloom", name, str(config), *settings]))
+    return without_secrets(shlex.join([program(), name, str(config), *settings]))
 
 
 def terminal() -> Console:

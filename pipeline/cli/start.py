@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import command_line, local_path, say_problem, terminal
+from pipeline.cli.options import command_line, local_path, program, say_problem, terminal
 from pipeline.cli.run import run_until_stopped
 from pipeline.settings.recipes import Recipe
 
@@ -43,9 +44,11 @@ def init_command(
     file = config_place(place or Path())
     write_starter(file, recipe)
     typer.echo(f"config: {file}")
-    inside = f"cd {file.parent}" if file.parent != Path() else ""
+    inside = f"cd {shlex.quote(str(file.parent))}" if file.parent != Path() else ""
     videos = f"list your videos in {load_config(file).manifest}, or set `manifest`"
-    steps = [inside, videos, f"storyloom run {file.name} --dry-run", f"storyloom run {file.name}"]
+    from_there = str(Path(program()).absolute()) if inside and "/" in program() else program()
+    run = shlex.join([from_there, "run", file.name])
+    steps = [inside, videos, f"{run} --dry-run", run]
     typer.echo("next:")
     for step in filter(None, steps):
         typer.echo(f"  {step}")

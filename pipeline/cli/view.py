@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import Overrides
+from pipeline.cli.options import Overrides, command_line
 from storyloom.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +51,5 @@ def _shown(place: str, overrides: list[str]) -> tuple[Dataset | None, list[Room]
     from storyloom.format.manifest import MANIFEST
 
     config = load_config(Path(place), overrides)
-    given = shlex.join([place, *(part for setting in overrides for part in ("--set", setting))])
     published = (Path(config.output) / MANIFEST).is_file()
-    return (Dataset(config.output) if published else None), rooms(config, given)
+    return (Dataset(config.output) if published else None), rooms(config, command_line("run", Path(place), overrides))

@@ -12,7 +12,7 @@ from pipeline.publish.publish import check_output
 from pipeline.publish.run import PUBLISHED, check_not_over_all, look_at_output, output_of
 from pipeline.status import StageStatus
 from pipeline.workspace import Workspace, survey
-from storyloom.format.manifest import read_manifest
+from storyloom.format.manifest import MANIFEST, read_manifest
 
 
 def check_target(config: RunConfig, selected: Collection[str]) -> None:
@@ -34,8 +34,9 @@ def refuse_early(config: RunConfig, selected: Collection[str], *, replace: bool)
     """
     if PUBLISHED not in selected or replace:
         return
-    there = read_manifest(output_of(config))
-    if there is not None and not is_known(Path(config.work), there.sha256):
+    output = output_of(config)
+    there = read_manifest(output)
+    if (output / MANIFEST).exists() and (there is None or not is_known(Path(config.work), there.sha256)):
         check_earlier(look_at_output(survey(config)), replace=False)
 
 

@@ -1,8 +1,8 @@
 """The dataset that lies in an output already: whose it is, and whether a run may put another one in its place.
 
 A work folder keeps the SHA-256 of each dataset that was published from it. What it published it may replace, since all
-of it can be made again from there. A dataset of another work folder is replaced by the same one only: with the same
-settings, of the same videos.
+of it can be made again from there, as long as some of its videos are still in the list. A dataset of another work
+folder is replaced by the same one only: with the same settings, of the same videos.
 """
 
 from __future__ import annotations
@@ -23,14 +23,11 @@ from pipeline.workspace import Workspace
 from schemas.config import StageConfig
 from schemas.row import KEY_DIGITS
 from storyloom.errors import StoryloomError, UsageError
-from storyloom.format.manifest import Published, read_manifest
+from storyloom.format.manifest import MANIFEST, Published, read_manifest
 from storyloom.format.reader import ShardReader
 from storyloom.format.shard import Shard
 from storyloom.fs.atomic import write_atomically
 from storyloom.view.counts import count_of
-
-SHARDS_LOOKED_AT = 16
-"""Shards whose first document tells of which videos a dataset is (our choice)."""
 
 DIFFERENCES = 3
 """Settings that differ of which a message tells (our choice)."""
@@ -69,20 +66,29 @@ def earlier(workspace: Workspace, output: Path, published: str, stages: Sequence
         published: Name of the stage whose groups make the dataset.
         stages: The status of all stages; None leaves open whether it is up to date.
     """
+    store = workspace.job.store
     there = read_manifest(output)
-    if there is None:  # nothing, or a damaged manifest, which a run mends
-        return Earlier("none", "")
+    if there is None:
+        if not (output / MANIFEST).exists() or _published_to(store, output):  # what is damaged is mended
+            return Earlier("none", "")
+        return Earlier("another's", f"{output} holds a dataset that cannot be read, damaged or of another version")
     differences = _differences(workspace, there, published)
     total = sum(split.nsamples for split in there.splits.values())
     holds = f"{output} holds a dataset of {count_of(total, 'documents')}"
-    strange = _of_other_videos(workspace, output, there)
-    known = _record(workspace.job.store, there.sha256)
-    if strange or (not known and differences):
-        whose = "from other videos" if strange else "that this work folder is not known to have published"
+    known = _record(store, there.sha256)
+    same_list = there.provenance.videos_sha256 == workspace.plan.videos_sha256
+    if not known:
+        if same_list and not differences:
+            return Earlier("out of date", holds)
+        whose = "that this work folder is not known to have published" if same_list else "of another list of videos"
         return Earlier("another's", f"{holds} {whose}{_made(differences)}")
-    if known and not differences and stages is not None and _is_current(workspace, published, stages, known):
+    gone = 0 if same_list else _gone(workspace, output, there)
+    if gone == total:
+        return Earlier("another's", f"{holds} of other videos{_made(differences)}")
+    if not differences and stages is not None and _is_current(workspace, published, stages, known):
         return Earlier("up to date", holds)
-    return Earlier("out of date", f"{holds}{_made(differences)}", differs=bool(differences))
+    left = f"; {gone:,} of them are of videos that are no longer in the list" if gone else ""
+    return Earlier("out of date", f"{holds}{_made(differences)}{left}", differs=bool(differences or gone))
 
 
 def _is_current(workspace: Workspace, published: str, stages: Sequence[StageStatus], known: str) -> bool:
@@ -107,10 +113,11 @@ def check_earlier(found: Earlier, *, replace: bool) -> None:
         )
 
 
-def remember(workspace: Workspace, published: Published, made: str) -> None:
-    """Keep that a dataset was published from a work folder, and of what it was made."""
+def remember(workspace: Workspace, published: Published, made: str, output: Path) -> None:
+    """Keep that a dataset was published from a work folder, of what it was made, and where to."""
     file = workspace.job.store.published / f"{published.sha256}.json"
-    content = json.dumps({"made_of": made}).encode()
+    outputs = sorted({*_outputs(file), str(output)})
+    content = json.dumps({"made_of": made, "outputs": outputs}).encode()
     if not file.is_file() or file.read_bytes() != content:
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, content)
@@ -129,21 +136,35 @@ def is_known(work: Path, sha256: str) -> bool:
 
 def _record(store: Store, sha256: str) -> str:
     """Of what a dataset was made that was published from a work folder; empty for any other."""
+    return str(_read(store.published / f"{sha256}.json").get("made_of", ""))
+
+
+def _outputs(file: Path) -> list[str]:
+    found = _read(file).get("outputs", [])
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
+def _published_to(store: Store, output: Path) -> bool:
+    """Whether any dataset was published from a work folder to an output."""
+    return any(str(output) in _outputs(file) for file in store.published.glob("*.json"))
+
+
+def _read(file: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((store.published / f"{sha256}.json").read_bytes())
-        return str(found.get("made_of", "")) if isinstance(found, dict) else ""
-    return ""
+        found = json.loads(file.read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
-def _of_other_videos(workspace: Workspace, output: Path, there: Published) -> bool:
-    """Whether none of the documents that are looked at is of a video of the plan; some are looked at in each part."""
-    reader, step = ShardReader(output), max(1, len(there.shards) // SHARDS_LOOKED_AT)
-    found: set[str] = set()
-    for shard in there.shards[::step]:
+def _gone(workspace: Workspace, output: Path, there: Published) -> int:
+    """Documents of a dataset whose videos are not in the plan."""
+    reader, plan = ShardReader(output), workspace.plan
+    planned = {key for some in (*plan.videos, *plan.left_out.values()) for key in some}
+    gone = 0
+    for shard in there.shards:
         with contextlib.suppress(StoryloomError, OSError):  # a damaged shard is put there again
-            found |= {one.key[:KEY_DIGITS] for one in reader.json_only(shard, range(1))}
-    plan = workspace.plan
-    return bool(found) and not any(found & set(some) for some in [*plan.videos, *plan.left_out.values()])
+            gone += sum(key[:KEY_DIGITS] not in planned for key in reader.keys(shard))
+    return gone
 
 
 def _differences(workspace: Workspace, there: Published, published: str) -> list[str]:

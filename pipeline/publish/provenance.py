@@ -27,6 +27,7 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
         revisions={name: version for name, version in ran.items() if version},
         funnel=funnel(after),
         notes=notes(workspace),
+        videos_sha256=workspace.plan.videos_sha256,
     )
 
 

@@ -108,5 +108,5 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus], *, replace: 
             raise Damaged(owner, str(reason)) from reason
         except FormatError as reason:
             raise RunFailed(f"not published: {reason}") from reason
-        remember(workspace, published, made_of(workspace, PUBLISHED, shards))
+        remember(workspace, published, made_of(workspace, PUBLISHED, shards), output)
         return

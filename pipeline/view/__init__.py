@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from storyloom.view.app import Room
 
 
-def rooms(config: RunConfig, given: str = "CONFIG") -> list[Room]:
+def rooms(config: RunConfig, command: str = "storyloom run CONFIG") -> list[Room]:
     """The rooms of a config.
 
     Args:
         config: The config.
-        given: How the user named it on the command line, with its ``--set``; for the commands that pages show.
+        command: How the user runs it on the command line; for the commands that pages show.
     """
     from starlette.routing import Route
 
@@ -25,7 +25,7 @@ def rooms(config: RunConfig, given: str = "CONFIG") -> list[Room]:
     from pipeline.view.tune import move_answer, tune_page
     from storyloom.view.app import Room
 
-    run, here = Run(config, given), "pipeline.view"
+    run, here = Run(config, command), "pipeline.view"
     return [
         Room(
             "Run",

@@ -86,7 +86,7 @@ def run_page(run: Run) -> Callable[[Request], Response]:
             told=workspace.told,
             going_on=any(one.to_do for one in stages),
             all_link=_address(workspace.graph.names[0], "all", ""),
-            command=f"storyloom run {run.given}",
+            command=run.command,
             retryable=any(one.retryable for one in stages),
         )
 
@@ -118,7 +118,7 @@ def list_page(run: Run) -> Callable[[Request], Response]:
             pages=pages,
             before=links.get(number - 1),
             after=links.get(number + 1),
-            retry=f"storyloom run {run.given} --retry {name.rpartition('.')[2]}" if kind == "failed" else "",
+            retry=f"{run.command} --retry {name.rpartition('.')[2]}" if kind == "failed" else "",
         )
 
     return answer

@@ -36,11 +36,11 @@ class Run:
 
     Args:
         config: The config.
-        given: How the user named it on the command line, with its ``--set``.
+        command: How the user runs it on the command line.
     """
 
-    def __init__(self, config: RunConfig, given: str) -> None:
-        self.given = given
+    def __init__(self, config: RunConfig, command: str) -> None:
+        self.command = command
         self._config = config
         self._workspace: Workspace | None = None
         self._next = 0.0

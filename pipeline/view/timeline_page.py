@@ -55,7 +55,7 @@ def timeline_page(run: Run) -> Callable[[Request], Response]:
             at=at,
             before=f"{here}?from={max(0.0, begin - WINDOW):g}" if begin > 0 else "",
             after=f"{here}?from={end:g}" if end < found.duration else "",
-            command=f"storyloom run {run.given}",
+            command=run.command,
             decided=place.row("filter", DocumentsRow) is not None,
             ended=_ended(found),
             **_playing(place, media),

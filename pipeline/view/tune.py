@@ -37,7 +37,7 @@ def tune_page(run: Run) -> Callable[[Request], Response]:
         elif not workspace.done("score"):
             missing = "No part is scored yet."
         if missing:
-            return page(request, "tune_missing.html", missing=missing, command=f"storyloom run {run.given}")
+            return page(request, "tune_missing.html", missing=missing, command=run.command)
         with run.tuning(again=True) as tuning:
             return page(
                 request,
@@ -77,7 +77,7 @@ def move_answer(run: Run) -> Callable[[Request], Response]:
                     "examples": {kind: [_shown(one[3]) for one in some] for kind, some in move.examples.items()},
                     "options": as_options(found),
                     "yaml": as_yaml(found),
-                    "command": f"storyloom run {run.given} --from filter {as_options(found)}" if found else "",
+                    "command": f"{run.command} --from filter {as_options(found)}" if found else "",
                 }
             )
 

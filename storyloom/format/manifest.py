@@ -69,6 +69,7 @@ class Provenance(Model):
         tools: Versions of the programs and packages that were used.
         funnel: Counts of videos, frames, sentences and documents, a row per kind.
         notes: What whoever uses it must know of how it was made, a sentence each.
+        videos_sha256: Of the keys of all videos of its list, sorted, a line each; empty where it is unknown.
     """
 
     config: Annotated[dict[str, Any], AfterValidator(_plain)] = {}
@@ -77,6 +78,7 @@ class Provenance(Model):
     tools: dict[str, str] = {}
     funnel: list[FunnelRow] = []
     notes: list[str] = []
+    videos_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
 class Totals(Counts):

@@ -171,6 +171,21 @@ class ShardReader:
         for first in range(0, len(numbers), JSON_BATCH):
             yield from self._json_only(shard, numbers[first : first + JSON_BATCH])
 
+    def keys(self, shard: ShardFile) -> Iterator[str]:
+        """The keys of a shard's documents, in order; only the first tar header of each is read."""
+        numbers = range(len(self.offsets(shard)) - 1)
+        for first in range(0, len(numbers), JSON_BATCH):
+            some = numbers[first : first + JSON_BATCH]
+            starts = [self._range(shard, number).start for number in some]
+            blocks = self.folder.read([ByteRange(shard.file, start, start + BLOCK) for start in starts])
+            for number, start, block in zip(some, starts, blocks, strict=True):
+                address, place = self._address(shard.file), f"document {number}"
+                try:
+                    name, _ = read_header(_whole(address, place, block, BLOCK))
+                except ValueError as reason:
+                    raise BadShard.at(address, place, f"no tar header at byte {start}: {reason}") from None
+                yield _stored(address, number, [(name, b"")]).key
+
     def find(self, shards: Iterable[ShardFile], key: str | None) -> StoredDocument | None:
         """The document with this key, or the first one for None; None when there is none. Images are not read."""
         return next((one for shard in shards for one in self.json_only(shard) if key in (None, one.key)), None)

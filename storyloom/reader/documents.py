@@ -71,10 +71,9 @@ class Documents:
         return isinstance(key, str) and self._found(key) is not None
 
     def keys(self) -> Iterator[str]:
-        """The documents' keys, in their order; pictures are not read."""
+        """The documents' keys, in their order; nothing but their tar headers is read."""
         for shard in self._shards:
-            for stored in self._reader.json_only(shard):
-                yield stored.key
+            yield from self._reader.keys(shard)
 
     def __repr__(self) -> str:
         return f"<{count_of(len(self), 'documents')} in {self.address}>"
@@ -101,5 +100,5 @@ class Documents:
             shard = next(self._unread, None)
             if shard is None:
                 return None
-            self._places |= {one.key: (shard, one.number) for one in self._reader.json_only(shard)}
+            self._places |= {one: (shard, number) for number, one in enumerate(self._reader.keys(shard))}
         return self._places[key]

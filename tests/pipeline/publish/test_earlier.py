@@ -81,14 +81,48 @@ def test_the_dataset_of_another_work_folder_is_kept_unless_it_is_given_up(kept: 
     assert not (tmp_path / "other").exists()
     recorder = Recorder()
     preview(other.config, Selection(replace_output=True), recorder)
-    assert recorder.notes[0].endswith(": to be replaced")
+    assert any(note.endswith(": to be replaced") for note in recorder.notes)
 
 
 def test_the_dataset_of_other_videos_is_kept_even_from_the_same_work_folder(kept: Finished, tmp_path: Path) -> None:
     (tmp_path / "others").mkdir()
     shutil.copy(Path(kept.config.manifest) / "0.mp4", tmp_path / "others" / "another.mp4")
-    with pytest.raises(OutputOfAnother, match="from other videos"):
+    with pytest.raises(OutputOfAnother, match="of other videos"):
         preview(with_settings(kept, f"manifest={tmp_path / 'others'}").config, Selection(), Recorder())
+
+
+def some_of(run: Finished, folder: Path, *left_out: str) -> str:
+    """A list of the clips of a run but for some, as an override."""
+    clips = [file for file in sorted(Path(run.config.manifest).iterdir()) if file.name not in left_out]
+    lines = "".join(f'{{"url": "{file}", "id": "{file.name}"}}\n' for file in clips)
+    (folder / "some.jsonl").write_text(lines)
+    return f"manifest={folder / 'some.jsonl'}"
+
+
+def test_a_work_folder_that_has_some_of_the_videos_keeps_the_dataset_of_another(kept: Finished, tmp_path: Path) -> None:
+    fewer = with_settings(kept, some_of(kept, tmp_path, "0.mp4"), f"work={tmp_path / 'other'}")
+    with pytest.raises(OutputOfAnother, match="of another list of videos"):
+        run_quietly(fewer.config)
+
+
+def test_documents_of_videos_that_left_the_list_are_told_before_they_go(kept: Finished, tmp_path: Path) -> None:
+    gone = sum(one["video_id"] == "0.mp4" for one in kept.documents())
+    assert gone > 0
+    (note,) = told(with_settings(kept, some_of(kept, tmp_path, "0.mp4")))
+    assert f"; {gone} of them are of videos that are no longer in the list: to be replaced" in note
+    assert told(with_settings(kept, some_of(kept, tmp_path))) == []
+
+
+def test_a_dataset_that_cannot_be_read_is_kept_but_for_the_work_folder_that_published_there(
+    own: Finished, tmp_path: Path
+) -> None:
+    manifest = Path(own.config.output, "manifest.json")
+    manifest.write_text(manifest.read_text().replace("storyloom/2", "storyloom/99"))
+    other = with_settings(own, f"work={tmp_path / 'other'}")
+    with pytest.raises(OutputOfAnother, match="cannot be read, damaged or of another version"):
+        run_quietly(other.config)
+    run_quietly(own.config)
+    assert state(own) == "up to date"
 
 
 def test_the_same_run_in_a_new_work_folder_may_publish_where_it_did(own: Finished) -> None:
