@@ -156,7 +156,7 @@ class Timeline:
 
 def timeline(place: Place, media: MediaRow | None) -> Timeline:
     """The timeline of a video, as far as its stages are done."""
-    found = Timeline(duration=media.duration if media else 0.0)
+    found = Timeline(duration=max(0.0, media.duration) if media else 0.0)
     said = place.row("transcribe", TranscriptRow)
     seen = place.row("sample", FramesRow, without=("jpegs",))
     aligned = place.row("align", AlignedRow, without=("null_pairs", "null_texts", "null_text_pairs", "pairs"))

@@ -76,6 +76,7 @@ def _playing(place: Place, media: MediaRow | None) -> dict[str, Any]:
         "source": f"/run/media/{line.video}" if there else "",
         "has_video": bool(media and media.has_video),
         "offset": offset,
+        "origin": media.origin if media else offset,  # a browser keeps the clock of the file
         "clip": media.clip if media else line.is_clip,
         "form": ", ".join(filter(None, form)),
         "site_link": site_link(url, offset, site),

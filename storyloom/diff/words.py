@@ -21,7 +21,7 @@ CHANGES = {
     "pairing": "frames have another sentence as their own",
     "scores": "frames have another score or shift with the same sentence",
     "split": "it is in another split",
-    "details": "title, licence or other details are others",
+    "details": "what is said of it differs: title, licence, lag or the like",
 }
 """What is different about a document."""
 

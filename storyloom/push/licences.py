@@ -17,15 +17,21 @@ MOST_NAMES = 8
 FORBIDS = re.compile(r"\bnd\b|no[- ]?deriv|all rights reserved|standard youtube|proprietary|do not (copy|distribute)")
 """Licences that forbid what a dataset is: frames and words taken out of a video are an adaptation of it."""
 
+VERSION = r"([- ]v?\d+(\.\d+)*)?"
+
 ALLOWS = re.compile(
-    r"cc[- ]?0\b.*|cc[- ]zero.*|.*\bpublic domain\b.*|pdm\b.*"
-    r"|(cc[- ])?by([- ](nc|sa))*([- ]\d(\.\d)?([- ]\w+)*)?"  # Creative Commons; Vimeo leaves the CC out
-    r"|creative commons (attribution|zero|0).*"
-    r"|https?://(www\.)?creativecommons\.org/(licenses/by(-nc)?(-sa)?|publicdomain)/.*"
-    r"|mit( license)?|apache[- ](license[- ,]*(version )?)?2(\.0)?|bsd.*|unlicense|odc[- ]by.*|odbl.*|pddl.*"
-    r"|cdla[- ](permissive|sharing).*|ogl[- ]uk.*"
+    rf"cc[- ]?(0|zero){VERSION}( universal)?( public domain dedication)?|pdm{VERSION}"
+    rf"|(the )?public[- ]domain( dedication| mark{VERSION})?"
+    rf"|(cc[- ])?by([- ](nc|sa))*{VERSION}([- ](igo|int|international|unported|[a-z]{{2}}))?"  # Vimeo leaves the CC out
+    rf"|creative commons (attribution|zero|0)([- ](non-?commercial|share-?alike))*{VERSION}( international| unported"
+    r"| universal)?( licen[sc]e)?( \(reuse allowed\))?"
+    r"|https?://(www\.)?creativecommons\.org/(licenses/by(-nc)?(-sa)?|publicdomain/(zero|mark))/[\d.]+/?(\w\w/?)?"
+    r"((deed|legalcode)(\.\w+)?)?"
+    r"|mit( licen[sc]e)?|apache[- ](licen[sc]e[- ,]*(version )?)?2(\.0)?|bsd([- ]\d([- ]clause)?)?( licen[sc]e)?"
+    rf"|(the )?unlicense|(odc[- ]by|odbl|pddl|cdla[- ](permissive|sharing)|ogl[- ]uk){VERSION}"
 )
-"""Licences that let one pass on an adaptation, if only without profit or under the same licence."""
+"""Licences that let one pass on an adaptation, if only without profit or under the same licence: their names and
+nothing else, as a word before or behind may take it all back."""
 
 
 class MayNotBePassedOn(RunFailed):

@@ -166,7 +166,7 @@ class StoreTarget:
 
 
 class Telling:
-    """A context in which another package's errors become a `PushFailed` that holds no secrets."""
+    """A context in which another package's errors become a `PushFailed` or `UsageError` that holds no secrets."""
 
     def __init__(self, address: str, url: str = "", token: str = "") -> None:
         self._address, self._url, self._token = address, url, token
@@ -175,6 +175,9 @@ class Telling:
         pass
 
     def __exit__(self, kind: object, reason: BaseException | None, trace: object) -> None:
+        if isinstance(reason, NotImplementedError):  # fsspec's, of what it only reads, such as HTTP
+            message = f"{self._address} cannot be written to: name a folder, an object store or a Hub repository"
+            raise UsageError(message) from None
         if isinstance(reason, Exception) and not isinstance(reason, RunFailed | UsageError):
             causes = [reason, *([reason.__cause__] if reason.__cause__ else [])]
             said = ": ".join(" ".join(str(one).split()).rstrip(".") or repr(one) for one in causes)

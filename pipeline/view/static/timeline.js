@@ -2,7 +2,7 @@
 
 const watch = document.getElementById("watch");
 const video = document.getElementById("video");
-const [offset, duration, begin, end] = ["offset", "duration", "begin", "end"].map((name) => Number(watch.dataset[name]));
+const [offset, origin, duration, begin, end] = ["offset", "origin", "duration", "begin", "end"].map((name) => Number(watch.dataset[name]));
 const frames = [...document.querySelectorAll("[data-frame]")];
 const lines = [...document.querySelectorAll(".said-line")];
 const heard = document.getElementById("heard");
@@ -70,7 +70,7 @@ function tell(seconds) {
 }
 
 function seek(seconds) {
-  if (video && !video.error) video.currentTime = seconds + offset;
+  if (video && !video.error) video.currentTime = seconds + origin;
   tell(seconds);
 }
 
@@ -93,7 +93,7 @@ document.getElementById("earlier").addEventListener("click", () => step(false));
 document.getElementById("later").addEventListener("click", () => step(true));
 
 function follow() {
-  tell(video.currentTime - offset);
+  tell(video.currentTime - origin);
   if ("clip" in watch.dataset && time >= duration) video.pause();
   if (!video.paused && !video.ended) requestAnimationFrame(follow);
 }
@@ -104,11 +104,11 @@ function unplayable() {
 }
 if (video) {
   video.addEventListener("play", follow);
-  video.addEventListener("seeked", () => tell(video.currentTime - offset));
+  video.addEventListener("seeked", () => tell(video.currentTime - origin));
   video.addEventListener("error", unplayable);
   if (video.error) unplayable();
-  const first = () => (video.currentTime = time + offset);
-  if (time + offset > 0) {
+  const first = () => (video.currentTime = time + origin);
+  if (time + origin > 0) {
     if (video.readyState >= 1) first();
     else video.addEventListener("loadedmetadata", first, { once: true });
   }

@@ -31,7 +31,11 @@ FORBIDDEN = (
     "All Rights Reserved",
     "Creative Commons Attribution-NoDerivs",
 )
-UNKNOWN = ("", "ask me", "bypass", "cc", "mitigated", "by whom?")
+UNKNOWN = (
+    *("", "ask me", "bypass", "cc", "mitigated", "by whom?", "Not in the public domain", "CC0 except the music"),
+    *("BSD-like, no redistribution", "public domain (photos only); video (c) me", "CC-BY-4.0 with permission"),
+    "https://creativecommons.org/licenses/by/4.0/ but not the sound",
+)
 
 
 @pytest.mark.parametrize(

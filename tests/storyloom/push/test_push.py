@@ -17,6 +17,7 @@ from storyloom.validate.dataset import validate_dataset
 from storyloom.validate.spread import in_this_process
 from tests.documents import tree
 from tests.storyloom.push.made import mugs, planned, pushed
+from tests.storyloom.reader.folder_server import serving_folder
 
 
 class Breaking(FolderTarget):
@@ -215,3 +216,8 @@ def test_a_url_s_secrets_are_in_no_message() -> None:
         target_of("nosuch://user:hunter22@host/x?sig=topsecret")
     assert "hunter22" not in str(refused.value)
     assert "topsecret" not in str(refused.value)
+
+
+def test_a_server_that_is_only_read_from_is_no_target(output: Path, tmp_path: Path) -> None:
+    with serving_folder(tmp_path) as server, pytest.raises(UsageError, match="cannot be written to: name a folder"):
+        pushed(output, StoreTarget(f"{server.url}/there"))
