@@ -1,14 +1,17 @@
-"""Chromium for the tests that need a browser."""
+"""Chromium, and a server for it, for the tests that need a browser."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import uvicorn
 from playwright.sync_api import Browser, Error, sync_playwright
+from starlette.applications import Starlette
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -29,3 +32,16 @@ def chromium() -> Iterator[Browser]:
             pytest.skip(f"no Chromium: install one, or run `playwright install chromium` ({reason.message[:80]})")
         yield found
         found.close()
+
+
+@contextmanager
+def served(app: Starlette) -> Iterator[str]:
+    """The address of an app that is served on loopback."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()

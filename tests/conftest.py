@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from tests.browsers import chromium
 from tests.runs import CLIP_SECONDS, CLIP_SETTINGS, CLIPS, Finished, clip, demo_config, run_quietly
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("storyloom", deadline=None)  # no test is about time, and machines are shared
 settings.load_profile("storyloom")
@@ -33,3 +39,10 @@ def clips_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     config = demo_config(folder, f"manifest={folder / 'clips'}", *CLIP_SETTINGS)
     run_quietly(config)
     return Finished(config)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser without a window; a module's, since playwright's event loop runs as long as it does."""
+    with chromium() as found:
+        yield found

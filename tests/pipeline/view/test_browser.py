@@ -1,23 +1,19 @@
 """The rooms of a run in a browser: a slider moved, the player sought, by keyboard; no rule of axe-core broken."""
 
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from starlette.applications import Starlette
 
 from schemas.media import MediaRow
 from schemas.rows import TranscriptRow
 from stages.media import ffmpeg
-from tests.browsers import chromium
+from tests.browsers import served
 from tests.pipeline.view.made import app_of, beside
 from tests.runs import Finished
 
@@ -27,24 +23,6 @@ const note = () => document.querySelectorAll(".lit").forEach((one) => seen.add(o
 new MutationObserver(note).observe(document.getElementById("beats"), {subtree: true, attributes: true});
 """
 """Collects the words that are lit."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@contextmanager
-def serving(app: Starlette) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +42,7 @@ def run(clips_run: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finish
 
 @pytest.fixture(scope="module")
 def address(run: Finished) -> Iterator[str]:
-    with serving(app_of(run.config)) as found:
+    with served(app_of(run.config)) as found:
         yield found
 
 

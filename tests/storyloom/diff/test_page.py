@@ -2,7 +2,6 @@
 
 import base64
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,8 @@ from playwright.sync_api import Browser
 from stages.write.stage import WriteConfig
 from storyloom.diff.diff import Compared, diff
 from storyloom.diff.page import write_page
-from tests.browsers import chromium
 from tests.documents import dataset, document, jpeg, video
 from tests.storyloom.stats.made import HOSTILE, with_provenance
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

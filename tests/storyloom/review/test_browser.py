@@ -1,12 +1,10 @@
 """A review in a browser, by keyboard alone: wide and narrow, light and dark."""
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
@@ -14,17 +12,11 @@ from storyloom.review.judgements import Notebook, read
 from storyloom.review.room import ReviewPages
 from storyloom.view.app import create_app
 from storyloom.view.dataset import Dataset
-from tests.browsers import chromium
+from tests.browsers import served
 from tests.storyloom.review.made import drawn, with_scores
 
 SCREENSHOTS = os.environ.get("STORYLOOM_SCREENSHOTS")
 """Folder for pictures of the pages, to be looked at."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +34,8 @@ def address(notebook: Notebook, tmp_path_factory: pytest.TempPathFactory) -> Ite
         dataset = Dataset(notebook._path.parent / "out")
     pages = ReviewPages(dataset.reader, dataset.published, notebook, 0.95)
     app = create_app(dataset, [pages.room()])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with served(app) as found:
+        yield found
 
 
 def opened(browser: Browser, address: str, path: str = "/review", width: int = 1440, scheme: str = "light") -> Page:

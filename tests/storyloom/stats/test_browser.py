@@ -1,6 +1,5 @@
 """The page in a browser: search, sort, dropped frames, keyboard, no request, no overflow."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,8 @@ from storyloom.format.manifest import finished_dataset
 from storyloom.stats.figures import dataset_stats
 from storyloom.stats.gallery import gallery_videos
 from storyloom.stats.page import write_page
-from tests.browsers import chromium
 from tests.runs import Finished
 from tests.storyloom.stats.made import HOSTILE, small_dataset
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

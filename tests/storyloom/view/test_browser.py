@@ -1,19 +1,15 @@
 """The app in a browser: every kind of page at two widths, light and dark, by keyboard, under axe's rules."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from starlette.applications import Starlette
 
 from storyloom.view.app import create_app
-from tests.browsers import chromium
+from tests.browsers import served
 from tests.storyloom.stats.made import HOSTILE, small_dataset
 from tests.storyloom.validate import damage
 from tests.storyloom.view.made import opened
@@ -36,24 +32,6 @@ PAGES = {
     "damage": "/damaged",
     "not found": "/document/nothing",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture(scope="module")
