@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from storyloom.errors import RunFailed, UsageError, printable
 from storyloom.fs.atomic import TEMPORARY_SUFFIX, remove_leftovers, replacing
+from storyloom.fs.failure import why
 from storyloom.fs.url import HIDDEN, redacted, without_secrets
 from storyloom.push.files import CHUNK, PushFile, copy, md5_of_base64
 
@@ -180,7 +181,7 @@ class Telling:
             raise UsageError(message) from None
         if isinstance(reason, Exception) and not isinstance(reason, RunFailed | UsageError):
             causes = [reason, *([reason.__cause__] if reason.__cause__ else [])]
-            said = ": ".join(" ".join(str(one).split()).rstrip(".") or repr(one) for one in causes)
+            said = ": ".join(why(one).rstrip(".") for one in causes)
             message = printable(without_secrets(said, self._url))
             if self._token:
                 message = message.replace(self._token, HIDDEN)
