@@ -6,6 +6,7 @@ in threads. Nothing is asked of another host, and nothing but this machine can a
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from storyloom.errors import StoryloomError
 from storyloom.format.reader import BadShard
 from storyloom.fs.url import without_secrets
 from storyloom.view.dataset import Dataset, Shown
+from storyloom.view.index import is_damaged
 from storyloom.view.rendering import HERE, environment
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -80,7 +82,7 @@ def create_app(dataset: Dataset | None, rooms: Sequence[Room] = ()) -> Starlette
     app = Starlette(
         routes=[*(route for room in inside for route in room.routes), Mount("/static", StaticFiles(packages=static))],
         middleware=[Middleware(Guard)],
-        exception_handlers={HTTPException: _refused, StoryloomError: _broken},
+        exception_handlers={HTTPException: _refused, StoryloomError: _broken, sqlite3.DatabaseError: _hurt},
     )
     app.state.shown = Shown(dataset) if dataset else None
     app.state.templates = environment(tuple(packages))
@@ -180,3 +182,14 @@ def _broken(request: Request, reason: Exception) -> Response:
     except StoryloomError as other:
         reason = other
     return page(request, "problem.html", 500, problem=without_secrets(str(reason)))
+
+
+def _hurt(request: Request, reason: Exception) -> Response:
+    """The page of an index that is damaged; any other error of SQLite is one of ours."""
+    assert isinstance(reason, sqlite3.DatabaseError)
+    if not is_damaged(reason):
+        raise reason
+    request.app.state.shown.build_again(dataset_of(request))
+    del request.state.dataset
+    problem = "The index of the documents was damaged. It is built again now: reload this page in a moment."
+    return page(request, "problem.html", 500, problem=problem)

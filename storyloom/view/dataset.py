@@ -154,6 +154,15 @@ class Shown:
             self._look()
             return self.dataset
 
+    def build_again(self, hurt: Dataset) -> None:
+        """Put away an index that is damaged, unless that was done."""
+        with self._lock:
+            if self.dataset is hurt:
+                hurt.close()
+                hurt.index.remove()
+                self.dataset = Dataset(hurt.place)
+                self.dataset.start()
+
     def _look(self) -> None:
         before = self.dataset
         try:
