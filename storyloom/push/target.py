@@ -50,16 +50,21 @@ class Target(Protocol):
     Attributes:
         address: For messages, without secrets.
         together: Files that are sent at once, at most.
+        keeps_versions: Whether what is replaced can be had back.
     """
 
     address: str
     together: int
+    keeps_versions: bool
 
     def found(self) -> Mapping[str, Found]:
         """The files that are there, by path."""
 
     def sha256(self, path: str) -> str:
         """SHA-256 of a file there, read back."""
+
+    def read(self, path: str) -> bytes:
+        """Content of a file there."""
 
     def prepare(self) -> None:
         """Make the place where it does not exist."""
@@ -76,6 +81,7 @@ class FolderTarget:
     """A folder of this machine's file systems; files are renamed into place."""
 
     together = 1
+    keeps_versions = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -95,6 +101,9 @@ class FolderTarget:
             while piece := file.read(CHUNK):
                 digest.update(piece)
         return digest.hexdigest()
+
+    def read(self, path: str) -> bytes:
+        return (self._folder / path).read_bytes()
 
     def prepare(self) -> None:
         try:
@@ -120,6 +129,7 @@ class StoreTarget:
     """A URL that fsspec writes to, such as ``s3://bucket/folder``."""
 
     together = 1
+    keeps_versions = False
 
     def __init__(self, url: str) -> None:
         from fsspec.core import url_to_fs
@@ -145,6 +155,11 @@ class StoreTarget:
             while piece := file.read(CHUNK):
                 digest.update(piece)
         return digest.hexdigest()
+
+    def read(self, path: str) -> bytes:
+        with self._told(), self._files.open(f"{self._root}/{path}", "rb") as file:
+            content: bytes = file.read()
+        return content
 
     def prepare(self) -> None:
         """Nothing: object stores have no folders, and those of other stores are made with their files."""
