@@ -22,7 +22,7 @@ from storyloom.stats.flags import Flag
 from storyloom.stats.page import figure_values
 from storyloom.view.app import Room, dataset_of, is_replaced, page
 from storyloom.view.dataset import Address, Dataset
-from storyloom.view.rendering import segment
+from storyloom.view.rendering import address_of, segment
 from storyloom.view.search import ORDERS, PAGE, UNKNOWN, Search, counted, find, terms_of
 from storyloom.view.storyboard import Beat, Story
 from storyloom.view.text import shown
@@ -221,7 +221,7 @@ def video(request: Request) -> Response:
     if not rows:
         return _missing(request, "video", name)
     cards = _cards(request, [Address(**row) for row in rows], Search())
-    links = [(room.title, room.of_video + segment(name)) for room in request.app.state.rooms if room.of_video]
+    links = [(room.title, address_of(room.of_video, name)) for room in request.app.state.rooms if room.of_video]
     first = next((card.story for card in cards if card.story), None)
     return page(
         request,
@@ -277,8 +277,8 @@ def document_link(key: str, search: Search | None = None) -> str:
 
 
 def video_link(name: str) -> str:
-    """Address of a video. Browsers take ``.`` and ``..`` for steps, so an id that holds them stands in the query."""
-    return f"/video/?id={segment(name)}" if {".", ".."} & set(name.split("/")) else f"/video/{segment(name)}"
+    """Address of a video."""
+    return address_of("/video/", name)
 
 
 def _total(dataset: Dataset, sums: dict[Split, DocumentSums]) -> Figures:
