@@ -277,7 +277,7 @@ def _compared(video: Recorded, before: Outcome, after: Outcome) -> Counts:
 
     A document is gained when none of its sentences was in a document before, and lost when none is in one any more.
     """
-    words = video.sentences.words
+    words = video.sentences.counted
 
     def ways(now: int, then: int, gained: int, lost: int) -> list[int]:
         return [now, then, gained, lost]

@@ -26,7 +26,7 @@ from storyloom.format.arrow import arrow_schema
 from storyloom.format.manifest import FunnelRow
 from storyloom.fs.url import redacted, without_secrets
 from storyloom.view.app import page
-from storyloom.view.rendering import segment
+from storyloom.view.rendering import address_of
 
 PAGE = 50
 """Videos of a page (our choice)."""
@@ -198,7 +198,7 @@ def _matching(line: ManifestRow, row: Row, kind: str, name: str) -> Listed | Non
 
 
 def _healthy(line: ManifestRow, what: str = "", message: str = "", remedy: str = "", count: int = 0) -> Listed:
-    link = f"/timeline/{segment(line.source_id)}"
+    link = address_of("/timeline/", line.source_id)
     return Listed(redacted(line.source_id), line.title, link, what, message, remedy, count)
 
 

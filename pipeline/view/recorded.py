@@ -25,6 +25,7 @@ from schemas.rows import AlignedRow, DocumentsRow, FramesRow, SampledFrame, Scor
 from stages.align.stage import FloatArray
 from stages.base import ROWS, Video
 from stages.filter.candidates import Candidates
+from storyloom.format.words import count_words
 
 Int32 = npt.NDArray[np.int32]
 
@@ -69,6 +70,11 @@ class Sentences:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @cached_property
+    def counted(self) -> Int32:
+        """Words of each as the dataset counts them; `words` are the recogniser's, by which `filter` decides."""
+        return np.array([count_words(text) for text in self.text], dtype=np.int32)
 
 
 @dataclass(frozen=True)

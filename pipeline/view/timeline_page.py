@@ -16,7 +16,7 @@ from schemas.media import MediaRow
 from schemas.rows import DocumentsRow
 from storyloom.fs.url import redacted, without_secrets
 from storyloom.view.app import page
-from storyloom.view.rendering import segment
+from storyloom.view.rendering import address_of
 
 WINDOW = 600.0
 """Seconds of a video on a page (our choice): a lecture of three hours has a dozen thousand words."""
@@ -32,7 +32,7 @@ def timeline_page(run: Run) -> Callable[[Request], Response]:
     """A video by its id in the manifest."""
 
     def answer(request: Request) -> Response:
-        workspace, name = run.workspace(), request.path_params["id"]
+        workspace, name = run.workspace(), request.path_params["id"] or request.query_params.get("id", "")
         place = place_of(workspace, name)
         if place is None:
             return page(request, "missing.html", 404, what="video", name=name, near=[("The run", "/run")])
@@ -41,7 +41,6 @@ def timeline_page(run: Run) -> Callable[[Request], Response]:
         at = _seconds(request, "t")
         begin = _seconds(request, "from") if "from" in request.query_params else at // WINDOW * WINDOW
         end = begin + WINDOW
-        here = f"/timeline/{segment(name)}"
         return page(
             request,
             "timeline.html",
@@ -53,8 +52,8 @@ def timeline_page(run: Run) -> Callable[[Request], Response]:
             map=_map(found, begin, min(end, max(found.duration, begin + 1.0))),
             begin=begin,
             at=at,
-            before=f"{here}?from={max(0.0, begin - WINDOW):g}" if begin > 0 else "",
-            after=f"{here}?from={end:g}" if end < found.duration else "",
+            before=address_of("/timeline/", name, **{"from": f"{max(0.0, begin - WINDOW):g}"}) if begin > 0 else "",
+            after=address_of("/timeline/", name, **{"from": f"{end:g}"}) if end < found.duration else "",
             command=run.command,
             decided=place.row("filter", DocumentsRow) is not None,
             ended=_ended(found),

@@ -15,7 +15,7 @@ from pipeline.view.state import Run
 from schemas.calibration import ENOUGH
 from storyloom.view.app import page
 from storyloom.view.counts import count_of
-from storyloom.view.rendering import clock, segment
+from storyloom.view.rendering import address_of, clock
 from storyloom.view.text import LONGEST_NAME, LONGEST_SENTENCE, shown
 
 KINDS = (
@@ -125,7 +125,7 @@ def _shown(one: Example) -> dict[str, Any]:
     sentence = one.video.sentences.text[one.sentence] if one.sentence >= 0 else ""
     return {
         "name": shown(line.title or line.source_id, LONGEST_NAME),
-        "link": f"/timeline/{segment(line.source_id)}?t={time:g}",
+        "link": address_of("/timeline/", line.source_id, t=f"{time:g}"),
         "picture": f"/run/frame/{one.video.key}/{one.frame}.jpg",
         "width": int(one.video.frames.width[one.frame]),
         "height": int(one.video.frames.height[one.frame]),

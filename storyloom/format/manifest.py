@@ -17,6 +17,7 @@ from storyloom.format.layout import PUBLISHED
 from storyloom.format.model import Model
 from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, Name, SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
+from storyloom.fs.failure import SERVER, is_of_server, why
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.ranges import ByteRange
 from storyloom.fs.url import without_secrets
@@ -179,8 +180,9 @@ def manifest_bytes(folder: DataFolder) -> bytes:
     if isinstance(content, FileNotFoundError | NotADirectoryError):
         raise UsageError(f"{folder.address} holds no finished dataset: {_instead(folder.address)}") from None
     if isinstance(content, Exception):
-        message = f"{folder.address}/{MANIFEST} cannot be read: {printable(str(content) or repr(content))}"
-        raise BadDataset(without_secrets(message)) from content
+        address = f"{folder.address}/{MANIFEST}"
+        way_out = f". {SERVER}." if is_of_server(address, content) else ""
+        raise BadDataset(without_secrets(f"{address} cannot be read: {printable(why(content))}{way_out}")) from None
     if flaw := values_flaw(content):
         raise bad_manifest(folder.address, flaw)
     return content

@@ -27,6 +27,7 @@ from storyloom.format.tar import (
     read_index,
     tar_members,
 )
+from storyloom.fs.failure import SERVER, is_of_server, why
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.ranges import ByteRange
 from storyloom.fs.url import without_secrets
@@ -235,8 +236,8 @@ class ShardReader:
         if self._walk and isinstance(content, FileNotFoundError):
             file, offsets = shard.file, self._walked(shard)
         elif isinstance(content, Exception):
-            flaw = f"cannot be read: {_why(content)}; no shard is complete without it"
-            raise BadShard.at(self._address(file), "", flaw) from content
+            address, missing = self._address(file), isinstance(content, FileNotFoundError)
+            raise _unread(address, "", content, "; no shard is complete without it" if missing else "") from None
         else:
             try:
                 offsets = read_index(content)
@@ -258,7 +259,7 @@ class ShardReader:
         while True:
             (block,) = self.folder.read([ByteRange(shard.file, offset, offset + BLOCK)])
             if isinstance(block, Exception):
-                raise BadShard.at(self._address(shard.file), "", f"cannot be read: {_why(block)}") from block
+                raise _unread(self._address(shard.file), "", block) from None
             if not block.strip(b"\0") or len(starts) > shard.nsamples:
                 return np.array([*starts, offset], np.uint64)
             try:
@@ -290,7 +291,7 @@ def _batches(wanted: Sequence[tuple[ByteRange, int]]) -> Iterator[list[tuple[Byt
 
 def _whole(address: str, place: str, content: bytes | Exception, size: int) -> bytes:
     if isinstance(content, Exception):
-        raise BadShard.at(address, place, f"cannot be read: {_why(content)}") from content
+        raise _unread(address, place, content) from None  # torch sends the texts of causes along
     if len(content) < size:
         raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the shard is cut off")
     if len(content) > size:
@@ -298,10 +299,10 @@ def _whole(address: str, place: str, content: bytes | Exception, size: int) -> b
     return content
 
 
-def _why(reason: Exception) -> str:
-    if isinstance(reason, FileNotFoundError):
-        return "there is no such file"
-    return str(reason) if isinstance(reason, OSError) else repr(reason)
+def _unread(address: str, place: str, reason: Exception, also: str = "") -> BadShard:
+    """The error of a shard that cannot be read; a server that refuses says nothing against the shard."""
+    way_out = SERVER if is_of_server(address, reason) else WAY_OUT
+    return BadShard.at(address, place, f"cannot be read: {why(reason)}{also}", way_out)
 
 
 def _stored(address: str, number: int, members: Sequence[tuple[str, bytes]]) -> StoredDocument:

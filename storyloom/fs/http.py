@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
+from storyloom.fs.failure import answered
 from storyloom.fs.ranges import MOST_WHOLE, ByteRange
 from storyloom.fs.within import Refused
 
@@ -17,6 +19,9 @@ SLOWEST = 2**20
 
 AT_ONCE = 32
 """Requests that are under way at once (our choice)."""
+
+REFUSALS = {HTTPStatus.UNAUTHORIZED: PermissionError, HTTPStatus.FORBIDDEN: PermissionError}
+"""Errors of statuses that no other attempt changes."""
 
 CHUNK = 2**16
 """Bytes that are taken from an answer at a time."""
@@ -57,6 +62,8 @@ async def _read(files: Any, url: str, wanted: ByteRange) -> bytes:
         async with asyncio.timeout(seconds) as clock:
             session = await files.set_session()
             async with session.get(files.encode_url(url), **{**files.kwargs, "headers": headers}) as answer:
+                if answer.status != HTTPStatus.NOT_FOUND and answer.status >= HTTPStatus.BAD_REQUEST:
+                    raise REFUSALS.get(answer.status, OSError)(answered(answer.status))
                 files._raise_not_found_for_status(answer, url)  # noqa: SLF001 - as its own readers do
                 if (coding := answer.headers.get("Content-Encoding", "identity")) != "identity":
                     raise Refused(f"the server sends {wanted.file} as {coding}, which was not asked for")

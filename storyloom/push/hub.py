@@ -21,6 +21,7 @@ class HubTarget:
     """A dataset repository. Every commit names its parent, so that nobody else's commit is overwritten."""
 
     together = MOST_TOGETHER
+    keeps_versions = True
 
     def __init__(self, repository: str, *, public: bool) -> None:
         self.address = f"hf://datasets/{repository}"
@@ -47,6 +48,9 @@ class HubTarget:
             }
 
     def sha256(self, path: str) -> str:
+        raise PushFailed(f"{self.address} does not tell what {path} holds")
+
+    def read(self, path: str) -> bytes:
         raise PushFailed(f"{self.address} does not tell what {path} holds")
 
     def prepare(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,14 +125,18 @@ def plan_push(
     files = dataset_files(folder, published, card_with_pictures(folder, published, card) if pictures else {})
     found = target.found()
     foreign = [path for path in found if not OURS.fullmatch(path)]
+    there = [file for file in files if file.path in found and _same(file, found[file.path], target)]
+    paths = {file.path for file in there}
     begun = any(path.startswith("data/") and OURS.fullmatch(path) for path in found)
-    if not begun and (odd := [path for path in foreign if path not in HARMLESS]):
+    ours_too = begun or target.keeps_versions or _is_dataset(found, target)
+    odd = [path for path in foreign if path not in HARMLESS] + (
+        [] if ours_too else [path for path in found if path not in paths and OURS.fullmatch(path)]
+    )
+    if odd and not begun:
         raise UsageError(
             f"{target.address} holds other files, {odd[0]} for one: name an empty place, or one that a dataset was"
             " pushed to before. Nothing was sent."
         )
-    there = [file for file in files if file.path in found and _same(file, found[file.path], target)]
-    paths = {file.path for file in there}
     send = [file for file in files if file.path not in paths]
     return PushPlan(
         target=target,
@@ -166,6 +171,17 @@ def push(plan: PushPlan, on_bytes: OnBytes = lambda _sent: None) -> None:
     _check_arrived([*plan.there, *others], target, [MANIFEST])
     if not is_there or set(manifests) & set(plan.send):
         target.send(manifests, [], on_bytes)
+
+
+def _is_dataset(found: Mapping[str, Found], target: Target) -> bool:
+    """Whether the manifest of a target is one of storyloom's, of whatever version."""
+    if MANIFEST not in found or not 0 <= found[MANIFEST].size <= MOST_WHOLE:
+        return False
+    try:
+        manifest = json.loads(target.read(MANIFEST))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(manifest, dict) and str(manifest.get("schema")).startswith("storyloom/")
 
 
 def _same(file: PushFile, found: Found, target: Target) -> bool:

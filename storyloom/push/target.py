@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from storyloom.errors import RunFailed, UsageError, printable
 from storyloom.fs.atomic import TEMPORARY_SUFFIX, remove_leftovers, replacing
+from storyloom.fs.failure import why
 from storyloom.fs.url import HIDDEN, redacted, without_secrets
 from storyloom.push.files import CHUNK, PushFile, copy, md5_of_base64
 
@@ -49,16 +50,21 @@ class Target(Protocol):
     Attributes:
         address: For messages, without secrets.
         together: Files that are sent at once, at most.
+        keeps_versions: Whether what is replaced can be had back.
     """
 
     address: str
     together: int
+    keeps_versions: bool
 
     def found(self) -> Mapping[str, Found]:
         """The files that are there, by path."""
 
     def sha256(self, path: str) -> str:
         """SHA-256 of a file there, read back."""
+
+    def read(self, path: str) -> bytes:
+        """Content of a file there."""
 
     def prepare(self) -> None:
         """Make the place where it does not exist."""
@@ -75,6 +81,7 @@ class FolderTarget:
     """A folder of this machine's file systems; files are renamed into place."""
 
     together = 1
+    keeps_versions = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -94,6 +101,9 @@ class FolderTarget:
             while piece := file.read(CHUNK):
                 digest.update(piece)
         return digest.hexdigest()
+
+    def read(self, path: str) -> bytes:
+        return (self._folder / path).read_bytes()
 
     def prepare(self) -> None:
         try:
@@ -119,6 +129,7 @@ class StoreTarget:
     """A URL that fsspec writes to, such as ``s3://bucket/folder``."""
 
     together = 1
+    keeps_versions = False
 
     def __init__(self, url: str) -> None:
         from fsspec.core import url_to_fs
@@ -144,6 +155,11 @@ class StoreTarget:
             while piece := file.read(CHUNK):
                 digest.update(piece)
         return digest.hexdigest()
+
+    def read(self, path: str) -> bytes:
+        with self._told(), self._files.open(f"{self._root}/{path}", "rb") as file:
+            content: bytes = file.read()
+        return content
 
     def prepare(self) -> None:
         """Nothing: object stores have no folders, and those of other stores are made with their files."""
@@ -180,7 +196,7 @@ class Telling:
             raise UsageError(message) from None
         if isinstance(reason, Exception) and not isinstance(reason, RunFailed | UsageError):
             causes = [reason, *([reason.__cause__] if reason.__cause__ else [])]
-            said = ": ".join(" ".join(str(one).split()).rstrip(".") or repr(one) for one in causes)
+            said = ": ".join(why(one).rstrip(".") for one in causes)
             message = printable(without_secrets(said, self._url))
             if self._token:
                 message = message.replace(self._token, HIDDEN)

@@ -6,6 +6,7 @@ in threads. Nothing is asked of another host, and nothing but this machine can a
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storyloom.errors import StoryloomError
+from storyloom.format.reader import BadShard
 from storyloom.fs.url import without_secrets
-from storyloom.view.dataset import Dataset
+from storyloom.view.dataset import Dataset, Shown
+from storyloom.view.index import is_damaged
 from storyloom.view.rendering import HERE, environment
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -79,9 +82,9 @@ def create_app(dataset: Dataset | None, rooms: Sequence[Room] = ()) -> Starlette
     app = Starlette(
         routes=[*(route for room in inside for route in room.routes), Mount("/static", StaticFiles(packages=static))],
         middleware=[Middleware(Guard)],
-        exception_handlers={HTTPException: _refused, StoryloomError: _broken},
+        exception_handlers={HTTPException: _refused, StoryloomError: _broken, sqlite3.DatabaseError: _hurt},
     )
-    app.state.dataset = dataset
+    app.state.shown = Shown(dataset) if dataset else None
     app.state.templates = environment(tuple(packages))
     app.state.rooms = inside
     app.state.links = [link for room in inside for link in _links(room)]
@@ -91,8 +94,27 @@ def create_app(dataset: Dataset | None, rooms: Sequence[Room] = ()) -> Starlette
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page of the app; the template finds the dataset as ``dataset``, and the request as ``request``."""
     state = request.app.state
-    values = {"request": request, "dataset": state.dataset, "links": state.links, **values}
+    dataset = dataset_of(request) if state.shown else None
+    values = {"request": request, "dataset": dataset, "links": state.links, **values}
     return HTMLResponse(state.templates.get_template(template).render(values), status)
+
+
+def dataset_of(request: Request) -> Dataset:
+    """The app's dataset, the same one as long as a request is answered; only where the app has one."""
+    if not hasattr(request.state, "dataset"):
+        request.state.dataset = request.app.state.shown.get()
+    found: Dataset = request.state.dataset
+    return found
+
+
+def is_replaced(request: Request) -> bool:
+    """Whether another dataset has been published since the request came.
+
+    Raises:
+        BeingPublished: It is about to be.
+        BadDataset: It has been, and its manifest is damaged.
+    """
+    return request.app.state.shown.look() is not dataset_of(request)
 
 
 class Guard:
@@ -147,5 +169,27 @@ def _refused(request: Request, reason: Exception) -> Response:
 
 
 def _broken(request: Request, reason: Exception) -> Response:
-    """The page of an error that says itself what is wrong, such as a damaged shard."""
+    """The page of an error that says itself what is wrong, such as a damaged shard.
+
+    A shard of another dataset than the page was begun with is none: the page is asked for once more.
+    """
+    shown: Shown | None = request.app.state.shown
+    if shown and not hasattr(request.state, "dataset"):
+        request.state.dataset = shown.dataset
+    try:
+        if isinstance(reason, BadShard) and shown and request.method in HARMLESS and is_replaced(request):
+            return RedirectResponse(str(request.url.replace(scheme="", netloc="")), 307)
+    except StoryloomError as other:
+        reason = other
     return page(request, "problem.html", 500, problem=without_secrets(str(reason)))
+
+
+def _hurt(request: Request, reason: Exception) -> Response:
+    """The page of an index that is damaged; any other error of SQLite is one of ours."""
+    assert isinstance(reason, sqlite3.DatabaseError)
+    if not is_damaged(reason):
+        raise reason
+    request.app.state.shown.build_again(dataset_of(request))
+    del request.state.dataset
+    problem = "The index of the documents was damaged. It is built again now: reload this page in a moment."
+    return page(request, "problem.html", 500, problem=problem)

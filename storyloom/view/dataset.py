@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-from storyloom.format.manifest import manifest_bytes, parsed_manifest
+from storyloom.errors import BadDataset, RunFailed, UsageError
+from storyloom.format.manifest import MANIFEST, manifest_bytes, parsed_manifest
 from storyloom.format.reader import ShardReader, StoredDocument
 from storyloom.format.shard import Shard
 from storyloom.view.index import Index
@@ -17,6 +21,14 @@ from storyloom.view.storyboard import Story, beats
 
 KEPT = 64 * 2**20
 """Bytes of pictures that are kept in memory: a browser asks for those of a document one by one (our choice)."""
+
+
+LOOK_AGAIN = 1.0
+"""Seconds after which the manifest is looked at again (our choice)."""
+
+
+class BeingPublished(RunFailed):
+    """The manifest is gone for now: a run is replacing the dataset."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,9 @@ class Dataset:
         place: Its folder or URL.
 
     Attributes:
+        place: As it was given.
         address: The folder or URL, without secrets.
+        digest: SHA-256 of `manifest.json`.
         published: Its manifest.
         index: Of its documents; `start` builds it.
 
@@ -53,9 +67,11 @@ class Dataset:
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
+        self.place = place
         self.reader = ShardReader(place)
         self.address = self.reader.folder.address
         content = manifest_bytes(self.reader.folder)
+        self.digest = hashlib.sha256(content).digest()
         self.published = parsed_manifest(content, self.address)
         self.index = Index(self.published, self.reader, content)
         self._recent = _Recent()
@@ -105,6 +121,63 @@ class Dataset:
         (stored,) = self.reader.pick([(self.shard(address), address.number)])
         _check(stored, address)
         return stored.jpegs
+
+
+class Shown:
+    """The dataset that an app shows: opened anew where another one is published at its place."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._looked = time.monotonic()
+        self._lock = threading.Lock()
+
+    def get(self) -> Dataset:
+        """The dataset, looked at not long ago; the one before while a run replaces it.
+
+        Raises:
+            BadDataset: There is another one, and its manifest is damaged.
+        """
+        with self._lock:
+            if time.monotonic() - self._looked >= LOOK_AGAIN:
+                with suppress(BeingPublished):
+                    self._look()
+            return self.dataset
+
+    def look(self) -> Dataset:
+        """The dataset that is there now.
+
+        Raises:
+            BeingPublished: There is none for now.
+            BadDataset: Its manifest is damaged.
+        """
+        with self._lock:
+            self._look()
+            return self.dataset
+
+    def build_again(self, hurt: Dataset) -> None:
+        """Put away an index that is damaged, unless that was done."""
+        with self._lock:
+            if self.dataset is hurt:
+                hurt.close()
+                hurt.index.remove()
+                self.dataset = Dataset(hurt.place)
+                self.dataset.start()
+
+    def _look(self) -> None:
+        before = self.dataset
+        try:
+            content = manifest_bytes(before.reader.folder)
+        except UsageError:
+            message = f"{before.address} has no {MANIFEST} now: a run may be replacing it. Reload this page in a moment"
+            raise BeingPublished(message) from None
+        except BadDataset:  # a server that fails for a moment; what is there is known
+            return
+        finally:
+            self._looked = time.monotonic()
+        if hashlib.sha256(content).digest() != before.digest:
+            self.dataset = Dataset(before.place)
+            self.dataset.start()
+            before.close()
 
 
 def _check(stored: StoredDocument, address: Address) -> None:

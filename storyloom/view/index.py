@@ -157,8 +157,7 @@ class Index:
         self._builder = threading.Thread(target=self._build, name="index", daemon=True)
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            with self._writing() as base:
-                base.executescript(SCHEMA)
+            self._unless_damaged(self._create)
         except (OSError, sqlite3.Error) as reason:
             message = f"the index cannot be written to {self.file.parent} ({reason}): set STORYLOOM_CACHE to a folder"
             raise UsageError(message) from reason
@@ -173,6 +172,11 @@ class Index:
         self._stop.set()
         if self._builder.is_alive():
             self._builder.join()
+
+    def remove(self) -> None:
+        """Remove the file: it is built again when the dataset is opened."""
+        for end in ("", "-wal", "-shm"):
+            self.file.with_name(self.file.name + end).unlink(missing_ok=True)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -235,11 +239,26 @@ class Index:
             )
         return shards, damaged
 
+    def _create(self) -> None:
+        with self._writing() as base:
+            base.executescript(SCHEMA)
+
+    def _unless_damaged(self, work: Callable[[], None]) -> None:
+        """Do it; on a file whose bytes are no database any more, do it again on an empty one."""
+        try:
+            work()
+        except sqlite3.DatabaseError as reason:
+            if not is_damaged(reason):
+                raise
+            self.remove()
+            self._create()
+            work()
+
     def _build(self) -> None:
         try:
             with _turn(self.file, self._stop) as mine:
                 if mine:
-                    self._build_all()
+                    self._unless_damaged(self._build_all)
         except _Stopped:
             return
         except (OSError, sqlite3.Error) as reason:
@@ -386,6 +405,12 @@ class _Writer:
             ((found,),) = self._base.execute("SELECT id FROM names WHERE kind = ? AND name = ?", (kind, name))
             self._names[kind, name] = found
         return found
+
+
+def is_damaged(reason: sqlite3.Error) -> bool:
+    """Whether the bytes of a database are not what SQLite wrote (https://sqlite.org/rescode.html)."""
+    code = getattr(reason, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def site_of(url: str) -> str:

@@ -20,9 +20,9 @@ from storyloom.stats.counting import DocumentSums
 from storyloom.stats.figures import Figures, Stats, figures_of, target_of
 from storyloom.stats.flags import Flag
 from storyloom.stats.page import figure_values
-from storyloom.view.app import Room, page
+from storyloom.view.app import Room, dataset_of, is_replaced, page
 from storyloom.view.dataset import Address, Dataset
-from storyloom.view.rendering import segment
+from storyloom.view.rendering import address_of, segment
 from storyloom.view.search import ORDERS, PAGE, UNKNOWN, Search, counted, find, terms_of
 from storyloom.view.storyboard import Beat, Story
 from storyloom.view.text import shown
@@ -118,7 +118,7 @@ def home(request: Request) -> Response:
         progress=progress,
         findings=verdict(_total(dataset, sums), progress.damaged) if sums else [],
         list_link=lambda one: "/damaged" if not one.filters else "/documents" + Search.of(one.filters).query(),
-        cards=_cards(dataset, list(dict.fromkeys(spread)), Search()),
+        cards=_cards(request, list(dict.fromkeys(spread)), Search()),
         marked=_marker([]),
     )
 
@@ -136,7 +136,7 @@ def documents(request: Request) -> Response:
         "documents.html",
         search=search,
         found=found,
-        cards=_cards(dataset, found.documents, search),
+        cards=_cards(request, found.documents, search),
         count=cached.count,
         facets=cached.facets,
         flags=cached.flags,
@@ -198,6 +198,8 @@ def picture(request: Request) -> Response:
     if address is None or jpeg is None:
         return Response(status_code=404)
     version = dataset.shard(address).sha256[:12]
+    if request.query_params.get("v", version) != version:  # of a page about the dataset that was here before
+        return Response(status_code=404)
     etag = f'"{version}-{address.key}-{request.path_params["number"]}"'
     same = request.query_params.get("v") == version
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable" if same else "no-cache"}
@@ -218,8 +220,8 @@ def video(request: Request) -> Response:
         ).fetchall()
     if not rows:
         return _missing(request, "video", name)
-    cards = _cards(dataset, [Address(**row) for row in rows], Search())
-    links = [(room.title, room.of_video + segment(name)) for room in request.app.state.rooms if room.of_video]
+    cards = _cards(request, [Address(**row) for row in rows], Search())
+    links = [(room.title, address_of(room.of_video, name)) for room in request.app.state.rooms if room.of_video]
     first = next((card.story for card in cards if card.story), None)
     return page(
         request,
@@ -269,20 +271,14 @@ def indexing(request: Request) -> Response:
     return JSONResponse({"done": progress.done, "total": progress.total, "finished": progress.finished})
 
 
-def dataset_of(request: Request) -> Dataset:
-    """The app's dataset; its room is there only where there is one."""
-    dataset: Dataset = request.app.state.dataset
-    return dataset
-
-
 def document_link(key: str, search: Search | None = None) -> str:
     """Address of a document, with the search whose list it is in."""
     return f"/document/{segment(key)}{search.query() if search else ''}"
 
 
 def video_link(name: str) -> str:
-    """Address of a video. Browsers take ``.`` and ``..`` for steps, so an id that holds them stands in the query."""
-    return f"/video/?id={segment(name)}" if {".", ".."} & set(name.split("/")) else f"/video/{segment(name)}"
+    """Address of a video."""
+    return address_of("/video/", name)
 
 
 def _total(dataset: Dataset, sums: dict[Split, DocumentSums]) -> Figures:
@@ -300,9 +296,18 @@ def _cursor(dataset: Dataset, address: Address, search: Search) -> str:
     return f"{value!r}:{address.id}"
 
 
-def _cards(dataset: Dataset, addresses: Sequence[Address], search: Search) -> list[Card]:
+def _cards(request: Request, addresses: Sequence[Address], search: Search) -> list[Card]:
+    """The documents of a list.
+
+    Raises:
+        BadShard: One cannot be read, since another dataset has been published.
+    """
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        return list(threads.map(partial(_card, dataset, search), addresses))
+        cards = list(threads.map(partial(_card, dataset_of(request), search), addresses))
+    flaw = next((card.flaw for card in cards if card.flaw), "")
+    if flaw and is_replaced(request):
+        raise BadShard(flaw)
+    return cards
 
 
 def _card(dataset: Dataset, search: Search, address: Address) -> Card:

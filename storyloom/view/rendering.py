@@ -68,6 +68,20 @@ def segment(text: str) -> str:
     return quote(text.encode("utf-8", "surrogatepass"), safe="")
 
 
+def address_of(begin: str, name: str, **query: str) -> str:
+    """Address of the page about a name, which stands in the query where it holds ``.`` or ``..``, steps to a browser.
+
+    Args:
+        begin: Of the path, such as ``/video/``.
+        name: Of what the page is about; the page finds it in its path or as ``id`` in the query.
+        query: Further values.
+    """
+    is_walked = bool({".", ".."} & set(name.split("/")))
+    values = {"id": name, **query} if is_walked else query
+    path = begin if is_walked else begin + segment(name)
+    return path + ("?" if values else "") + "&".join(f"{key}={segment(value)}" for key, value in values.items())
+
+
 def _shown(value: Any) -> Any:
     """What a template puts into a page; our own style and script are Markup, and stay as they are."""
     return shown(value) if type(value) is str else value

@@ -63,8 +63,8 @@ def verdict(figures: Figures, damaged: int = 0) -> list[Finding]:
 
 def _damage(damaged: int) -> Iterator[Finding]:
     if damaged:
-        text = f"{count_of(damaged, 'documents')} cannot be read: the shard is damaged."
-        yield Finding(Level.WRONG, text, link="what is damaged")
+        text = f"{count_of(damaged, 'documents')} cannot be read."
+        yield Finding(Level.WRONG, text, link="why")
 
 
 def _pairs(figures: Figures) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 import yaml
@@ -36,7 +36,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     lines = [
         {"url": url, "id": "a clip", "start": 9.0, "end": 33.0},
         {"url": url, "id": "</script><b>", "title": "<img src=x onerror=alert(1)>"},
-        *({"url": f"/nowhere/{n}.mp4", "id": f"gone {n}"} for n in range(3)),
+        *({"url": f"/nowhere/{n}.mp4", "id": name} for n, name in enumerate(["gone 0", "gone 1", ".."])),
     ]
     (folder / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
     config = demo_config(folder, f"manifest={folder / 'list.jsonl'}", "runner.kind=inline", "runner.max_failed_share=1")
@@ -154,6 +154,14 @@ def test_a_clip_plays_from_its_start_and_says_what_is_not_there_yet(begun: RunCo
     assert "Not there yet: transcribe, sample, align, score" in plain(page)
 
 
+def test_ids_that_are_steps_of_a_path_have_pages_that_browsers_reach(begun: RunConfig) -> None:
+    client = client_of(begun)
+    every = client.get("/run/list?stage=download&kind=all").text
+    links = [html.unescape(found) for found in re.findall(r'href="(/timeline/[^"]*)"', every)]
+    assert all({".", ".."}.isdisjoint(unquote(link.partition("?")[0]).split("/")) for link in links)
+    assert plain(client.get(next(link for link in links if link.endswith(".."))).text).count("/nowhere/2.mp4")
+
+
 def test_a_hostile_title_and_id_are_shown_and_do_nothing(begun: RunConfig) -> None:
     client = client_of(begun)
     every = client.get("/run/list?stage=download&kind=all").text
@@ -182,8 +190,8 @@ def test_lists_have_pages(begun: RunConfig, monkeypatch: pytest.MonkeyPatch) -> 
     for number in (1, 2):
         page = client.get(f"/run/list?stage=download&kind=failed&name=download.not_found&page={number}").text
         assert f"3 videos, by the rows of download, page {number} of 2" in plain(page)
-        seen += re.findall(r">(gone \d)<", page)
-    assert sorted(seen) == ["gone 0", "gone 1", "gone 2"]
+        seen += re.findall(r">(gone \d|\.\.)<", page)
+    assert sorted(seen) == ["..", "gone 0", "gone 1"]
 
 
 def test_the_funnels_reasons_lead_to_the_videos_with_their_counts(client: TestClient, clips_run: Finished) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.run import Selection
 from pipeline.view.moves import WAYS, WHAT, Tuning
-from pipeline.view.recorded import Recorded, parts_recorded, recorded_part
+from pipeline.view.recorded import Recorded, Sentences, parts_recorded, recorded_part
 from pipeline.view.tuning import Known, Retuned, results
 from pipeline.workspace import Workspace
 from schemas.media import MediaRow
@@ -197,3 +197,10 @@ def test_no_picture_is_read(clips_run: Finished, monkeypatch: pytest.MonkeyPatch
     assert all(recorded_part(workspace, part) for part in parts)
     assert "frames" in read
     assert not {"jpegs", "everything"} & set(read)
+
+
+def test_words_are_counted_as_the_dataset_counts_them_and_not_as_the_recogniser_does() -> None:
+    some = Sentences(
+        np.zeros(2), np.ones(2), np.array([4, 2], np.int32), ("an off-camera voice", "猫が"), ("", ""), ("", "")
+    )
+    assert some.counted.tolist() == [3, 2]

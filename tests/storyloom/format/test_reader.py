@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
+import traceback
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientResponseError, RequestInfo
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from stages.write.stage import WriteConfig
-from storyloom.format.manifest import Published
+from storyloom.errors import BadDataset
+from storyloom.format.manifest import MANIFEST, Published, finished_dataset
 from storyloom.format.reader import JSON_BYTES, BadShard, ShardReader
 from storyloom.format.shard import Shard
 from storyloom.format.tar import BLOCK, member, read_header, read_index, tar_members
+from storyloom.fs.failure import why
 from tests.documents import dataset, document, read_documents, read_shard, video, videos
 from tests.storyloom.reader.folder_server import serving_folder
 
@@ -156,3 +164,39 @@ def test_a_header_with_a_size_in_another_form_is_refused() -> None:
 def test_an_index_whose_offsets_do_not_rise_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"offsets do not rise|no multiple"):
         read_index(content)
+
+
+@pytest.mark.parametrize("status", [500, 403])
+def test_a_server_that_refuses_is_told_with_its_status_alone_and_not_as_damage(
+    published: tuple[Published, Path], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    made, out = published
+    monkeypatch.setattr("storyloom.fs.folder.PAUSE", 0.0)
+    with serving_folder(out) as server:
+        server.status = status
+        server.failures.update({made.shards[0].file: 99, f"{made.shards[0].file}.idx": 99, MANIFEST: 99})
+        place = server.url.replace("://", "://user:sekrit@")
+        reader = ShardReader(place)
+        with pytest.raises(BadShard) as no_index:
+            reader.offsets(made.shards[0])
+        server.failures.pop(f"{made.shards[0].file}.idx")
+        with pytest.raises(BadShard) as no_shard:
+            list(reader.pick([(made.shards[0], 0)]))
+        with pytest.raises(BadDataset) as no_manifest:
+            finished_dataset(place)
+    for caught in (no_index, no_shard, no_manifest):
+        said = "".join(traceback.format_exception(caught.value))
+        assert f"the server answers {status} {HTTPStatus(status).phrase}" in str(caught.value)
+        assert "look at the server" in str(caught.value)
+        assert not re.search("sekrit|dXNlcjpz|uthorization|headers|damaged|write it again|storyloom run", said)
+
+
+def test_why_never_gives_what_an_exception_holds_beside_its_message() -> None:
+    asked = RequestInfo(URL("http://h/x"), "GET", CIMultiDictProxy(CIMultiDict(Authorization="Basic s3krit")))
+    for reason in (
+        ClientResponseError(asked, (), status=403, message="Forbidden", headers=CIMultiDict(Cookie="s3krit")),
+        ValueError({"Authorization": "Basic s3krit"}),
+        TimeoutError(),
+    ):
+        assert "s3krit" not in why(reason)
+        assert why(reason)

@@ -166,6 +166,33 @@ def test_a_folder_of_other_things_and_the_dataset_itself_are_refused(output: Pat
         planned(output, FolderTarget(output / "inside"))
 
 
+@pytest.mark.parametrize(
+    "theirs", [{"README.md": b"years of work"}, {"manifest.json": b'{"web": 1}'}, {"pictures/story-0.jpg": b"me"}]
+)
+def test_files_of_another_s_with_names_of_ours_are_not_replaced(
+    output: Path, tmp_path: Path, memory: MemoryFileSystem, theirs: dict[str, bytes]
+) -> None:
+    for path, content in theirs.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+        memory.pipe(f"/pushed/theirs/{path}", content)
+    for target in (FolderTarget(tmp_path), StoreTarget("memory://pushed/theirs")):
+        with pytest.raises(UsageError, match=f"holds other files, {next(iter(theirs))} for one"):
+            planned(output, target)
+    assert {path: (tmp_path / path).read_bytes() for path in theirs} == theirs
+
+
+def test_the_rest_of_a_dataset_of_ours_without_its_shards_is_replaced(
+    output: Path, tmp_path: Path, memory: MemoryFileSystem
+) -> None:
+    for name in ("README.md", "manifest.json"):
+        content = (output / name).read_bytes() + b"\n"
+        (tmp_path / name).write_bytes(content)
+        memory.pipe(f"/pushed/rest/{name}", content)
+    for target in (FolderTarget(tmp_path), StoreTarget("memory://pushed/rest")):
+        assert planned(output, target).replaced == ["README.md", "manifest.json"]
+
+
 def test_a_store_gets_the_whole_dataset_resumes_and_reads_back_what_it_does_not_tell(
     output: Path, memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

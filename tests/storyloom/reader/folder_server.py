@@ -16,7 +16,8 @@ class FolderServer(ThreadingHTTPServer):
 
     Attributes:
         folder: Where they lie.
-        failures: How many of the next requests for a path fail with 503.
+        failures: How many of the next requests for a path fail.
+        status: With which they fail.
         ignores_ranges: Whether to answer with whole files.
         sent: Bytes sent by path.
     """
@@ -27,6 +28,7 @@ class FolderServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
         self.failures: Counter[str] = Counter()
+        self.status = 503
         self.ignores_ranges = False
         self.sent: Counter[str] = Counter()
 
@@ -44,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         file = self.server.folder / name
         if self.server.failures[name] > 0:
             self.server.failures[name] -= 1
-            self.answer(503, b"")
+            self.answer(self.server.status, b"")
         elif not file.is_file():
             self.answer(404, b"")
         else:

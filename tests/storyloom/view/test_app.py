@@ -252,7 +252,7 @@ def test_damage_is_told_and_listed(tmp_path: Path) -> None:
     output = small_dataset(tmp_path)
     damage.replace_document(output, b'{"no": "document"}')
     browser = browsing(opened(output, tmp_path / "cache"))
-    assert "1 document cannot be read: the shard is damaged." in words(browser.get("/"))
+    assert "1 document cannot be read." in words(browser.get("/"))
     assert "/damaged" in links(browser.get("/").text, "/damaged")
     assert "data/train/shard-000000.tar" in words(browser.get("/damaged"))
 
@@ -309,3 +309,49 @@ def test_a_page_says_how_far_the_index_is(tmp_path: Path, monkeypatch: pytest.Mo
     for path in ("/documents", "/documents?q=zebra&sort=score", "/figures", "/damaged"):
         assert browser.get(path).status_code == 200
     assert "It may not have been read yet." in words(browser.get("/document/nothing"))
+
+
+@pytest.fixture
+def replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[TestClient, str, str]:
+    """A browser on a dataset that was replaced since, an old document of it, and a new one."""
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    dataset(tmp_path / "new", [[video(name, document(words="quite other words")) for name in "nm"]], WriteConfig())
+    output, away = small_dataset(tmp_path), tmp_path / "away"
+    one = opened(output, tmp_path / "cache")
+    browser, old = browsing(one), first_key(one)
+    output.rename(away)
+    (tmp_path / "new" / "out").rename(output)
+    return browser, old, damage.first_key(output)
+
+
+def test_a_dataset_that_is_published_again_is_shown_at_once_and_whole(
+    replaced: tuple[TestClient, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, old, new = replaced
+    monkeypatch.setattr("storyloom.view.dataset.LOOK_AGAIN", 0.0)
+    assert "3 documents from 2 videos" not in words(browser.get("/"))
+    assert "2 documents from 2 videos" in words(browser.get("/"))
+    assert browser.get(f"/document/{new}").status_code == 200
+    assert browser.get(f"/document/{old}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/documents", "/document/{old}", "/document/{old}/0.jpg"])
+def test_a_sound_dataset_is_not_called_damaged_because_it_is_another(
+    replaced: tuple[TestClient, str, str], path: str
+) -> None:
+    browser, old, _ = replaced
+    answer = browser.get(path.format(old=old))
+    assert answer.status_code in (200, 404)
+    if path in ("/", "/documents"):
+        assert "2 documents" in words(answer)
+    assert "cannot be read" not in words(answer)
+
+
+def test_while_a_run_replaces_the_dataset_that_is_said(tmp_path: Path) -> None:
+    output = small_dataset(tmp_path)
+    one = opened(output, tmp_path / "cache")
+    browser, old = browsing(one), first_key(one)
+    (output / "manifest.json").unlink()
+    (output / one.published.shards[0].file).unlink()
+    assert "a run may be replacing it" in words(browser.get(f"/document/{old}"))
+    assert "a run may be replacing it" in words(browser.get("/"))

@@ -18,7 +18,7 @@ from storyloom.view.index import packed, spaced, unpacked
 from tests.documents import dataset, tree, videos
 from tests.storyloom.stats.made import small_dataset
 from tests.storyloom.validate import damage
-from tests.storyloom.view.made import opened
+from tests.storyloom.view.made import browsing, opened
 
 SHARDS = 4
 
@@ -147,3 +147,29 @@ def test_the_same_words_in_two_documents_are_duplicates(tmp_path: Path) -> None:
 def test_words_without_spaces_are_found_one_by_one() -> None:
     assert spaced("猫が好き").split() == ["猫", "が", "好", "き"]
     assert spaced("plain words") == "plain words"
+
+
+@pytest.mark.parametrize("hurt", ["all", "end"])
+def test_an_index_that_is_no_database_any_more_is_built_again(tmp_path: Path, hurt: str) -> None:
+    output = small_dataset(tmp_path)
+    one = opened(output, tmp_path / "cache")
+    whole = one.index.file.read_bytes()
+    one.close()
+    kept = whole[: len(whole) // 4] if hurt == "end" else b""
+    one.index.file.write_bytes(kept + b"\xa5" * (len(whole) - len(kept)))
+    again = opened(output, tmp_path / "cache")
+    assert again.index.progress().damaged == 0
+    assert again.index.sums()["train"].documents == 3
+
+
+def test_an_index_that_is_hurt_while_it_is_shown_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    one = opened(small_dataset(tmp_path), tmp_path / "cache")
+    browser = browsing(one)
+    one.index.file.write_bytes(b"\xa5" * one.index.file.stat().st_size)
+    answer = browser.get("/documents")
+    assert answer.status_code == 500
+    assert "It is built again now" in answer.text
+    assert "3 documents" in browser.get("/documents").text

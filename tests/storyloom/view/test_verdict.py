@@ -106,7 +106,7 @@ def test_a_fault_has_a_level_and_leads_to_its_documents(
 
 def test_damage_comes_first(figures: Figures) -> None:
     first = of(figures, damaged=2, images_without_text=0.46)[0]
-    assert (first.level, first.text) == (Level.WRONG, "2 documents cannot be read: the shard is damaged.")
+    assert (first.level, first.text) == (Level.WRONG, "2 documents cannot be read.")
 
 
 @pytest.mark.parametrize(
