@@ -21,7 +21,7 @@ from pipeline.plan import Plan
 from pipeline.progress.estimate import Estimate
 from pipeline.progress.listener import Advance
 from pipeline.progress.pace import FEW, Pace, about
-from pipeline.remedies import remedy, retry_option
+from pipeline.remedies import remedy, retry_option, with_retry
 from pipeline.status import StageStatus
 from schemas.duplicates import Duplicates
 from storyloom.format.model import Model
@@ -50,6 +50,14 @@ class Commands:
 
     run: str = "storyloom run CONFIG"
     failures: str = "storyloom failures CONFIG"
+
+    def option(self, code: str) -> str:
+        """What tries again what failed with a code; with none, what may pass."""
+        return with_retry(code)
+
+    def with_option(self, option: str) -> str:
+        """The run with an option."""
+        return f"{self.run} {option}"
 
 
 class TerminalListener:
@@ -81,7 +89,7 @@ class TerminalListener:
             say(f"  {sentence}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
         if not to_do:
-            say(_nothing_to_do(before))
+            say(_nothing_to_do(before, self._commands))
             return
         say(f"to do (runner: {executor}):")
         for one in to_do:
@@ -173,6 +181,7 @@ class TerminalListener:
         def say(text: str) -> None:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)  # so that it can be pasted
 
+        option = self._commands.option
         say(f"{count_of(total, 'failures')}:")
         advised = set[tuple[str, bool]]()
         for one in first:
@@ -180,12 +189,13 @@ class TerminalListener:
             say(f"  {one.name}: {one.stage}.{one.code}{again}: {one.message}")
             kind = one.code, one.retryable
             if kind not in advised:
-                say(f"    {remedy(one.code, retryable=one.retryable)}")
+                say(f"    {remedy(one.code, retryable=one.retryable, option=option)}")
                 advised.add(kind)
         if total > len(first):
             say(f"  and {total - len(first):,} more")
         say(f"all of them: {self._commands.failures}")
-        say(f"to try again: {self._commands.run} {retry_option((one.code, one.retryable) for one in first)}")
+        again = retry_option(((one.code, one.retryable) for one in first), option)
+        say(f"to try again: {self._commands.with_option(again)}")
 
     def stop(self) -> None:
         """Stop the bars, also when the run fails."""
@@ -265,13 +275,13 @@ def _size(plan: Plan) -> str:
     return f"{count_of(videos, 'videos')} in {count_of(parts, 'parts')}{new}"
 
 
-def _nothing_to_do(stages: Sequence[StageStatus]) -> str:
+def _nothing_to_do(stages: Sequence[StageStatus], commands: Commands) -> str:
     """What a run says that has nothing to do; the failures themselves are named at its end."""
     failed = sum(n for one in stages for code, n in one.failed.items() if code.startswith(f"{one.stage}."))
     if not failed:
         return "every stage is up to date"
     may_pass = sum(one.retryable for one in stages)
-    again = f"; {may_pass:,} may pass with --retry" if may_pass else ""
+    again = f"; {may_pass:,} may pass with {commands.option('')}" if may_pass else ""
     return f"nothing to do but what failed: {count_of(failed, 'videos')} failed{again}"
 
 
