@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app, start
+from pipeline.extras import install
 from pipeline.manifest import read_manifest
 from pipeline.settings.recipes import Recipe, recipe_file
 from pipeline.trial import FOLDER, trial
@@ -129,5 +130,5 @@ def test_a_missing_extra_is_named_before_anything_is_made(tmp_path: Path, monkey
     monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name == "av" else SimpleNamespace())
     result = CliRunner().invoke(app, ["try", str(NARRATED)])
     assert isinstance(result.exception, UsageError)
-    assert str(result.exception).endswith("(av): pip install 'storyloom[demo]'")
+    assert str(result.exception).endswith(f"(av): {install('demo')}")
     assert list(tmp_path.iterdir()) == []
