@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,7 +35,7 @@ class Frame:
     """
 
     time: float
-    jpeg: bytes
+    jpeg: bytes = field(repr=False)
     width: int
     height: int
     similarity: float
@@ -103,7 +103,7 @@ class Document:
     """
 
     key: str
-    items: tuple[Frame | Text, ...]
+    items: tuple[Frame | Text, ...] = field(repr=False)
     video_id: str
     video_url: str
     title: str

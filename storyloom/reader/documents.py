@@ -61,8 +61,11 @@ class Documents:
         Raises:
             KeyError: No document has the key.
             IndexError: There are fewer documents.
+            TypeError: It is asked for by something else.
             BadShard: A shard is damaged.
         """
+        if not isinstance(which, str | int):
+            raise TypeError(f"a document is asked for by its key or number, not by {which!r}")
         place = self._by_key(which) if isinstance(which, str) else self._by_number(which)
         (document,) = load_documents(self._reader, [place])
         return document

@@ -116,7 +116,7 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("download: 1"):
+            if "download: 1" in line:
                 process.send_signal(signal.SIGTERM)
                 break
         _, stderr = process.communicate(timeout=120)

@@ -158,6 +158,16 @@ def test_a_killed_child_is_not_the_videos_fault(
     assert attempts_left(finished) == []
 
 
+NO_LEAST_ROOM = """
+from pipeline import preflight
+from pipeline.cli import main
+
+preflight.LEAST_ROOM = 0
+main()
+"""
+"""The command line without its look at the room on a disk, which would refuse one that is about to be full."""
+
+
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
     folder.mkdir()
@@ -177,13 +187,14 @@ def test_a_full_work_disk_ends_the_run_with_its_message_and_space_mends_it(
     """So small that it is full at the start, in the middle, and at the end."""
     with small_disk(tmp_path / "disk", size):
         finished = in_three_parts(tmp_path / "disk", short)
-        code, said = ended(command(finished.config, "run", *ONLY_SAMPLED))
+        python, _, _, *words = command(finished.config, "run", *ONLY_SAMPLED)
+        code, said = ended([python, "-c", NO_LEAST_ROOM, *words])
         assert code in (1, 2), said
         assert "No space left on device" in said
         assert "Traceback" not in said
         status, seen = ended(command(finished.config, "status"))
         assert (status, "Traceback" in seen) == (0, False), seen
-        subprocess.run(["mount", "-o", "remount,size=50m", str(tmp_path / "disk")], check=True)
+        subprocess.run(["mount", "-o", "remount,size=150m", str(tmp_path / "disk")], check=True)
         code, said = ended(command(finished.config, "run", *ONLY_SAMPLED))
         assert code == 0, said
         assert whole(finished.rows("sample"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import preflight
 from pipeline.executors.executor import UnitsMissing
 from pipeline.executors.inline import IN_A_ROW, InlineExecutor
 from pipeline.executors.ray import RayExecutor
@@ -74,11 +75,14 @@ def test_ray_gives_the_same_bytes_as_inline(clips: Path, tmp_path: Path, inline_
 
 
 @pytest.mark.ray
-def test_a_stage_that_cannot_start_ends_a_ray_run_with_its_reason(clips: Path, tmp_path: Path) -> None:
+def test_a_stage_that_cannot_start_on_a_worker_ends_a_ray_run_with_its_reason(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "on_a_cluster", lambda _config: True)  # whose workers look for themselves
     config = demo_config(tmp_path, f"manifest={clips}", "runner.kind=ray", "sample.hwaccel=cuda")
     inline = config.model_copy(update={"runner": RunnerConfig(kind="inline")})
     run_quietly(inline, Selection(("download",)))
-    with pytest.raises(RunFailed, match=r"^sample\.hwaccel cuda cannot be used here .*; set it to none"):
+    with pytest.raises(RunFailed, match=r"sample\.hwaccel cuda cannot be used here .*; set it to none"):
         run(config, Selection(("sample",)), Recorder())
 
 

@@ -73,5 +73,5 @@ def test_more_is_sent_ahead_than_a_worker_has_in_hand(tmp_path: Path) -> None:
 
 
 def test_a_worker_with_a_gpu_has_a_second_part_in_hand(tmp_path: Path) -> None:
-    found = {name: pool.parts_at_once for name, pool in sizes(tmp_path, ONE_GPU).items()}
+    found = {name: pool.parts_at_once for name, pool in sizes(tmp_path, ONE_GPU, CLIP).items()}
     assert found == {name: 2 if name in ("transcribe", "score") else 1 for name in STAGE_NAMES}

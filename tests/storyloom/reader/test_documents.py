@@ -51,6 +51,8 @@ def test_what_is_not_there_is_an_error_that_names_it(out: Path, tmp_path: Path) 
     for number in (len(documents), -len(documents) - 1):
         with pytest.raises(IndexError, match=f"no document {number} among"):
             _ = documents[number]
+    with pytest.raises(TypeError, match="by its key or number, not by slice"):
+        _ = documents[0:1]  # type: ignore[index]
     with pytest.raises(UsageError, match="holds no finished dataset"):
         storyloom.open(tmp_path)
 
@@ -75,6 +77,13 @@ def shown(*items: Frame | Text, title: str = "A title") -> str:
         "key", items, "id", "url", title, "en", "", 0.0, 9.0, "", "", "", (), 0.0, 0.0, 0.0
     )  # fmt: skip
     return with_items._repr_html_()
+
+
+def test_what_is_printed_of_a_document_holds_no_pictures(out: Path) -> None:
+    document = storyloom.open(out)[0]
+    assert document.key in repr(document)
+    assert len(repr(document)) < 2000
+    assert "jpeg" not in repr(document.frames)
 
 
 FRAME = Frame(time=1.0, jpeg=jpeg(1), width=64, height=48, similarity=0.25, shift=0.0, text=0)
