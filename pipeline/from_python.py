@@ -118,7 +118,8 @@ def run_from_python(
     selection = Selection(
         _names(only), start, force=force, retry=retry is True, codes=codes, replace_output=replace_output
     )
-    listener = TerminalListener(Console(width=WIDTH, soft_wrap=True, force_jupyter=False), _Calls())
+    console = Console(width=WIDTH, soft_wrap=True, force_jupyter=False)
+    listener = TerminalListener(console, _Calls(), models=loaded.with_models)
     try:
         return Finished(loaded, run(loaded, selection, listener))
     except RunFailed as failed:

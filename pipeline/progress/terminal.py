@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -31,8 +31,8 @@ from storyloom.view.text import shown
 LINE_SECONDS = 60.0
 """Seconds between two lines of progress off a terminal."""
 
-LOADING = "loading the model"
-"""What is said of a stage that is set up."""
+LOADING, STARTING = "loading the model", "starting"
+"""What is said of a stage that is set up, with a model and without one."""
 
 WHOLE = "all"
 """Name of the bar of the whole run."""
@@ -67,12 +67,20 @@ class TerminalListener:
         console: Where to.
         commands: Named where they help.
         price: Of an hour of the run, 0 for none.
+        models: Names of the stages that have a model.
     """
 
-    def __init__(self, console: Console, commands: Commands = Commands(), price: float = 0.0) -> None:
+    def __init__(
+        self,
+        console: Console,
+        commands: Commands = Commands(),
+        price: float = 0.0,
+        models: Collection[str] = (),
+    ) -> None:
         self._console = console
         self._commands = commands
         self._price = price
+        self._models = models
         self._pace: Pace | None = None
         self._works: Mapping[str, Doing] = {}
         self._told = set[str]()
@@ -128,7 +136,7 @@ class TerminalListener:
                 self._show(self._pace)
                 return
             for stage in sorted(name for name, what in now.items() if what == "setup" != before.get(name)):
-                self._timed(f"{stage}: {LOADING}")
+                self._timed(f"{stage}: {self._setup(stage)}")
             if self._pace.elapsed >= self._next_lines:
                 self._next_lines += LINE_SECONDS
                 for stage in (
@@ -141,10 +149,10 @@ class TerminalListener:
     def estimated(self, found: Estimate) -> None:
         """Print what all parts will come to."""
         said = [f"after {found.parts:,} of {count_of(found.of, 'parts')}"]
-        said += [f"all will be about {found.hours:.3g} h of media, {decimal(found.work)} of work"]
+        said += [f"all will be {about(found.hours * HOUR)} of media, {decimal(found.work)} of work"]
         said[-1] += f", {decimal(found.shards)} of shards" if found.shards else ""
         if found.documents is not None and found.frames is not None:
-            said += [f"so far {found.documents:.3g} documents and {found.frames:.3g} frames an hour of media"]
+            said += [f"so far {_plain(found.documents)} documents and {_plain(found.frames)} frames an hour of media"]
         with self._lock:
             pace = self._pace
             if pace is not None and (left := _time_left(pace)):
@@ -233,11 +241,14 @@ class TerminalListener:
             rest = self._rest(name, pace)
             self._progress.update(bar, completed=one.done, rest=rest, description=f"{sign} {name:<{width}}")
 
+    def _setup(self, stage: str) -> str:
+        return LOADING if stage in self._models else STARTING
+
     def _rest(self, stage: str, pace: Pace) -> str:
         """What a stage does, its speed and failures."""
         one = pace.stages[stage]
         speed = one.speed(pace.clock())
-        parts = [LOADING] if self._works.get(stage) == "setup" and one.left else []
+        parts = [self._setup(stage)] if self._works.get(stage) == "setup" and one.left else []
         parts += [f"{speed:.1f} media h/h"] if speed else []
         return ", ".join([*parts, f"{one.failed:,} failed"] if one.failed else parts)
 
@@ -263,6 +274,11 @@ def _time_left(pace: Pace) -> str:
     seconds, untimed = pace.left()
     without = f", without {', '.join(untimed)}" if untimed else ""
     return f"{about(seconds)} left{without}"
+
+
+def _plain(amount: float) -> str:
+    """A number in figures, with a decimal where it is small."""
+    return f"{amount:,.0f}" if amount >= 10 else f"{amount:,.1f}"  # noqa: PLR2004
 
 
 def _size(plan: Plan) -> str:

@@ -123,6 +123,7 @@ def test_what_is_no_video_is_told_with_its_reason_and_the_warning_comes_last(
     assert "  notes.md: download.not_media: this is a text, not a video; check where the URL leads" in lines
     assert "storyloom: no document came out of 1 video: download.not_media 1" in lines
     assert lines[0] == lines[-1] == start.FOR_TRYING
+    assert not any("are the demo's" in line for line in lines)
 
 
 def test_a_missing_extra_is_named_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
