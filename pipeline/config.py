@@ -91,6 +91,11 @@ class RunConfig(Section):
         found = self._registered()
         return Graph.of(found, {stage.name: self.stage(stage.name) for stage in found})
 
+    @property
+    def with_models(self) -> frozenset[str]:
+        """Names of the stages that have a model, by their setting `model`."""
+        return frozenset(name for name in self.graph.names if "model" in type(self.stage(name)).model_fields)
+
     def stage(self, name: str) -> StageConfig:
         """The section of a stage, by its name."""
         section = getattr(self, name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storyloom.errors import UsageError
@@ -46,10 +48,16 @@ EXTRA_OF = dict.fromkeys(RUN, "run") | {
 }
 """The smallest extra that contains an imported package."""
 
-INSTALL = "pip install 'storyloom[{}]'"
+CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
+"""Whether this is a clone, whose environment uv made: it has no pip."""
 
 IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper"}
 """Distributions whose import name differs."""
+
+
+def install(extra: str) -> str:
+    """How an extra is installed: into a clone as its Makefile does, otherwise with pip."""
+    return f"make install, or uv sync --inexact --extra {extra}" if CHECKOUT else f"pip install 'storyloom[{extra}]'"
 
 
 def installed(package: str) -> bool:
@@ -67,7 +75,7 @@ def check_run_extra(extra: str = "run") -> None:
         UsageError: Packages of the extra `run` are not installed.
     """
     if missing := [package for package in RUN if not installed(package)]:
-        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {INSTALL.format(extra)}")
+        raise UsageError(f"a run needs packages that are not installed ({', '.join(missing)}): {install(extra)}")
 
 
 def missing_packages(config: RunConfig) -> dict[str, str]:
@@ -76,10 +84,14 @@ def missing_packages(config: RunConfig) -> dict[str, str]:
     for name in config.graph.names:
         missing = [package for package in config.stage(name).packages if not installed(package)]
         if missing:
-            extra = INSTALL.format(EXTRA_OF[missing[0]])
-            packages = ", ".join(missing)
-            found[name] = f"{name} needs packages that are not installed with these settings ({packages}): {extra}"
+            found[name] = f"{name} {needed(missing)}"
     return found
+
+
+def needed(missing: Sequence[str]) -> str:
+    """The end of a sentence about what needs packages that are not installed."""
+    extra = install(EXTRA_OF[missing[0]])
+    return f"needs packages that are not installed with these settings ({', '.join(missing)}): {extra}"
 
 
 def check_extras(config: RunConfig) -> None:
@@ -101,7 +113,7 @@ def how_to_install(missing: ModuleNotFoundError) -> str | None:
     name = (missing.name or "").partition(".")[0]
     package = name.replace("-", "_")
     extra = EXTRA_OF.get(IMPORTED_AS.get(package, package))
-    return f"the package {name} is not installed: {INSTALL.format(extra)}" if extra else None
+    return f"the package {name} is not installed: {install(extra)}" if extra else None
 
 
 def setup_problem(failed: StageSetupError) -> str:

@@ -162,9 +162,11 @@ def to_retry(
 
 
 def codes_there(workspace: Workspace) -> set[str]:
-    """The codes of all failures as ``stage.code``."""
+    """The codes of all failures as ``stage.code``, also of the last run's under other settings."""
     stages = [name for name in workspace.graph.names if name not in workspace.graph.group_stages]
-    return {code for name in stages for code in workspace.summaries.summary(workspace.done(name).values()).failed}
+    before = {f"{one.stage}.{one.code}" for one in _lines(workspace.job.store.failures)}
+    now = {code for name in stages for code in workspace.summaries.summary(workspace.done(name).values()).failed}
+    return before | now
 
 
 def _own(failed: Mapping[str, int], stage: str) -> dict[str, int]:

@@ -7,6 +7,9 @@ from pathlib import Path
 from pipeline.workspace import Workspace
 from stages.base import CorpusStep
 
+NO_BASE = "small, for trying, and what they say is no base for a dataset; the README names models that are"
+"""The end of the sentence about models for trying."""
+
 DEMO_VIDEO = Path("demo", "narrated.mp4")
 """The end of the path of the one video that the models for trying are meant for."""
 
@@ -28,11 +31,7 @@ def of_models(workspace: Workspace) -> list[str]:
     if not named or _is_the_demo(workspace):
         return []
     are = "is" if len(named) == 1 else "are"
-    note = (
-        f"{' and '.join(named)} {are} the demo's: small, for trying, and what they say is no base for a dataset;"
-        " the README names models that are"
-    )
-    return [note]
+    return [f"{' and '.join(named)} {are} the demo's: {NO_BASE}"]
 
 
 def _is_the_demo(workspace: Workspace) -> bool:

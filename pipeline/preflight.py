@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from pipeline.config import RunConfig
-from pipeline.extras import missing_packages, setup_problem
+from pipeline.extras import installed, missing_packages, needed, setup_problem
 from pipeline.lineage import stage_keys
 from pipeline.places import writable_problem
 from pipeline.status import status
-from pipeline.workspace import Workspace, survey
+from pipeline.workspace import Workspace, listed, survey
 from stages.base import Context, StageSetupError
 from storyloom.errors import RunFailed, UsageError
 
@@ -34,10 +34,10 @@ def surveyed(config: RunConfig, selected: Collection[str], *, write: bool, refre
         UsageError: Config, manifest or output cannot be used, or something is missing; all that is, a line each.
         RunFailed: A stage cannot say what it misses.
     """
-    places = _place_problems(config, by_trying=write)
+    places = [*_place_problems(config, by_trying=write), *_runner_problems(config)]
     if lacking := missing_packages(config):
         others = [name for name in config.graph.names if name not in lacking]
-        raise _refused([*lacking.values(), *places, *_everywhere(config, others)])
+        raise _refused([*lacking.values(), *_list_problems(config), *places, *_everywhere(config, others)])
     if places:
         write = False  # what cannot be written is not tried
     try:
@@ -77,6 +77,21 @@ def _place_problems(config: RunConfig, *, by_trying: bool) -> list[str]:
         if free < LEAST_ROOM:
             found.append(f"{there} has {free / 2**20:.0f} MiB left, no room for a run: choose another `{name}`")
     return found
+
+
+def _runner_problems(config: RunConfig) -> list[str]:
+    """Why the runner that the config asks for cannot be used."""
+    asked = config.runner.kind == "ray" or (config.runner.kind == "auto" and on_a_cluster(config))
+    return [f"the runner {needed(['ray'])}"] if asked and not installed("ray") else []
+
+
+def _list_problems(config: RunConfig) -> list[str]:
+    """Why the manifest cannot be used."""
+    try:
+        listed(config)
+    except UsageError as reason:
+        return [str(reason)]
+    return []
 
 
 def _everywhere(config: RunConfig, names: Sequence[str]) -> list[str]:

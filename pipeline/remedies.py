@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pipeline.failures import UNFINISHED
 
@@ -20,9 +20,9 @@ REMEDIES = {
     "missing_package": "install the package that the message names, on every worker",
     "not_a_file": "name a file of media in the manifest",
     "not_found": "correct the path or URL in the manifest, or take the line out",
-    "not_media": "give the URL of the file itself, not of a page or list that names it",
+    "not_media": "name the file of the video itself, by its path or URL, not a text, page or list",
     "outside_root": "move the file under download.local_root, or set another one",
-    "private_address": "set download.allow_private_addresses if the host is one of yours",
+    "private_address": "if the host is one of yours, set download.allow_private_addresses=true (by --set)",
     "rate_limited": "lower download.per_host, and wait",
     "scheme_refused": "add the scheme to download.schemes if it should be fetched",
     "server_error": "wait until the server works again",
@@ -48,21 +48,26 @@ DECODING = "get a sound copy of the file; a player's word that it is sound is wo
 """For what cannot be read."""
 
 
-def retry_option(failures: Iterable[tuple[str, bool]]) -> str:
-    """The option of `storyloom run` that tries failures again, by their codes and whether they are retryable.
+def with_retry(code: str) -> str:
+    """The option of `storyloom run` that tries again what failed with a code; with none, what may pass."""
+    return f"--retry {code}".rstrip()
+
+
+def retry_option(failures: Iterable[tuple[str, bool]], option: Callable[[str], str] = with_retry) -> str:
+    """The option that tries failures again, by their codes and whether they are retryable.
 
     Those that may pass by themselves come first; otherwise the first code, whose cause has to be mended.
     """
     some = list(failures)
-    return "--retry" if any(retryable for _, retryable in some) else f"--retry {some[0][0]}"
+    return option("" if any(retryable for _, retryable in some) else some[0][0])
 
 
-def remedy(code: str, *, retryable: bool) -> str:
+def remedy(code: str, *, retryable: bool, option: Callable[[str], str] = with_retry) -> str:
     """What to do about a failure."""
     if code == UNFINISHED:
         return "run again: its part is not done yet"
     first = REMEDIES.get(code) or (DECODING if code.endswith(("_media", "_undecodable", "_streams")) else "")
-    again = f"--retry {code}"
+    again = option(code)
     if retryable:
         return f"{first}; then {again}" if first else f"may pass: {again}"
     return f"{first}; then {again}" if first else f"see the message; then {again}"

@@ -12,7 +12,7 @@ from pipeline.attempts import remove_empty_traces, remove_notes
 from pipeline.config import RunConfig
 from pipeline.executors.executor import Executor, UnitsMissing
 from pipeline.executors.inline import InlineExecutor
-from pipeline.extras import INSTALL, installed
+from pipeline.extras import install, installed
 from pipeline.failures import codes_there, to_retry, write_ledger
 from pipeline.notes import notes, of_models
 from pipeline.plan import Plan
@@ -177,7 +177,7 @@ def note_missing_ray(config: RunConfig, plan: Plan, kind: str, listener: Listene
     """Say so where many parts are done in one process for want of Ray."""
     many = config.runner.kind == "auto" and len(plan.parts) > config.runner.auto_inline_parts
     if many and kind == "inline" and not installed("ray"):
-        listener.noted(f"one process does it all, since Ray is not installed: {INSTALL.format('cluster')}")
+        listener.noted(f"one process does it all, since Ray is not installed: {install('cluster')}")
 
 
 def _finished(

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import RunConfig, load_config
+from pipeline.config import RunConfig, load_config, read_config
 from pipeline.config_file import parsed, read_text
 from pipeline.manifest import read_manifest
 from pipeline.plan import digest
@@ -63,7 +63,7 @@ class Trial:
     @property
     def output(self) -> Path:
         """The folder of the shards."""
-        return self.folder / "shards"
+        return Path(self.config.output).expanduser()
 
 
 def trial(videos: Sequence[str], root: Path) -> Trial:
@@ -87,8 +87,12 @@ def trial(videos: Sequence[str], root: Path) -> Trial:
     recipe = parsed(read_text(recipe_file(Recipe.DEMO)))
     run_here = {"manifest": manifest, "work": str(folder / "work"), "output": str(folder / "shards")}
     content = {**recipe, **run_here, "runner": {"kind": "inline", "max_failed_share": 1.0}}
-    _write(folder / CONFIG, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return Trial(folder, load_config(folder / CONFIG), told)
+    file = folder / CONFIG
+    if not file.exists():
+        _write(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    elif read_config(file) != content:
+        told = (*told, f"{file} was changed: it is used as it is; without it, a new one is written")
+    return Trial(folder, load_config(file), told)
 
 
 def _write(file: Path, text: str) -> None:
@@ -105,6 +109,8 @@ def _place(video: str) -> str:
     Raises:
         UsageError: Nothing is there.
     """
+    if not video.strip():
+        raise UsageError("the name of a video is empty; give a video, a folder, a list or a URL")
     if scheme_of(video) != "file":
         return video
     path = Path(video.removeprefix("file://")).expanduser().absolute()

@@ -15,7 +15,7 @@ from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.lists import expanded
-from pipeline.manifest import read_manifest
+from pipeline.manifest import Manifest, read_manifest
 from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
 from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, rows_of
@@ -144,6 +144,20 @@ class Workspace:
         return found
 
 
+def listed(config: RunConfig) -> Manifest:
+    """The lines of the manifest; lists in it are not read.
+
+    Raises:
+        UsageError: The manifest cannot be used.
+    """
+    return read_manifest(
+        config.manifest,
+        url_parameters=config.url_parameters,
+        columns=config.columns,
+        without=(Path(config.work).expanduser().absolute(), Path(config.output).expanduser()),
+    )
+
+
 def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> Workspace:
     """Plan the manifest and read the state of its work folder.
 
@@ -158,12 +172,7 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
     check_places(config)
     check_extras(config)
     config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
-    manifest, told = read_manifest(
-        config.manifest,
-        url_parameters=config.url_parameters,
-        columns=config.columns,
-        without=(Path(config.work), Path(config.output).expanduser()),
-    )
+    manifest, told = listed(config)
     store = Store(Path(config.work))
     store.check()
     if write:

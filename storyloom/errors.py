@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
@@ -25,7 +27,13 @@ class UsageError(StoryloomError):
 
 
 class RunFailed(StoryloomError):
-    """The run ended without its result."""
+    """The run ended without its result.
+
+    Attributes:
+        run: What it left behind, as `storyloom.run` returns it, with its `failures`; None of an error of another call.
+    """
+
+    run: Any = None
 
 
 class BadDataset(RunFailed):

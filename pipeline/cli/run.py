@@ -92,7 +92,7 @@ def run_command(
         refresh=refresh,
         replace_output=replace_output,
     )
-    listener = TerminalListener(terminal(), commands, loaded.runner.price_per_hour)
+    listener = TerminalListener(terminal(), commands, loaded.runner.price_per_hour, loaded.with_models)
     if dry_run:
         preview(loaded, selection, listener)
         return

@@ -62,6 +62,7 @@ def try_command(
     Everything lies in ./storyloom-try; the same videos again take up where they were.
     """
     from pipeline.extras import check_run_extra
+    from pipeline.notes import NO_BASE
     from pipeline.progress.terminal import Commands, TerminalListener
     from pipeline.run import Selection, run
     from pipeline.trial import FOLDER, trial
@@ -71,7 +72,15 @@ def try_command(
     what = trial(videos, Path(FOLDER).absolute())
     typer.secho(FOR_TRYING, bold=True)
     commands = Commands(*(command_line(name, what.file, ()) for name in ("run", "failures")))
-    listener = TerminalListener(terminal(), commands)
+
+    class ToldAlready(TerminalListener):
+        """Leaves out what the first and the last line say of the models."""
+
+        def noted(self, sentence: str) -> None:
+            if not sentence.endswith(NO_BASE):
+                super().noted(sentence)
+
+    listener = ToldAlready(terminal(), commands, models=what.config.with_models)
     for sentence in what.told:
         listener.noted(f"  {sentence}")
     selection = Selection(retry=True, replace_output=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ from pipeline.plan import Plan
 from pipeline.progress.estimate import Estimate
 from pipeline.progress.listener import Advance
 from pipeline.progress.pace import FEW, Pace, about
-from pipeline.remedies import remedy, retry_option
+from pipeline.remedies import remedy, retry_option, with_retry
 from pipeline.status import StageStatus
 from schemas.duplicates import Duplicates
 from storyloom.format.model import Model
@@ -31,8 +31,8 @@ from storyloom.view.text import shown
 LINE_SECONDS = 60.0
 """Seconds between two lines of progress off a terminal."""
 
-LOADING = "loading the model"
-"""What is said of a stage that is set up."""
+LOADING, STARTING = "loading the model", "starting"
+"""What is said of a stage that is set up, with a model and without one."""
 
 WHOLE = "all"
 """Name of the bar of the whole run."""
@@ -51,6 +51,14 @@ class Commands:
     run: str = "storyloom run CONFIG"
     failures: str = "storyloom failures CONFIG"
 
+    def option(self, code: str) -> str:
+        """What tries again what failed with a code; with none, what may pass."""
+        return with_retry(code)
+
+    def with_option(self, option: str) -> str:
+        """The run with an option."""
+        return f"{self.run} {option}"
+
 
 class TerminalListener:
     """Prints the progress of a run.
@@ -59,12 +67,20 @@ class TerminalListener:
         console: Where to.
         commands: Named where they help.
         price: Of an hour of the run, 0 for none.
+        models: Names of the stages that have a model.
     """
 
-    def __init__(self, console: Console, commands: Commands = Commands(), price: float = 0.0) -> None:
+    def __init__(
+        self,
+        console: Console,
+        commands: Commands = Commands(),
+        price: float = 0.0,
+        models: Collection[str] = (),
+    ) -> None:
         self._console = console
         self._commands = commands
         self._price = price
+        self._models = models
         self._pace: Pace | None = None
         self._works: Mapping[str, Doing] = {}
         self._told = set[str]()
@@ -81,7 +97,7 @@ class TerminalListener:
             say(f"  {sentence}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
         if not to_do:
-            say(_nothing_to_do(before))
+            say(_nothing_to_do(before, self._commands))
             return
         say(f"to do (runner: {executor}):")
         for one in to_do:
@@ -120,7 +136,7 @@ class TerminalListener:
                 self._show(self._pace)
                 return
             for stage in sorted(name for name, what in now.items() if what == "setup" != before.get(name)):
-                self._timed(f"{stage}: {LOADING}")
+                self._timed(f"{stage}: {self._setup(stage)}")
             if self._pace.elapsed >= self._next_lines:
                 self._next_lines += LINE_SECONDS
                 for stage in (
@@ -133,10 +149,10 @@ class TerminalListener:
     def estimated(self, found: Estimate) -> None:
         """Print what all parts will come to."""
         said = [f"after {found.parts:,} of {count_of(found.of, 'parts')}"]
-        said += [f"all will be about {found.hours:.3g} h of media, {decimal(found.work)} of work"]
+        said += [f"all will be {about(found.hours * HOUR)} of media, {decimal(found.work)} of work"]
         said[-1] += f", {decimal(found.shards)} of shards" if found.shards else ""
         if found.documents is not None and found.frames is not None:
-            said += [f"so far {found.documents:.3g} documents and {found.frames:.3g} frames an hour of media"]
+            said += [f"so far {_plain(found.documents)} documents and {_plain(found.frames)} frames an hour of media"]
         with self._lock:
             pace = self._pace
             if pace is not None and (left := _time_left(pace)):
@@ -173,6 +189,7 @@ class TerminalListener:
         def say(text: str) -> None:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)  # so that it can be pasted
 
+        option = self._commands.option
         say(f"{count_of(total, 'failures')}:")
         advised = set[tuple[str, bool]]()
         for one in first:
@@ -180,12 +197,13 @@ class TerminalListener:
             say(f"  {one.name}: {one.stage}.{one.code}{again}: {one.message}")
             kind = one.code, one.retryable
             if kind not in advised:
-                say(f"    {remedy(one.code, retryable=one.retryable)}")
+                say(f"    {remedy(one.code, retryable=one.retryable, option=option)}")
                 advised.add(kind)
         if total > len(first):
             say(f"  and {total - len(first):,} more")
         say(f"all of them: {self._commands.failures}")
-        say(f"to try again: {self._commands.run} {retry_option((one.code, one.retryable) for one in first)}")
+        again = retry_option(((one.code, one.retryable) for one in first), option)
+        say(f"to try again: {self._commands.with_option(again)}")
 
     def stop(self) -> None:
         """Stop the bars, also when the run fails."""
@@ -223,11 +241,14 @@ class TerminalListener:
             rest = self._rest(name, pace)
             self._progress.update(bar, completed=one.done, rest=rest, description=f"{sign} {name:<{width}}")
 
+    def _setup(self, stage: str) -> str:
+        return LOADING if stage in self._models else STARTING
+
     def _rest(self, stage: str, pace: Pace) -> str:
         """What a stage does, its speed and failures."""
         one = pace.stages[stage]
         speed = one.speed(pace.clock())
-        parts = [LOADING] if self._works.get(stage) == "setup" and one.left else []
+        parts = [self._setup(stage)] if self._works.get(stage) == "setup" and one.left else []
         parts += [f"{speed:.1f} media h/h"] if speed else []
         return ", ".join([*parts, f"{one.failed:,} failed"] if one.failed else parts)
 
@@ -255,6 +276,11 @@ def _time_left(pace: Pace) -> str:
     return f"{about(seconds)} left{without}"
 
 
+def _plain(amount: float) -> str:
+    """A number in figures, with a decimal where it is small."""
+    return f"{amount:,.0f}" if amount >= 10 else f"{amount:,.1f}"  # noqa: PLR2004
+
+
 def _size(plan: Plan) -> str:
     """The size of a plan, and of what is asked for of it."""
     videos, parts = sum(map(len, plan.videos)), len(plan.parts)
@@ -265,13 +291,13 @@ def _size(plan: Plan) -> str:
     return f"{count_of(videos, 'videos')} in {count_of(parts, 'parts')}{new}"
 
 
-def _nothing_to_do(stages: Sequence[StageStatus]) -> str:
+def _nothing_to_do(stages: Sequence[StageStatus], commands: Commands) -> str:
     """What a run says that has nothing to do; the failures themselves are named at its end."""
     failed = sum(n for one in stages for code, n in one.failed.items() if code.startswith(f"{one.stage}."))
     if not failed:
         return "every stage is up to date"
     may_pass = sum(one.retryable for one in stages)
-    again = f"; {may_pass:,} may pass with --retry" if may_pass else ""
+    again = f"; {may_pass:,} may pass with {commands.option('')}" if may_pass else ""
     return f"nothing to do but what failed: {count_of(failed, 'videos')} failed{again}"
 
 

@@ -109,7 +109,8 @@ def check_earlier(found: Earlier, *, replace: bool) -> None:
     """
     if found.state == "another's" and not replace:
         raise OutputOfAnother(
-            f"{found.said}. Choose another `output`, or give it up with --replace-output; nothing was changed"
+            f"{found.said}. Choose another `output`, or give it up with --replace-output (from Python"
+            " replace_output=True); nothing was changed"
         )
 
 

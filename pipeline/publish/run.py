@@ -50,7 +50,7 @@ def check_not_over_all(workspace: Workspace) -> None:
     if there is not None and SOME not in there.provenance.config:
         raise OutputOfAnother(
             f"{output} holds a dataset over all videos, and this run is over some of them (parts.limit, parts.sample):"
-            " choose another folder, e.g. with --set output=…, or give it up with --replace-output"
+            " choose another `output`, or give it up with --replace-output (from Python replace_output=True)"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.config import OPERATIONAL, Auto, StageConfig
 from schemas.row import Row
@@ -18,6 +18,7 @@ from stages.base import Context, Input, Stage, StageSetupError, Video
 from stages.models.demo import DEMO
 from stages.models.device import Device, no_device, resolved_torch_device
 from stages.models.loading import loading
+from stages.models.names import nearest
 from stages.score.image_text import ImageTextModel
 from stages.score.towers import Embeddings, ModelSpec, Precision
 from stages.score.weights import libraries, no_weights, weights_revision
@@ -60,6 +61,13 @@ class ScoreConfig(StageConfig):
     device: Annotated[Literal["auto", "cpu", "cuda"], OPERATIONAL] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     batch: Auto | Annotated[int, Field(ge=1, le=65_536)] = "auto"
+
+    @field_validator("model")
+    @classmethod
+    def _demo_is_spelt_right(cls, model: str) -> str:
+        if model != DEMO and (hint := nearest(model, [DEMO])):
+            raise ValueError(f"there is no model {model!r}{hint}")
+        return model
 
     @model_validator(mode="after")
     def _demo_runs_on_the_cpu(self) -> Self:

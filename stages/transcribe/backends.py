@@ -293,7 +293,7 @@ def _repository(config: TranscribeConfig) -> str:
         return config.model
     raise StageSetupError(
         f"transcribe.model {config.model!r} is no folder, no repository (OWNER/NAME) and none of the names"
-        f" {', '.join(sorted(REPOSITORIES))}{nearest(config.model, REPOSITORIES)}"
+        f" {', '.join(sorted(REPOSITORIES))}{nearest(config.model, [DEMO, *REPOSITORIES])}"
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pipeline.extras import EXTRA_OF, RUN, check_run_extra, how_to_install
+from pipeline.extras import EXTRA_OF, RUN, check_run_extra, how_to_install, install
 from pipeline.run import executor_kind
 from pipeline.workspace import survey
 from storyloom.errors import UsageError
@@ -63,7 +63,7 @@ def test_a_package_that_is_not_there_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModuleNotFoundError) as missing:
         importlib.import_module(package)
-    assert how_to_install(missing.value) == f"the package {package} is not installed: pip install 'storyloom[{extra}]'"
+    assert how_to_install(missing.value) == f"the package {package} is not installed: {install(extra)}"
 
 
 def installed_without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
@@ -86,7 +86,7 @@ def test_what_a_setting_needs_is_named_before_anything_is_read(
         survey(demo_config(tmp_path, setting, "manifest=/nowhere"))
     assert str(refused.value) == (
         f"{setting.partition('.')[0]} needs packages that are not installed with these settings ({package}):"
-        f" pip install 'storyloom[{extra}]'"
+        f" {install(extra)}"
     )
 
 
@@ -110,14 +110,14 @@ def test_a_distribution_that_is_not_there_is_named_with_its_extra(monkeypatch: p
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(ModuleNotFoundError) as missing:
         version("openai-whisper")
-    assert str(how_to_install(missing.value)).endswith("pip install 'storyloom[openai-whisper]'")
+    assert str(how_to_install(missing.value)).endswith(install("openai-whisper"))
 
 
 def test_a_run_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     installed_without(monkeypatch, "av", "ftfy")
     with pytest.raises(UsageError) as refused:
         check_run_extra()
-    expected = "a run needs packages that are not installed (av, ftfy): pip install 'storyloom[run]'"
+    expected = f"a run needs packages that are not installed (av, ftfy): {install('run')}"
     assert str(refused.value) == expected
 
 
@@ -129,7 +129,7 @@ def test_the_command_line_ends_with_2_and_one_line(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "storyloom: the package av is not installed: pip install 'storyloom[deep]'\n"
+    assert capsys.readouterr().err == f"storyloom: the package av is not installed: {install('deep')}\n"
 
 
 def test_the_command_line_hides_no_missing_package_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,4 +154,10 @@ def test_status_names_the_extra_of_a_package_that_a_stage_misses(
     config = demo_config(tmp_path, f"transcribe.backend={backend}")
     with pytest.raises(UsageError) as refused:
         survey(config)
-    assert str(refused.value) == f"the package {package} is not installed: pip install 'storyloom[{extra}]'"
+    assert str(refused.value) == f"the package {package} is not installed: {install(extra)}"
+
+
+def test_a_clone_is_told_its_own_way_and_others_pip_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert install("open-clip") == "make install, or uv sync --inexact --extra open-clip"
+    monkeypatch.setattr("pipeline.extras.CHECKOUT", False)
+    assert install("open-clip") == "pip install 'storyloom[open-clip]'"

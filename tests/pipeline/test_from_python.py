@@ -8,7 +8,7 @@ import pytest
 
 import storyloom
 from pipeline.config_file import parsed
-from storyloom.errors import UsageError
+from storyloom.errors import RunFailed, UsageError
 from tests.runs import ROOT, Finished
 
 DEMO = ROOT / "configs" / "demo.yaml"
@@ -56,3 +56,34 @@ def test_a_stage_that_was_not_written_yet_has_no_documents(tmp_path: Path) -> No
     assert "nothing yet" in repr(run)
     with pytest.raises(UsageError, match="holds no finished dataset"):
         _ = run.documents
+
+
+def test_a_run_that_fails_lists_its_failures_and_names_python_s_ways(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("notes.md\n")
+    (tmp_path / "notes.md").write_text("no video\n")
+    content = {
+        **parsed(DEMO.read_text()),
+        "manifest": tmp_path / "notes.txt",
+        "work": tmp_path / "work",
+        "download": {"local_root": tmp_path},
+    }
+    with pytest.raises(RunFailed) as failed:
+        storyloom.run(content, {"output": tmp_path / "out"})
+    (failure,) = failed.value.run.failures
+    assert (failure.name, failure.code) == ("notes.md", "not_media")
+    told = capsys.readouterr().out
+    assert "to try again: storyloom.run(…, retry=['not_media'])" in told
+    assert "CONFIG" not in told
+    assert "--" not in told
+
+
+def test_the_dataset_of_another_is_given_up_when_asked(demo_run: Finished, tmp_path: Path) -> None:
+    """The refusal comes before any work, and names the argument."""
+    (tmp_path / "others.txt").write_text("other.mp4\n")
+    given = {**places(demo_run), "manifest": tmp_path / "others.txt", "work": tmp_path / "work"}
+    with pytest.raises(UsageError, match="replace_output=True"):
+        storyloom.run(DEMO, given, only="write")
+    with pytest.raises(RunFailed, match="what is not done yet"):
+        storyloom.run(DEMO, given, only="write", replace_output=True)

@@ -75,7 +75,7 @@ class Told:
 
     def __post_init__(self) -> None:
         console = Console(file=self.printed, width=80 if self.terminal else 300, force_terminal=self.terminal)
-        self.listener = TerminalListener(console, price=self.price)
+        self.listener = TerminalListener(console, price=self.price, models={"score"})
         self.pace = Pace({"sample": self.units, "score": self.units}, self.clock)
         stages = [StageStatus(stage=name, units=self.units) for name in ("sample", "score")]
         self.listener.planned(stages, plan(self.folder), (), "ray")
@@ -116,6 +116,8 @@ def test_a_stage_that_loads_its_model_says_so_once(piped: Told) -> None:
         piped.listener.works({"score": "setup", "sample": "work"})
     assert piped.text.count("0:00:04  score: loading the model\n") == 1
     assert "sample: loading" not in piped.text
+    piped.listener.works({"sample": "setup"})
+    assert "0:00:04  sample: starting\n" in piped.text
 
 
 def test_lines_come_each_minute_of_the_stages_that_work_and_of_the_time_left(piped: Told) -> None:
@@ -207,10 +209,17 @@ def test_an_estimate_says_after_how_many_parts_and_what_it_costs(tmp_path: Path)
         told.done("sample", 60.0)
     told.listener.estimated(Estimate(3, 200, 12.5, 34_000_000_000, 2_000_000_000, 41.0, 380.0))
     assert (
-        "0:03:00  after 3 of 200 parts; all will be about 12.5 h of media, 34.0 GB of work, 2.0 GB of shards; so far 41"
+        "0:03:00  after 3 of 200 parts; all will be about 12 h of media, 34.0 GB of work, 2.0 GB of shards; so far 41"
         " documents and 380 frames an hour of media; about 3.3 h left, without score; this run costs about 20 at 6 an"
         " hour\n" in told.text
     )
+
+
+def test_an_estimate_is_in_plain_numbers(tmp_path: Path) -> None:
+    told = Told(tmp_path)
+    told.listener.estimated(Estimate(1, 1, 0.0086, 3_000_000, 0, 2.5, 1050.0))
+    assert "all will be about 31 s of media" in told.text
+    assert "so far 2.5 documents and 1,050 frames an hour of media" in told.text
 
 
 def test_what_is_finished_tells_what_all_will_be(tmp_path: Path) -> None:
@@ -248,7 +257,7 @@ def test_a_dry_run_says_on_what_and_for_how_long(tmp_path: Path) -> None:
     preview(config(tmp_path), EVERYTHING, TerminalListener(Console(file=printed, width=160)))
     assert "runner inline: in this process (runner.kind)" in printed.getvalue()
     assert "  echo with small@1\n" in printed.getvalue()
-    assert "after 3 of 5 parts; all will be about 1 h of media" in printed.getvalue()
+    assert "after 3 of 5 parts; all will be about 60 min of media" in printed.getvalue()
 
 
 def test_what_stages_do_is_seen_in_the_work_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app, start
+from pipeline.extras import install
 from pipeline.manifest import read_manifest
 from pipeline.settings.recipes import Recipe, recipe_file
 from pipeline.trial import FOLDER, trial
@@ -122,6 +123,7 @@ def test_what_is_no_video_is_told_with_its_reason_and_the_warning_comes_last(
     assert "  notes.md: download.not_media: this is a text, not a video; check where the URL leads" in lines
     assert "storyloom: no document came out of 1 video: download.not_media 1" in lines
     assert lines[0] == lines[-1] == start.FOR_TRYING
+    assert not any("are the demo's" in line for line in lines)
 
 
 def test_a_missing_extra_is_named_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,5 +131,35 @@ def test_a_missing_extra_is_named_before_anything_is_made(tmp_path: Path, monkey
     monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name == "av" else SimpleNamespace())
     result = CliRunner().invoke(app, ["try", str(NARRATED)])
     assert isinstance(result.exception, UsageError)
-    assert str(result.exception).endswith("(av): pip install 'storyloom[demo]'")
+    assert str(result.exception).endswith(f"(av): {install('demo')}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_changed_config_is_used_as_it_is_and_told(media: Path) -> None:
+    made = trial(["a.mp4"], media / FOLDER)
+    assert trial(["a.mp4"], media / FOLDER).told == ()
+    made.file.write_text(made.file.read_text(encoding="utf-8").replace("/shards", "/mine"))
+    again = trial(["a.mp4"], media / FOLDER)
+    assert again.output == made.folder / "mine"
+    (told,) = again.told
+    assert told.startswith(f"{made.file} was changed: it is used as it is")
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_name_is_refused(media: Path, empty: str) -> None:
+    with pytest.raises(UsageError, match="is empty"):
+        trial([empty], media / FOLDER)
+    assert not (media / FOLDER).exists()
+
+
+def test_a_private_url_is_tried_again_as_its_remedy_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting makes all parts stale, so that nothing has failed under it yet."""
+    monkeypatch.chdir(tmp_path)
+    code, lines = ended("http://127.0.0.1:9/a.mp4")
+    assert code == 1
+    assert any("download.allow_private_addresses=true (by --set)" in line for line in lines)
+    (config,) = (tmp_path / FOLDER).glob("*/config.yaml")
+    changed = ["--set", "download.allow_private_addresses=true", "--retry", "private_address", "--dry-run"]
+    result = CliRunner().invoke(app, ["run", str(config), *changed])
+    assert result.exit_code == 0
+    assert "no video failed" not in result.output
