@@ -16,7 +16,7 @@ from tests.runs import CLIP_SETTINGS, Finished, demo_config
 
 
 def app_of(config: RunConfig) -> Starlette:
-    return create_app(None, rooms(config, "demo.yaml"))
+    return create_app(None, rooms(config, "storyloom run demo.yaml"))
 
 
 def client_of(config: RunConfig) -> TestClient:

@@ -20,7 +20,7 @@ from schemas.media import MediaRow
 from schemas.rows import DocumentsRow, FramesRow, TranscriptRow
 from stages.filter.stage import FilterConfig
 from tests.pipeline.view.made import client_of, plain
-from tests.runs import NARRATED, ROOT, Finished, demo_config, run_quietly
+from tests.runs import NARRATED, ROOT, Finished, clip, demo_config, run_quietly
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,10 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A clip, a video with a hostile title and a missing file, of which only `download` is done."""
     folder = tmp_path_factory.mktemp("begun")
     url = str(NARRATED)
+    clip(folder / "late.mkv", 0.0, 3.0, "-output_ts_offset", "7")
     lines = [
         {"url": url, "id": "a clip", "start": 9.0, "end": 33.0},
+        {"url": "late.mkv"},
         {"url": url, "id": "</script><b>", "title": "<img src=x onerror=alert(1)>"},
         *({"url": f"/nowhere/{n}.mp4", "id": name} for n, name in enumerate(["gone 0", "gone 1", ".."])),
     ]
@@ -148,10 +150,16 @@ def test_the_media_file_is_served_by_ranges_and_no_other_file_is(client: TestCli
 
 def test_a_clip_plays_from_its_start_and_says_what_is_not_there_yet(begun: RunConfig) -> None:
     page = client_of(begun).get("/timeline/a%20clip").text
-    assert 'data-offset="9.0" data-duration="24.0"' in page
+    assert 'data-offset="9.0" data-origin="9.0" data-duration="24.0"' in page
     assert "data-clip" in page
     assert "a clip that begins at 0:09.0 of its file" in plain(page)
     assert "Not there yet: transcribe, sample, align, score" in plain(page)
+
+
+def test_a_player_keeps_the_clock_of_a_file_that_begins_late(begun: RunConfig) -> None:
+    """Browsers count from the file's own zero, rows from its first picture or sound."""
+    page = client_of(begun).get("/timeline/late.mkv").text
+    assert 'data-offset="0.0" data-origin="7.' in page
 
 
 def test_ids_that_are_steps_of_a_path_have_pages_that_browsers_reach(begun: RunConfig) -> None:
