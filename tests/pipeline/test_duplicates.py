@@ -54,11 +54,23 @@ def test_one_file_under_four_names_is_in_one_split_then_counted_once_and_said(fo
 
 
 def test_a_line_that_is_added_changes_no_choice_and_does_nothing_again(folder: Path) -> None:
-    before = listed(folder, NAMES[:2], "filter.duplicates=drop", f"work={folder / 'grows'}", "parts.videos=1")
+    before = listed(
+        folder,
+        NAMES[:2],
+        "filter.duplicates=drop",
+        f"work={folder / 'grows'}",
+        f"output={folder / 'grown'}",
+        "parts.videos=1",
+    )
     run_quietly(before)
     first = Finished(before).rows("filter")
     after = listed(
-        folder, (NAMES[2], *NAMES[:2]), "filter.duplicates=drop", f"work={folder / 'grows'}", "parts.videos=1"
+        folder,
+        (NAMES[2], *NAMES[:2]),
+        "filter.duplicates=drop",
+        f"work={folder / 'grows'}",
+        f"output={folder / 'grown'}",
+        "parts.videos=1",
     )
     made = made_by_run(after)
     assert {stage: len(units) for stage, units in made.items() if stage in ("filter", "download")} == {
