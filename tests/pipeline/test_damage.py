@@ -36,6 +36,17 @@ def removed(file: Path) -> None:
 DAMAGES: tuple[Callable[[Path], None], ...] = (flipped, cut, emptied, removed)
 
 
+PUBLISHED = (
+    "data/train/shard-000000.tar",
+    "data/train/shard-000000.tar.idx",
+    "data/train/sizes.json",
+    "wids-train.json",
+    "README.md",
+    ".nv-meta/.info.json",
+)
+"""Files of a dataset, but for its manifest."""
+
+
 @pytest.fixture(scope="module")
 def settled(clips_run: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The run in a folder of its own, its downloads up to date there."""
@@ -104,15 +115,16 @@ def test_a_damaged_result_over_the_corpus_is_made_again(
     assert_mended(work, settled)
 
 
-@pytest.mark.parametrize("what", ["train-rest.tar", "train-rest.tar.idx", "train-000000.tar"])
-def test_shards_of_groups_that_are_damaged_are_written_again(work: Finished, settled: Finished, what: str) -> None:
-    for damage in DAMAGES:
-        file = files_of(work, "write", f"group-*/{what}")[0]
-        damage(file)
-        shutil.rmtree(work.config.output)
-        for merged in files_of(work, "write", "rests"):
-            shutil.rmtree(merged)
-        assert_mended(work, settled)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_shards_of_groups_that_are_damaged_are_written_again(
+    work: Finished, settled: Finished, damage: Callable[[Path], None]
+) -> None:
+    for what in ("train-rest.tar", "train-rest.tar.idx", "train-000000.tar"):
+        damage(files_of(work, "write", f"group-*/{what}")[0])
+    shutil.rmtree(work.config.output)
+    for merged in files_of(work, "write", "rests"):
+        shutil.rmtree(merged)
+    assert_mended(work, settled)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -123,29 +135,23 @@ def test_a_damaged_mark_of_a_group_is_written_again(
     assert_mended(work, settled)
 
 
-@pytest.mark.parametrize("what", ["rests/*/*.tar", "rests/*/*.tar.idx", "rests/*/*.json"])
-def test_merged_rests_that_are_damaged_are_merged_again(work: Finished, settled: Finished, what: str) -> None:
-    for damage in DAMAGES:
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_merged_rests_that_are_damaged_are_merged_again(
+    work: Finished, settled: Finished, damage: Callable[[Path], None]
+) -> None:
+    for what in ("rests/*/*.tar", "rests/*/*.tar.idx", "rests/*/*.json"):
         damage(files_of(work, "write", what)[0])
-        shutil.rmtree(work.config.output)
-        assert_mended(work, settled)
+    shutil.rmtree(work.config.output)
+    assert_mended(work, settled)
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        "data/train/shard-000000.tar",
-        "data/train/shard-000000.tar.idx",
-        "wids-train.json",
-        "README.md",
-        ".nv-meta/.info.json",
-        "data/train/sizes.json",
-    ],
-)
-def test_a_published_file_that_is_damaged_is_put_right(work: Finished, settled: Finished, what: str) -> None:
-    for damage in DAMAGES:
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_published_files_that_are_damaged_are_put_right(
+    work: Finished, settled: Finished, damage: Callable[[Path], None]
+) -> None:
+    for what in PUBLISHED:
         damage(Path(work.config.output, what))
-        assert_mended(work, settled)
+    assert_mended(work, settled)
 
 
 def refusal_of(finished: Finished) -> str:
