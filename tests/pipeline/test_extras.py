@@ -51,7 +51,8 @@ def test_every_package_that_the_code_imports_comes_with_the_core_or_an_extra() -
 
 def test_the_extra_run_declares_what_a_run_is_checked_for() -> None:
     declared = {distribution(requirement) for requirement in PROJECT["optional-dependencies"]["run"]}
-    brought = {one.replace("_", "-").lower() for name in RUN for one in packages_distributions()[name]}
+    brought_by = packages_distributions()  # reads all that is installed
+    brought = {one.replace("_", "-").lower() for name in RUN for one in brought_by[name]}
     assert declared == brought & declared
     assert len(declared) == len(RUN)
 
