@@ -114,7 +114,7 @@ def bench_hearing(material: Material, config: RunConfig, sentences: int, scratch
     for sound in made:
         _write(sound.wave, scratch / f"{sound.name}.wav")
     manifest = scratch / "sounds.jsonl"
-    lines = [json.dumps({"url": f"{sound.name}.wav", "id": sound.name}) for sound in made]
+    lines = [json.dumps({"url": f"{sound.name}.wav", "id": sound.name, "language": "en"}) for sound in made]
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     places = {"manifest": str(manifest), "work": str(scratch / "work"), "output": str(scratch / "shards")}
     config = config.model_copy(update=places)
