@@ -44,7 +44,7 @@ def writable_problem(folder: Path, setting: str, *, by_trying: bool = True) -> s
     if not by_trying:
         return "" if os.access(there, os.W_OK) else f"{there} cannot be written: choose another `{setting}`"
     try:
-        with tempfile.TemporaryDirectory(dir=there, prefix=".storyloom-"):
+        with tempfile.TemporaryFile(dir=there):
             return ""
     except OSError as reason:
         return f"{there} cannot be written ({reason}): choose another `{setting}`"

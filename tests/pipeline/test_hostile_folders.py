@@ -180,7 +180,7 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch
     def read_only(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("pipeline.places.tempfile.TemporaryDirectory", read_only)
+    monkeypatch.setattr("pipeline.places.tempfile.TemporaryFile", read_only)
     said = writable_problem(tmp_path / "deep" / "out", "output")
     assert said.endswith("Read-only file system): choose another `output`")
 
