@@ -184,6 +184,14 @@ def _marks(config: RunConfig) -> set[tuple[str, str, int]]:
     return {(file.parts[-3], file.name.split(".")[0], file.stat().st_mtime_ns) for file in files}
 
 
+FOR_FULL_DISKS = (
+    sys.executable,
+    "-c",
+    "from pipeline import preflight; preflight.LEAST_ROOM = 0; from pipeline.cli import main; main()",
+)
+"""The command line without its look at the room on a disk, which would refuse one that is about to be full."""
+
+
 def command(config: RunConfig, name: str, *options: str) -> list[str]:
     """A command line with a config's folders, as a user writes it."""
     places = [f"{key}={getattr(config, key)}" for key in ("manifest", "work", "output")]

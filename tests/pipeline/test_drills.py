@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pipeline.manifest import read_manifest
 from schemas.rows import FramesRow
 from stages.registry import STAGES
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
-from tests.runs import ROOT, Finished, clip, content_of, demo_config, run_quietly
+from tests.runs import FOR_FULL_DISKS, ROOT, Finished, clip, content_of, demo_config, run_quietly
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -68,11 +68,19 @@ def cluster(nodes: int, **environment: str) -> Iterator[Any]:
 class Run:
     """`storyloom run` in a process of its own, as a user starts it."""
 
-    def __init__(self, folder: Path, clips: Path, *options: str, address: str = "", runner: str = "ray") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clips: Path,
+        *options: str,
+        address: str = "",
+        runner: str = "ray",
+        program: Sequence[str] = (sys.executable, "-m", "pipeline.cli"),
+    ) -> None:
         self.config = demo_config(folder, f"manifest={clips}", *SETTINGS)
         places = [f"{name}={getattr(self.config, name)}" for name in ("manifest", "work", "output")]
         overrides = [part for setting in [*places, *SETTINGS, *options] for part in ("--set", setting)]
-        command = [sys.executable, "-m", "pipeline.cli", "run", str(ROOT / "configs" / "demo.yaml"), *overrides]
+        command = [*program, "run", str(ROOT / "configs" / "demo.yaml"), *overrides]
         command += ["--runner", runner, *(["--address", address] if address else [])]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -203,7 +211,7 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_space_mends_it(
         pytest.skip("a small disk can be mounted by root only")
     try:
         with cluster(1) as nodes:
-            full = Run(disk, clips, address=nodes.address)
+            full = Run(disk, clips, address=nodes.address, program=FOR_FULL_DISKS)
             code, said = full.ended()
             assert code == 1, said
             assert "No space left on device" in said

@@ -15,6 +15,7 @@ from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from tests.pipeline.faults import AWHILE, DEVICE_ERROR, KILLS
 from tests.runs import (
     CLIP_SETTINGS,
+    FOR_FULL_DISKS,
     NARRATED,
     Finished,
     Recorder,
@@ -158,16 +159,6 @@ def test_a_killed_child_is_not_the_videos_fault(
     assert attempts_left(finished) == []
 
 
-NO_LEAST_ROOM = """
-from pipeline import preflight
-from pipeline.cli import main
-
-preflight.LEAST_ROOM = 0
-main()
-"""
-"""The command line without its look at the room on a disk, which would refuse one that is about to be full."""
-
-
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
     folder.mkdir()
@@ -187,8 +178,8 @@ def test_a_full_work_disk_ends_the_run_with_its_message_and_space_mends_it(
     """So small that it is full at the start, in the middle, and at the end."""
     with small_disk(tmp_path / "disk", size):
         finished = in_three_parts(tmp_path / "disk", short)
-        python, _, _, *words = command(finished.config, "run", *ONLY_SAMPLED)
-        code, said = ended([python, "-c", NO_LEAST_ROOM, *words])
+        _, _, _, *words = command(finished.config, "run", *ONLY_SAMPLED)
+        code, said = ended([*FOR_FULL_DISKS, *words])
         assert code in (1, 2), said
         assert "No space left on device" in said
         assert "Traceback" not in said
