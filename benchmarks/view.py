@@ -28,7 +28,7 @@ from storyloom.format.shard import write_shard
 from storyloom.format.tar import sample_bytes
 from storyloom.view.app import create_app
 from storyloom.view.dataset import Dataset
-from storyloom.view.index import FACTS
+from storyloom.view.index_rows import FACTS
 
 SHARD = 10_000
 """Documents of a shard."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from storyloom.stats.flags import Flag
 from storyloom.view.dataset import Address
-from storyloom.view.index import BITS, spaced
+from storyloom.view.index_rows import BITS, spaced
 
 PAGE = 24
 """Documents of a page (our choice)."""

@@ -14,7 +14,7 @@ from storyloom.stats.counting import DocumentSums
 from storyloom.stats.figures import dataset_stats, figures_of, target_of
 from storyloom.stats.flags import Flag
 from storyloom.view.dataset import Dataset
-from storyloom.view.index import packed, spaced, unpacked
+from storyloom.view.index_rows import packed, spaced, unpacked
 from tests.documents import dataset, tree, videos
 from tests.storyloom.stats.made import small_dataset
 from tests.storyloom.validate import damage
