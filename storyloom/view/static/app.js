@@ -7,16 +7,6 @@ for (const select of document.querySelectorAll(".tools select[name=sort]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 
-// A broken picture says so in its place; errors do not bubble, so they are caught on their way down.
-function tellBroken(image) {
-  const note = document.createElement("p");
-  note.className = "absent";
-  note.textContent = "this picture cannot be shown";
-  image.replaceWith(note);
-}
-document.addEventListener("error", (event) => event.target instanceof HTMLImageElement && tellBroken(event.target), true);
-for (const image of document.images) if (image.complete && image.naturalWidth === 0 && image.loading !== "lazy") tellBroken(image);
-
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, video")) return;
   const rel = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];

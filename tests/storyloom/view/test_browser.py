@@ -1,12 +1,13 @@
 """The app in a browser: every kind of page at two widths, light and dark, by keyboard, under axe's rules."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from storyloom.view.app import create_app
 from tests.browsers import served
@@ -58,6 +59,7 @@ def goto(page: Page, address: str, place: str) -> None:
     if place == "DOCUMENT":
         page.goto(f"{address}/documents?q=seven")
         page.locator(".card-row h3 a").click()
+        page.wait_for_url("**/document/**")
     else:
         page.goto(address + place)
 
@@ -122,7 +124,14 @@ def test_a_choice_of_order_shows_the_list_again(browser: Browser, address: str) 
     page.close()
 
 
-def test_a_broken_picture_says_so_in_its_place(browser: Browser, tmp_path: Path) -> None:
+def slowly(route: Route, wait: float) -> None:
+    time.sleep(wait)
+    route.continue_()
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.5])
+def test_a_broken_picture_says_so_in_its_place(browser: Browser, tmp_path: Path, wait: float) -> None:
+    """Also where the page's scripts would come after the picture has failed, so many seconds late."""
     output = small_dataset(tmp_path)
     key = damage.first_key(output)
     name = f"{key}.000.jpg"
@@ -130,6 +139,7 @@ def test_a_broken_picture_says_so_in_its_place(browser: Browser, tmp_path: Path)
     damage.write_members(output, parts)
     with served(create_app(opened(output, tmp_path / "cache"))) as address:
         page = Watched(browser).page
+        page.route("**/static/*.js", lambda route: slowly(route, wait))
         page.goto(f"{address}/document/{key}")
         expect(page.locator(".beat .absent")).to_have_text("this picture cannot be shown")
         page.close()
