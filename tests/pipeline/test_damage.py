@@ -227,19 +227,17 @@ def test_a_damaged_list_for_workers_is_written_again(
     assert_mended(work, settled)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_media_that_are_gone_or_damaged_are_downloaded_again(
-    work: Finished, settled: Finished, damage: Callable[[Path], None]
-) -> None:
-    media = min(Path(work.config.work, "media").glob("*/*.mp4"))
-    content = media.read_bytes()
-    media.unlink()  # the link, so that no damage reaches the user's file
-    if damage is not removed:
-        media.write_bytes(content)
-        damage(media)
-    for record in media.parent.glob(f"{media.stem}.source.json"):
-        if damage is emptied:
-            damage(record)
+def test_media_that_are_damaged_in_each_way_or_gone_are_downloaded_again(work: Finished, settled: Finished) -> None:
+    several = sorted(Path(work.config.work, "media").glob("*/*.mp4"))
+    for media, damage in zip(several, DAMAGES, strict=True):
+        content = media.read_bytes()
+        media.unlink()  # the link, so that no damage reaches the user's file
+        if damage is not removed:
+            media.write_bytes(content)
+            damage(media)
+        for record in media.parent.glob(f"{media.stem}.source.json"):
+            if damage is emptied:
+                damage(record)
     read_again(work, "download")
     assert_mended(work, settled)
 

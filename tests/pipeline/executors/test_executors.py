@@ -87,6 +87,7 @@ def test_a_stage_that_cannot_start_on_a_worker_ends_a_ray_run_with_its_reason(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_ray_runs_small_stages_of_a_users_own_with_the_same_bytes(tmp_path: Path) -> None:
     machine.files(tmp_path, [1, 2, 3, 4, 5])
     by_inline = machine.config(tmp_path)

@@ -27,7 +27,7 @@ from stages.transcribe.stage import Transcribe
 from tests.stages.hearing import loaded, words
 from tests.stages.real_media import NARRATED, decoded, linked, made
 
-CLIPS = 5
+CLIPS = 3
 BATCH = 4
 
 
@@ -149,7 +149,7 @@ def test_the_words_are_those_of_faster_whispers_own_batches(clips: list[Path]) -
     options = VadConfig()
     ours = Counting(batch_size=BATCH, compute_type="float32", beam_size=5)
     theirs = BatchedInferencePipeline(ours._loaded)
-    for clip in clips:
+    for clip in clips[-2:]:
         audio = decoded(clip).audio[:]
         ((_, recognition),) = ours.recognize([Request("a", audio, find_speech(audio, options), "en")])
         found, _ = theirs.transcribe(
