@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browsers import chromium
 from tests.runs import ROOT, clip
+
+NUMBER = re.compile(r"^\d+$")
 
 STORYLOOM = [sys.executable, "-m", "pipeline.cli"]
 
@@ -58,8 +61,9 @@ def viewed(checkout: Path, config: str) -> Iterator[Page]:
         assert server.wait(30) == 0
 
 
-def frames(page: Page, way: str) -> int:
-    return int(page.locator(f"tr[data-what=frames] td[data-way={way}]").inner_text())
+def count(page: Page, way: str) -> Locator:
+    """The count of frames on the page of tuning; a dash until the server has answered."""
+    return page.locator(f"tr[data-what=frames] td[data-way={way}]")
 
 
 @pytest.mark.slow
@@ -80,14 +84,15 @@ def test_the_first_hour_works_as_the_readme_tells_it(checkout: Path) -> None:
 
     with viewed(checkout, "mine.yaml") as page:
         page.get_by_role("link", name="Tune").click()
+        expect(count(page, "then")).to_have_text(NUMBER)
         page.get_by_label("a number").check()
         page.locator("#threshold-slider").focus()
         page.keyboard.press("End")
-        expect(page.locator("tr[data-what=frames] td[data-way=lost]")).not_to_have_text("0")
-        before = frames(page, "then")
+        expect(count(page, "lost")).to_have_text(re.compile("^[1-9]"))
+        before = int(count(page, "then").inner_text())
         page.locator("#threshold-slider").fill("0.25")
         expect(page.locator("#options")).to_have_text("--set filter.threshold=0.25")
-        chosen, options = frames(page, "now"), page.locator("#options").inner_text().split()
+        chosen, options = int(count(page, "now").inner_text()), page.locator("#options").inner_text().split()
     assert 0 < chosen < before
     said(checkout, "run", "mine.yaml", "--from", "filter", *options)
     assert json.loads(said(checkout, "stats", "shards", "--json"))["total"]["images"] == chosen
