@@ -40,7 +40,7 @@ demo-python: $(filter .bootstrap/bin/uv,$(UV)) ## the README's commands on Pytho
 
 .PHONY: test
 test: install ## set up and run the tests in two processes, but for the slow ones and the consumers
-	$(UV) run --no-sync pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not consumers"
+	$(UV) run --no-sync pytest -n 2 --dist loadfile -m "not slow and not consumers"
 
 .PHONY: test-consumers
 test-consumers: install ## load shards with every trainer's library, two of them in environments of their own

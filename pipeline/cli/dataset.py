@@ -149,8 +149,6 @@ def _dropped_frames(output: Path, gallery_size: int, config: Path, overrides: li
 def _spread(workers: int | None, address: str) -> Spread:
     """The way to distribute shards: over a Ray cluster if an address is given, else over processes of this machine."""
     if address:
-        import ray  # noqa: F401 - the package whose extra is to be named where it is missing
-
         from pipeline.executors.ray_validate import over_ray
 
         return partial(over_ray, workers=workers, address=address)

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt
-
 from storyloom.errors import RunFailed
 
 CLIENT_ATTEMPTS = 3
@@ -37,8 +35,9 @@ def ray_session(address: str) -> Iterator[str]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address = address or os.environ.get("RAY_ADDRESS", "")
     with _stderr_held_back():
-        import ray
+        import ray  # first: where the extra is missing, the error names Ray
         import ray.data  # it prints as well
+        from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
         # The server that a head starts for a client may die in its fork: a retry starts another.
         stop = stop_after_attempt(CLIENT_ATTEMPTS if address.startswith("ray://") else 1)

@@ -75,7 +75,7 @@ Placed = tuple[int, str, Indexed]
 """A document's number in its shard, its key and its values."""
 
 
-COLUMNS = (*("id", "shard", "number", "key", *NAMED, "words", "images", "alone", "score", "begins", "flags", "digest"),)
+COLUMNS = ("id", "shard", "number", "key", *NAMED, "words", "images", "alone", "score", "begins", "flags", "digest")
 """Of a row, in their order."""
 
 FACT_PLACES = [COLUMNS.index(name) for name in FACTS.names or ()]
@@ -89,12 +89,13 @@ class Writer:
         self._names: dict[tuple[str, str], int] = {}
 
     def write(self, batches: Iterator[Sequence[Placed]]) -> None:
+        """Add documents, and the shard's sums with what was there before; the caller commits."""
         earlier = self._base.execute("SELECT sums, facts FROM shards WHERE number = ?", (self._number,)).fetchone()
         sums = unpacked(earlier[0]) if earlier else DocumentSums()
         facts = [earlier[1]] if earlier else []
         for some in batches:
             rows = [self._row(place, key, values) for place, key, values in some]
-            self._base.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608
+            self._base.executemany(f"INSERT INTO documents VALUES ({', '.join('?' * len(COLUMNS))})", rows)  # noqa: S608
             texts = [
                 (self._first + place, spaced(one.title), spaced(_words(one)), f"{key} {one.video_id} {one.video_url}")
                 for place, key, one in some
