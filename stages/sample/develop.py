@@ -212,7 +212,7 @@ def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:
     from av.sidedata.sidedata import Type
 
     side_data: Any = frame.side_data
-    matrix = next((data for data in side_data if data.type == Type.DISPLAYMATRIX), None)
+    matrix = side_data.get(Type.DISPLAYMATRIX)
     if matrix is None:
         return UPRIGHT
     a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,15 +23,20 @@ from storyloom.format.shard import Shard
 if TYPE_CHECKING:
     from rich.console import Console
 
-Progress = Callable[[list[Shard]], Iterable[Shard]]
+Progress = Callable[[list[Shard]], AbstractContextManager[Iterable[Shard]]]
 
 
 def tracked(console: Console) -> Progress:
     """A bar on a terminal, nothing elsewhere."""
     from rich.progress import track
 
-    def progress(shards: list[Shard]) -> Iterable[Shard]:
-        return track(shards, description=shards[0].split, console=console, disable=not console.is_terminal)
+    @contextmanager
+    def progress(shards: list[Shard]) -> Iterator[Iterable[Shard]]:
+        found: Any = track(shards, description=shards[0].split, console=console, disable=not console.is_terminal)
+        with closing(
+            found
+        ):  # its thread ends here also where a shard is damaged: at Python's own end 3.13 waits for ever
+            yield found
 
     return progress
 
@@ -57,7 +63,7 @@ class Exported:
 
 
 def export(
-    output: Path, name: FormatName, dest: Path, file_bytes: int | None = None, progress: Progress = iter
+    output: Path, name: FormatName, dest: Path, file_bytes: int | None = None, progress: Progress = nullcontext
 ) -> Exported:
     """Write a finished dataset in another format. The folder appears when it is complete.
 
@@ -66,7 +72,7 @@ def export(
         name: The format.
         dest: Folder to make; new, empty, or an earlier export, which is replaced.
         file_bytes: Size at which a new file begins; None for the format's own.
-        progress: Wraps the iteration over the shards, e.g. in a progress bar.
+        progress: A context whose value iterates over the shards, e.g. with a progress bar.
 
     Raises:
         UsageError: `output` holds no finished dataset, or the format does not take a size.
@@ -82,9 +88,9 @@ def export(
     done = Exported(dest, published.name, {}, {}, [], replaced=earlier_export(dest) is not None)
     with replacing_folder(dest) as folder:
         for split in published.splits:
-            found = documents(output, progress(published.of(split)))
-            counted = _counted(found, done, SPLIT_NAMES[split])
-            done.warnings += form.write(counted, folder, SPLIT_NAMES[split], limit)
+            with progress(published.of(split)) as shards:
+                counted = _counted(documents(output, shards), done, SPLIT_NAMES[split])
+                done.warnings += form.write(counted, folder, SPLIT_NAMES[split], limit)
         for path, content in form.files(published, list(done.documents)).items():
             (folder / path).write_bytes(content)
         (folder / RECORD).write_bytes(as_record(folder, _record(published, name, done)))

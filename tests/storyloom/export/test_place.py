@@ -4,14 +4,17 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from storyloom.export.names import FormatName
 from storyloom.export.place import DestinationTaken
 from storyloom.export.registry import FORMATS
-from storyloom.export.run import export
+from storyloom.export.run import export, tracked
 from storyloom.format.reader import BadShard
 from tests.documents import tree
 from tests.storyloom.export.made import made
@@ -96,11 +99,21 @@ def test_what_appears_at_the_destination_meanwhile_is_not_replaced(out: Path, tm
     def slow(shards):  # type: ignore[no-untyped-def]
         (tmp_path / "dest").mkdir(exist_ok=True)
         (tmp_path / "dest" / "notes.txt").write_text("mine")
-        return shards
+        return nullcontext(shards)
 
     with pytest.raises(DestinationTaken):
         export(out, FormatName.MMC4, tmp_path / "dest", progress=slow)
     assert content(tmp_path) == {"dest/notes.txt": b"mine"}
+
+
+def test_a_damaged_shard_leaves_no_thread_behind_for_which_python_waits_at_its_end(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "copy")
+    next((tmp_path / "copy" / "data" / "train").glob("*.tar")).unlink()
+    before = threading.active_count()
+    with pytest.raises(BadShard) as held:  # as `main` holds it while it says what is wrong
+        export(tmp_path / "copy", FormatName.MMC4, tmp_path / "dest", progress=tracked(Console()))
+    assert threading.active_count() == before
+    assert "cannot be read" in str(held.value)
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "scrambled", "swapped"])
