@@ -55,6 +55,12 @@ def test_the_lock_file_names_no_host_but_pypi() -> None:
     assert hosts == {"pypi.org", "files.pythonhosted.org"}
 
 
+@pytest.mark.parametrize("name", ["av", "ctranslate2", "faster-whisper", "imageio-ffmpeg", "onnxruntime", "ray"])
+def test_every_python_has_the_same_release_of_what_decodes_hears_and_runs(name: str) -> None:
+    packages = tomllib.loads(text("uv.lock"))["package"]
+    assert len([one["version"] for one in packages if one["name"] == name]) == 1
+
+
 def test_the_citation_is_of_this_version_and_licence() -> None:
     citation = yaml.safe_load(text("CITATION.cff"))
     assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
