@@ -62,24 +62,27 @@ def test_requests_keep_their_distance_and_pauses_are_bounded() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_workers_of_a_cluster_share_the_turns_and_the_dead_hold_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def take(turns: RayTurns, hold: float) -> bool:
-        held = turns.take("a.example", 1)
-        time.sleep(hold)
-        return held is not None
+def test_workers_of_a_cluster_share_the_turns_and_the_dead_hold_none() -> None:
+    def can_take(turns: RayTurns) -> bool:
+        return turns.take("a.example", 1) is not None
+
+    def hold(turns: RayTurns) -> None:
+        while not can_take(turns):
+            time.sleep(0.1)
+        time.sleep(600)
 
     with ray_session(""), shared_turns(lease=RENEWAL + 2) as turns:
         import ray
 
-        task = ray.remote(num_cpus=0.1, max_retries=0)(take)
-        first = task.remote(turns, 600.0)
-        while (give_back := turns.take("a.example", 1)) is not None:  # the first has not started
+        remote = ray.remote(num_cpus=0.1, max_retries=0)
+        holder = remote(hold).remote(turns)
+        while (give_back := turns.take("a.example", 1)) is not None:  # the holder has not started
             give_back()
             time.sleep(0.1)
-        assert not ray.get(task.remote(turns, 0.0))
-        ray.cancel(first, force=True)
+        assert not ray.get(remote(can_take).remote(turns))
+        ray.cancel(holder, force=True)
         ended = time.monotonic()
-        while not ray.get(task.remote(turns, 0.0)):
+        while not ray.get(remote(can_take).remote(turns)):
             assert time.monotonic() - ended < LEASE
             time.sleep(1)
 
