@@ -48,7 +48,7 @@ test-consumers: install ## load shards with every trainer's library, two of them
 	$(UV) run --no-sync pytest -m consumers
 
 .PHONY: test-slow
-test-slow: install ## the tests that take half a minute or more each
+test-slow: install ## the tests that take too long for `make test`
 	$(UV) run --no-sync pytest -m slow
 
 FUZZ_SECONDS ?= 600

@@ -25,6 +25,7 @@ def bench(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_way_of_working(tmp_path: Path) -> None:
     options = [
         "--clips",

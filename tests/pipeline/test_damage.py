@@ -91,6 +91,7 @@ def test_an_undamaged_copy_has_nothing_to_do(work: Finished, settled: Finished) 
 
 
 @pytest.mark.parametrize("stage", ROW_STAGES)
+@pytest.mark.slow
 def test_parts_that_are_damaged_in_each_way_are_done_again(work: Finished, settled: Finished, stage: str) -> None:
     read_again(work, stage)
     for file, damage in zip(files_of(work, stage, "part-*.rows.parquet"), DAMAGES, strict=False):
@@ -227,6 +228,7 @@ def test_a_damaged_list_for_workers_is_written_again(
     assert_mended(work, settled)
 
 
+@pytest.mark.slow
 def test_media_that_are_damaged_in_each_way_or_gone_are_downloaded_again(work: Finished, settled: Finished) -> None:
     several = sorted(Path(work.config.work, "media").glob("*/*.mp4"))
     for media, damage in zip(several, DAMAGES, strict=True):

@@ -171,7 +171,9 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("size", ["4k", "24k", "60k"])
+@pytest.mark.parametrize(
+    "size", [pytest.param("4k", marks=pytest.mark.slow), "24k", pytest.param("60k", marks=pytest.mark.slow)]
+)
 def test_a_full_work_disk_ends_the_run_with_its_message_and_space_mends_it(
     tmp_path: Path, short: Path, size: str
 ) -> None:

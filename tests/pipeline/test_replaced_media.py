@@ -68,7 +68,12 @@ def test_the_shards_of_a_run_hold_the_frames_of_their_times(a: Finished) -> None
 
 
 @pytest.mark.parametrize(
-    "selection", [EVERYTHING, Selection(force=True), Selection(retry=True)], ids=["run", "force", "retry"]
+    "selection",
+    [
+        pytest.param(EVERYTHING, id="run"),
+        pytest.param(Selection(force=True), id="force", marks=pytest.mark.slow),
+        pytest.param(Selection(retry=True), id="retry", marks=pytest.mark.slow),
+    ],
 )
 def test_what_another_config_did_again_is_stale_under_this_one(
     a: Finished, tmp_path: Path, selection: Selection

@@ -75,6 +75,7 @@ def test_ray_gives_the_same_bytes_as_inline(clips: Path, tmp_path: Path, inline_
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_stage_that_cannot_start_on_a_worker_ends_a_ray_run_with_its_reason(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +206,7 @@ def test_a_damaged_input_is_done_again_on_the_way(small: Workspace) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_ray_tells_each_unit_once_and_leaves_alone_what_is_done(small: Workspace) -> None:
     InlineExecutor().run(small, {"measure": small.plan.parts[:3]}, lambda *_: None)
     done: list[tuple[str, str]] = []

@@ -145,6 +145,7 @@ def test_what_the_model_raises_becomes_no_row_and_fails_the_attempt(
         list(failing.process(iter(videos(clips[:2]))))
 
 
+@pytest.mark.slow
 def test_the_words_are_those_of_faster_whispers_own_batches(clips: list[Path]) -> None:
     options = VadConfig()
     ours = Counting(batch_size=BATCH, compute_type="float32", beam_size=5)
@@ -171,6 +172,7 @@ def test_the_time_of_decoding_and_of_the_model_is_measured(stage: Transcribe, cl
     assert {kind: seconds > 0 for kind, seconds in stage.timings.take().items()} == {"decode": True, "model": True}
 
 
+@pytest.mark.slow
 def test_audio_is_let_go_of_once_their_windows_are_cut(counting: Counting, piece: npt.NDArray[np.int16]) -> None:
     alive: list[weakref.ref[Any]] = []
     most = 0

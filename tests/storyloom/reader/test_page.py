@@ -54,6 +54,7 @@ def test_every_block_of_the_page_is_run_here() -> None:
     assert len(CODE) == 3
 
 
+@pytest.mark.slow
 def test_the_example_learns(place: Path) -> None:
     losses = [
         float(loss)

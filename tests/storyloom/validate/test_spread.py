@@ -44,6 +44,7 @@ def test_two_processes_find_what_one_finds_in_the_same_order(broken: Path) -> No
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_ray_finds_what_one_process_finds(broken: Path, capfd: pytest.CaptureFixture[str]) -> None:
     report = validate_dataset(broken, spread=partial(over_ray, workers=2, address="local"))
     assert as_json(report) == as_json(here(broken))
