@@ -1,0 +1,121 @@
+"""A folder of files, on a disk or in an object store: what a run keeps and makes lies in one.
+
+The names of files are relative to the folder, with forward slashes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that is there.
+
+    Attributes:
+        name: Its name.
+        size: Bytes.
+        version: Differs between two contents of one name; what it looks like is the store's own affair.
+    """
+
+    name: str
+    size: int
+    version: str
+
+
+class Files(Protocol):
+    """A folder of files.
+
+    A file appears whole or not at all, and never changes while it is read: `create` leaves what is there as it is, and
+    `replace` puts another file in its place.
+
+    All methods raise `OSError` where the disk or the store fails, so that it is never mistaken for a fault of the data.
+
+    Attributes:
+        address: Its path, or its URL without secrets, without a slash at its end.
+    """
+
+    address: str
+
+    def read(self, name: str) -> bytes:
+        """Content of a file.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+
+    def open(self, name: str) -> BinaryIO:
+        """A file to read from at any place.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+
+    def local(self, name: str) -> AbstractContextManager[Path]:
+        """A file of this machine with the content of a file, as long as the block lasts.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+
+    def entry(self, name: str) -> Entry | None:
+        """A file, if it is there."""
+
+    def entries(self, folder: str = "") -> list[Entry]:
+        """The files in a folder by name, those in folders within it left out; none where there is no such folder."""
+
+    def tree(self, folder: str = "") -> Iterator[Entry]:
+        """The files in a folder and all folders within it, by name."""
+
+    def folders(self, folder: str = "") -> list[str]:
+        """The names of the folders in a folder, sorted."""
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """An empty folder of this machine for files that are to be created here; it goes with the block."""
+
+    def create(self, name: str, content: bytes | Path) -> bool:
+        """Create a file; one that is there stays as it is.
+
+        Args:
+            name: Of the file.
+            content: Its content, or a file in `scratch`, which must not be changed any more.
+
+        Returns:
+            Whether the file that is there has this content: false where another writer was first with another.
+        """
+
+    def create_folder(self, name: str, content: Path) -> None:
+        """Create a folder's files from a folder in `scratch`; where the folder is there it stays as it is.
+
+        Its files may come one by one: what says that they are all there must be written afterwards.
+        """
+
+    def replace(self, name: str, content: bytes | Path) -> None:
+        """Create a file, or replace it."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove the files in a folder and all folders within it, if there are any."""
+
+
+def files_at(place: str | os.PathLike[str]) -> Files:
+    """The files of a folder.
+
+    Args:
+        place: Its path, or its URL for fsspec, such as ``s3://bucket/folder``.
+
+    Raises:
+        UsageError: The URL's store needs a package that is missing, or is none that fsspec knows.
+    """
+    from storyloom.fs.disk import DiskFiles
+    from storyloom.fs.store import StoreFiles
+
+    named = os.fspath(place)
+    return StoreFiles(named) if "://" in named else DiskFiles(Path(named))

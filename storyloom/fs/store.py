@@ -1,0 +1,204 @@
+"""`Files` of an object store, or of anything else that fsspec writes to.
+
+A store decides who was first: a file is created on the condition that it is absent (S3: ``If-None-Match: *``, Google:
+``ifGenerationMatch=0``, Azure: ``If-None-Match: *``), of a large one its completion. How a store tells that it is
+there, and what a broken connection has left undone, is not guessed from errors but looked up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from storyloom.errors import UsageError
+from storyloom.fs.failure import why
+from storyloom.fs.files import Entry
+from storyloom.fs.url import redacted, without_secrets
+
+T = TypeVar("T")
+
+ATTEMPTS = 6
+"""Attempts at a request, the first included (our choice); the stores' own libraries try again before."""
+
+PAUSE = 0.5
+"""Seconds before the second attempt; doubles with each further one (our choice)."""
+
+VERSIONS = ("ETag", "etag", "generation", "md5", "md5Hash", "last_modified", "LastModified", "mtime", "created")
+"""Where the stores of fsspec have what changes with a file's content, the surest first."""
+
+
+class StoreFailed(OSError):
+    """A store failed, refused, or could not be reached; what is there stays as it is."""
+
+
+class StoreFiles:
+    """See `Files`.
+
+    Args:
+        url: Of the folder, such as ``s3://bucket/folder``.
+
+    Raises:
+        UsageError: The URL's store needs a package that is missing, or is none that fsspec knows.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self.address = redacted(self._url)
+        self._files, root = self._connected()
+        self._root = root.rstrip("/")
+
+    def __reduce__(self) -> tuple[type[StoreFiles], tuple[str]]:
+        """Another process connects anew."""
+        return StoreFiles, (self._url,)
+
+    def read(self, name: str) -> bytes:
+        found: bytes = self._tried(lambda: self._files.cat_file(self._path(name)))
+        return found
+
+    def open(self, name: str) -> BinaryIO:
+        found: BinaryIO = self._tried(lambda: self._files.open(self._path(name), "rb"))
+        return found
+
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        with self.scratch() as folder:
+            file = folder / "file"
+            self._tried(lambda: self._files.get_file(self._path(name), str(file)))
+            yield file
+
+    def entry(self, name: str) -> Entry | None:
+        try:
+            found = self._tried(lambda: self._files.info(self._path(name)))
+        except FileNotFoundError:
+            return None
+        return None if found["type"] == "directory" else self._entry(found)
+
+    def entries(self, folder: str = "") -> list[Entry]:
+        return sorted(map(self._entry, self._listed(folder, "file")), key=lambda one: one.name)
+
+    def tree(self, folder: str = "") -> Iterator[Entry]:
+        try:
+            found = self._tried(lambda: self._files.find(self._path(folder), detail=True))
+        except FileNotFoundError:
+            return
+        yield from sorted(map(self._entry, found.values()), key=lambda one: one.name)
+
+    def folders(self, folder: str = "") -> list[str]:
+        return sorted(self._name(found) for found in self._listed(folder, "directory"))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="storyloom-") as folder:
+            yield Path(folder)
+
+    def create(self, name: str, content: bytes | Path) -> bool:
+        path = self._path(name)
+        for attempt in range(ATTEMPTS):
+            try:
+                if isinstance(content, bytes):
+                    self._files.pipe_file(path, content, mode="create")
+                else:
+                    self._files.put_file(str(content), path, mode="create")
+            except Exception as reason:  # noqa: BLE001 - whatever it is: what has become of the file is looked up
+                if found := self.entry(name):
+                    return self._same(found, content)
+                self._pause(attempt, reason)
+            else:
+                return True
+        raise AssertionError("the last attempt raises")
+
+    def create_folder(self, name: str, content: Path) -> None:
+        for file in sorted(content.rglob("*")):
+            if file.is_file():
+                self.create(f"{name}/{file.relative_to(content).as_posix()}", file)
+
+    def replace(self, name: str, content: bytes | Path) -> None:
+        path = self._path(name)
+        if isinstance(content, bytes):
+            self._tried(lambda: self._files.pipe_file(path, content))
+        else:
+            self._tried(lambda: self._files.put_file(str(content), path))
+
+    def remove(self, name: str) -> None:
+        try:
+            self._tried(lambda: self._files.rm_file(self._path(name)))
+        except FileNotFoundError:
+            return
+
+    def remove_folder(self, folder: str) -> None:
+        try:
+            self._tried(lambda: self._files.rm(self._path(folder), recursive=True))
+        except FileNotFoundError:
+            return
+
+    def _connected(self) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs
+
+        try:
+            # Other machines change what is there, and new credentials must be read: nothing is remembered.
+            found: tuple[Any, str] = url_to_fs(self._url, use_listings_cache=False, skip_instance_cache=True)
+        except (ImportError, ValueError) as reason:
+            raise UsageError(f"{self.address} cannot be opened: {without_secrets(str(reason), self._url)}") from reason
+        return found
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+    def _name(self, found: dict[str, Any]) -> str:
+        return str(found["name"]).rstrip("/").removeprefix(f"{self._root}/")
+
+    def _entry(self, found: dict[str, Any]) -> Entry:
+        version = next((str(found[key]) for key in VERSIONS if found.get(key)), "")
+        return Entry(self._name(found), int(found["size"] or 0), version.strip('"'))
+
+    def _listed(self, folder: str, kind: str) -> list[dict[str, Any]]:
+        path = self._path(folder)
+        try:
+            found = self._tried(lambda: self._files.ls(path, detail=True))
+        except FileNotFoundError:
+            return []
+        # Some stores list a folder within itself.
+        return [one for one in found if one["type"] == kind and one["name"].strip("/") != path.strip("/")]
+
+    def _same(self, found: Entry, content: bytes | Path) -> bool:
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        if found.size != size:
+            return False
+        if isinstance(content, bytes):
+            return self.read(found.name) == content
+        with self.open(found.name) as there, content.open("rb") as here:
+            digests = {hashlib.file_digest(file, "sha256").digest() for file in (there, here)}
+        return len(digests) == 1
+
+    def _tried(self, request: Callable[[], T]) -> T:
+        """The answer to a request that may be sent several times.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            StoreFailed: Anything else.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return request()
+            except FileNotFoundError:
+                raise
+            except Exception as reason:  # noqa: BLE001 - the libraries of the stores raise errors of their own
+                self._pause(attempt, reason)
+        raise AssertionError("the last attempt raises")
+
+    def _pause(self, attempt: int, reason: Exception) -> None:
+        """Wait before another attempt.
+
+        Raises:
+            StoreFailed: None is left.
+        """
+        if attempt == ATTEMPTS - 1 or isinstance(reason, NotImplementedError):
+            raise StoreFailed(f"{self.address}: {without_secrets(why(reason), self._url)}") from reason
+        if isinstance(reason, PermissionError):
+            self._files, _ = self._connected()  # with credentials that may have been renewed
+        time.sleep(PAUSE * 2**attempt)

@@ -1,0 +1,128 @@
+"""Object stores that tests start on loopback: SeaweedFS and moto's, spoken to as S3."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+READY = 60.0
+"""Seconds that a server has to answer."""
+
+BUCKET = "bucket"
+"""That is there. One alone: SeaweedFS has volumes of its own for each."""
+
+IDENTITY = {
+    "identities": [
+        {
+            "name": "tests",
+            "credentials": [{"accessKey": "tests", "secretKey": "tests-secret"}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+    ]
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A server of S3's protocol.
+
+    Attributes:
+        endpoint: Its URL.
+    """
+
+    endpoint: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every library of S3 is told by."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "tests",
+            "AWS_SECRET_ACCESS_KEY": "tests-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def folder(self) -> str:
+        """The URL of a folder in which nothing is."""
+        return f"s3://{BUCKET}/{secrets.token_hex(4)}"
+
+    def files(self) -> Any:
+        """fsspec's file system of it."""
+        import s3fs
+
+        return s3fs.S3FileSystem(
+            endpoint_url=self.endpoint,
+            key="tests",
+            secret="tests-secret",
+            skip_instance_cache=True,
+            use_listings_cache=False,
+        )
+
+
+@contextmanager
+def seaweed() -> Iterator[Store]:
+    """A SeaweedFS of one process; its files go with it."""
+    weed = Path(sys.executable).with_name("weed")
+    with tempfile.TemporaryDirectory(prefix="seaweed-") as folder:
+        settings = Path(folder) / "s3.json"
+        settings.write_text(json.dumps(IDENTITY))
+        places = [f"{server}.port{kind}" for server in ("s3", "master", "volume", "filer") for kind in ("", ".grpc")]
+        ports = free_ports(len(places))
+        command = [str(weed), "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1", f"-s3.config={settings}"]
+        command += [f"-{place}={port}" for place, port in zip(places, ports, strict=True)]
+        command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-volume.max=32"]
+        with _serving(command, Store(f"http://127.0.0.1:{ports[0]}"), Path(folder)) as store:
+            yield store
+
+
+@contextmanager
+def moto() -> Iterator[Store]:
+    """moto's server, whose files are in its memory."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    store = Store(f"http://127.0.0.1:{port}")
+    with tempfile.TemporaryDirectory(prefix="moto-") as folder, _serving(command, store, Path(folder)):
+        yield store
+
+
+@contextmanager
+def _serving(command: list[str], store: Store, folder: Path) -> Iterator[Store]:
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + READY
+        while True:
+            try:
+                store.files().mkdir(BUCKET)
+            except Exception:  # noqa: BLE001 - whatever it is: it may not have started
+                if server.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"{command[0]} does not serve: {(folder / 'log').read_text(errors='replace')[-3000:]}")
+                time.sleep(0.2)
+            else:
+                break
+        yield store
+    finally:
+        server.kill()
+        server.wait()
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of loopback that nothing listens at."""
+    opened = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    try:
+        return [one.getsockname()[1] for one in opened]
+    finally:
+        for one in opened:
+            one.close()

@@ -1,0 +1,181 @@
+"""A folder of files behaves alike on a disk and in the stores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from storyloom.errors import UsageError
+from storyloom.fs.files import Entry, Files, files_at
+from tests import stores
+
+MULTIPART = 120 * 2**20
+"""Bytes of a file that s3fs sends in parts."""
+
+
+@pytest.fixture(scope="module", params=["disk", "seaweed", "moto"])
+def new_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Makes empty folders of one kind of place."""
+    if request.param == "disk":
+        yield lambda: str(tmp_path_factory.mktemp("files"))
+        return
+    with getattr(stores, request.param)() as store, pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment.items():
+            patch.setenv(name, value)
+        yield store.folder
+
+
+@pytest.fixture
+def files(new_place: Callable[[], str]) -> Files:
+    return files_at(new_place())
+
+
+def put(files: Files, name: str, content: bytes) -> bool:
+    """Create a file from one of this machine."""
+    with files.scratch() as folder:
+        (folder / "file").write_bytes(content)
+        return files.create(name, folder / "file")
+
+
+def names(entries: Iterator[Entry] | list[Entry]) -> list[str]:
+    return [one.name for one in entries]
+
+
+def test_a_file_that_was_created_is_read(files: Files) -> None:
+    assert files.create("x/a.json", b"first")
+    assert put(files, "x/b.parquet", b"0123456789")
+    assert files.read("x/a.json") == b"first"
+    with files.open("x/b.parquet") as opened:
+        opened.seek(4)
+        assert opened.read(3) == b"456"
+    with files.local("x/b.parquet") as path:
+        assert path.read_bytes() == b"0123456789"
+
+
+def create(files: Files, name: str, content: bytes) -> bool:
+    return files.create(name, content)
+
+
+@pytest.mark.parametrize("make", [create, put])
+def test_the_first_of_two_writers_wins_and_the_second_learns_whether_it_wrote_the_same(
+    files: Files, make: Callable[[Files, str, bytes], bool]
+) -> None:
+    assert make(files, "a", b"first")
+    assert not make(files, "a", b"other")
+    assert not make(files, "a", b"longer than first")
+    assert make(files, "a", b"first")
+    assert files.read("a") == b"first"
+
+
+def test_a_file_that_is_sent_in_parts_is_created_once(files: Files) -> None:
+    with files.scratch() as folder:
+        first, other = folder / "first", folder / "other"
+        first.write_bytes(b"1" * MULTIPART)
+        other.write_bytes(b"2" * MULTIPART)
+        assert files.create("large", first)
+        assert not files.create("large", other)
+        assert files.create("large", first)
+    with files.open("large") as opened:
+        assert opened.read(10) == b"1" * 10
+
+
+def test_one_of_many_writers_at_once_wins(files: Files) -> None:
+    won: list[int] = []
+
+    def write(number: int) -> None:
+        if files.create("race", f"writer {number}".encode()):
+            won.append(number)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    assert [files.read("race")] == [f"writer {number}".encode() for number in won]
+
+
+def test_what_is_there_is_listed_by_name_at_once(files: Files) -> None:
+    assert files.entries() == files.folders() == list(files.tree()) == []
+    for name in ("b", "a", "x/2", "x/1", "x/y/3", "xx"):
+        files.create(name, name.encode())
+    assert names(files.entries()) == ["a", "b", "xx"]
+    assert files.folders() == ["x"]
+    assert files.folders("x") == ["x/y"]
+    assert names(files.entries("x")) == ["x/1", "x/2"]
+    assert names(files.tree("x")) == ["x/1", "x/2", "x/y/3"]
+    assert files.entries("none") == files.folders("none") == list(files.tree("none")) == []
+    assert {one.name: one.size for one in files.tree()} == {"a": 1, "b": 1, "x/1": 3, "x/2": 3, "x/y/3": 5, "xx": 2}
+
+
+def test_an_entry_has_the_version_of_its_listing_and_another_one_once_it_is_replaced(files: Files) -> None:
+    assert files.entry("x/a") is None
+    files.create("x/a", b"first")
+    before = files.entry("x/a")
+    assert [before] == files.entries("x") == list(files.tree())
+    files.replace("x/a", b"other")
+    after = files.entry("x/a")
+    assert before is not None
+    assert after is not None
+    assert (before.size, after.size) == (5, 5)
+    assert before.version != after.version
+    assert files.entry("x") is None
+
+
+def test_a_file_replaces_another(files: Files) -> None:
+    files.replace("x/a", b"first")
+    with files.scratch() as folder:
+        (folder / "other").write_bytes(b"other")
+        files.replace("x/a", folder / "other")
+    assert files.read("x/a") == b"other"
+
+
+def test_the_files_of_a_folder_are_created_and_those_that_are_there_stay(files: Files) -> None:
+    for content in ("first", "other"):
+        with files.scratch() as folder:
+            (folder / "data").mkdir()
+            (folder / "data" / "shard.tar").write_text(content)
+            (folder / "about").write_text(content)
+            files.create_folder("x/group", folder)
+    assert names(files.tree("x")) == ["x/group/about", "x/group/data/shard.tar"]
+    assert files.read("x/group/data/shard.tar") == b"first"
+
+
+def test_what_is_removed_is_gone_and_nothing_else(files: Files) -> None:
+    for name in ("x/a", "x/y/b", "xx"):
+        files.create(name, b"1")
+    files.remove("x/a")
+    files.remove("x/a")
+    assert names(files.tree()) == ["x/y/b", "xx"]
+    files.remove_folder("x")
+    files.remove_folder("x")
+    assert names(files.tree()) == ["xx"]
+
+
+def test_a_file_that_is_not_there_is_not_found(files: Files) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.read("none")
+    with pytest.raises(FileNotFoundError):
+        files.open("none").close()
+    with pytest.raises(FileNotFoundError), files.local("none"):
+        pass
+
+
+def test_a_scratch_folder_goes_with_its_block_and_is_not_among_the_files(files: Files) -> None:
+    with files.scratch() as folder:
+        (folder / "a").write_text("1")
+        assert list(files.tree()) == files.folders() == []
+    assert not folder.exists()
+
+
+def test_a_store_that_fsspec_does_not_know_is_refused_without_the_secrets_of_its_url() -> None:
+    with pytest.raises(UsageError, match="nonesuch://host/x cannot be opened") as refused:
+        files_at("nonesuch://me:secret@host/x")
+    assert "secret" not in str(refused.value)
+
+
+def test_files_on_a_disk_are_where_their_names_say(tmp_path: Path) -> None:
+    files_at(tmp_path).create("x/a", b"1")
+    assert (tmp_path / "x" / "a").read_bytes() == b"1"
