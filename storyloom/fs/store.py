@@ -7,7 +7,7 @@ there, and what a broken connection has left undone, is not guessed from errors 
 
 from __future__ import annotations
 
-import hashlib
+import filecmp
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -171,9 +171,8 @@ class StoreFiles:
             return False
         if isinstance(content, bytes):
             return self.read(found.name) == content
-        with self.open(found.name) as there, content.open("rb") as here:
-            digests = {hashlib.file_digest(file, "sha256").digest() for file in (there, here)}
-        return len(digests) == 1
+        with self.local(found.name) as there:
+            return filecmp.cmp(there, content, shallow=False)
 
     def _tried(self, request: Callable[[], T]) -> T:
         """The answer to a request that may be sent several times.

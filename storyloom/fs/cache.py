@@ -1,0 +1,117 @@
+"""Files of stores on a disk of this machine, shared by its processes: each is brought once, the longest unused goes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from storyloom.fs.atomic import TEMPORARY_SUFFIX, remove_leftovers, temporary
+
+LOCK_SUFFIX = ".lock"
+"""Suffix of the file that stands for a cached one while it is brought, used, or removed."""
+
+NAME = re.compile(r"[0-9a-z-]{2,200}(\.[0-9a-z]{1,10})?")
+"""A name that tells a content apart from every other."""
+
+
+class NodeCache:
+    """A folder of files by names that tell their contents apart, such as hashes: nothing in it can be out of date.
+
+    A process that is killed leaves nothing that others wait for, and no half file.
+
+    Args:
+        folder: On a disk of this machine.
+        most: Bytes that its files may have; more only where all are in use.
+    """
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self._folder = folder
+        self._most = most
+
+    @contextmanager
+    def file(self, name: str, size: int, bring: Callable[[Path], object]) -> Iterator[Path]:
+        """Yield a cached file, which stays as long as the block lasts.
+
+        Args:
+            name: Tells its content apart: `NAME`.
+            size: Bytes that it will have: room is made for them.
+            bring: Writes the file to a path, where it is not there yet; one process of the machine at a time does.
+        """
+        assert NAME.fullmatch(name), name
+        path = self._folder / name[:2] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with _locked(path, fcntl.LOCK_SH):
+                if path.exists():
+                    os.utime(path)  # used now
+                    yield path
+                    return
+            with _locked(path, fcntl.LOCK_EX):
+                if not path.exists():
+                    self._make_room(size)
+                    _bring(path, bring)
+
+    def _make_room(self, size: int) -> None:
+        """Remove the files that were not used for longest, until another one of this size fits in."""
+        files = sorted(self._files(), key=lambda one: one[1].st_mtime_ns)
+        left = sum(stated.st_size for _, stated in files) + size - self._most
+        for path, stated in files:
+            if left <= 0:
+                break
+            if _removed(path):
+                left -= stated.st_size
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for folder in self._folder.iterdir():
+            remove_leftovers(folder)
+            for path in folder.iterdir():
+                if not path.name.endswith((LOCK_SUFFIX, TEMPORARY_SUFFIX)):
+                    with suppress(FileNotFoundError):  # another process removed it
+                        yield path, path.stat()
+
+
+def _bring(path: Path, bring: Callable[[Path], object]) -> None:
+    unfinished = temporary(path)
+    try:
+        bring(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _locked(path: Path, kind: int) -> BinaryIO:
+    """The lock of a cached file, held until it is closed.
+
+    Raises:
+        BlockingIOError: Another process holds it, and `kind` says not to wait.
+    """
+    name = path.with_name(path.name + LOCK_SUFFIX)
+    while True:
+        lock = name.open("ab")
+        try:
+            fcntl.flock(lock, kind)
+            if os.path.samestat(os.fstat(lock.fileno()), name.stat()):
+                return lock
+        except FileNotFoundError:  # it was removed with its file since it was opened
+            pass
+        except BlockingIOError:
+            lock.close()
+            raise
+        lock.close()
+
+
+def _removed(path: Path) -> bool:
+    """Remove a cached file and its lock, unless it is in use; whether it is gone."""
+    try:
+        lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    with lock:
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + LOCK_SUFFIX).unlink(missing_ok=True)
+    return True

@@ -1,0 +1,107 @@
+"""The cache of a machine brings a file once, keeps within its bytes, and removes nothing that is in use."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from storyloom.fs.cache import NodeCache
+
+
+def names(folder: Path) -> list[str]:
+    """The files of the cache; locks go with their files."""
+    found = sorted(path.name for path in folder.glob("*/*"))
+    cached = [name for name in found if not name.endswith(".lock")]
+    assert found == sorted([*cached, *(f"{name}.lock" for name in cached)])
+    return cached
+
+
+def used(cache: NodeCache, name: str, content: bytes = b"0123456789") -> None:
+    with cache.file(name, len(content), lambda path: path.write_bytes(content)) as path:
+        assert path.read_bytes() == content
+
+
+def test_a_file_is_brought_once(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path, 100)
+    used(cache, "aa1")
+    with cache.file("aa1", 10, lambda _: pytest.fail("it is there")) as path:
+        assert path.read_bytes() == b"0123456789"
+
+
+def test_threads_that_want_a_file_at_once_wait_for_the_one_that_brings_it(tmp_path: Path) -> None:
+    brought: list[int] = []
+    all_there = threading.Barrier(8, timeout=60)
+
+    def bring(path: Path) -> None:
+        brought.append(1)
+        path.write_bytes(b"0123456789")
+
+    def use() -> None:
+        all_there.wait()
+        with NodeCache(tmp_path, 100).file("aa1", 10, bring) as path:
+            assert path.read_bytes() == b"0123456789"
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert brought == [1]
+
+
+def test_the_longest_unused_makes_room(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path, 30)
+    for number, name in enumerate(["aa1", "bb2", "cc3"]):
+        used(cache, name)
+        os.utime(tmp_path / name[:2] / name, (number, number))
+    used(cache, "aa1")
+    used(cache, "dd4")
+    assert names(tmp_path) == ["aa1", "cc3", "dd4"]
+
+
+def test_what_is_in_use_stays_even_if_there_is_too_much(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path, 20)
+    with ExitStack() as stack:
+        for name in ("aa1", "bb2", "cc3"):
+            stack.enter_context(cache.file(name, 10, lambda path: path.write_bytes(b"0123456789")))
+        assert names(tmp_path) == ["aa1", "bb2", "cc3"]
+    used(cache, "dd4")
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_file_that_could_not_be_brought_leaves_nothing_and_is_brought_by_the_next(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path, 100)
+
+    def fail(path: Path) -> None:
+        path.write_bytes(b"012")
+        raise ConnectionResetError("in the middle")
+
+    with pytest.raises(ConnectionResetError), cache.file("aa1", 10, fail):
+        pass
+    assert not (tmp_path / "aa" / "aa1").exists()
+    used(cache, "aa1")
+
+
+def test_a_process_that_is_killed_in_the_middle_leaves_no_half_file_and_no_lock(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from storyloom.fs.cache import NodeCache\n"
+        "def bring(path):\n"
+        "    path.write_bytes(b'012'); print('began', flush=True); time.sleep(600)\n"
+        f"with NodeCache(Path({str(tmp_path)!r}), 100).file('aa1', 10, bring): pass\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "began\n"
+        one.send_signal(signal.SIGKILL)
+        one.wait()
+    cache = NodeCache(tmp_path, 100)
+    used(cache, "aa1")
+    used(cache, "bb2")  # making room removes what is left over
+    assert names(tmp_path) == ["aa1", "bb2"]
