@@ -13,7 +13,6 @@ import faulthandler
 import os
 import re
 import secrets
-import shutil
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,10 +22,11 @@ from typing import Any, Literal, TextIO
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.store import ATTEMPTS
 from schemas.row import RowError
 from stages.base import OF_THE_MACHINE
 from stages.media.sandbox import ChildKilled
-from storyloom.fs.atomic import temporary
+from storyloom.fs.files import Files
 from storyloom.fs.url import without_secrets
 
 UNSUSPICIOUS = 2
@@ -77,30 +77,35 @@ class Attempts:
     """The attempts at one unit.
 
     Args:
-        folder: Folder of their files; it exists only while there are some.
-        crashes: Folder of the processes' crash traces.
+        files: The work folder's.
+        folder: Of the attempts at units of the unit's stage; each one's file is named by its unit.
+        unit: The unit's id.
     """
 
-    def __init__(self, folder: Path, crashes: Path) -> None:
+    def __init__(self, files: Files, folder: str, unit: str) -> None:
+        self._files = files
         self._folder = folder
-        self._crashes = crashes
-        self._file = folder / f"{secrets.token_hex(8)}.json"
+        self._of_unit = f"{folder}/{unit}."
+        self._file = f"{self._of_unit}{secrets.token_hex(8)}.json"
+        self._seen: set[str] = set()
         self._attempt: Attempt | None = None
 
     def ended(self) -> list[Attempt]:
         """The failed attempts, oldest first; one whose process died counts as crashed or killed."""
+        entries = [one for one in self._files.entries(self._folder) if one.name.startswith(self._of_unit)]
+        names = [one.name for one in sorted(entries, key=lambda one: (one.modified, one.name))]
+        names = [name for name in names if name != self._file]  # the running attempt
+        self._seen.update(names)
         found = []
-        for file in sorted(self._folder.glob("*.json"), key=_age) if self._folder.is_dir() else []:
-            if file == self._file:  # the running attempt
-                continue
+        for content in self._files.read_all(names):
             try:
-                attempt = Attempt.model_validate_json(file.read_bytes())
-            except (OSError, ValidationError):  # removed since, or cut short by a full disk
+                attempt = Attempt.model_validate_json(content or b"")
+            except ValidationError:  # removed since, or cut short by a full disk
                 continue
             if attempt.message:
                 found.append(attempt)
             elif not _alive(attempt.worker):
-                crash = _crash_of(self._crashes, attempt.worker)
+                crash = _crash_of(traces(self._files), attempt.worker)
                 update = {"message": crash or "its process was killed", "evidence": CRASHED if crash else KILLED}
                 found.append(attempt.model_copy(update=update))
         return found
@@ -108,7 +113,6 @@ class Attempts:
     def begin(self, attempt: Attempt) -> None:
         """Record the start of an attempt."""
         self._attempt = attempt
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._write()
 
     def isolate(self) -> None:
@@ -137,13 +141,12 @@ class Attempts:
 
     def withdraw(self) -> None:
         """Remove the attempt: it was interrupted on purpose."""
-        self._file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # attempts of other workers are there
-            self._folder.rmdir()
+        self._files.remove(self._file)
 
     def clear(self) -> None:
-        """Remove all attempts: the unit is finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove all attempts that are known: the unit is finished."""
+        for name in (self._file, *self._seen):
+            self._files.remove(name)
 
     def _update(self, **fields: Any) -> Attempt:
         assert self._attempt is not None
@@ -153,10 +156,8 @@ class Attempts:
 
     def _write(self) -> None:
         assert self._attempt is not None
-        with contextlib.suppress(FileNotFoundError):  # another worker finished the unit
-            unfinished = temporary(self._file)
-            unfinished.write_bytes(self._attempt.model_dump_json().encode())
-            unfinished.replace(self._file)  # not synced: a power cut is not a video's fault
+        # not durably: a power cut is not a video's fault
+        self._files.replace(self._file, self._attempt.model_dump_json().encode(), durably=False)
 
 
 def one_by_one(ended: Sequence[Attempt]) -> bool:
@@ -200,11 +201,16 @@ def of_the_machine(reason: BaseException) -> bool:
     return isinstance(reason, OSError) and reason.errno in OF_THE_MACHINE
 
 
-def note_crashes(folder: Path) -> None:
-    """Record later crashes of this process in native code in a folder."""
+def traces(files: Files) -> Path:
+    """The folder of the processes' crash traces: of all machines where they share a disk, else of this one."""
+    return files.folder_here(f"{ATTEMPTS}/processes")
+
+
+def note_crashes(files: Files) -> None:
+    """Record later crashes of this process in native code."""
+    folder = traces(files)
     if str(folder) in _noting:
         return
-    folder.mkdir(parents=True, exist_ok=True)
     _noting[str(folder)] = file = (folder / f"{worker_name()}.trace").open("w")
     faulthandler.enable(file, all_threads=False)
 
@@ -214,48 +220,49 @@ _noting: dict[str, TextIO] = {}
 
 
 @contextlib.contextmanager
-def setting_up(folder: Path) -> Iterator[None]:
+def setting_up(files: Files, folder: str) -> Iterator[None]:
     """Leave a note in the folder of a stage's attempts while this process sets the stage up."""
-    note = folder / f"{SETUP}{worker_name()}"
+    note = f"{folder}/{SETUP}{worker_name()}"
     with contextlib.suppress(OSError):  # a full disk: the note is only shown
-        folder.mkdir(parents=True, exist_ok=True)
-        note.touch()
+        files.replace(note, b"", durably=False)
     try:
         yield
     finally:
-        note.unlink(missing_ok=True)
+        files.remove(note)
 
 
-def doing(attempts: Path, keys: Mapping[str, str]) -> dict[str, Doing]:
+def doing(files: Files, keys: Mapping[str, str]) -> dict[str, Doing]:
     """What the stages do at this moment, by name, on whatever machine; those that do nothing are left out.
 
     Args:
-        attempts: The work folder's.
+        files: The work folder's.
         keys: The stages' keys.
     """
     found: dict[str, Doing] = {}
     for name, key in keys.items():
-        with contextlib.suppress(OSError), os.scandir(attempts / name / key) as entries:
-            for entry in entries:
-                if not entry.name.startswith(SETUP):
-                    found[name] = "work"
-                    break
-                found[name] = "setup"
+        with contextlib.suppress(OSError):
+            notes = [_is_setup(one.name) for one in files.entries(f"{ATTEMPTS}/{name}/{key}")]
+            if notes:
+                found[name] = "setup" if all(notes) else "work"
     return found
 
 
-def remove_notes(attempts: Path) -> None:
+def remove_notes(files: Files) -> None:
     """Remove the notes that killed processes left."""
-    for note in attempts.glob(f"*/*/{SETUP}*"):
-        if not _alive(note.name.removeprefix(SETUP)):
-            note.unlink(missing_ok=True)
+    for note in files.tree(ATTEMPTS):
+        if _is_setup(note.name) and not _alive(note.name.rpartition("/")[2].removeprefix(SETUP)):
+            files.remove(note.name)
 
 
-def remove_empty_traces(folder: Path) -> None:
+def remove_empty_traces(files: Files) -> None:
     """Remove the crash traces of processes that ended without a crash."""
-    for file in folder.glob("*.trace") if folder.is_dir() else []:
+    for file in traces(files).glob("*.trace"):
         if file.is_file() and not file.stat().st_size and not _alive(file.stem):
             file.unlink(missing_ok=True)
+
+
+def _is_setup(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(SETUP)
 
 
 @cache
@@ -296,10 +303,3 @@ def _alive(worker: str) -> bool:
     except PermissionError:
         return True
     return int(process) != os.getpid()
-
-
-def _age(file: Path) -> tuple[int, str]:
-    try:
-        return file.stat().st_mtime_ns, file.name
-    except FileNotFoundError:
-        return 0, file.name

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from pipeline.lineage import Lineage, Result, StageKey, with_fields_of
 from pipeline.lines import part_lines
 from pipeline.order import ContractBroken, handed, rows_in_order
 from pipeline.profile import StageProfile, UnitTimer, stage_profiles
-from pipeline.store import Address, Mark, Store, row_at, rows_of
+from pipeline.store import ATTEMPTS, Address, Mark, Store, row_at, rows_of
 from schemas.manifest import ManifestRow
 from schemas.row import Row, RowError
 from stages.base import ROWS, AnyStage, Context, CorpusStep, GroupStage, Input, Stage, StageSetupError, Video, passed_on
@@ -41,7 +40,7 @@ class Job:
         config: The run's config.
         keys: The stages' keys with their ingredients, by name.
         results: Known results of corpus steps.
-        lines: File with the manifest's lines by part.
+        lines: Name of the work folder's file with the manifest's lines by part.
         groups: Parts by group.
         turns: The budgets of the hosts, where workers on several machines share them.
     """
@@ -49,7 +48,7 @@ class Job:
     config: RunConfig
     keys: Mapping[str, StageKey]
     results: Mapping[str, Result] = field(default_factory=dict)
-    lines: Path = Path()
+    lines: str = ""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     turns: Turns = field(default_factory=FolderTurns)
 
@@ -65,13 +64,17 @@ class Job:
     @cached_property
     def store(self) -> Store:
         """The config's work folder."""
-        return Store(Path(self.config.work))
+        return Store(self.config.work)
 
     @property
     def context(self) -> Context:
         """The context of all stages."""
         results = {name: result.value for name, result in self.results.items()}
         return Context(self.config.seed, self.store.media, results, self.turns)
+
+    def lines_of(self, part: str) -> list[ManifestRow]:
+        """The manifest's lines of a part."""
+        return part_lines(self.store.files, self.lines, part)
 
     def lineage(self) -> Lineage:
         """The lineage by the current state of the work folder."""
@@ -110,7 +113,7 @@ class Job:
         """
         if unit in self.groups:
             return 0.0
-        graph, lines, lineage = self.graph, lines or part_lines(self.lines, unit), self.lineage()
+        graph, lines, lineage = self.graph, lines or self.lines_of(unit), self.lineage()
         found = (lineage.of_part(name, unit, lines) for name in graph.names if not graph.upstream(name))
         marks = (one[1] for one in found if one is not None)
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
@@ -119,15 +122,15 @@ class Job:
         """The mark of a unit; None when it or one of its inputs is not done."""
         lineage = self.lineage()
         if unit in self.groups:
-            parts = {part: part_lines(self.lines, part) for part in self.groups[unit]}
+            parts = {part: self.lines_of(part) for part in self.groups[unit]}
             found = lineage.of_group(stage, unit, parts)
         else:
-            found = lineage.of_part(stage, unit, part_lines(self.lines, unit))
+            found = lineage.of_part(stage, unit, self.lines_of(unit))
         return None if found is None else found[1]
 
     def invalidate_part(self, stage: str, part: str) -> None:
         """Invalidate a part of a stage, so that it is done again."""
-        found = self.lineage().of_part(stage, part, part_lines(self.lines, part))
+        found = self.lineage().of_part(stage, part, self.lines_of(part))
         if found is not None:
             self.store.invalidate(found[0])
 
@@ -137,13 +140,17 @@ class Job:
         for part in self.groups.get(unit, (unit,)):
             for name in self.graph.read_by({stage}):
                 if not issubclass(self.graph.stages[name], CorpusStep):
-                    found = lineage.of_part(name, part, part_lines(self.lines, part))
-                    if found is not None and found[1] is None and self.store.mark_file(found[0]).exists():
+                    found = lineage.of_part(name, part, self.lines_of(part))
+                    if found and found[1] is None and self.store.files.entry(self.store.mark_file(found[0])):
                         self.store.invalidate(found[0])
 
     def attempts(self, stage: str, unit: str) -> Attempts:
         """The attempts at a unit."""
-        return Attempts(self.store.attempts / stage / self.keys[stage].key / unit, self.store.attempts / "processes")
+        return Attempts(self.store.files, self.attempts_folder(stage), unit)
+
+    def attempts_folder(self, stage: str) -> str:
+        """The folder of the attempts at a stage's units."""
+        return f"{ATTEMPTS}/{stage}/{self.keys[stage].key}"
 
 
 class PartVideos:
@@ -161,7 +168,7 @@ class PartVideos:
     def __init__(self, job: Job, stage: AnyStage[Any], part: str) -> None:
         self._job = job
         self._stage = stage
-        self.lines = part_lines(job.lines, part)
+        self.lines = job.lines_of(part)
         self._lineage = job.lineage()
         found = self._lineage.inputs_of_part(stage.name, part, self.lines)
         if found is None:
@@ -293,7 +300,7 @@ def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTime
         Damaged: An input does not match its mark.
         FormatError: A document breaks a rule of the shard format.
     """
-    parts = {part: part_lines(job.lines, part) for part in job.groups[group]}
+    parts = {part: job.lines_of(part) for part in job.groups[group]}
     found = job.lineage().of_group(stage.name, group, parts)
     if found is None:
         raise NotReady(f"{stage.name}, group {group}: what it reads is not done any more")
@@ -315,20 +322,24 @@ def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTime
                     rows = {model: (file, position) for model, file in opened.items()}
                     yield LazyVideo(with_fields_of(type(stage), line), rows)
 
-    with timer.on("process"), job.store.committing_group(address) as folder:
-        result = stage.write(timer.each("read", videos()), folder)
-        seam.at("group", stage.name, group)
-    written: Model = result
-    mark = Mark(
-        stage=stage.name,
-        unit=address.unit,
-        key=address.key,
-        inputs=inputs,
-        files=stage.files(result),
-        result=written.model_dump(mode="json"),
-        ran=_ran(job, stage),
-    )
-    return job.store.commit_mark(address, mark)
+    with job.store.files.scratch() as scratch:
+        folder = scratch / "group"
+        folder.mkdir()
+        with timer.on("process"):
+            result = stage.write(timer.each("read", videos()), folder)
+            seam.at("group", stage.name, group)
+        written: Model = result
+        mark = Mark(
+            stage=stage.name,
+            unit=address.unit,
+            key=address.key,
+            inputs=inputs,
+            files=stage.files(result),
+            result=written.model_dump(mode="json"),
+            ran=_ran(job, stage),
+        )
+        with timer.on("write"):
+            return job.store.commit_group(address, mark, folder)
 
 
 def try_one_by_one(

@@ -7,21 +7,20 @@ as failures are found, so that both are read side by side and neither is held in
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.attempts import Attempt
-from pipeline.store import Address
+from pipeline.store import FAILURES, Address
 from pipeline.workspace import Workspace
 from schemas.manifest import ManifestRow
-from stages.base import ROWS
-from storyloom.fs.atomic import replacing
+from storyloom.fs.files import Entry, Files
 from storyloom.fs.url import redacted, without_secrets
 from storyloom.view.text import shown
 
@@ -94,7 +93,7 @@ def failures(workspace: Workspace, *, beyond: bool = False) -> Iterator[Failure]
         workspace: With the current marks.
         beyond: Whether those of parts that are planned but not asked for come too, as the ledger has them.
     """
-    before = _Ledger(workspace.job.store.failures)
+    before = _Ledger(workspace.job.store.files)
     for stage in sorted(set(workspace.graph.names) - set(workspace.graph.group_stages)):
         done = workspace.done(stage)
         tried = dict(_unfinished(workspace, stage, done))
@@ -121,19 +120,21 @@ def write_ledger(workspace: Workspace, most: int) -> tuple[list[Failure], int]:
     """
     found = failures(workspace, beyond=True)
     rows = list(islice(found, ROWS_AT_ONCE))
-    file = workspace.job.store.failures
+    files = workspace.job.store.files
     if not rows:
-        file.unlink(missing_ok=True)
+        files.remove(FAILURES)
         return [], 0
     bugs, others, total = list[Failure](), list[Failure](), 0
-    with replacing(file) as unfinished, pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:
-        while rows:
-            writer.write_table(pa.Table.from_pylist([asdict(one) for one in rows], schema=SCHEMA))
-            asked = [one for one in rows if one.part not in workspace.plan.left_out]
-            total += len(asked)
-            bugs += islice((one for one in asked if one.code in OURS), most - len(bugs))
-            others += islice((one for one in asked if one.code not in OURS), most - len(others))
-            rows = list(islice(found, ROWS_AT_ONCE))
+    with files.scratch() as scratch:
+        with pq.ParquetWriter(scratch / FAILURES, SCHEMA, compression="zstd") as writer:
+            while rows:
+                writer.write_table(pa.Table.from_pylist([asdict(one) for one in rows], schema=SCHEMA))
+                asked = [one for one in rows if one.part not in workspace.plan.left_out]
+                total += len(asked)
+                bugs += islice((one for one in asked if one.code in OURS), most - len(bugs))
+                others += islice((one for one in asked if one.code not in OURS), most - len(others))
+                rows = list(islice(found, ROWS_AT_ONCE))
+        files.replace(FAILURES, scratch / FAILURES)
     return [*bugs, *others][:most], total
 
 
@@ -164,7 +165,7 @@ def to_retry(
 def codes_there(workspace: Workspace) -> set[str]:
     """The codes of all failures as ``stage.code``, also of the last run's under other settings."""
     stages = [name for name in workspace.graph.names if name not in workspace.graph.group_stages]
-    before = {f"{one.stage}.{one.code}" for one in _lines(workspace.job.store.failures)}
+    before = {f"{one.stage}.{one.code}" for one in _lines(workspace.job.store.files)}
     now = {code for name in stages for code in workspace.summaries.summary(workspace.done(name).values()).failed}
     return before | now
 
@@ -179,11 +180,14 @@ def _of_part(workspace: Workspace, part: str, address: Address, known: Mapping[s
     """The failures of a finished part; none when it was removed meanwhile."""
     store = workspace.job.store
     try:
-        last = _time(store.mark_file(address).stat().st_mtime)
-        with pq.ParquetFile(store.table_file(address, ROWS)) as file:
+        marked = store.files.entry(store.mark_file(address))
+        with store.unchecked(address) as file:
             rows = file.read(columns=["video", "error"], use_threads=False).to_pylist()
     except (OSError, pa.ArrowException):  # a run does it again, now or when it finds it damaged
         return
+    if marked is None:
+        return
+    last = _time(marked.modified)
     names = {line.video: line for line in workspace.lines[part]}
     for row in rows:
         error = row["error"]
@@ -208,43 +212,41 @@ def _unfinished(
     workspace: Workspace, stage: str, done: Mapping[str, Address]
 ) -> Iterator[tuple[str, dict[str, Failure]]]:
     """The videos over which attempts failed, by key, of each part that is not done."""
-    root = workspace.job.store.attempts / stage / workspace.job.keys[stage].key
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        part = folder.name
-        if part in done or part not in workspace.plan.members or not folder.is_dir():
-            continue
+    entries: dict[str, list[Entry]] = defaultdict(list)
+    for entry in workspace.job.store.files.entries(workspace.job.attempts_folder(stage)):
+        entries[entry.name.rpartition("/")[2].partition(".")[0]].append(entry)
+    for part in sorted(entries.keys() & workspace.plan.members.keys() - done.keys()):
         names = {line.video: line for line in workspace.lines[part]}
-        with contextlib.suppress(FileNotFoundError):  # finished since
-            last = _time(folder.stat().st_mtime)
-            tried: dict[str, list[Attempt]] = {}
-            for attempt in workspace.job.attempts(stage, part).ended():
-                if attempt.video in names:
-                    tried.setdefault(attempt.video, []).append(attempt)
-            yield (
-                part,
-                {
-                    video: Failure(
-                        stage=stage,
-                        part=part,
-                        video=video,
-                        name=_name(names[video]),
-                        code=UNFINISHED,
-                        message=shown(without_secrets(some[-1].message)),
-                        retryable=True,
-                        attempts=len(some),
-                        last=last,
-                        pending=True,
-                    )
-                    for video, some in tried.items()
-                },
-            )
+        last = _time(max(entry.modified for entry in entries[part]))
+        tried: dict[str, list[Attempt]] = {}
+        for attempt in workspace.job.attempts(stage, part).ended():
+            if attempt.video in names:
+                tried.setdefault(attempt.video, []).append(attempt)
+        yield (
+            part,
+            {
+                video: Failure(
+                    stage=stage,
+                    part=part,
+                    video=video,
+                    name=_name(names[video]),
+                    code=UNFINISHED,
+                    message=shown(without_secrets(some[-1].message)),
+                    retryable=True,
+                    attempts=len(some),
+                    last=last,
+                    pending=True,
+                )
+                for video, some in tried.items()
+            },
+        )
 
 
 class _Ledger:
     """The lines of a ledger, read along as stages and parts are asked for in its order."""
 
-    def __init__(self, file: Path) -> None:
-        self._lines = _lines(file)
+    def __init__(self, files: Files) -> None:
+        self._lines = _lines(files)
         self._next = next(self._lines, None)
 
     def at(self, stage: str, part: str) -> dict[str, Failure]:
@@ -257,9 +259,13 @@ class _Ledger:
         return found
 
 
-def _lines(file: Path) -> Iterator[Failure]:
-    """The lines of a ledger; none of one that is missing, damaged or of another version."""
-    with contextlib.suppress(OSError, pa.ArrowException), pq.ParquetFile(file) as found:
+def _lines(files: Files) -> Iterator[Failure]:
+    """The lines of the ledger; none of one that is missing, damaged or of another version."""
+    with (
+        contextlib.suppress(OSError, pa.ArrowException),
+        files.open(FAILURES) as file,
+        pq.ParquetFile(file) as found,
+    ):
         if found.schema_arrow.equals(SCHEMA):
             for batch in found.iter_batches(ROWS_AT_ONCE):
                 yield from (Failure(**line) for line in batch.to_pylist())

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.config import RunConfig
 from pipeline.plan import unused_files
-from pipeline.store import Store
+from pipeline.store import ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMARIES, Store
 from pipeline.workspace import Workspace, survey
 from schemas.row import KEY_DIGITS
 from storyloom.errors import UsageError
+from storyloom.fs.files import Entry, Files
 
 KEY = re.compile(r"[0-9a-f]{16}")
 """A key, which names folders of units, of attempts and of summaries."""
 
-UNIT = re.compile(r"(?P<stem>(?P<name>(part|group)-[0-9a-f-]+)\.[0-9a-f]{16})(\.[\w-]+\.parquet|\.json)?$")
+UNIT = re.compile(
+    r"(?P<stem>(?P<name>(part|group)-[0-9a-f-]+)\.[0-9a-f]{16})(\.[\w-]+\.parquet|\.json|\.[0-9a-f]{16})?$"
+)
 """The name of a unit's file or folder."""
 
-MEDIA = re.compile(r"[0-9a-f]{20}\b")
+MEDIA_NAME = re.compile(r"[0-9a-f]{20}\b")
 """The beginning of the name of a media file: the video's key, or one that clips share."""
 
 Folder = tuple[str, str]
@@ -30,10 +31,11 @@ Folder = tuple[str, str]
 
 @dataclass(frozen=True)
 class Item:
-    """A file or folder that nothing reads, and its size in bytes."""
+    """A file or folder of the work folder that nothing reads, and its size in bytes."""
 
-    path: Path
+    name: str
     bytes: int
+    is_folder: bool = False
 
 
 def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
@@ -47,9 +49,9 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
         UsageError: The configs use different work folders, or one cannot be used.
     """
     workspaces = [survey(one) for config in configs for one in (config, _whole(config))]
-    folders = {workspace.job.store.work for workspace in workspaces}
+    folders = {workspace.job.store.address for workspace in workspaces}
     if len(folders) != 1:
-        raise UsageError(f"the configs use different work folders: {', '.join(sorted(map(str, folders)))}")
+        raise UsageError(f"the configs use different work folders: {', '.join(sorted(folders))}")
     store = workspaces[0].job.store
     return {
         "units": list(_units(store, workspaces)),
@@ -64,14 +66,14 @@ def _whole(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"parts": config.parts.model_copy(update={"limit": 0, "sample": 1.0})})
 
 
-def remove(found: Mapping[str, Sequence[Item]]) -> None:
+def remove(files: Files, found: Mapping[str, Sequence[Item]]) -> None:
     """Remove the items that `collect` found, marks before their units."""
     for items in found.values():
-        for item in sorted(items, key=lambda item: (item.path.suffix != ".json", item.path)):
-            if item.path.is_dir() and not item.path.is_symlink():
-                shutil.rmtree(item.path, ignore_errors=True)
+        for item in sorted(items, key=lambda item: (not item.name.endswith(".json"), item.name)):
+            if item.is_folder:
+                files.remove_folder(item.name)
             else:
-                item.path.unlink(missing_ok=True)
+                files.remove(item.name)
 
 
 def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
@@ -84,49 +86,69 @@ def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
             wanted.setdefault((name, key.key), set()).update(address.stem for address in done.values())
             not_done = {f"{kind}-{unit}" for unit in workspace.units(name) if unit not in done}
             waiting.setdefault((name, key.key), set()).update(not_done)
-    for description in sorted(store.work.glob("*/*/stage.json")):
-        folder = description.parent
-        place = folder.parent.name, folder.name
-        if place in wanted:
-            yield from _unread(folder, wanted[place], waiting[place])
-        elif KEY.fullmatch(folder.name):
-            yield _item(folder)
+    for stage in store.files.folders():
+        for folder in store.files.folders(stage):
+            own = folder.rpartition("/")[2]
+            if store.files.entry(f"{folder}/{DESCRIPTION}") is None:
+                continue
+            if (stage, own) in wanted:
+                yield from _unread(store.files, folder, wanted[stage, own], waiting[stage, own])
+            elif KEY.fullmatch(own):
+                yield _folder(store.files, folder)
 
 
-def _unread(folder: Path, wanted: set[str], waiting: set[str]) -> Iterator[Item]:
+def _unread(files: Files, folder: str, wanted: set[str], waiting: set[str]) -> Iterator[Item]:
     """Files of units that were superseded; of a unit that waits, e.g. for a disk, all files may still be right."""
-    for path in sorted(folder.iterdir()):
-        unit = UNIT.match(path.name)
+    inside = [_file(entry) for entry in files.entries(folder)]
+    for item in [*inside, *(_folder(files, inner) for inner in files.folders(folder))]:
+        unit = UNIT.match(item.name.rpartition("/")[2])
         if unit and unit["stem"] not in wanted and unit["name"] not in waiting:
-            yield _item(path)
+            yield item
 
 
 def _lists(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
-    yield from map(_item, unused_files(store.plan, [workspace.plan for workspace in workspaces]))
+    unused = set(unused_files(store.files, [workspace.plan for workspace in workspaces]))
+    yield from (_file(entry) for entry in store.files.entries(PLAN) if entry.name in unused)
     now = {workspace.lines.name for workspace in workspaces}
-    for file in sorted(store.manifests.glob("*.parquet")):
-        if KEY.fullmatch(file.stem) and file.name not in now:
-            yield _item(file)
+    for entry in store.files.entries(MANIFESTS):
+        key, _, kind = entry.name.rpartition("/")[2].partition(".")
+        if KEY.fullmatch(key) and kind == "parquet" and entry.name not in now:
+            yield _file(entry)
 
 
 def _media(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     videos = {video for workspace in workspaces for members in workspace.plan.videos for video in members}
     videos |= {line.media_name for workspace in workspaces for line in workspace.lines.clips()}
-    for path in sorted(store.media.glob("??/*")):
-        if MEDIA.match(path.name) and path.name[:KEY_DIGITS] not in videos:
-            yield _item(path)
+    for folder in store.files.folders(MEDIA):
+        inside = [_file(entry) for entry in store.files.entries(folder)]
+        for item in [*inside, *(_folder(store.files, inner) for inner in store.files.folders(folder))]:
+            name = item.name.rpartition("/")[2]
+            if MEDIA_NAME.match(name) and name[:KEY_DIGITS] not in videos:
+                yield item
 
 
 def _notes(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     keys = {(name, key.key) for workspace in workspaces for name, key in workspace.job.keys.items()}
-    for root in (store.attempts, store.summaries):
-        for path in sorted(root.glob("*/*")):
-            key = path.name.partition(".")[0]
-            if KEY.fullmatch(key) and (path.parent.name, key) not in keys:
-                yield _item(path)
+    for stage in store.files.folders(ATTEMPTS):
+        for folder in store.files.folders(stage):
+            if _is_of_others(folder, keys):
+                yield _folder(store.files, folder)
+    for stage in store.files.folders(SUMMARIES):
+        for entry in store.files.entries(stage):
+            if _is_of_others(entry.name, keys):
+                yield _file(entry)
 
 
-def _item(path: Path) -> Item:
-    if path.is_symlink() or not path.is_dir():
-        return Item(path, path.lstat().st_size)
-    return Item(path, sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir()))
+def _is_of_others(name: str, keys: set[Folder]) -> bool:
+    """Whether a file or folder is named by a stage and a key that no config has."""
+    *_, stage, last = name.split("/")
+    key = last.partition(".")[0]
+    return bool(KEY.fullmatch(key)) and (stage, key) not in keys
+
+
+def _file(entry: Entry) -> Item:
+    return Item(entry.name, entry.size)
+
+
+def _folder(files: Files, name: str) -> Item:
+    return Item(name, sum(entry.size for entry in files.tree(name)), is_folder=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +13,10 @@ import pyarrow.parquet as pq
 
 from pipeline.manifest import SCHEMA
 from pipeline.plan import Plan
+from pipeline.store import MANIFESTS
 from schemas.manifest import ManifestRow
 from storyloom.errors import RunFailed
-from storyloom.fs.atomic import committing
+from storyloom.fs.files import Files
 
 ROW_GROUP = 4096
 """Approximate rows of a Parquet row group: a worker reads one of them for a part (our choice)."""
@@ -69,22 +69,20 @@ class Lines:
     @property
     def name(self) -> str:
         """Name of the file that `save` writes."""
-        return f"{hashlib.sha256(self._content()).hexdigest()[:16]}.parquet"
+        return _name(self._content())
 
-    def save(self, folder: Path) -> Path:
+    def save(self, files: Files) -> str:
         """Write the lines for workers, under a name with their hash; an existing valid file is kept.
 
         URLs lie in it with their passwords and signatures, without which nothing is fetched: only its owner may read
         it.
         """
         content = self._content()
-        file = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
-        if file.exists() and file.read_bytes() != content:
-            file.unlink(missing_ok=True)
-        with committing(file) as unfinished:
-            unfinished.touch(mode=0o600)
-            unfinished.write_bytes(content)
-        return file
+        name = _name(content)
+        if not files.create(name, content, private=True):
+            files.remove(name)
+            files.create(name, content, private=True)
+        return name
 
     def _content(self) -> bytes:
         sink = pa.BufferOutputStream()
@@ -111,7 +109,11 @@ class Lines:
 _FILE_SCHEMA = SCHEMA.insert(0, pa.field("part", pa.string(), nullable=False))
 
 
-def part_lines(file: Path, part: str) -> list[ManifestRow]:
+def _name(content: bytes) -> str:
+    return f"{MANIFESTS}/{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+
+
+def part_lines(files: Files, name: str, part: str) -> list[ManifestRow]:
     """The lines of one part, from a file that `Lines.save` wrote.
 
     Raises:
@@ -119,14 +121,17 @@ def part_lines(file: Path, part: str) -> list[ManifestRow]:
         RunFailed: The file is damaged.
     """
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as found:
+        with (
+            files.local(name, f"lines-{name[len(MANIFESTS) + 1 : -len('.parquet')]}") as file,
+            pq.ParquetFile(file, page_checksum_verification=True) as found,
+        ):
             group = _row_group(found.metadata, part)
             if group == found.num_row_groups:
                 raise KeyError(part)
             rows = found.read_row_group(group, use_threads=False)
     except (pa.ArrowException, OSError) as reason:
         raise RunFailed(
-            f"{file}, the manifest as workers read it, is damaged ({str(reason).strip()}); run again"
+            f"{files.address}/{name}, the manifest as workers read it, is damaged ({str(reason).strip()}); run again"
         ) from reason
     rows = rows.filter(pc.equal(rows["part"], part)).drop_columns("part")
     if not rows.num_rows:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,12 +12,13 @@ from pydantic import ValidationError
 
 from pipeline.config import RunConfig
 from pipeline.manifest import SCHEMA
+from pipeline.store import PLAN
 from schemas.row import video_key
 from schemas.text import clean_text
 from stages.base import Listing, VideoFailed
 from stages.registry import AnyStageClass
 from storyloom.format.model import Model
-from storyloom.fs.atomic import replacing
+from storyloom.fs.files import Files
 from storyloom.fs.url import published, redacted
 from storyloom.view.counts import count_of
 
@@ -46,7 +45,7 @@ class KnownList(Model):
 
 
 def expanded(
-    manifest: pa.Table, config: RunConfig, plan: Path, *, write: bool, refresh: bool = False
+    manifest: pa.Table, config: RunConfig, files: Files, *, write: bool, refresh: bool = False
 ) -> tuple[pa.Table, list[str]]:
     """The manifest with the videos of its lists in their place, and what is told of them.
 
@@ -57,7 +56,7 @@ def expanded(
     Args:
         manifest: Table with the columns of `ManifestRow`.
         config: The run's config.
-        plan: Folder of the plan.
+        files: The work folder's.
         write: Whether unknown lists are read; otherwise they stay lines.
         refresh: Whether known lists are read again.
     """
@@ -70,7 +69,7 @@ def expanded(
     told: list[str] = []
     lists: dict[int, KnownList] = {}
     for stage, at in found:
-        known = _known(stage, urls[at], config, plan / FOLDER, told, write=write, refresh=refresh)
+        known = _known(stage, urls[at], config, files, told, write=write, refresh=refresh)
         if known is not None:
             lists[at] = known
     if not lists:
@@ -79,13 +78,13 @@ def expanded(
 
 
 def _known(
-    stage: AnyStageClass, url: str, config: RunConfig, folder: Path, told: list[str], *, write: bool, refresh: bool
+    stage: AnyStageClass, url: str, config: RunConfig, files: Files, told: list[str], *, write: bool, refresh: bool
 ) -> KnownList | None:
     """A list as it was read before, or now; None when it was never read."""
-    file = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
+    file = f"{PLAN}/{FOLDER}/{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
     section = config.stage(stage.name)
     most = stage.most_listed(section)
-    before = _read(file)
+    before = _read(files, file)
     if before is not None and (
         not write or not (refresh or before.partial or (before.more and len(before.urls) < most))
     ):
@@ -103,10 +102,8 @@ def _known(
     if partial and before is not None:
         ids = dict(list((ids | dict(zip(before.urls, before.ids, strict=True)) | ids).items())[:most])
     known = KnownList(title=listing.title, urls=list(ids), ids=list(ids.values()), more=listing.more, partial=partial)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as unfinished:
-        os.fchmod(unfinished.fileno(), 0o600)  # whole URLs, as in the workers' copy of the manifest
-        unfinished.write(known.model_dump_json().encode())
+    # whole URLs, as in the workers' copy of the manifest
+    files.replace(file, known.model_dump_json().encode(), private=True)
     told.append(_sentence(url, listing))
     return known
 
@@ -122,9 +119,9 @@ def _sentence(url: str, listing: Listing) -> str:
     return f"{name}: {count_of(len(listing.urls), 'videos')}{more}{unusable}{unread}"
 
 
-def _read(file: Path) -> KnownList | None:
+def _read(files: Files, file: str) -> KnownList | None:
     try:
-        return KnownList.model_validate_json(file.read_bytes())
+        return KnownList.model_validate_json(files.read(file))
     except (FileNotFoundError, ValidationError):
         return None
 

@@ -13,15 +13,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.store import PLAN
 from schemas.config import PartsConfig
 from storyloom.errors import UsageError
-from storyloom.fs.atomic import commit_bytes
+from storyloom.fs.files import Files
 
 COLUMNS = pa.schema(
     [
@@ -133,15 +133,15 @@ class Plan:
         return tuple(part for part, first in within if first) or tuple(part for part, _ in within) or self.parts[:size]
 
 
-def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: int) -> Plan:
-    """The parts of these videos: those in a folder's files, and new ones for the rest. Nothing is written.
+def make_plan(videos: Sequence[str], files: Files, config: PartsConfig, seed: int) -> Plan:
+    """The parts of these videos: those in the plan's files, and new ones for the rest. Nothing is written.
 
     A part in a file is used when all its videos are requested, none is in an earlier part, and no earlier part has its
     slot. Neither the order of the videos nor the manifest's folder matters.
 
     Args:
         videos: Keys, unique.
-        folder: Folder of the plan; it need not exist.
+        files: The work folder's.
         config: Number of videos per part.
         seed: Of the order of new videos, which is that of what they draw.
 
@@ -155,8 +155,8 @@ def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: in
     taken_slots: set[int] = set()
     occupied: set[int] = set()
     known = 0  # numbers of parts in use; a lost file leaves a gap
-    for file in _files(folder):
-        for part, slot, members in _parts_of(file):
+    for file in _files(files):
+        for part, slot, members in _parts_of(files, file):
             known = max(known, int(part[:7]) + 1)
             first = slot not in taken_slots
             taken_slots.add(slot)
@@ -186,25 +186,21 @@ def make_plan(videos: Sequence[str], folder: Path, config: PartsConfig, seed: in
     )
 
 
-def save_plan(plan: Plan, folder: Path) -> bool:
+def save_plan(plan: Plan, files: Files) -> bool:
     """Add a file with the plan's new parts; False when another run planned first and planning must be repeated."""
     if not plan.unsaved.num_rows:
         return True
-    folder.mkdir(parents=True, exist_ok=True)
     first = min(part[:7] for part in plan.unsaved["part"].to_pylist())
     sink = pa.BufferOutputStream()
     table = plan.unsaved.replace_schema_metadata({DIGEST: _rows_digest(plan.unsaved)})
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    content = sink.getvalue().to_pybytes()
-    target = folder / f"{first}.parquet"
-    commit_bytes(target, content)
-    return bool(target.read_bytes() == content)
+    return files.create(f"{PLAN}/{first}.parquet", sink.getvalue().to_pybytes())
 
 
-def unused_files(folder: Path, plans: Iterable[Plan]) -> list[Path]:
+def unused_files(files: Files, plans: Iterable[Plan]) -> list[str]:
     """The files without a slot of the given plans. A slot's first part counts in samples even when it is dissolved."""
     slots = {slot for plan in plans for slot in plan.slots}
-    return [file for file in _files(folder) if slots.isdisjoint(slot for _, slot, _ in _parts_of(file))]
+    return [file for file in _files(files) if slots.isdisjoint(slot for _, slot, _ in _parts_of(files, file))]
 
 
 def _new_parts(
@@ -237,30 +233,26 @@ def _cut(videos: Sequence[str], size: int) -> list[Sequence[str]]:
     return [videos[start : start + size] for start in range(0, len(videos), size)]
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet"))
+def _files(files: Files) -> list[str]:
+    return [one.name for one in files.entries(PLAN) if one.name.endswith(".parquet")]
 
 
-def _parts_of(file: Path) -> list[tuple[str, int, tuple[str, ...]]]:
+def _parts_of(files: Files, file: str) -> list[tuple[str, int, tuple[str, ...]]]:
     """Id, slot and videos of the parts in a file.
 
     Raises:
         UsageError: The file is damaged.
     """
     try:
-        if file.exists() and not file.is_file():
-            raise pa.ArrowInvalid("it is no regular file")
-        table = pq.read_table(file, page_checksum_verification=True)
+        table = pq.read_table(pa.BufferReader(files.read(file)), page_checksum_verification=True)
         if not table.schema.equals(COLUMNS) or (table.schema.metadata or {}).get(DIGEST) != _rows_digest(table):
             raise pa.ArrowInvalid("its rows are not those that were written")
         if not all(PART.fullmatch(part) for part in pc.unique(table["part"]).to_pylist()):
             raise pa.ArrowInvalid("it names parts as storyloom never does")
-    except PermissionError:
-        raise
-    except (pa.ArrowException, OSError) as reason:
+    except pa.ArrowException as reason:
         raise UsageError(
-            f"{file}, a file of the plan, is damaged ({str(reason).strip()}); remove it: its videos are planned again,"
-            " and what was done of them is done again"
+            f"{files.address}/{file}, a file of the plan, is damaged ({str(reason).strip()}); remove it: its videos are"
+            " planned again, and what was done of them is done again"
         ) from reason
     runs = pc.run_end_encode(table["part"].combine_chunks())
     ends = runs.run_ends.to_pylist()

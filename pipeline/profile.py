@@ -17,8 +17,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.store import Store
-from storyloom.fs.atomic import write_atomically
+from pipeline.store import PROFILE, Store
 
 Kind = Literal["read", "process", "write", "wait"]
 """Reading rows and the plan; the stage's work; writing rows, files and marks; waiting for the next unit."""
@@ -105,9 +104,7 @@ class StageProfile(BaseModel):
 
 def keep_profile(store: Store, stage: str, unit: str, profile: UnitProfile) -> None:
     """Write the profile of a unit."""
-    folder = store.profile / stage
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{unit}.json", profile.model_dump_json(indent=1).encode() + b"\n")
+    store.files.replace(f"{PROFILE}/{stage}/{unit}.json", profile.model_dump_json(indent=1).encode() + b"\n")
 
 
 def stage_profiles(store: Store, keys: Mapping[str, str]) -> list[StageProfile]:
@@ -132,9 +129,10 @@ def print_profiles(profiles: list[StageProfile], console: Console) -> None:
 
 
 def _units(store: Store, stage: str, key: str) -> Iterator[UnitProfile]:
-    for file in sorted((store.profile / stage).glob("*.json")):
+    names = [one.name for one in store.files.entries(f"{PROFILE}/{stage}")]
+    for content in store.files.read_all(names):
         try:
-            unit = UnitProfile.model_validate_json(file.read_bytes())
+            unit = UnitProfile.model_validate_json(content or b"")
         except ValidationError:  # of another version
             continue
         if unit.key == key:

@@ -128,7 +128,7 @@ def run(
         pace.add(done)
         listener.advanced(done)
 
-    remove_notes(workspace.job.store.attempts)
+    remove_notes(workspace.job.store.files)
     try:
         with _executor(kind, config, selected) as (executor, logs):
             pace.begin()
@@ -138,8 +138,8 @@ def run(
                 return _repaired(scheduler, workspace, listener, replace=selection.replace_output)
     finally:
         remember_speeds(workspace, pace, kind)
-        workspace.job.store.remove_leftovers()
-        remove_empty_traces(workspace.job.store.attempts / "processes")
+        workspace.job.store.files.remove_leftovers()
+        remove_empty_traces(workspace.job.store.files)
         try:
             listener.failed(*write_ledger(workspace.refreshed(), SHOWN))
         except OSError as reason:  # a full disk, or a file of another user
@@ -218,7 +218,7 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener, *,
         lost = [one.stage for one in status(workspace) if one.to_do and one.stage not in scheduler.selected]
         if lost and set(lost) & workspace.graph.read_by(scheduler.selected):
             raise RunFailed(f"{problem}. {lost[0]} has parts to do again: run without --only, or --from {lost[0]}")
-    raise RunFailed(f"{problem}. That came again and again: is the disk of {workspace.job.store.work} sound?")
+    raise RunFailed(f"{problem}. That came again and again: is the disk of {workspace.job.store.address} sound?")
 
 
 @contextlib.contextmanager

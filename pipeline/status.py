@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel
 
 from pipeline.lineage import StageKey, what_changed
-from pipeline.store import Mark, Store
+from pipeline.store import DESCRIPTION, Mark, Store
 from pipeline.workspace import Workspace
 from stages.base import CorpusStep, GroupStage
 
@@ -104,7 +103,7 @@ def _why(workspace: Workspace, name: str) -> str:
 
 def _changed_key(store: Store, name: str, wanted: StageKey) -> str:
     """The difference of the wanted key from the nearest earlier key of the stage; empty when there is none."""
-    if (store.folder(name, wanted.key) / "stage.json").exists():
+    if store.files.entry(f"{store.folder(name, wanted.key)}/{DESCRIPTION}"):
         return ""
     changes = [what_changed(old, wanted.ingredients) for old in store.descriptions(name)]
     return min(filter(None, changes), key=lambda change: (change.count(", "), change), default="")
@@ -115,15 +114,17 @@ def _changed_inputs(workspace: Workspace, name: str) -> str:
     stage, store = workspace.graph.stages[name], workspace.job.store
     prefix = "group" if issubclass(stage, GroupStage) else "part"
     folder = store.folder(name, workspace.job.keys[name].key)
-    earlier: dict[str, list[Path]] = defaultdict(list)
-    for file in sorted(folder.glob(f"{prefix}-*.json")):
-        earlier[file.name.partition(".")[0].removeprefix(f"{prefix}-")].append(file)
+    earlier: dict[str, list[str]] = defaultdict(list)
+    for entry in store.files.entries(folder):
+        unit, dot, _ = entry.name.removeprefix(f"{folder}/{prefix}-").partition(".")
+        if dot and entry.name.endswith(".json") and "/" not in unit:
+            earlier[unit].append(entry.name)
     done = workspace.done(name, earlier.keys() & set(workspace.units(name)))
     for unit in workspace.units(name):
         if unit in done or unit not in earlier:
             continue
-        contents = [file.read_bytes() for file in earlier[unit] if file.is_file()]
-        marks = [mark for mark in map(Mark.of, contents) if mark is not None]
+        contents = store.files.read_all(earlier[unit])
+        marks = [mark for content in contents if content and (mark := Mark.of(content)) is not None]
         if not marks:
             continue
         now = _inputs_now(workspace, name, unit)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,14 +25,7 @@ from stages.base import ROWS
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.model import Model
-from storyloom.fs.atomic import (
-    TEMPORARY_SUFFIX,
-    commit_bytes,
-    committing,
-    committing_folder,
-    remove_leftovers,
-    write_atomically,
-)
+from storyloom.fs.files import files_at
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -139,38 +130,37 @@ class Mark(Model):
         return canonical_digest(self.model_dump(exclude={"sha256"}))
 
 
+DESCRIPTION = "stage.json"
+"""File with the ingredients of a stage's key, beside its units."""
+
+PLAN, MANIFESTS, MEDIA, SUMMARIES = "plan", "manifests", "media", "summaries"
+ATTEMPTS, PROFILE, PUBLISHED = "attempts", "profile", "published"
+FAILURES, SPEEDS = "failures.parquet", "speeds.json"
+"""Folders and files of the work folder beside those of the stages."""
+
+
 class Store:
     """The work folder.
 
     Args:
-        work: The folder; nothing is created before `prepare`.
+        work: Its path or URL; nothing is created before `prepare`.
+
+    Attributes:
+        files: Its files. A unit's are named by the methods here.
     """
 
-    def __init__(self, work: Path) -> None:
-        self.work = work
-        self.plan = work / "plan"
-        self.manifests = work / "manifests"
-        self.media = work / "media"
-        self.summaries = work / "summaries"
-        self.attempts = work / "attempts"
-        self.profile = work / "profile"
-        self.published = work / "published"
-        self.failures = work / "failures.parquet"
-        self.speeds = work / "speeds.json"
+    def __init__(self, work: str | Path) -> None:
+        self.files = files_at(work)
 
-    def check(self) -> None:
-        """Check that nothing else has the place of its folders; nothing is written.
+    @property
+    def address(self) -> str:
+        """The work folder's path, or its URL without secrets."""
+        return self.files.address
 
-        Raises:
-            UsageError: Something has.
-        """
-        ours = (self.plan, self.manifests, self.media, self.summaries, self.attempts, self.profile, self.published)
-        for folder in (self.work, *ours):
-            if os.path.lexists(folder) and not folder.is_dir():
-                raise UsageError(
-                    f"the work folder {self.work} cannot be written: {folder} is no folder; remove it or choose another"
-                    " with --set work=…"
-                )
+    @property
+    def media(self) -> Path:
+        """The folder of the media files on this machine."""
+        return self.files.folder_here(MEDIA)
 
     def prepare(self) -> None:
         """Create the work folder, check that it is writable, and remove the leftovers of killed writers.
@@ -179,40 +169,32 @@ class Store:
             UsageError: It cannot be created or written.
         """
         try:
-            for folder in (self.plan, self.media):
-                folder.mkdir(parents=True, exist_ok=True)
-            probe = self.work / ".writable"
-            probe.write_bytes(b"")
-            probe.unlink(missing_ok=True)  # another run may check at the same time
-            self.remove_leftovers()
+            self.files.prepare([PLAN, MANIFESTS, MEDIA, SUMMARIES, ATTEMPTS, PROFILE, PUBLISHED])
         except OSError as reason:
             raise UsageError(
-                f"the work folder {self.work} cannot be written: {reason}; choose another with --set work=…"
+                f"the work folder {self.address} cannot be written: {reason}; choose another with --set work=…"
             ) from reason
 
-    def remove_leftovers(self) -> None:
-        """Remove the leftovers of killed writers."""
-        for folder in [self.plan, self.manifests, *self.work.glob("*/*/")]:
-            names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - many
-            if any(name.endswith(TEMPORARY_SUFFIX) for name in names):
-                remove_leftovers(folder)
-
-    def folder(self, stage: str, stage_key: str) -> Path:
+    def folder(self, stage: str, stage_key: str) -> str:
         """The folder of a stage's units."""
-        return self.work / stage / stage_key
+        return f"{stage}/{stage_key}"
 
-    def mark_file(self, address: Address) -> Path:
+    def mark_file(self, address: Address) -> str:
         """The file that marks a unit as done."""
-        return self.folder(address.stage, address.stage_key) / f"{address.stem}.json"
+        return f"{address.stage}/{address.stage_key}/{address.stem}.json"
 
-    def group_folder(self, address: Address) -> Path:
-        """The folder of a group's files."""
-        return self.folder(address.stage, address.stage_key) / address.stem
+    def table_file(self, address: Address, table: str) -> str:
+        """The Parquet file of a part's table."""
+        return f"{address.stage}/{address.stage_key}/{address.stem}.{table}.parquet"
+
+    def group_folder(self, address: Address, hashes: Mapping[str, str]) -> str:
+        """The folder of a group's files, named by their hashes: writers of other bytes do not meet there."""
+        return f"{address.stage}/{address.stage_key}/{address.stem}.{canonical_digest(hashes)[:16]}"
 
     def mark(self, address: Address) -> Mark | None:
         """The mark of a unit; None when it is not done, or the mark is damaged or of another unit."""
         try:
-            found = Mark.of(self.mark_file(address).read_bytes())
+            found = Mark.of(self.files.read(self.mark_file(address)))
         except FileNotFoundError:
             return None
         same = found is not None and (found.stage, found.unit, found.key) == (address.stage, address.unit, address.key)
@@ -225,17 +207,31 @@ class Store:
         Raises:
             Damaged: It is missing or does not match.
         """
-        path = self.table_file(address, table)
+        name, wanted = self.table_file(address, table), mark.tables.get(table, "")
         try:
-            file = path.open("rb")
+            local = self.files.local(name, wanted)
+            with local as path, path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != wanted:
+                    raise Damaged(address, f"{name} was changed since it was written")
+                file.seek(0)
+                with pq.ParquetFile(file) as found:
+                    yield found
         except FileNotFoundError:
-            raise Damaged(address, f"{path.name} is gone") from None
-        with file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != mark.tables.get(table):
-                raise Damaged(address, f"{path.name} was changed since it was written")
-            file.seek(0)
-            with pq.ParquetFile(file) as found:
-                yield found
+            raise Damaged(address, f"{name} is gone") from None
+
+    @contextmanager
+    def unchecked(self, address: Address, table: str = ROWS) -> Iterator[pq.ParquetFile]:
+        """A table of a finished unit for who only shows it: each page that is read is checked, not the whole.
+
+        Raises:
+            OSError: It is gone.
+            pa.ArrowException: It is damaged.
+        """
+        with (
+            self.files.open(self.table_file(address, table)) as file,
+            pq.ParquetFile(file, page_checksum_verification=True) as found,
+        ):
+            yield found
 
     def commit_rows(self, address: Address, draft: Mark, tables: Mapping[str, type[Row]], rows: Iterable[Row]) -> Mark:
         """Write a part's tables, one row group a row so that readers can stream, then the mark.
@@ -253,116 +249,112 @@ class Store:
         """
         names = {model: name for name, model in tables.items()}
         sums = _Sums(address.stage)
-        with _Writers(self, address, tables) as writers:
-            for row in rows:
-                name = names[type(row)]
-                writers.write(name, row)
-                if name == ROWS:
-                    sums.add(row)
-        if not writers.all_ours:  # another writer was first, perhaps with other rows
-            sums = self._sums_of(address, tables)
-        hashes = {name: _sha256(self.table_file(address, name)) for name in tables}
+        with self.files.scratch() as scratch:
+            made = {name: scratch / f"{name}.parquet" for name in tables}
+            with _Writers(made, tables) as writers:
+                for row in rows:
+                    name = names[type(row)]
+                    writers.write(name, row)
+                    if name == ROWS:
+                        sums.add(row)
+            hashes = {name: _sha256(file) for name, file in made.items()}
+            ours = {name: self.files.create(self.table_file(address, name), file) for name, file in made.items()}
+        if not all(ours.values()):  # another writer was first, perhaps with other rows
+            hashes, sums = self._found(address, tables)
         return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
 
-    def _sums_of(self, address: Address, tables: Mapping[str, type[Row]]) -> _Sums:
-        """The sums over the rows of tables that have no mark yet.
+    def _found(self, address: Address, tables: Mapping[str, type[Row]]) -> tuple[dict[str, str], _Sums]:
+        """The hashes of tables that have no mark yet, and the sums over their rows.
 
         Raises:
             Damaged: A table is damaged; all of them were removed.
         """
-        sums = _Sums(address.stage)
+        hashes, sums = {}, _Sums(address.stage)
         for name, model in tables.items():
-            path = self.table_file(address, name)
+            file = self.table_file(address, name)
             try:
-                with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                    for row in rows_of(file, model):
-                        if name == ROWS:
-                            sums.add(row)
+                with self.files.local(file) as path:
+                    hashes[name] = _sha256(path)
+                    with pq.ParquetFile(path, page_checksum_verification=True) as table:
+                        for row in rows_of(table, model):
+                            if name == ROWS:
+                                sums.add(row)
             except (pa.ArrowException, OSError, ValidationError) as reason:
                 self.invalidate(address)
-                raise Damaged(address, f"{path.name} was left damaged by another writer ({reason})") from reason
-        return sums
+                raise Damaged(address, f"{file} was left damaged by another writer ({reason})") from reason
+        return hashes, sums
 
-    @contextmanager
-    def committing_group(self, address: Address) -> Iterator[Path]:
-        """Yield an empty folder that becomes the group's when the block succeeds."""
-        with committing_folder(self.group_folder(address)) as unfinished:
-            yield unfinished
+    def commit_group(self, address: Address, mark: Mark, folder: Path) -> Mark:
+        """Put a group's files into their place, then the mark.
+
+        Args:
+            address: The unit.
+            mark: Names the files with their hashes.
+            folder: In a `scratch` of `files`; has the files, and nothing else.
+        """
+        self.files.create_folder(self.group_folder(address, mark.files), folder)
+        return self.commit_mark(address, mark)
 
     def commit_mark(self, address: Address, mark: Mark) -> Mark:
         """Mark a unit as done; an existing valid mark is kept."""
         content = mark.sealed().model_dump_json(indent=1).encode() + b"\n"
-        commit_bytes(self.mark_file(address), content)
+        if self.files.create(self.mark_file(address), content):
+            return mark.sealed()
         found = self.mark(address)
         if found is None:  # an existing one is damaged
-            write_atomically(self.mark_file(address), content)
+            self.files.replace(self.mark_file(address), content)
             found = mark.sealed()
         return found
 
     def invalidate(self, address: Address) -> None:
         """Remove a finished unit, mark first, so that it is done again."""
-        self.mark_file(address).unlink(missing_ok=True)
+        self.files.remove(self.mark_file(address))
         folder = self.folder(address.stage, address.stage_key)
-        for file in folder.glob(f"{address.stem}.*.parquet"):
-            file.unlink(missing_ok=True)
-        shutil.rmtree(self.group_folder(address), ignore_errors=True)
+        of_unit = f"{folder}/{address.stem}."
+        for entry in self.files.entries(folder):
+            if entry.name.startswith(of_unit):
+                self.files.remove(entry.name)
+        for inner in self.files.folders(folder):
+            if inner.startswith(of_unit):
+                self.files.remove_folder(inner)
 
     def describe(self, stage: str, stage_key: str, ingredients: Mapping[str, object]) -> None:
         """Write the ingredients of a stage's key beside its units, so that a later run can report what changed."""
         content = json.dumps(ingredients, indent=1, sort_keys=True) + "\n"
-        commit_bytes(self.folder(stage, stage_key) / "stage.json", content.encode())
+        self.files.create(f"{self.folder(stage, stage_key)}/{DESCRIPTION}", content.encode())
 
     def descriptions(self, stage: str) -> list[dict[str, Any]]:
         """The ingredients of a stage's keys; a damaged description is skipped."""
         found = []
-        for file in sorted((self.work / stage).glob("*/stage.json")):
+        for raw in self.files.read_all([f"{folder}/{DESCRIPTION}" for folder in self.files.folders(stage)]):
             try:
-                content = json.loads(file.read_bytes())
-            except (OSError, ValueError, RecursionError):
+                content = json.loads(raw or b"")
+            except (ValueError, RecursionError):
                 continue
             if isinstance(content, dict) and isinstance(content.get("config"), dict) and "version" in content:
                 found.append(content)
         return found
 
-    def table_file(self, address: Address, table: str) -> Path:
-        """The Parquet file of a part's table."""
-        return self.folder(address.stage, address.stage_key) / f"{address.stem}.{table}.parquet"
-
 
 class _Writers:
-    """Writes the Parquet files of a unit; all of them get their names when the block succeeds."""
+    """Writes the Parquet files of a unit."""
 
-    def __init__(self, store: Store, address: Address, tables: Mapping[str, type[Row]]) -> None:
-        self._final = {name: store.table_file(address, name) for name in tables}
+    def __init__(self, files: Mapping[str, Path], tables: Mapping[str, type[Row]]) -> None:
         self._schemas = {name: arrow_schema(model) for name, model in tables.items()}
-        self._open: dict[str, pq.ParquetWriter] = {}
-        self._commits: dict[str, Any] = {}
-        self._written: dict[str, os.stat_result] = {}
-        self._temporary: dict[str, Path] = {}
+        self._open = {
+            name: pq.ParquetWriter(file, self._schemas[name], compression="zstd", write_page_checksum=True)
+            for name, file in files.items()
+        }
 
     def __enter__(self) -> Self:
-        for name, final in self._final.items():
-            self._commits[name] = committing(final)
-            self._temporary[name] = self._commits[name].__enter__()
-            self._open[name] = pq.ParquetWriter(
-                self._temporary[name], self._schemas[name], compression="zstd", write_page_checksum=True
-            )
         return self
 
     def write(self, name: str, row: Row) -> None:
         self._open[name].write_table(pa.Table.from_pylist([row.model_dump()], schema=self._schemas[name]))
 
     def __exit__(self, *raised: object) -> None:
-        for name, commit in self._commits.items():
-            self._open[name].close()
-            if raised[0] is None:
-                self._written[name] = self._temporary[name].stat()
-            commit.__exit__(*raised)
-
-    @property
-    def all_ours(self) -> bool:
-        """Whether every committed file is the one that was written here."""
-        return all(os.path.samestat(self._final[name].stat(), written) for name, written in self._written.items())
+        for writer in self._open.values():
+            writer.close()
 
 
 class _Sums:

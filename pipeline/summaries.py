@@ -7,22 +7,18 @@ it may be removed and made again, so a cached row is valid only while the file i
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.store import Address, Mark, Store
-from storyloom.fs.atomic import replacing
+from pipeline.store import SUMMARIES, Address, Mark, Store
+from storyloom.fs.files import Files
 
 KINDS = ("failed", "dropped", "warnings", "counts")
 
@@ -32,8 +28,7 @@ _TABLE = pa.struct([("name", pa.string()), ("sha256", pa.string())])
 SCHEMA = pa.schema(
     [
         ("stem", pa.string()),
-        ("modified", pa.int64()),
-        ("inode", pa.uint64()),
+        ("version", pa.string()),
         ("videos", pa.int64()),
         ("live", pa.int64()),
         ("retryable", pa.int64()),
@@ -42,18 +37,10 @@ SCHEMA = pa.schema(
         ("numbers", pa.list_(_COUNT)),
     ]
 )
-"""A finished unit: modification time (ns) and inode of its mark, then the mark's fields."""
+"""A finished unit: the version of its mark's file, which another one has that is made again; then the mark's fields."""
 
-SETTLED_NS = 10 * 10**9
-"""Nanoseconds without a change after which a folder's modification time identifies its listing (our choice).
-
-More than the resolution of file systems' clocks, which may hide a second change, and than the skew of clocks."""
-
-UNCHANGED_SINCE = b"unchanged_since"
-"""Metadata of a cached table: the folder's modification time in ns at which it needs no listing; empty for none."""
-
-Identity = tuple[int, int]
-"""Modification time in ns and inode of a mark; they differ for a mark that was made again."""
+STAMP = b"stamp"
+"""Metadata of a cached table: the folder's `Files.stamp` at which it needs no listing; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +151,7 @@ class Summaries:
         place = address.stage, address.stage_key
         with self._lock:
             if place not in self._stages:
-                file, folder = self._store.summaries / place[0] / f"{place[1]}.parquet", self._store.folder(*place)
-                table = _up_to_date(file, folder, self._before.get(place), keep=self._keep)
+                table = _up_to_date(self._store, place, self._before.get(place), keep=self._keep)
                 lists = {name: table[name].to_pylist() for name in ("tables", "numbers", "retryable", "stem")}
                 rows = {stem: row for row, stem in enumerate(lists.pop("stem"))}
                 self._stages[place] = _Stage(table, rows=rows, **lists)
@@ -173,75 +159,60 @@ class Summaries:
         return stage, stage.rows.get(address.stem)
 
 
-def _up_to_date(file: Path, folder: Path, known_before: pa.Table | None, *, keep: bool) -> pa.Table:
+def _up_to_date(store: Store, place: tuple[str, str], known_before: pa.Table | None, *, keep: bool) -> pa.Table:
     """One row per mark: cached for unchanged marks, otherwise read now and added to the cache."""
-    if not folder.is_dir():
-        return SCHEMA.empty_table()
-    changed, now = folder.stat().st_mtime_ns, time.time_ns()
-    since = str(changed).encode() if now - changed > SETTLED_NS else b""
-    before = _kept(file) if known_before is None else known_before
-    kept_since = (before.schema.metadata or {}).get(UNCHANGED_SINCE, b"")
-    if since and since == kept_since:
+    cache, folder = f"{SUMMARIES}/{place[0]}/{place[1]}.parquet", store.folder(*place)
+    stamp = store.files.stamp(folder).encode()
+    before = _kept(store.files, cache) if known_before is None else known_before
+    kept_stamp = (before.schema.metadata or {}).get(STAMP, b"")
+    if stamp and stamp == kept_stamp:
         return before
-    marks = _marks(folder)
-    known = before.filter(pa.array(_same(before, marks)))
-    new = marks.keys() - set(known["stem"].to_pylist())
-    if not new and len(known) == len(before) and since == kept_since:
+    marks = _marks(store.files, folder)
+    lines = zip(before["stem"].to_pylist(), before["version"].to_pylist(), strict=True)
+    known = before.filter(pa.array([marks.get(stem) == version for stem, version in lines], pa.bool_()))
+    new = sorted(marks.keys() - set(known["stem"].to_pylist()))
+    if not new and len(known) == len(before) and stamp == kept_stamp:
         return known
-    lines = [line for line in (_line(folder, stem) for stem in sorted(new)) if line]
-    table = pa.concat_tables([known.replace_schema_metadata(), pa.Table.from_pylist(lines, schema=SCHEMA)])
-    table = table.replace_schema_metadata({UNCHANGED_SINCE: since})
+    read = store.files.read_all([f"{folder}/{stem}.json" for stem in new])
+    rows = [line for stem, content in zip(new, read, strict=True) if (line := _line(stem, marks[stem], content))]
+    table = pa.concat_tables([known.replace_schema_metadata(), pa.Table.from_pylist(rows, schema=SCHEMA)])
+    table = table.replace_schema_metadata({STAMP: stamp})
     if keep:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
         with contextlib.suppress(OSError):  # a full disk: the marks are read again next time
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as unfinished:
-                pq.write_table(table, unfinished, compression="zstd")
+            store.files.replace(cache, sink.getvalue().to_pybytes())
     return table
 
 
-def _marks(folder: Path) -> dict[str, Identity]:
-    marks = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".json") and entry.name.count(".") == 2:  # noqa: PLR2004 - <unit>.<key>.json
-                try:
-                    if not entry.is_file(follow_symlinks=False):
-                        continue
-                    found = entry.stat()
-                except FileNotFoundError:  # removed since it was listed: no longer done
-                    continue
-                marks[entry.name[:-5]] = (found.st_mtime_ns, found.st_ino)
-    return marks
+def _marks(files: Files, folder: str) -> dict[str, str]:
+    """The version of each mark's file, by the unit's stem."""
+    begin = len(folder) + 1
+    named = ((entry.name[begin:], entry.version) for entry in files.entries(folder))
+    # <unit>.<key>.json
+    return {name[:-5]: version for name, version in named if name.endswith(".json") and name.count(".") == 2}  # noqa: PLR2004
 
 
-def _kept(file: Path) -> pa.Table:
+def _kept(files: Files, name: str) -> pa.Table:
     """The cached table; empty when the file is missing, damaged or of another version."""
-    with contextlib.suppress(OSError, pa.ArrowInvalid), pq.ParquetFile(file) as kept:
+    with contextlib.suppress(OSError, pa.ArrowInvalid), pq.ParquetFile(pa.BufferReader(files.read(name))) as kept:
         if kept.schema_arrow.equals(SCHEMA):
             return kept.read()
     return SCHEMA.empty_table()
 
 
-def _same(table: pa.Table, marks: dict[str, Identity]) -> np.typing.NDArray[np.bool_]:
-    lines = zip(*(table[name].to_pylist() for name in ("stem", "modified", "inode")), strict=True)
-    return np.fromiter((marks.get(stem) == (modified, inode) for stem, modified, inode in lines), np.bool_, len(table))
+def _line(stem: str, version: str, content: bytes | None) -> dict[str, object] | None:
+    """The row of a mark; None when it was removed since it was listed, or is damaged.
 
-
-def _line(folder: Path, stem: str) -> dict[str, object] | None:
-    """The row of a mark, with the identity of the file that was read; None when it was removed or is damaged."""
-    try:
-        with open(f"{folder}/{stem}.json", "rb") as file:  # noqa: PTH123 - one of many
-            mark = Mark.of(file.read())
-            status = os.fstat(file.fileno())
-    except FileNotFoundError:
-        return None
+    One that was made again since has the version of its listing here, and is read again next time.
+    """
+    mark = None if content is None else Mark.of(content)
     if mark is None or f"{mark.unit}.{mark.key}" != stem:
         return None
     numbers = [{"kind": kind, "name": name, "n": n} for kind in KINDS for name, n in getattr(mark, kind).items()]
     return {
         "stem": stem,
-        "modified": status.st_mtime_ns,
-        "inode": status.st_ino,
+        "version": version,
         "videos": mark.videos,
         "live": mark.live,
         "retryable": mark.retryable,

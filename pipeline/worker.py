@@ -82,7 +82,7 @@ class Worker:
                 return self._stage
             began = time.perf_counter()
             try:
-                with setting_up(self.job.store.attempts / self.name / self.job.keys[self.name].key):
+                with setting_up(self.job.store.files, self.job.attempts_folder(self.name)):
                     self._stage = self.job.ready_stage(self.name)
             except StageSetupError as reason:
                 return Problem(setup_problem(reason), "final")
@@ -108,7 +108,7 @@ class Worker:
         timer = UnitTimer()
         try:
             attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
-            note_crashes(self.job.store.attempts / "processes")
+            note_crashes(self.job.store.files)
             if isinstance(stage, GroupStage):
                 mark = run_group(self.job, stage, unit, timer)
             else:

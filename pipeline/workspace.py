@@ -24,6 +24,7 @@ from schemas.row import Row
 from stages.base import Context, CorpusStep, GroupStage, Stage, StageSetupError
 from storyloom.errors import RunFailed, UsageError
 from storyloom.format.model import Model
+from storyloom.fs.place import absolute
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -171,21 +172,22 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
     """
     check_places(config)
     check_extras(config)
-    config = config.model_copy(update={"work": str(Path(config.work).expanduser().absolute())})
+    config = config.model_copy(update={"work": absolute(config.work)})
     manifest, told = listed(config)
-    store = Store(Path(config.work))
-    store.check()
+    store = Store(config.work)
     if write:
         store.prepare()
-    manifest, of_lists = expanded(manifest, config, store.plan, write=write, refresh=refresh)
+    manifest, of_lists = expanded(manifest, config, store.files, write=write, refresh=refresh)
     told = (*told, *of_lists)
     videos = manifest["video"].to_pylist()
     for _ in range(PLANNED_AT_ONCE):
-        plan = make_plan(videos, store.plan, config.parts, config.seed)
-        if not write or save_plan(plan, store.plan):
+        plan = make_plan(videos, store.files, config.parts, config.seed)
+        if not write or save_plan(plan, store.files):
             break
     else:
-        raise UsageError(f"{store.plan} changes all the time; is another run planning a manifest that grows?")
+        raise UsageError(
+            f"the plan in {store.address} changes all the time; is another run planning a manifest that grows?"
+        )
     plan = plan.within(config.parts.limit, config.parts.sample, config.seed)
     lines = Lines(manifest, plan)
     try:
@@ -195,7 +197,7 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
     job = Job(
         config,
         keys,
-        lines=lines.save(store.manifests) if write else Path(),
+        lines=lines.save(store.files) if write else "",
         groups=plan.groups(config.parts.group),
     )
     return Workspace(job, plan, lines, Summaries(store, keep=write), told).resolved(write=False)
@@ -248,8 +250,10 @@ def _reduced(workspace: Workspace, step: type[CorpusStep[Any, Any, Any]], done: 
 def _of_a_larger_sample(store: Store, address: Address, summaries: Mapping[str, str]) -> Mark | None:
     """A result over a larger earlier sample, which stays valid when a few videos are removed."""
     found = []
-    for file in sorted(store.folder(address.stage, address.stage_key).glob(f"{CORPUS}.*.json")):
-        mark = Mark.of(file.read_bytes())
+    folder = store.folder(address.stage, address.stage_key)
+    names = [one.name for one in store.files.entries(folder) if one.name.startswith(f"{folder}/{CORPUS}.")]
+    for content in store.files.read_all([name for name in names if name.endswith(".json")]):
+        mark = Mark.of(content or b"")
         if (
             mark is not None
             and summaries.items() <= mark.inputs.items()

@@ -52,6 +52,7 @@ def failures_command(
     """
     from pipeline.config import load_config
     from pipeline.failures import failures
+    from pipeline.store import FAILURES
     from pipeline.workspace import survey
 
     workspace = survey(load_config(config, overrides or []))
@@ -69,9 +70,9 @@ def failures_command(
     else:
         ran = any(workspace.done(name) for name in workspace.graph.names)
         among = " with that stage and code" if stage or code else ""
-        none = f"no video failed{among}" if ran else f"nothing was done yet in {workspace.job.store.work}"
+        none = f"no video failed{among}" if ran else f"nothing was done yet in {workspace.job.store.address}"
         again = command_line("run", config, overrides or [])
-        _print(found, str(workspace.job.store.failures), none, again, each=bool(code))
+        _print(found, f"{workspace.job.store.address}/{FAILURES}", none, again, each=bool(code))
 
 
 @dataclass

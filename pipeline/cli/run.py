@@ -133,8 +133,9 @@ def status_command(config: ConfigPath, overrides: Overrides = None, as_json: AsJ
     if as_json:
         typer.echo(json.dumps([one.model_dump() | {"to_do": one.to_do} for one in stages], indent=1))
         return
-    if not workspace.job.store.work.is_dir():
-        typer.echo(f"nothing was done yet: there is no folder {workspace.job.store.work}")
+    store = workspace.job.store
+    if not (store.files.entries() or store.files.folders()):
+        typer.echo(f"nothing was done yet: there is no folder {store.address}")
     terminal().print(status_table(stages))
     if PUBLISHED in workspace.graph.names:
         found = look_at_output(workspace, stages)
@@ -169,13 +170,16 @@ def gc_command(
     """Remove from a work folder what none of its configs reads: units of other settings, old plans, media."""
     from pipeline.config import load_config
     from pipeline.gc import collect, remove
+    from pipeline.store import Store
+    from storyloom.fs.place import absolute
 
-    found = collect([load_config(config, overrides or []) for config in configs])
+    loaded = [load_config(config, overrides or []) for config in configs]
+    found = collect(loaded)
     for kind, items in found.items():
         size = sum(item.bytes for item in items)
         typer.echo(f"{kind}: {len(items)} {'would go' if dry_run else 'removed'}, {size / 2**20:.1f} MiB")
     if not dry_run:
-        remove(found)
+        remove(Store(absolute(loaded[0].work)).files, found)
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from pipeline.status import group_marks
-from pipeline.store import Store
+from pipeline.store import MEDIA, SPEEDS, Store
 from pipeline.workspace import Workspace
 from stages.base import CorpusStep, GroupStage
-from storyloom.fs.atomic import write_atomically
 
 
 @dataclass(frozen=True)
@@ -85,13 +83,13 @@ def keep_speeds(store: Store, speeds: Speeds) -> None:
     before = read_speeds(store)
     seconds = {**(before.seconds if before else {}), **speeds.seconds}
     content = Speeds(runner=speeds.runner, seconds={key: round(took, 6) for key, took in sorted(seconds.items())})
-    write_atomically(store.speeds, content.model_dump_json(indent=1).encode() + b"\n")
+    store.files.replace(SPEEDS, content.model_dump_json(indent=1).encode() + b"\n")
 
 
 def read_speeds(store: Store) -> Speeds | None:
     """The speeds of earlier runs; None without any."""
     try:
-        return Speeds.model_validate_json(store.speeds.read_bytes())
+        return Speeds.model_validate_json(store.files.read(SPEEDS))
     except (OSError, ValidationError):
         return None
 
@@ -112,12 +110,12 @@ def _hours(workspace: Workspace, source: str, parts: Collection[str]) -> float:
 def _work(workspace: Workspace, fetched: int) -> int:
     """Bytes of the work folder once each unit of the stages that have begun is as large as the finished ones."""
     store, parts = workspace.job.store, len(workspace.plan.parts)
-    total = _bytes_in(store.media) * parts / fetched
+    total = sum(one.size for one in store.files.tree(MEDIA)) * parts / fetched
     for name, key in workspace.job.keys.items():
-        folder = store.folder(name, key.key)
-        marks = sum(1 for _ in folder.glob("*.*.json"))
-        if marks:
-            total += _bytes_in(folder) * len(workspace.units(name)) / marks
+        entries = list(store.files.tree(store.folder(name, key.key)))
+        marks = sum(one.name.endswith(".json") for one in entries) - 1  # but for its description
+        if marks > 0:
+            total += sum(one.size for one in entries) * len(workspace.units(name)) / marks
     return round(total)
 
 
@@ -129,14 +127,3 @@ def _shards(workspace: Workspace) -> int:
             parts = sum(len(workspace.job.groups[group]) for group in marks)
             return round(sum(int(shard["filesize"]) for shard in shards) * len(workspace.plan.parts) / parts)
     return 0
-
-
-def _bytes_in(folder: Path) -> int:
-    """Bytes of the files below a folder; a link counts as itself."""
-    total = 0
-    for file in folder.rglob("*"):
-        try:
-            total += file.lstat().st_size
-        except FileNotFoundError:  # a temporary file
-            continue
-    return total

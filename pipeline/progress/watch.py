@@ -35,7 +35,7 @@ def watched(workspace: Workspace, pace: Pace, listener: Listener) -> Iterator[No
     def watch() -> None:
         due, begun = FEW, 0
         while not over.wait(LOOK_SECONDS):
-            listener.works(doing(workspace.job.store.attempts, keys))
+            listener.works(doing(workspace.job.store.files, keys))
             if len(pace.begun(through)) > begun:
                 due, begun = FEW, len(pace.begun(through))
             if (finished := pace.through(through)) < due or pace.left()[0] < SOON:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from pipeline.config import RunConfig
 from pipeline.places import check_places
@@ -11,8 +10,10 @@ from pipeline.publish.earlier import check_earlier, is_known
 from pipeline.publish.publish import check_output
 from pipeline.publish.run import PUBLISHED, check_not_over_all, look_at_output, output_of
 from pipeline.status import StageStatus
+from pipeline.store import Store
 from pipeline.workspace import Workspace, survey
 from storyloom.format.manifest import MANIFEST, read_manifest
+from storyloom.fs.place import absolute
 
 
 def check_target(config: RunConfig, selected: Collection[str]) -> None:
@@ -36,7 +37,7 @@ def refuse_early(config: RunConfig, selected: Collection[str], *, replace: bool)
         return
     output = output_of(config)
     there = read_manifest(output)
-    if (output / MANIFEST).exists() and (there is None or not is_known(Path(config.work), there.sha256)):
+    if (output / MANIFEST).exists() and (there is None or not is_known(Store(absolute(config.work)), there.sha256)):
         check_earlier(look_at_output(survey(config)), replace=False)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pipeline.plan import digest
 from pipeline.publish.provenance import SOME, settings_now
 from pipeline.status import StageStatus, group_marks
-from pipeline.store import Store, canonical_digest
+from pipeline.store import PUBLISHED, Store, canonical_digest
 from pipeline.workspace import Workspace
 from schemas.config import StageConfig
 from schemas.row import KEY_DIGITS
@@ -26,7 +26,6 @@ from storyloom.errors import StoryloomError, UsageError
 from storyloom.format.manifest import MANIFEST, Published, read_manifest
 from storyloom.format.reader import ShardReader
 from storyloom.format.shard import Shard
-from storyloom.fs.atomic import write_atomically
 from storyloom.view.counts import count_of
 
 DIFFERENCES = 3
@@ -116,12 +115,12 @@ def check_earlier(found: Earlier, *, replace: bool) -> None:
 
 def remember(workspace: Workspace, published: Published, made: str, output: Path) -> None:
     """Keep that a dataset was published from a work folder, of what it was made, and where to."""
-    file = workspace.job.store.published / f"{published.sha256}.json"
-    outputs = sorted({*_outputs(file), str(output)})
+    files, name = workspace.job.store.files, f"{PUBLISHED}/{published.sha256}.json"
+    (before,) = files.read_all([name])
+    outputs = sorted({*_outputs(before), str(output)})
     content = json.dumps({"made_of": made, "outputs": outputs}).encode()
-    if not file.is_file() or file.read_bytes() != content:
-        file.parent.mkdir(exist_ok=True)
-        write_atomically(file, content)
+    if before != content:
+        files.replace(name, content)
 
 
 def made_of(workspace: Workspace, published: str, groups: Sequence[Sequence[Shard]]) -> str:
@@ -130,29 +129,31 @@ def made_of(workspace: Workspace, published: str, groups: Sequence[Sequence[Shar
     return digest(*shards, canonical_digest(workspace.config.stage(published).model_dump(mode="json")))
 
 
-def is_known(work: Path, sha256: str) -> bool:
+def is_known(store: Store, sha256: str) -> bool:
     """Whether a dataset was published from a work folder."""
-    return bool(_record(Store(work.expanduser()), sha256))
+    return bool(_record(store, sha256))
 
 
 def _record(store: Store, sha256: str) -> str:
     """Of what a dataset was made that was published from a work folder; empty for any other."""
-    return str(_read(store.published / f"{sha256}.json").get("made_of", ""))
+    (content,) = store.files.read_all([f"{PUBLISHED}/{sha256}.json"])
+    return str(_parsed(content).get("made_of", ""))
 
 
-def _outputs(file: Path) -> list[str]:
-    found = _read(file).get("outputs", [])
+def _outputs(content: bytes | None) -> list[str]:
+    found = _parsed(content).get("outputs", [])
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def _published_to(store: Store, output: Path) -> bool:
     """Whether any dataset was published from a work folder to an output."""
-    return any(str(output) in _outputs(file) for file in store.published.glob("*.json"))
+    records = store.files.read_all([one.name for one in store.files.entries(PUBLISHED)])
+    return any(str(output) in _outputs(content) for content in records)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(file.read_bytes())
+def _parsed(content: bytes | None) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        found = json.loads(content or b"{}")
         return found if isinstance(found, dict) else {}
     return {}
 

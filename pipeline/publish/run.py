@@ -87,10 +87,13 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus], *, replace: 
             f"no document came out of {count_of(last.videos, 'videos')}: {counted({**last.failed, **last.dropped})}"
         )
     addresses = workspace.done(PUBLISHED)
-    folders = {group: store.group_folder(addresses[group]) for group in groups}
+    folders = {
+        group: store.files.folder_here(store.group_folder(addresses[group], marks[group].files)) for group in groups
+    }
     shards, output = [one.shards for one in groups.values()], output_of(config)
     # A folder for each output: publishing to another output must not clear it.
-    rests = store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key) / RESTS / digest(str(output))[:12]
+    of_output = f"{RESTS}/{digest(str(output))[:12]}"
+    rests = store.files.folder_here(f"{store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key)}/{of_output}")
     made, write = provenance(workspace, after), config.section(WriteConfig)
 
     def check_again() -> None:

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from pipeline.view.state import Place, Run, place_of_key
 from schemas.media import MediaRow
-from stages.base import ROWS
 
 TYPES = {
     "mov": "video/mp4",
@@ -36,9 +34,8 @@ def frame(run: Run) -> Callable[[Request], Response]:
         found = place.workspace.found("sample", place.part)
         if found is None or found[1] is None:
             raise HTTPException(404)
-        file = place.workspace.job.store.table_file(found[0], ROWS)
         try:
-            with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+            with place.workspace.job.store.unchecked(found[0]) as opened:
                 row = opened.read_row_group(place.position, columns=["jpegs"], use_threads=False)
         except (OSError, pa.ArrowException):
             raise HTTPException(404) from None

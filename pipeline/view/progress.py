@@ -8,7 +8,6 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +20,7 @@ from pipeline.view.state import Run, number_of
 from pipeline.workspace import Workspace
 from schemas.manifest import ManifestRow
 from schemas.row import Row
-from stages.base import ROWS, Stage
+from stages.base import Stage
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.manifest import FunnelRow
 from storyloom.fs.url import redacted, without_secrets
@@ -176,7 +175,7 @@ def _rows(workspace: Workspace, address: Address, model: type[Row], columns: lis
     """The rows of a part; none when a run does it again."""
     wanted = columns or [name for name in arrow_schema(model).names if name not in BIG]
     try:
-        with pq.ParquetFile(workspace.job.store.table_file(address, ROWS), page_checksum_verification=True) as file:
+        with workspace.job.store.unchecked(address) as file:
             values = file.read(columns=wanted, use_threads=False).to_pylist()
     except (OSError, pa.ArrowException):
         return

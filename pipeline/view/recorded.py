@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.workspace import Workspace
 from schemas.manifest import ManifestRow
@@ -23,7 +22,7 @@ from schemas.media import MediaRow
 from schemas.row import Dropped, Row, RowError
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow, SampledFrame, ScoresRow, Sentence
 from stages.align.stage import FloatArray
-from stages.base import ROWS, Video
+from stages.base import Video
 from stages.filter.candidates import Candidates
 from storyloom.format.words import count_words
 
@@ -218,12 +217,11 @@ def _table(workspace: Workspace, name: str, part: str, columns: list[str]) -> pa
     found = workspace.found(name, part)
     if found is None or found[1] is None:
         raise FileNotFoundError(f"part {part} is not done in {name}")
-    file = workspace.job.store.table_file(found[0], ROWS)
-    with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+    with workspace.job.store.unchecked(found[0]) as opened:
         table = opened.read(columns=columns, use_threads=False).combine_chunks()
     wanted = [line.video for line in workspace.lines[part]]
     if table["video"].to_pylist() != wanted:
-        raise pa.ArrowInvalid(f"{file} does not hold the videos of part {part}")
+        raise pa.ArrowInvalid(f"the table of {name} does not hold the videos of part {part}")
     return table
 
 

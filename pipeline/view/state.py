@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -19,7 +18,6 @@ from pipeline.view.moves import Tuning
 from pipeline.workspace import Workspace, survey
 from schemas.manifest import ManifestRow
 from schemas.row import Row
-from stages.base import ROWS
 from storyloom.format.arrow import arrow_schema
 
 RowT = TypeVar("RowT", bound=Row)
@@ -97,9 +95,8 @@ class Place:
         if found is None or found[1] is None:
             return None
         columns = [name for name in arrow_schema(model).names if name not in without]
-        file = self.workspace.job.store.table_file(found[0], ROWS)
         try:
-            with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+            with self.workspace.job.store.unchecked(found[0]) as opened:
                 values = opened.read_row_group(self.position, columns=columns, use_threads=False).to_pylist()[0]
         except (OSError, pa.ArrowException):  # a run does it again, now or when it finds it damaged
             return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,13 @@ LOCK_SUFFIX = ".lock"
 
 NAME = re.compile(r"[0-9a-z-]{2,200}(\.[0-9a-z]{1,10})?")
 """A name that tells a content apart from every other."""
+
+
+FOLDER, BYTES = "STORYLOOM_CACHE", "STORYLOOM_CACHE_BYTES"
+"""Variables of the environment: the cache's folder, and bytes that it may have."""
+
+USUAL_SHARE = 0.5
+"""Share of the disk's free bytes that the cache may have where nothing is said (our choice)."""
 
 
 class NodeCache:
@@ -33,6 +42,12 @@ class NodeCache:
         self._folder = folder
         self._most = most
 
+    def folder(self, name: str) -> Path:
+        """A folder beside the cached files, in which nothing is removed."""
+        path = self._folder / "folders" / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
     @contextmanager
     def file(self, name: str, size: int, bring: Callable[[Path], object]) -> Iterator[Path]:
         """Yield a cached file, which stays as long as the block lasts.
@@ -43,7 +58,7 @@ class NodeCache:
             bring: Writes the file to a path, where it is not there yet; one process of the machine at a time does.
         """
         assert NAME.fullmatch(name), name
-        path = self._folder / name[:2] / name
+        path = self._folder / "files" / name[:2] / name
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             with _locked(path, fcntl.LOCK_SH):
@@ -67,12 +82,20 @@ class NodeCache:
                 left -= stated.st_size
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for folder in self._folder.iterdir():
+        for folder in (self._folder / "files").iterdir():
             remove_leftovers(folder)
             for path in folder.iterdir():
                 if not path.name.endswith((LOCK_SUFFIX, TEMPORARY_SUFFIX)):
                     with suppress(FileNotFoundError):  # another process removed it
                         yield path, path.stat()
+
+
+def machine_cache() -> NodeCache:
+    """The cache that all processes of this machine's user share."""
+    folder = Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir()) / f"storyloom-cache-{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    most = os.environ.get(BYTES)
+    return NodeCache(folder, int(most) if most else int(USUAL_SHARE * shutil.disk_usage(folder).free))
 
 
 def _bring(path: Path, bring: Callable[[Path], object]) -> None:

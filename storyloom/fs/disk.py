@@ -2,103 +2,121 @@
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import os
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from storyloom.fs.atomic import (
-    TEMPORARY_SUFFIX,
-    commit_bytes,
-    remove_leftovers,
-    sync_folder,
-    temporary,
-    write_atomically,
-)
+from storyloom.fs.atomic import TEMPORARY_SUFFIX, remove_leftovers, sync_folder, temporary
 from storyloom.fs.files import Entry
+
+SETTLED_NS = 10 * 10**9
+"""Nanoseconds without a change after which a folder's modification time identifies its listing (our choice).
+
+More than the resolution of file systems' clocks, which may hide a second change, and than the skew of clocks."""
 
 
 class DiskFiles:
-    """See `Files`. Folders are made with their files.
+    """See `Files`. Folders are made with their files; what is unfinished lies in the root.
 
     Args:
         root: The folder; need not exist.
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self.address = str(root)
 
     def read(self, name: str) -> bytes:
-        return (self._root / name).read_bytes()
+        return (self.root / name).read_bytes()
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        return [self._content(name) for name in names]
 
     def open(self, name: str) -> BinaryIO:
-        return (self._root / name).open("rb")
+        return (self.root / name).open("rb")
 
     @contextmanager
-    def local(self, name: str) -> Iterator[Path]:
-        path = self._root / name
+    def local(self, name: str, identity: str = "") -> Iterator[Path]:
+        del identity
+        path = self.root / name
         path.stat()
         yield path
 
     def entry(self, name: str) -> Entry | None:
         try:
-            found = (self._root / name).stat()
+            found = (self.root / name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        return Entry(name, found.st_size, f"{found.st_mtime_ns}.{found.st_ino}")
+        return _entry(name, found) if stat.S_ISREG(found.st_mode) else None
 
     def entries(self, folder: str = "") -> list[Entry]:
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._root / folder) as found:
-            names = sorted(one.name for one in found if _is_ours(one) and one.is_file())
-            return [one for one in map(self.entry, [_joined(folder, name) for name in names]) if one]
-        return []
+        found = []
+        for one in self._in(folder):
+            with suppress(FileNotFoundError):  # removed since it was listed
+                if one.is_symlink() or one.is_file():
+                    found.append(_entry(_joined(folder, one.name), one.stat(follow_symlinks=False)))
+        return sorted(found, key=lambda one: one.name)
 
     def tree(self, folder: str = "") -> Iterator[Entry]:
-        for inner in sorted([*(one.name for one in self.entries(folder)), *map(_slashed, self.folders(folder))]):
-            if inner.endswith("/"):
-                yield from self.tree(inner[:-1])
-            elif found := self.entry(inner):
-                yield found
+        entries = {one.name: one for one in self.entries(folder)}
+        for name in sorted([*entries, *(f"{inner}/" for inner in self.folders(folder))]):
+            if name.endswith("/"):
+                yield from self.tree(name[:-1])
+            else:
+                yield entries[name]
 
     def folders(self, folder: str = "") -> list[str]:
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._root / folder) as found:
-            return sorted(_joined(folder, one.name) for one in found if _is_ours(one) and one.is_dir())
-        return []
+        return sorted(_joined(folder, one.name) for one in self._in(folder) if one.is_dir(follow_symlinks=False))
+
+    def stamp(self, folder: str) -> str:
+        with suppress(FileNotFoundError):
+            changed = (self.root / folder).stat().st_mtime_ns
+            return str(changed) if time.time_ns() - changed > SETTLED_NS else ""
+        return ""
+
+    def prepare(self, folders: Sequence[str]) -> None:
+        for folder in folders:
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        with self.scratch():
+            pass
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        remove_leftovers(self.root)
+
+    def folder_here(self, name: str) -> Path:
+        path = self.root / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        self._root.mkdir(parents=True, exist_ok=True)
-        folder = temporary(self._root / "scratch")
+        self.root.mkdir(parents=True, exist_ok=True)
+        folder = temporary(self.root / "scratch")
         folder.mkdir()
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def create(self, name: str, content: bytes | Path) -> bool:
-        path = self._root / name
-        if isinstance(content, bytes):
-            commit_bytes(path, content)
-            return path.read_bytes() == content
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sync(content)
-        try:
-            os.link(content, path)
-        except FileExistsError:
-            return filecmp.cmp(content, path, shallow=False)
+    def create(self, name: str, content: bytes | Path, *, private: bool = False) -> bool:
+        path = self.root / name
+        with self._unfinished(name, content, durably=True, private=private) as unfinished:
+            try:
+                os.link(unfinished, path)
+            except FileExistsError:
+                return path.samefile(unfinished) or filecmp.cmp(unfinished, path, shallow=False)
         sync_folder(path.parent)
         return True
 
     def create_folder(self, name: str, content: Path) -> None:
-        path = self._root / name
+        path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         for file in content.rglob("*"):
             if file.is_file():
@@ -108,47 +126,59 @@ class DiskFiles:
         except OSError:
             if not path.is_dir():
                 raise
-            return
-        content.mkdir()  # `scratch` goes on
         sync_folder(path.parent)
 
-    def replace(self, name: str, content: bytes | Path) -> None:
-        path = self._root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            write_atomically(path, content)
-            return
-        _sync(content)
-        unfinished = temporary(path)
-        os.link(content, unfinished)
-        try:
+    def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
+        path = self.root / name
+        with self._unfinished(name, content, durably=durably, private=private) as unfinished:
             unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        if durably:
+            sync_folder(path.parent)
 
     def remove(self, name: str) -> None:
-        (self._root / name).unlink(missing_ok=True)
+        (self.root / name).unlink(missing_ok=True)
 
     def remove_folder(self, folder: str) -> None:
-        shutil.rmtree(self._root / folder, ignore_errors=True)
+        shutil.rmtree(self.root / folder, ignore_errors=True)
 
-    def remove_leftovers(self) -> None:
-        """Remove what killed writers of this machine left in `scratch`."""
-        if self._root.is_dir():
-            remove_leftovers(self._root)
+    def _content(self, name: str) -> bytes | None:
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _in(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.root / folder) as found:
+                return [one for one in found if not one.name.endswith(TEMPORARY_SUFFIX)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    @contextmanager
+    def _unfinished(self, name: str, content: bytes | Path, *, durably: bool, private: bool) -> Iterator[Path]:
+        """A file with this content, for a file of this name to come."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = temporary(self.root / path.name)
+        try:
+            if isinstance(content, bytes):
+                unfinished.touch(0o600 if private else 0o666)
+                unfinished.write_bytes(content)
+            else:
+                os.link(content, unfinished)
+            if durably:
+                _sync(unfinished)
+            yield unfinished
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _entry(name: str, found: os.stat_result) -> Entry:
+    return Entry(name, found.st_size, f"{found.st_mtime_ns}.{found.st_ino}", found.st_mtime)
 
 
 def _joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
-
-
-def _slashed(name: str) -> str:
-    return f"{name}/"
-
-
-def _is_ours(one: os.DirEntry[str]) -> bool:
-    return not one.name.endswith(TEMPORARY_SUFFIX)
 
 
 def _sync(file: Path) -> None:

@@ -6,11 +6,13 @@ The names of files are relative to the folder, with forward slashes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from storyloom.fs.cache import NodeCache, machine_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,13 @@ class Entry:
         name: Its name.
         size: Bytes.
         version: Differs between two contents of one name; what it looks like is the store's own affair.
+        modified: Seconds since 1970 at which it was created or replaced; 0.0 where the store does not tell.
     """
 
     name: str
     size: int
     version: str
+    modified: float = field(default=0.0, compare=False)
 
 
 class Files(Protocol):
@@ -49,6 +53,9 @@ class Files(Protocol):
             FileNotFoundError: There is none.
         """
 
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        """Content of each of several files, asked for at once where the store can; None where there is none."""
+
     def open(self, name: str) -> BinaryIO:
         """A file to read from at any place.
 
@@ -56,8 +63,13 @@ class Files(Protocol):
             FileNotFoundError: There is none.
         """
 
-    def local(self, name: str) -> AbstractContextManager[Path]:
+    def local(self, name: str, identity: str = "") -> AbstractContextManager[Path]:
         """A file of this machine with the content of a file, as long as the block lasts.
+
+        Args:
+            name: The file's.
+            identity: What tells its content apart from every other, such as its hash: what was brought to this machine
+                under it before is used again. The caller checks what it is given.
 
         Raises:
             FileNotFoundError: There is none.
@@ -75,15 +87,36 @@ class Files(Protocol):
     def folders(self, folder: str = "") -> list[str]:
         """The names of the folders in a folder, sorted."""
 
+    def stamp(self, folder: str) -> str:
+        """What is another one once a file appears in a folder or goes; empty where only its listing tells."""
+
+    def prepare(self, folders: Sequence[str]) -> None:
+        """See that files can be created in these folders, and remove leftovers.
+
+        Raises:
+            OSError: They cannot; the message names the place.
+        """
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed writers of this machine left."""
+
+    def folder_here(self, name: str) -> Path:
+        """A folder of this machine for what programs write by themselves.
+
+        On a disk it is the folder of that name, so that its files are seen by all; else nobody sees them but this
+        machine, until they are created here: `create` takes files in it, too.
+        """
+
     def scratch(self) -> AbstractContextManager[Path]:
         """An empty folder of this machine for files that are to be created here; it goes with the block."""
 
-    def create(self, name: str, content: bytes | Path) -> bool:
+    def create(self, name: str, content: bytes | Path, *, private: bool = False) -> bool:
         """Create a file; one that is there stays as it is.
 
         Args:
             name: Of the file.
-            content: Its content, or a file in `scratch`, which must not be changed any more.
+            content: Its content, or a file in `scratch` or `folder_here`, which must not be changed any more.
+            private: Whether only its owner may read it, where files have owners.
 
         Returns:
             Whether the file that is there has this content: false where another writer was first with another.
@@ -95,8 +128,15 @@ class Files(Protocol):
         Its files may come one by one: what says that they are all there must be written afterwards.
         """
 
-    def replace(self, name: str, content: bytes | Path) -> None:
-        """Create a file, or replace it."""
+    def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
+        """Create a file, or replace it.
+
+        Args:
+            name: Of the file.
+            content: As `create` takes it.
+            durably: Whether a power cut must not cost it.
+            private: As `create` takes it.
+        """
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -105,11 +145,12 @@ class Files(Protocol):
         """Remove the files in a folder and all folders within it, if there are any."""
 
 
-def files_at(place: str | os.PathLike[str]) -> Files:
+def files_at(place: str | os.PathLike[str], cache: NodeCache | None = None) -> Files:
     """The files of a folder.
 
     Args:
         place: Its path, or its URL for fsspec, such as ``s3://bucket/folder``.
+        cache: Where what is read whole from a store is kept on this machine; the machine's usual one if not given.
 
     Raises:
         UsageError: The URL's store needs a package that is missing, or is none that fsspec knows.
@@ -118,4 +159,4 @@ def files_at(place: str | os.PathLike[str]) -> Files:
     from storyloom.fs.store import StoreFiles
 
     named = os.fspath(place)
-    return StoreFiles(named) if "://" in named else DiskFiles(Path(named))
+    return StoreFiles(named, cache or machine_cache()) if "://" in named else DiskFiles(Path(named))

@@ -29,3 +29,8 @@ def local_place(place: str) -> str:
     if len(path) > LONGEST_PATH or max(map(len, path.split(b"/"))) > LONGEST_NAME:
         raise ValueError(f"a path has {LONGEST_PATH:,} bytes at most, and each of its names {LONGEST_NAME}")
     return place
+
+
+def absolute(place: str) -> str:
+    """A path as an absolute one; a URL as it is."""
+    return place if "://" in place else str(Path(place).expanduser().absolute())

@@ -8,14 +8,18 @@ there, and what a broken connection has left undone, is not guessed from errors 
 from __future__ import annotations
 
 import filecmp
+import hashlib
+import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from storyloom.errors import UsageError
+from storyloom.fs.cache import NodeCache
 from storyloom.fs.failure import why
 from storyloom.fs.files import Entry
 from storyloom.fs.url import redacted, without_secrets
@@ -32,6 +36,10 @@ VERSIONS = ("ETag", "etag", "generation", "md5", "md5Hash", "last_modified", "La
 """Where the stores of fsspec have what changes with a file's content, the surest first."""
 
 
+MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
+"""Where they have the time of a file."""
+
+
 class StoreFailed(OSError):
     """A store failed, refused, or could not be reached; what is there stays as it is."""
 
@@ -41,34 +49,48 @@ class StoreFiles:
 
     Args:
         url: Of the folder, such as ``s3://bucket/folder``.
+        cache: Where what is read as a whole and known by its hash is kept on this machine.
 
     Raises:
         UsageError: The URL's store needs a package that is missing, or is none that fsspec knows.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, cache: NodeCache) -> None:
         self._url = url.rstrip("/")
+        self._cache = cache
         self.address = redacted(self._url)
         self._files, root = self._connected()
         self._root = root.rstrip("/")
 
-    def __reduce__(self) -> tuple[type[StoreFiles], tuple[str]]:
+    def __reduce__(self) -> tuple[type[StoreFiles], tuple[str, NodeCache]]:
         """Another process connects anew."""
-        return StoreFiles, (self._url,)
+        return StoreFiles, (self._url, self._cache)
 
     def read(self, name: str) -> bytes:
         found: bytes = self._tried(lambda: self._files.cat_file(self._path(name)))
         return found
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        paths = [self._path(name) for name in names]
+        if not paths:
+            return []
+        found: dict[str, Any] = self._tried(lambda: _contents(self._files.cat(paths, on_error="return")))
+        return [found[path] for path in paths]
 
     def open(self, name: str) -> BinaryIO:
         found: BinaryIO = self._tried(lambda: self._files.open(self._path(name), "rb"))
         return found
 
     @contextmanager
-    def local(self, name: str) -> Iterator[Path]:
-        with self.scratch() as folder:
-            file = folder / "file"
-            self._tried(lambda: self._files.get_file(self._path(name), str(file)))
+    def local(self, name: str, identity: str = "") -> Iterator[Path]:
+        if not identity:
+            with self.scratch() as folder:
+                yield self._brought(name, folder / "file")
+            return
+        found = self.entry(name)
+        if found is None:
+            raise FileNotFoundError(f"{self.address}/{name}")
+        with self._cache.file(identity, found.size, lambda path: self._brought(name, path)) as file:
             yield file
 
     def entry(self, name: str) -> Entry | None:
@@ -91,12 +113,29 @@ class StoreFiles:
     def folders(self, folder: str = "") -> list[str]:
         return sorted(self._name(found) for found in self._listed(folder, "directory"))
 
+    def folder_here(self, name: str) -> Path:
+        return self._cache.folder(f"{hashlib.sha256(self._url.encode()).hexdigest()[:16]}/{name}")
+
+    def stamp(self, folder: str) -> str:
+        del folder
+        return ""
+
+    def prepare(self, folders: Sequence[str]) -> None:
+        del folders
+        name = f".writable-{secrets.token_hex(8)}"
+        self.create(name, b"")
+        self.remove(name)
+
+    def remove_leftovers(self) -> None:
+        """Nothing: an upload that was not completed is no file; see `gc`."""
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="storyloom-") as folder:
             yield Path(folder)
 
-    def create(self, name: str, content: bytes | Path) -> bool:
+    def create(self, name: str, content: bytes | Path, *, private: bool = False) -> bool:
+        del private
         path = self._path(name)
         for attempt in range(ATTEMPTS):
             try:
@@ -117,7 +156,8 @@ class StoreFiles:
             if file.is_file():
                 self.create(f"{name}/{file.relative_to(content).as_posix()}", file)
 
-    def replace(self, name: str, content: bytes | Path) -> None:
+    def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
+        del durably, private
         path = self._path(name)
         if isinstance(content, bytes):
             self._tried(lambda: self._files.pipe_file(path, content))
@@ -135,6 +175,10 @@ class StoreFiles:
             self._tried(lambda: self._files.rm(self._path(folder), recursive=True))
         except FileNotFoundError:
             return
+
+    def _brought(self, name: str, file: Path) -> Path:
+        self._tried(lambda: self._files.get_file(self._path(name), str(file)))
+        return file
 
     def _connected(self) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
@@ -154,7 +198,9 @@ class StoreFiles:
 
     def _entry(self, found: dict[str, Any]) -> Entry:
         version = next((str(found[key]) for key in VERSIONS if found.get(key)), "")
-        return Entry(self._name(found), int(found["size"] or 0), version.strip('"'))
+        modified = next((found[key] for key in MODIFIED if found.get(key)), None)
+        seconds = modified.timestamp() if isinstance(modified, datetime) else 0.0
+        return Entry(self._name(found), int(found["size"] or 0), version.strip('"'), seconds)
 
     def _listed(self, folder: str, kind: str) -> list[dict[str, Any]]:
         path = self._path(folder)
@@ -201,3 +247,15 @@ class StoreFiles:
         if isinstance(reason, PermissionError):
             self._files, _ = self._connected()  # with credentials that may have been renewed
         time.sleep(PAUSE * 2**attempt)
+
+
+def _contents(found: Mapping[str, bytes | Exception]) -> dict[str, bytes | None]:
+    """The answers to a request for several files; None where there is none.
+
+    Raises:
+        Exception: One of them failed otherwise.
+    """
+    for one in found.values():
+        if isinstance(one, Exception) and not isinstance(one, FileNotFoundError):
+            raise one
+    return {path: one if isinstance(one, bytes) else None for path, one in found.items()}

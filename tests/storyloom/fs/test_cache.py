@@ -17,7 +17,7 @@ from storyloom.fs.cache import NodeCache
 
 def names(folder: Path) -> list[str]:
     """The files of the cache; locks go with their files."""
-    found = sorted(path.name for path in folder.glob("*/*"))
+    found = sorted(path.name for path in folder.glob("files/*/*"))
     cached = [name for name in found if not name.endswith(".lock")]
     assert found == sorted([*cached, *(f"{name}.lock" for name in cached)])
     return cached
@@ -60,7 +60,7 @@ def test_the_longest_unused_makes_room(tmp_path: Path) -> None:
     cache = NodeCache(tmp_path, 30)
     for number, name in enumerate(["aa1", "bb2", "cc3"]):
         used(cache, name)
-        os.utime(tmp_path / name[:2] / name, (number, number))
+        os.utime(tmp_path / "files" / name[:2] / name, (number, number))
     used(cache, "aa1")
     used(cache, "dd4")
     assert names(tmp_path) == ["aa1", "cc3", "dd4"]
@@ -85,7 +85,7 @@ def test_a_file_that_could_not_be_brought_leaves_nothing_and_is_brought_by_the_n
 
     with pytest.raises(ConnectionResetError), cache.file("aa1", 10, fail):
         pass
-    assert not (tmp_path / "aa" / "aa1").exists()
+    assert not (tmp_path / "files" / "aa" / "aa1").exists()
     used(cache, "aa1")
 
 
