@@ -211,6 +211,7 @@ def note_crashes(files: Files) -> None:
     folder = traces(files)
     if str(folder) in _noting:
         return
+    folder.mkdir(parents=True, exist_ok=True)
     _noting[str(folder)] = file = (folder / f"{worker_name()}.trace").open("w")
     faulthandler.enable(file, all_threads=False)
 

@@ -91,9 +91,7 @@ class DiskFiles:
         remove_leftovers(self.root)
 
     def folder_here(self, name: str) -> Path:
-        path = self.root / name
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return self.root / name
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -104,7 +104,7 @@ class Files(Protocol):
         """A folder of this machine for what programs write by themselves.
 
         On a disk it is the folder of that name, so that its files are seen by all; else nobody sees them but this
-        machine, until they are created here: `create` takes files in it, too.
+        machine, until they are created here: `create` takes files in it, too. It need not exist.
         """
 
     def scratch(self) -> AbstractContextManager[Path]:

@@ -29,6 +29,7 @@ from pipeline.attempts import (
     worker_name,
 )
 from stages.media.sandbox import ChildKilled
+from storyloom.fs.files import files_at
 from tests.runs import ROOT
 
 SUSPECT, INNOCENT = "a" * 20, "b" * 20
@@ -148,15 +149,18 @@ def test_a_full_disk_is_the_machines_and_a_missing_file_is_not() -> None:
 
 
 def unit(folder: Path) -> Attempts:
-    return Attempts(folder / "unit", folder / "processes")
+    return Attempts(files_at(folder), FOLDER, "unit")
+
+
+FOLDER = "attempts/echo/0123"
 
 
 def test_an_attempt_that_ends_well_leaves_nothing(tmp_path: Path) -> None:
     attempts = unit(tmp_path)
     attempts.begin(Attempt(worker=worker_name()))
-    assert len(list((tmp_path / "unit").iterdir())) == 1
+    assert len(list((tmp_path / FOLDER).iterdir())) == 1
     attempts.clear()
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / FOLDER).iterdir()) == []
 
 
 def test_an_attempt_that_is_being_made_has_not_ended_badly(tmp_path: Path) -> None:
@@ -190,7 +194,7 @@ def test_one_that_was_interrupted_on_purpose_counts_for_nothing(tmp_path: Path) 
 def test_a_note_that_a_full_disk_cut_short_is_passed_over(tmp_path: Path) -> None:
     attempts = unit(tmp_path)
     attempts.begin(Attempt(worker="host.1"))
-    (file,) = (tmp_path / "unit").iterdir()
+    (file,) = (tmp_path / FOLDER).iterdir()
     file.write_bytes(b"{")
     assert unit(tmp_path).ended() == []
 
@@ -199,11 +203,11 @@ def attempt_that_ends(folder: Path, how: str) -> int:
     """A process that makes an attempt at a video and ends in the middle of it; its exit status."""
     code = f"""
         import ctypes, os, signal, sys
-        from pathlib import Path
         from pipeline.attempts import Attempt, Attempts, note_crashes, worker_name
-        folder = Path({str(folder)!r})
-        note_crashes(folder / "processes")
-        attempts = Attempts(folder / "unit", folder / "processes")
+        from storyloom.fs.files import files_at
+        files = files_at({str(folder)!r})
+        note_crashes(files)
+        attempts = Attempts(files, {FOLDER!r}, "unit")
         attempts.begin(Attempt(worker=worker_name() + "#1"))
         attempts.isolate()
         attempts.in_hand({SUSPECT!r})

@@ -20,6 +20,7 @@ from schemas.media import MediaRow
 from stages.base import VideoFailed
 from stages.turns import FolderTurns
 from storyloom.errors import UsageError
+from storyloom.fs.files import files_at
 from tests.downloads import CONTENT
 from tests.runs import demo_config, run_quietly
 from tests.site import Site, serving_site
@@ -42,7 +43,7 @@ def config_of(folder: Path, lines: str, **download: Any) -> RunConfig:
 
 def planned(config: RunConfig, *, write: bool = True, refresh: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
     rows: pa.Table = read_manifest(config.manifest, config.url_parameters).rows
-    found, told = expanded(rows, config, Path(config.work) / "plan", write=write, refresh=refresh)
+    found, told = expanded(rows, config, files_at(config.work), write=write, refresh=refresh)
     assert found.schema == rows.schema
     return found.to_pylist(), told
 

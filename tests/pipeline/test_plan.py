@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.plan import Plan, make_plan, save_plan
+from pipeline.store import PLAN
 from schemas.config import PartsConfig
 from storyloom.errors import UsageError
+from storyloom.fs.files import files_at
 
 
 def keys(numbers: Iterable[int]) -> list[str]:
@@ -18,8 +20,8 @@ def keys(numbers: Iterable[int]) -> list[str]:
 
 def planned(numbers: Iterable[int], folder: Path, size: int = 2, seed: int = 0) -> Plan:
     """The plan as a run makes it: saved."""
-    plan = make_plan(keys(numbers), folder, PartsConfig(videos=size), seed)
-    assert save_plan(plan, folder)
+    plan = make_plan(keys(numbers), files_at(folder), PartsConfig(videos=size), seed)
+    assert save_plan(plan, files_at(folder))
     return plan
 
 
@@ -44,15 +46,15 @@ def test_another_seed_gives_another_order(tmp_path: Path) -> None:
 
 
 def test_planning_alone_writes_nothing(tmp_path: Path) -> None:
-    plan = make_plan(keys(range(5)), tmp_path / "plan", PartsConfig(videos=2), 0)
+    plan = make_plan(keys(range(5)), files_at(tmp_path / "work"), PartsConfig(videos=2), 0)
     assert (plan.new_parts, plan.unsaved.num_rows) == (3, 5)
-    assert not (tmp_path / "plan").exists()
+    assert not (tmp_path / "work").exists()
 
 
 def test_planning_again_adds_nothing(tmp_path: Path) -> None:
     first, again = planned(range(5), tmp_path), planned(range(5), tmp_path)
     assert (first.new_parts, again.new_parts, again.parts) == (3, 0, first.parts)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list((tmp_path / PLAN).iterdir())) == 1
 
 
 def test_a_manifest_that_grew_keeps_its_parts_and_slots_and_adds_new_ones(tmp_path: Path) -> None:
@@ -117,9 +119,9 @@ def test_where_nothing_is_left_of_the_sample_what_took_its_place_stands_for_it(t
 
 
 def test_who_planned_first_wins_and_the_other_plans_again(tmp_path: Path) -> None:
-    mine = make_plan(keys(range(4)), tmp_path, PartsConfig(videos=2), 0)
+    mine = make_plan(keys(range(4)), files_at(tmp_path), PartsConfig(videos=2), 0)
     theirs = planned(range(6), tmp_path)
-    assert not save_plan(mine, tmp_path)
+    assert not save_plan(mine, files_at(tmp_path))
     again = planned(range(6), tmp_path)
     assert (again.parts, again.new_parts) == (theirs.parts, 0)
 
@@ -136,7 +138,7 @@ def _flipped(content: bytes) -> bytes:
 @pytest.mark.parametrize("damage", [_cut, _flipped, lambda _: b""], ids=["cut", "flipped byte", "empty"])
 def test_a_damaged_file_of_the_plan_is_named_with_the_way_out(tmp_path: Path, damage: object) -> None:
     before = planned(range(6), tmp_path)
-    (file,) = tmp_path.iterdir()
+    (file,) = (tmp_path / PLAN).iterdir()
     assert callable(damage)
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UsageError, match=rf"{file.name}, a file of the plan, is damaged .*; remove it"):
@@ -149,7 +151,7 @@ def test_a_damaged_file_of_the_plan_is_named_with_the_way_out(tmp_path: Path, da
 def test_the_videos_of_a_file_of_the_plan_that_is_gone_are_planned_anew(tmp_path: Path, lost: int) -> None:
     for count in (4, 8, 12):
         before = planned(range(count), tmp_path)
-    sorted(tmp_path.iterdir())[lost].unlink()
+    sorted((tmp_path / PLAN).iterdir())[lost].unlink()
     after = planned(range(12), tmp_path)
     assert (sorted(numbers_of(after)), after.new_parts) == (list(range(12)), 2)
     assert len(set(before.parts) & set(after.parts)) >= 4

@@ -20,12 +20,13 @@ from pipeline.run import Selection, run
 from pipeline.status import StageStatus, status
 from pipeline.workspace import survey
 from schemas.config import PartsConfig
+from storyloom.fs.files import files_at
 from tests.machine import Echo, Measure, config, files, prepared, ran, ready
 from tests.runs import EVERYTHING, Finished, Recorder, content_of
 
 
 def plan(folder: Path) -> Plan:
-    return make_plan([f"{n:020x}" for n in range(7)], folder / "plan", PartsConfig(videos=4), 0)
+    return make_plan([f"{n:020x}" for n in range(7)], files_at(folder), PartsConfig(videos=4), 0)
 
 
 def test_a_finished_part_brings_its_videos_and_seconds_of_media(demo_run: Finished) -> None:
@@ -267,22 +268,22 @@ def test_what_stages_do_is_seen_in_the_work_folder(tmp_path: Path, monkeypatch: 
     keys = {name: key.key for name, key in workspace.job.keys.items()}
 
     def look(*_: object) -> None:
-        seen.append(dict(doing(workspace.job.store.attempts, keys)))
+        seen.append(dict(doing(workspace.job.store.files, keys)))
 
     monkeypatch.setattr(Measure, "setup", look)
     monkeypatch.setattr(Measure, "outside", lambda _: "")
     monkeypatch.setattr(Echo, "setup", look)
     ran(config(tmp_path))
     assert seen == [{"measure": "setup"}, {"echo": "setup"}]
-    assert doing(workspace.job.store.attempts, keys) == {}
+    assert doing(workspace.job.store.files, keys) == {}
 
 
 def test_a_note_of_a_killed_process_goes(tmp_path: Path) -> None:
-    note = tmp_path / "score" / "0123456789abcdef" / "setup.elsewhere.1"
+    note = tmp_path / "attempts" / "score" / "0123456789abcdef" / "setup.elsewhere.1"
     note.parent.mkdir(parents=True)
     note.touch()
-    assert doing(tmp_path, {"score": "0123456789abcdef"}) == {"score": "setup"}
-    remove_notes(tmp_path)
+    assert doing(files_at(tmp_path), {"score": "0123456789abcdef"}) == {"score": "setup"}
+    remove_notes(files_at(tmp_path))
     assert not note.exists()
 
 

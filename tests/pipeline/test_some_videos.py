@@ -17,12 +17,13 @@ from pipeline.workspace import survey
 from schemas.config import PartsConfig
 from storyloom.errors import UsageError
 from storyloom.format.manifest import finished_dataset
+from storyloom.fs.files import files_at
 from tests.machine import config, files, manifest, ran, worked
 from tests.runs import Finished, content_of, copy_of, run_quietly
 
 
 def planned(folder: Path, videos: int, size: int = 4) -> Plan:
-    return make_plan([f"{n:020x}" for n in range(videos)], folder, PartsConfig(videos=size), 0)
+    return make_plan([f"{n:020x}" for n in range(videos)], files_at(folder), PartsConfig(videos=size), 0)
 
 
 def config_of(before: RunConfig, **parts: Any) -> RunConfig:
@@ -56,7 +57,7 @@ def test_a_limit_takes_the_first_parts_that_hold_so_many_videos(limit: int, shar
 
 
 def test_a_share_of_a_list_that_grew_has_its_part_of_the_new_videos(tmp_path: Path) -> None:
-    save_plan(planned(tmp_path, 400), tmp_path)
+    save_plan(planned(tmp_path, 400), files_at(tmp_path))
     grown = planned(tmp_path, 800).within(0, 0.1, 0)
     first = [part for part in grown.parts if int(part[:7]) < 100]
     assert 5 <= len(first) <= 20
@@ -70,7 +71,9 @@ def test_a_share_has_one_part_at_least_and_a_plan_without_videos_none(tmp_path: 
 
 def test_another_seed_draws_others(tmp_path: Path) -> None:
     videos = [f"{n:020x}" for n in range(100)]
-    shares = [make_plan(videos, tmp_path, PartsConfig(videos=1), seed).within(0, 0.2, seed) for seed in (0, 1)]
+    shares = [
+        make_plan(videos, files_at(tmp_path), PartsConfig(videos=1), seed).within(0, 0.2, seed) for seed in (0, 1)
+    ]
     assert set(shares[0].members.values()) != set(shares[1].members.values())
 
 

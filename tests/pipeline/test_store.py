@@ -10,7 +10,7 @@ import pytest
 from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, row_at, rows_of
 from schemas.row import Dropped, Row, RowError
 from storyloom.errors import UsageError
-from storyloom.fs.atomic import TEMPORARY_SUFFIX
+from storyloom.fs.atomic import TEMPORARY_SUFFIX, temporary
 
 
 class SaidRow(Row):
@@ -58,8 +58,21 @@ def said(store: Store) -> list[str]:
         return [row.said for row in rows_of(file, SaidRow)]
 
 
+def on_disk(store: Store, name: str) -> Path:
+    return Path(store.address) / name
+
+
 def table_file(store: Store, table: str = "rows") -> Path:
-    return store.folder("echo", "0123") / f"part-7.abcd.{table}.parquet"
+    return on_disk(store, store.table_file(ADDRESS, table))
+
+
+def mark_file(store: Store, address: Address = ADDRESS) -> Path:
+    return on_disk(store, store.mark_file(address))
+
+
+def names(store: Store, stage: str = "echo") -> list[str]:
+    folder = on_disk(store, store.folder(stage, "0123"))
+    return sorted(file.name for file in folder.iterdir()) if folder.exists() else []
 
 
 def test_what_was_committed_is_read_back(tmp_path: Path) -> None:
@@ -73,7 +86,7 @@ def test_what_was_committed_is_read_back(tmp_path: Path) -> None:
             (key(0), "b"),
             (key(2), "c"),
         ]
-    assert [file.name for file in sorted(store.folder("echo", "0123").iterdir())] == [
+    assert names(store) == [
         "part-7.abcd.json",
         "part-7.abcd.letters.parquet",
         "part-7.abcd.rows.parquet",
@@ -119,7 +132,7 @@ def test_the_first_writer_wins_and_the_second_gets_its_mark(tmp_path: Path) -> N
 def test_a_mark_is_of_the_file_that_is_there_even_when_its_writer_died_before_the_mark(tmp_path: Path) -> None:
     store = Store(tmp_path)
     commit(store, "ab", "c")
-    store.mark_file(ADDRESS).unlink()
+    mark_file(store).unlink()
     mark = commit(store, "something", "else")
     assert mark.counts == {"letters": 3}
     assert said(store) == ["ab", "c"]
@@ -134,7 +147,7 @@ def test_rows_that_fail_to_come_leave_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         store.commit_rows(ADDRESS, draft(), TABLES, interrupted())
-    assert list(store.folder("echo", "0123").iterdir()) == []
+    assert names(store) == []
 
 
 def cut(content: bytes) -> bytes:
@@ -165,7 +178,9 @@ def test_a_table_that_is_not_what_was_written_is_damaged_and_can_be_done_again(
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     with (
-        pytest.raises(Damaged, match=rf"echo, part-7: {file.name} was changed since it was written; it is done again"),
+        pytest.raises(
+            Damaged, match=rf"echo, part-7: echo/0123/{file.name} was changed since it was written; it is done again"
+        ),
         store.table(ADDRESS, mark, table),
     ):
         pass
@@ -187,7 +202,7 @@ def test_a_table_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_a_damaged_mark_counts_as_not_done_and_is_replaced(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     store = Store(tmp_path)
     mark = commit(store, "ab", "c")
-    file = store.mark_file(ADDRESS)
+    file = mark_file(store)
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     assert store.mark(ADDRESS) is None
@@ -198,10 +213,10 @@ def test_a_damaged_mark_counts_as_not_done_and_is_replaced(tmp_path: Path, damag
 def test_every_flipped_byte_of_a_mark_is_noticed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     commit(store, "ab", "c")
-    whole = store.mark_file(ADDRESS).read_bytes()
+    whole = mark_file(store).read_bytes()
     fooled = []
     for place in range(len(whole)):
-        store.mark_file(ADDRESS).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        mark_file(store).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         found = store.mark(ADDRESS)
         if found is not None and found.sealed() != Mark.of(whole):
             fooled.append(place)
@@ -212,7 +227,7 @@ def test_another_units_mark_under_its_name_is_not_believed(tmp_path: Path) -> No
     store = Store(tmp_path)
     commit(store, "ab")
     elsewhere = Address("echo", "0123", "part-8", "abcd")
-    store.mark_file(elsewhere).write_bytes(store.mark_file(ADDRESS).read_bytes())
+    mark_file(store, elsewhere).write_bytes(mark_file(store).read_bytes())
     assert store.mark(elsewhere) is None
 
 
@@ -223,29 +238,35 @@ def test_a_damaged_table_without_a_mark_is_said_and_can_be_done_again(
 ) -> None:
     store = Store(tmp_path)
     mark = commit(store, "ab", "c")
-    store.mark_file(ADDRESS).unlink()
+    mark_file(store).unlink()
     file = table_file(store, table)
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     with pytest.raises(Damaged, match=f"{file.name} was left damaged by another writer"):
         commit(store, "ab", "c")
-    assert list(store.folder("echo", "0123").iterdir()) == []
+    assert names(store) == []
     assert commit(store, "ab", "c") == mark
     assert file.read_bytes() == whole
 
 
-def test_a_group_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+GROUP = Address("pack", "0123", "group-00000", "abcd")
+
+
+def commit_group(store: Store, content: bytes) -> Mark:
+    mark = Mark(stage="pack", unit=GROUP.unit, key=GROUP.key, inputs={}, files={"whole.tar": content.decode()})
+    with store.files.scratch() as scratch:
+        (scratch / "group").mkdir()
+        (scratch / "group" / "whole.tar").write_bytes(content)
+        return store.commit_group(GROUP, mark, scratch / "group")
+
+
+def test_the_files_of_a_group_are_those_of_its_mark_also_where_two_writers_made_others(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    address = Address("pack", "0123", "group-00000", "abcd")
-    with pytest.raises(ZeroDivisionError), store.committing_group(address) as folder:  # noqa: PT012 - in the middle of it
-        (folder / "half.tar").write_bytes(b"half")
-        raise ZeroDivisionError
-    assert list(store.folder("pack", "0123").iterdir()) == []
-    with store.committing_group(address) as folder:
-        (folder / "whole.tar").write_bytes(b"whole")
-    assert (store.group_folder(address) / "whole.tar").read_bytes() == b"whole"
-    store.invalidate(address)
-    assert not store.group_folder(address).exists()
+    first = commit_group(store, b"first")
+    assert commit_group(store, b"other") == first
+    assert on_disk(store, f"{store.group_folder(GROUP, first.files)}/whole.tar").read_bytes() == b"first"
+    store.invalidate(GROUP)
+    assert names(store, "pack") == []
 
 
 def test_invalidating_a_unit_leaves_its_neighbours(tmp_path: Path) -> None:
@@ -256,23 +277,20 @@ def test_invalidating_a_unit_leaves_its_neighbours(tmp_path: Path) -> None:
     mark = store.commit_rows(longer, renamed, TABLES, rows("x"))
     store.invalidate(ADDRESS)
     assert store.mark(longer) == mark
-    assert len(list(store.folder("echo", "0123").iterdir())) == 3
+    assert len(names(store)) == 3
 
 
 def test_what_killed_writers_left_is_cleared_and_what_is_being_written_stays(tmp_path: Path) -> None:
-    from storyloom.fs.atomic import temporary
-
     store = Store(tmp_path)
     commit(store, "ab")
-    living = temporary(table_file(store))
+    living = temporary(tmp_path / "rows.parquet")
     words = living.name.split(".")
     words[-2] = str(2**22 + 1)  # over the largest process id of Linux
     dead = living.with_name(".".join(words))
     for file in (living, dead):
         file.write_bytes(b"half")
     store.prepare()
-    left = [file for file in store.folder("echo", "0123").iterdir() if file.name.endswith(TEMPORARY_SUFFIX)]
-    assert left == [living]
+    assert [file for file in tmp_path.iterdir() if file.name.endswith(TEMPORARY_SUFFIX)] == [living]
 
 
 def test_a_work_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

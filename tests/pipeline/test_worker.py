@@ -170,11 +170,11 @@ def test_pauses_grow_with_failures_in_a_row_and_end_with_the_first_success(
     assert pauses[-1] == 0.0
 
 
-def test_a_damaged_input_is_forgotten_so_that_it_is_done_again(workspace: Workspace) -> None:
+def test_a_damaged_input_is_forgotten_so_that_it_is_done_again(workspace: Workspace, tmp_path: Path) -> None:
     part = workspace.plan.parts[0]
     found = workspace.found("measure", part)
     assert found is not None
-    table = next(workspace.job.store.folder("measure", found[0].stage_key).glob(f"part-{part}.*.parquet"))
+    table = tmp_path / "work" / workspace.job.store.table_file(found[0], "rows")
     table.write_bytes(table.read_bytes()[:-9])
     one = worker(workspace)
     problem = failed(one.do(part))
@@ -246,7 +246,7 @@ def test_ctrl_c_is_no_attempt_and_goes_on_upward(workspace: Workspace, trouble: 
         with pytest.raises(KeyboardInterrupt):
             one.do(part)
     assert one.job.attempts("echo", part).ended() == []
-    assert not (one.job.store.attempts / "echo" / one.job.keys["echo"].key / part).exists()
+    assert one.job.store.files.entries(one.job.attempts_folder("echo")) == []
 
 
 def test_a_unit_that_is_not_ready_is_waited_for(tmp_path: Path) -> None:
