@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 from pipeline.config_file import DEEPEST, odd_character, parsed, read_text
 from pipeline.graph import Graph
 from pipeline.settings.values import OTHER, in_words
-from pipeline.store import Store
+from pipeline.store import FAILURES, FOLDERS, SPEEDS
 from schemas.config import OPERATIONAL, PartsConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
@@ -118,7 +118,7 @@ def config_class(stages: tuple[str, ...] = ()) -> type[RunConfig]:
         StageNotUsable: A stage cannot be used.
     """
     found = registered(stages)
-    folders = {folder.name for folder in vars(Store(Path())).values()}
+    folders = {*FOLDERS, FAILURES, SPEEDS}
     for stage in found:
         if stage.name in {*RunConfig.model_fields, *dir(RunConfig), *folders}:
             raise StageNotUsable(f"stages: the name {stage.name!r} of {stage.__qualname__} is taken; choose another")

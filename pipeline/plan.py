@@ -243,13 +243,14 @@ def _parts_of(files: Files, file: str) -> list[tuple[str, int, tuple[str, ...]]]
     Raises:
         UsageError: The file is damaged.
     """
+    content = files.read(file)
     try:
-        table = pq.read_table(pa.BufferReader(files.read(file)), page_checksum_verification=True)
+        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         if not table.schema.equals(COLUMNS) or (table.schema.metadata or {}).get(DIGEST) != _rows_digest(table):
             raise pa.ArrowInvalid("its rows are not those that were written")
         if not all(PART.fullmatch(part) for part in pc.unique(table["part"]).to_pylist()):
             raise pa.ArrowInvalid("it names parts as storyloom never does")
-    except pa.ArrowException as reason:
+    except (pa.ArrowException, OSError) as reason:
         raise UsageError(
             f"{files.address}/{file}, a file of the plan, is damaged ({str(reason).strip()}); remove it: its videos are"
             " planned again, and what was done of them is done again"

@@ -135,6 +135,7 @@ DESCRIPTION = "stage.json"
 
 PLAN, MANIFESTS, MEDIA, SUMMARIES = "plan", "manifests", "media", "summaries"
 ATTEMPTS, PROFILE, PUBLISHED = "attempts", "profile", "published"
+FOLDERS = (PLAN, MANIFESTS, MEDIA, SUMMARIES, ATTEMPTS, PROFILE, PUBLISHED)
 FAILURES, SPEEDS = "failures.parquet", "speeds.json"
 """Folders and files of the work folder beside those of the stages."""
 
@@ -169,7 +170,7 @@ class Store:
             UsageError: It cannot be created or written.
         """
         try:
-            self.files.prepare([PLAN, MANIFESTS, MEDIA, SUMMARIES, ATTEMPTS, PROFILE, PUBLISHED])
+            self.files.prepare(FOLDERS)
         except OSError as reason:
             raise UsageError(
                 f"the work folder {self.address} cannot be written: {reason}; choose another with --set work=…"

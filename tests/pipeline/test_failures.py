@@ -346,5 +346,5 @@ def test_a_ledger_that_cannot_be_written_does_not_hide_how_the_run_ended(
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("pipeline.failures.replacing", full)
+    monkeypatch.setattr("pipeline.failures.pq.ParquetWriter", full)
     assert ran(lost).done == []
