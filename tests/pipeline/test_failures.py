@@ -21,9 +21,11 @@ from pipeline.failures import ROWS_AT_ONCE, SCHEMA, failures, write_ledger
 from pipeline.progress.terminal import Commands, TerminalListener
 from pipeline.remedies import REMEDIES, remedy
 from pipeline.run import Selection, run
+from pipeline.store import FAILURES
 from pipeline.workspace import survey
 from stages.base import Video, VideoFailed
 from stages.media.sandbox import ChildKilled
+from storyloom.fs.disk import DiskFiles
 from tests import machine
 from tests.machine import Echo, EchoRow, config, files, manifest, ran
 from tests.runs import EVERYTHING, ROOT
@@ -343,8 +345,12 @@ def test_an_unknown_code_has_a_remedy_too() -> None:
 def test_a_ledger_that_cannot_be_written_does_not_hide_how_the_run_ended(
     lost: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, os.strerror(28))
+    replace = DiskFiles.replace
 
-    monkeypatch.setattr("pipeline.failures.pq.ParquetWriter", full)
+    def full(files: DiskFiles, name: str, content: bytes | Path, **options: bool) -> None:
+        if name == FAILURES:
+            raise OSError(28, os.strerror(28))
+        replace(files, name, content, **options)
+
+    monkeypatch.setattr(DiskFiles, "replace", full)
     assert ran(lost).done == []
