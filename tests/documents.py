@@ -20,6 +20,8 @@ from schemas.row import video_key
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow, SampledFrame
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.format.manifest import FunnelRow, Provenance, Published
+from storyloom.format.shard import Shard
+from storyloom.fs.files import files_at
 
 PROVENANCE = Provenance(
     config={"filter": {"mode": "time"}},
@@ -106,11 +108,23 @@ def videos(count: int, documents: int = 2, **shape: Any) -> list[VideoDocuments]
     ]
 
 
+def published(
+    groups: Sequence[Sequence[Shard]],
+    folders: Sequence[Path],
+    rests: Path,
+    output: Path,
+    config: WriteConfig,
+    provenance: Provenance,
+) -> Published:
+    """Publish shards of folders on this disk."""
+    return publish(groups, [files_at(one) for one in folders], files_at(rests), files_at(output), config, provenance)
+
+
 def dataset(folder: Path, groups: list[list[VideoDocuments]], config: WriteConfig) -> Published:
     """Write and publish the groups; the dataset lies at ``folder/out``."""
     work = [folder / "work" / f"group-{number}" for number in range(len(groups))]
     shards = [write_group(some, place, config, 7) for some, place in zip(groups, work, strict=True)]
-    return publish(shards, work, folder / "work" / "rests", folder / "out", config, made_of(groups))
+    return published(shards, work, folder / "work" / "rests", folder / "out", config, made_of(groups))
 
 
 def made_of(groups: list[list[VideoDocuments]]) -> Provenance:

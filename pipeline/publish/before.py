@@ -13,6 +13,7 @@ from pipeline.status import StageStatus
 from pipeline.store import Store
 from pipeline.workspace import Workspace, survey
 from storyloom.format.manifest import MANIFEST, read_manifest
+from storyloom.fs.files import files_at
 from storyloom.fs.place import absolute
 
 
@@ -24,7 +25,7 @@ def check_target(config: RunConfig, selected: Collection[str]) -> None:
     """
     check_places(config)
     if PUBLISHED in selected:
-        check_output(output_of(config))
+        check_output(files_at(output_of(config)))
 
 
 def refuse_early(config: RunConfig, selected: Collection[str], *, replace: bool) -> None:
@@ -37,7 +38,7 @@ def refuse_early(config: RunConfig, selected: Collection[str], *, replace: bool)
         return
     output = output_of(config)
     there = read_manifest(output)
-    if (output / MANIFEST).exists() and (there is None or not is_known(Store(absolute(config.work)), there.sha256)):
+    if files_at(output).entry(MANIFEST) and (there is None or not is_known(Store(absolute(config.work)), there.sha256)):
         check_earlier(look_at_output(survey(config)), replace=False)
 
 

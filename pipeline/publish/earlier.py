@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.plan import digest
@@ -26,6 +25,7 @@ from storyloom.errors import StoryloomError, UsageError
 from storyloom.format.manifest import MANIFEST, Published, read_manifest
 from storyloom.format.reader import ShardReader
 from storyloom.format.shard import Shard
+from storyloom.fs.files import files_at
 from storyloom.view.counts import count_of
 
 DIFFERENCES = 3
@@ -56,7 +56,7 @@ class Earlier:
     differs: bool = False
 
 
-def earlier(workspace: Workspace, output: Path, published: str, stages: Sequence[StageStatus] | None) -> Earlier:
+def earlier(workspace: Workspace, output: str, published: str, stages: Sequence[StageStatus] | None) -> Earlier:
     """Look at an output; nothing is written.
 
     Args:
@@ -68,7 +68,7 @@ def earlier(workspace: Workspace, output: Path, published: str, stages: Sequence
     store = workspace.job.store
     there = read_manifest(output)
     if there is None:
-        if not (output / MANIFEST).exists() or _published_to(store, output):  # what is damaged is mended
+        if files_at(output).entry(MANIFEST) is None or _published_to(store, output):  # what is damaged is mended
             return Earlier("none", "")
         return Earlier("another's", f"{output} holds a dataset that cannot be read, damaged or of another version")
     differences = _differences(workspace, there, published)
@@ -113,11 +113,11 @@ def check_earlier(found: Earlier, *, replace: bool) -> None:
         )
 
 
-def remember(workspace: Workspace, published: Published, made: str, output: Path) -> None:
+def remember(workspace: Workspace, published: Published, made: str, output: str) -> None:
     """Keep that a dataset was published from a work folder, of what it was made, and where to."""
     files, name = workspace.job.store.files, f"{PUBLISHED}/{published.sha256}.json"
     (before,) = files.read_all([name])
-    outputs = sorted({*_outputs(before), str(output)})
+    outputs = sorted({*_outputs(before), output})
     content = json.dumps({"made_of": made, "outputs": outputs}).encode()
     if before != content:
         files.replace(name, content)
@@ -145,10 +145,10 @@ def _outputs(content: bytes | None) -> list[str]:
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
-def _published_to(store: Store, output: Path) -> bool:
+def _published_to(store: Store, output: str) -> bool:
     """Whether any dataset was published from a work folder to an output."""
     records = store.files.read_all([one.name for one in store.files.entries(PUBLISHED)])
-    return any(str(output) in _outputs(content) for content in records)
+    return any(output in _outputs(content) for content in records)
 
 
 def _parsed(content: bytes | None) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _parsed(content: bytes | None) -> dict[str, Any]:
     return {}
 
 
-def _gone(workspace: Workspace, output: Path, there: Published) -> int:
+def _gone(workspace: Workspace, output: str, there: Published) -> int:
     """Documents of a dataset whose videos are not in the plan."""
     reader, plan = ShardReader(output), workspace.plan
     planned = {key for some in (*plan.videos, *plan.left_out.values()) for key in some}

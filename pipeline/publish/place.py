@@ -1,20 +1,17 @@
-"""Placing shards from the work folder in the output: hard-linked where possible, otherwise copied."""
+"""Placing shards from the work folder in the output."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from storyloom.format.layout import index_of
+from storyloom.format.layout import index_name
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard
 from storyloom.format.tar import index_of_tar
-from storyloom.fs.atomic import replacing, sync_folder, temporary, write_atomically
+from storyloom.fs.files import Entry, Files
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,23 @@ class ShardSource:
 
     Attributes:
         shard: Its `file` is the path relative to the output once final names are set.
-        path: The tar file in the work folder.
+        files: The folder of the tar file.
+        name: Of the tar file there.
     """
 
     shard: Shard
-    path: Path
+    files: Files
+    name: str
+
+    @property
+    def address(self) -> str:
+        """Where the tar file lies, for messages."""
+        return f"{self.files.address}/{self.name}"
+
+    @property
+    def index(self) -> str:
+        """Name of its index."""
+        return index_name(self.name)
 
 
 def check(sources: Sequence[ShardSource]) -> None:
@@ -37,27 +46,30 @@ def check(sources: Sequence[ShardSource]) -> None:
         BadShard: A shard does not match its group's result.
         FormatError: Two groups have the same shard, so their keys are not unique.
     """
+    there: dict[str, dict[str, Entry]] = {}
     first: dict[str, ShardSource] = {}
     for source in sources:
-        if flaw := _flaw(source):
+        if source.files.address not in there:
+            there[source.files.address] = {entry.name: entry for entry in source.files.entries()}
+        if flaw := _flaw(source, there[source.files.address]):
             raise broken(source, flaw)
         twin = first.setdefault(source.shard.sha256, source)
         if twin is not source:
-            message = f"it holds the same documents as {twin.path}: is a group listed twice?"
-            raise FormatError(str(source.path), "duplicate_key", message)
+            message = f"it holds the same documents as {twin.address}: is a group listed twice?"
+            raise FormatError(source.address, "duplicate_key", message)
 
 
 def broken(source: ShardSource, flaw: str) -> BadShard:
     """The error with a shard's path, its flaw, and the way out."""
-    return BadShard.at(str(source.path), "", flaw, "Run again with `--only write --force`")
+    return BadShard.at(source.address, "", flaw, "Run again with `--only write --force`")
 
 
-def _flaw(source: ShardSource) -> str:
-    if not source.path.exists():
+def _flaw(source: ShardSource, there: dict[str, Entry]) -> str:
+    if source.name not in there:
         return "is gone"
-    if not index_of(source.path).exists():
+    if source.index not in there:
         return "has no index, so it was not finished"
-    size = source.path.stat().st_size
+    size = there[source.name].size
     return "" if size == source.shard.filesize else f"has {size} bytes instead of {source.shard.filesize}"
 
 
@@ -67,44 +79,29 @@ def hold_against_hash(source: ShardSource) -> None:
     Raises:
         BadShard: One of them is not.
     """
-    with source.path.open("rb") as tar:
+    with source.files.local(source.name, source.shard.sha256) as path, path.open("rb") as tar:
         if hashlib.file_digest(tar, "sha256").hexdigest() != source.shard.sha256:
             raise broken(source, "was damaged since it was written")
         tar.seek(0)
-        if index_of_tar(tar) != index_of(source.path).read_bytes():
+        if index_of_tar(tar) != source.files.read(source.index):
             raise broken(source, "has an index that was damaged since it was written")
 
 
-def put(source: ShardSource, output: Path) -> None:
+def put(source: ShardSource, output: Files) -> None:
     """Place a shard and its index in the output, the index last: its presence marks a finished shard.
 
     Raises:
         BadShard: The shard does not match its hash.
     """
-    hold_against_hash(source)
-    target = output / source.shard.file
-    target.parent.mkdir(parents=True, exist_ok=True)
-    index_of(target).unlink(missing_ok=True)
-    link = temporary(target)
-    try:
-        os.link(source.path, link)
-    except OSError:  # another file system, or one without hard links
-        _copy(source, target)
-    else:
-        try:
-            link.replace(target)
-        finally:
-            link.unlink(missing_ok=True)
-        sync_folder(target.parent)
-    write_atomically(index_of(target), index_of(source.path).read_bytes())
+    if not source.files.keeps_bytes:
+        hold_against_hash(source)
+    target = source.shard.file
+    output.remove(index_name(target))
+    output.copy(target, source.files, source.name)
+    output.replace(index_name(target), source.files.read(source.index))
 
 
-def _copy(source: ShardSource, target: Path) -> None:
-    with replacing(target) as copy, source.path.open("rb") as original:
-        shutil.copyfileobj(original, copy)
-
-
-def sha256_of(file: Path) -> str:
+def sha256_of(files: Files, name: str) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as content:
+    with files.local(name) as path, path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

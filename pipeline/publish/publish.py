@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+from pydantic import ValidationError
 
 from pipeline.publish.place import ShardSource, check, put, sha256_of
 from pipeline.publish.rests import merged
@@ -17,14 +16,18 @@ from storyloom.card.card import card, summary
 from storyloom.card.croissant import croissant
 from storyloom.card.indexes import as_json, index_files
 from storyloom.errors import RunFailed, UsageError
-from storyloom.format.layout import MARKER, SHARD_FILE, index_of
-from storyloom.format.manifest import MANIFEST, Provenance, Published, describe, read_manifest, values_flaw
+from storyloom.format.layout import MARKER, index_name
+from storyloom.format.manifest import MANIFEST, Provenance, Published, describe, values_flaw
 from storyloom.format.shard import SPLITS, Shard
-from storyloom.fs.atomic import TEMPORARY_SUFFIX, sync_folder, write_atomically
+from storyloom.fs.files import Entry, Files
 from storyloom.fs.ranges import MOST_WHOLE
 
 ENERGON_DERIVED = (".nv-meta/index.sqlite", ".nv-meta/index.uuid")
 """Files that `energon prepare` adds: offsets in the shards, which are wrong once a shard has changed."""
+
+
+OF_SHARDS = re.compile(r"data/(train|val)/shard-[0-9]{6}\.tar(\.idx)?")
+"""A shard of a dataset, or its index."""
 
 
 class OutputNotOurs(UsageError):
@@ -45,16 +48,16 @@ class Changes:
         files: Path within the output and content of the other files to write.
     """
 
-    stale: list[Path]
+    stale: list[str]
     shards: list[ShardSource]
     files: dict[str, bytes]
 
 
 def publish(
     groups: Sequence[Sequence[Shard]],
-    folders: Sequence[Path],
-    rests: Path,
-    output: Path,
+    folders: Sequence[Files],
+    rests: Files,
+    output: Files,
     config: WriteConfig,
     provenance: Provenance,
     check_again: Callable[[], None] = lambda: None,
@@ -80,39 +83,19 @@ def publish(
         FormatError: Two groups have the same shard, so their keys are not unique.
     """
     written = [
-        ShardSource(shard, folder / shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
+        ShardSource(shard, folder, shard.file) for some, folder in zip(groups, folders, strict=True) for shard in some
     ]
     if not written:
         raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
     check(written)
-    with _alone(output, check_again):
+    _refuse_foreign(output)
+    with output.alone(MARKER, UsageError):
+        check_again()
         return _published(written, rests, output, config, provenance)
 
 
-@contextmanager
-def _alone(output: Path, check_again: Callable[[], None]) -> Iterator[None]:
-    """Hold an exclusive lock on the folder, through the marker file, which is kept if the block fails."""
-    _refuse_foreign(output)
-    output.mkdir(parents=True, exist_ok=True)
-    marker = output / MARKER
-    while True:
-        lock = marker.open("ab")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if marker.exists() and os.path.samestat(os.fstat(lock.fileno()), marker.stat()):
-            break
-        lock.close()  # the previous holder removed the file
-    with lock:
-        try:
-            check_again()
-        except UsageError:
-            marker.unlink(missing_ok=True)  # nothing was changed
-            raise
-        yield
-        marker.unlink(missing_ok=True)
-
-
 def _published(
-    written: Sequence[ShardSource], rests: Path, output: Path, config: WriteConfig, provenance: Provenance
+    written: Sequence[ShardSource], rests: Files, output: Files, config: WriteConfig, provenance: Provenance
 ) -> Published:
     """Bring the locked folder to the dataset of these shards."""
     sources = _numbered(written, rests, config.shard_bytes)
@@ -126,13 +109,13 @@ def _published(
     if len(manifest) > MOST_WHOLE or values_flaw(manifest):  # no reader would take it
         raise UsageError(f"{MANIFEST} would be too large to be read: choose a larger `write.shard_bytes`")
     changes = _changes(output, sources, files)
-    if _content(output / MANIFEST) != manifest or changes.stale or changes.shards or changes.files:
+    if _content(output, MANIFEST) != manifest or changes.stale or changes.shards or changes.files:
         _apply(output, changes)
-        write_atomically(output / MANIFEST, manifest)
+        output.replace(MANIFEST, manifest)
     return published
 
 
-def _numbered(written: Sequence[ShardSource], rests: Path, target: int) -> list[ShardSource]:
+def _numbered(written: Sequence[ShardSource], rests: Files, target: int) -> list[ShardSource]:
     """The shards of the dataset, with their final names."""
     sources = []
     for split in SPLITS:
@@ -141,99 +124,97 @@ def _numbered(written: Sequence[ShardSource], rests: Path, target: int) -> list[
         left = merged([source for source in of_split if source.shard.is_rest], rests, target)
         for number, source in enumerate([*whole, *left]):
             shard = source.shard.model_copy(update={"file": f"data/{split}/shard-{number:06d}.tar"})
-            sources.append(ShardSource(shard, source.path))
+            sources.append(ShardSource(shard, source.files, source.name))
     return sources
 
 
-def check_output(output: Path) -> None:
+def check_output(output: Files) -> None:
     """Check that a dataset can be published in a folder; nothing is written.
 
     Raises:
         UsageError: It cannot be created or written.
         OutputNotOurs: It contains other files.
     """
-    if broken := [folder for folder in (output, *output.parents) if os.path.lexists(folder) and not folder.exists()]:
-        raise UsageError(f"{broken[0]} is a link to nothing: choose another `output`")
-    try:
-        there = next(folder for folder in (output, *output.parents) if folder.exists())
-    except OSError as reason:
-        raise UsageError(f"{output} cannot hold a dataset: {reason}; choose another `output`") from reason
-    if not there.is_dir():
-        raise UsageError(f"{there} is no folder, so {output} cannot hold a dataset: choose another `output`")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"{there} cannot be written, so {output} cannot hold a dataset: choose another `output`")
+    if flaw := output.flaw():
+        raise UsageError(f"{output.address} cannot hold a dataset: {flaw}; choose another `output`")
     _refuse_foreign(output)
 
 
-def _refuse_foreign(output: Path) -> None:
-    if output.exists() and not _ours(output) and (not output.is_dir() or any(output.iterdir())):
+def _refuse_foreign(output: Files) -> None:
+    there = output.entries()
+    if (there or output.folders()) and not _ours(output):
         damaged = f"its {MANIFEST} is damaged or another program's"
-        flaw = damaged if (output / MANIFEST).is_file() else "storyloom did not write what is in it"
-        message = f"{output} is not empty, and {flaw}."
+        flaw = damaged if MANIFEST in {entry.name for entry in there} else "storyloom did not write what is in it"
+        message = f"{output.address} is not empty, and {flaw}."
         raise OutputNotOurs(f"{message} Choose another `output`, or empty it; nothing was changed.")
 
 
-def _ours(output: Path) -> bool:
-    if (output / MARKER).exists():
+def _ours(output: Files) -> bool:
+    if output.entry(MARKER):
         return True
     try:
-        manifest = json.loads(_content(output / MANIFEST) or b"{}")
+        manifest = json.loads(_content(output, MANIFEST) or b"{}")
     except ValueError:
         return False
     return isinstance(manifest, dict) and str(manifest.get("schema", "")).startswith("storyloom/")
 
 
-def _changes(output: Path, sources: Sequence[ShardSource], files: dict[str, bytes]) -> Changes:
-    before = read_manifest(output)
-    known = {shard.file: shard.sha256 for shard in before.shards} if before else {}
-    shards = [source for source in sources if not _in_place(output, source, known)]
-    names = {Path(source.shard.file) for source in sources}
-    wanted = {output / name for name in {*names, *map(index_of, names), *map(Path, files)}}
-    stale = [path for path in _written_by_us(output) if path not in wanted]
+def _changes(output: Files, sources: Sequence[ShardSource], files: dict[str, bytes]) -> Changes:
+    known = _known(_content(output, MANIFEST))
+    there = {entry.name: entry for folder in _folders() for entry in output.entries(folder)}
+    shards = [source for source in sources if not _in_place(output, source, known, there)]
+    names = {source.shard.file for source in sources}
+    wanted = {*names, *map(index_name, names), *files}
+    stale = [name for name in _written_by_us(there) if name not in wanted]
     if shards or stale:
-        stale += [output / name for name in ENERGON_DERIVED if (output / name).exists()]
-    return Changes(stale, shards, {name: new for name, new in files.items() if _content(output / name) != new})
+        stale += [name for name in ENERGON_DERIVED if name in there]
+    return Changes(stale, shards, {name: new for name, new in files.items() if _content(output, name) != new})
 
 
-def _in_place(output: Path, source: ShardSource, known: dict[str, str]) -> bool:
+def _known(manifest: bytes | None) -> dict[str, str]:
+    """The hash of each shard by its name, as a manifest says; none by one that is missing or damaged."""
+    try:
+        return {shard.file: shard.sha256 for shard in Published.model_validate_json(manifest or b"").shards}
+    except ValidationError:
+        return {}
+
+
+def _in_place(output: Files, source: ShardSource, known: dict[str, str], there: dict[str, Entry]) -> bool:
     """Whether the output already has this shard: the same file, or one that matches its manifest."""
-    target = output / source.shard.file
-    if not target.exists() or _content(index_of(target)) != index_of(source.path).read_bytes():
+    target, index = there.get(source.shard.file), there.get(index_name(source.shard.file))
+    if target is None or index is None or output.read(index.name) != source.files.read(source.index):
         return False
-    vouched = known.get(source.shard.file) == source.shard.sha256 and target.stat().st_size == source.shard.filesize
-    if not (vouched or target.samefile(source.path)):
+    vouched = known.get(source.shard.file) == source.shard.sha256 and target.size == source.shard.filesize
+    original = source.files.entry(source.name)
+    if not (vouched or (original is not None and target.version == original.version)):
         return False
     # The index is written last: a newer shard was changed afterwards.
-    untouched = target.stat().st_mtime_ns <= index_of(target).stat().st_mtime_ns
-    return untouched or sha256_of(target) == source.shard.sha256
+    return target.modified <= index.modified or sha256_of(output, source.shard.file) == source.shard.sha256
 
 
-def _written_by_us(output: Path) -> list[Path]:
+def _folders() -> list[str]:
+    return ["", ".nv-meta", *(f"data/{split}" for split in SPLITS)]
+
+
+def _written_by_us(there: Iterable[str]) -> list[str]:
     """Files of an earlier run that may be stale."""
-    folders = [output, output / ".nv-meta", *(output / "data" / split for split in SPLITS)]
-    found = [path for folder in folders for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}"))]
-    for split in SPLITS:
-        folder = output / "data" / split
-        found += [path for path in sorted(folder.glob("shard-*")) if SHARD_FILE.fullmatch(path.name)]
-        found += [path for path in (folder / "sizes.json", output / f"wids-{split}.json") if path.exists()]
-    return found
+    derived = {*(f"data/{split}/sizes.json" for split in SPLITS), *(f"wids-{split}.json" for split in SPLITS)}
+    return sorted(name for name in there if name in derived or OF_SHARDS.fullmatch(name))
 
 
-def _apply(output: Path, changes: Changes) -> None:
-    (output / MANIFEST).unlink(missing_ok=True)
-    sync_folder(output)
-    for path in changes.stale:
-        path.unlink()
+def _apply(output: Files, changes: Changes) -> None:
+    output.remove(MANIFEST)
+    output.remove_leftovers()
+    for name in changes.stale:
+        output.remove(name)
     for source in changes.shards:
         put(source, output)
     for name, content in changes.files.items():
-        (output / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output / name, content)
+        output.replace(name, content)
     for split in SPLITS:
-        folder = output / "data" / split
-        if folder.exists() and not any(folder.iterdir()):
-            folder.rmdir()
+        if not output.entries(f"data/{split}"):
+            output.remove_folder(f"data/{split}")
 
 
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+def _content(output: Files, name: str) -> bytes | None:
+    return output.read_all([name])[0]

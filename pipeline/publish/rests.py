@@ -11,17 +11,16 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipeline.publish.place import ShardSource, broken, hold_against_hash
 from storyloom.format.counts import Counts
-from storyloom.format.layout import index_of
+from storyloom.format.layout import index_name
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard, Split, shard_numbers, write_shard
 from storyloom.format.tar import read_index, tar_members
-from storyloom.fs.atomic import write_atomically
+from storyloom.fs.files import Files
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Slice:
     offsets: tuple[int, ...]
 
 
-def merged(rests: Sequence[ShardSource], folder: Path, target: int) -> list[ShardSource]:
+def merged(rests: Sequence[ShardSource], folder: Files, target: int) -> list[ShardSource]:
     """The rests of one split, in order, as shards of about `target` bytes in `folder`; other shards there are removed.
 
     At no time is more than one document in memory.
@@ -51,7 +50,7 @@ def merged(rests: Sequence[ShardSource], folder: Path, target: int) -> list[Shar
     contents = list(_cut(rests, target))
     wanted = {name_of(split, slices): slices for slices in contents}
     _remove_others(folder, split, set(wanted))
-    return [_shard(folder / name, split, slices) for name, slices in wanted.items()]
+    return [_shard(folder, name, split, slices) for name, slices in wanted.items()]
 
 
 def name_of(split: Split, slices: Sequence[Slice]) -> str:
@@ -74,41 +73,44 @@ def _cut(rests: Sequence[ShardSource], target: int) -> Iterator[list[Slice]]:
 
 def _offsets(rest: ShardSource) -> list[int]:
     try:
-        return [int(offset) for offset in read_index(index_of(rest.path).read_bytes())]
+        return [int(offset) for offset in read_index(rest.files.read(rest.index))]
     except ValueError as reason:
         raise broken(rest, f"has a damaged index: {reason}") from None
 
 
-def _shard(path: Path, split: Split, slices: Sequence[Slice]) -> ShardSource:
-    mark = path.with_suffix(".json")
-    if found := _merged_before(mark, path):
-        return ShardSource(found, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shard = write_shard(path, split, chain.from_iterable(map(_documents, slices)))
-    write_atomically(mark, shard.model_dump_json(indent=1).encode() + b"\n")
-    return ShardSource(shard, path)
+def _shard(folder: Files, name: str, split: Split, slices: Sequence[Slice]) -> ShardSource:
+    mark = name.replace(".tar", ".json")
+    if found := _merged_before(folder, mark, name):
+        return ShardSource(found, folder, name)
+    with folder.scratch() as scratch:
+        shard = write_shard(scratch / name, split, chain.from_iterable(map(_documents, slices)))
+        folder.replace(name, scratch / name)
+        folder.replace(index_name(name), scratch / index_name(name))
+    folder.replace(mark, shard.model_dump_json(indent=1).encode() + b"\n")
+    return ShardSource(shard, folder, name)
 
 
-def _merged_before(mark: Path, path: Path) -> Shard | None:
+def _merged_before(folder: Files, mark: str, name: str) -> Shard | None:
     """The shard that an earlier run merged under this name; None when it is missing or visibly damaged."""
+    content, entry = folder.read_all([mark])[0], folder.entry(name)
     try:
-        found = Shard.model_validate_json(mark.read_bytes())
-        size = path.stat().st_size
-    except (FileNotFoundError, ValidationError):
+        found = Shard.model_validate_json(content or b"")
+    except ValidationError:
         return None
-    return found if found.filesize == size and index_of(path).exists() else None
+    whole = entry is not None and found.filesize == entry.size
+    return found if whole and folder.entry(index_name(name)) else None
 
 
 def _documents(part: Slice) -> Iterator[tuple[bytes, Counts]]:
     hold_against_hash(part.rest)
-    with part.rest.path.open("rb") as tar:
+    with part.rest.files.local(part.rest.name, part.rest.shard.sha256) as path, path.open("rb") as tar:
         tar.seek(part.offsets[0])
         for start, end in pairwise(part.offsets):
             members = tar.read(end - start)
             yield members, Counts.of(Sample.model_validate_json(next(tar_members(members))[1]))
 
 
-def _remove_others(folder: Path, split: Split, wanted: set[str]) -> None:
-    for path in sorted(folder.glob(f"{split}-*")):
-        if f"{path.name.split('.', 1)[0]}.tar" not in wanted:
-            path.unlink(missing_ok=True)
+def _remove_others(folder: Files, split: Split, wanted: set[str]) -> None:
+    for entry in folder.entries():
+        if entry.name.startswith(f"{split}-") and f"{entry.name.split('.', 1)[0]}.tar" not in wanted:
+            folder.remove(entry.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipeline.config import RunConfig
 from pipeline.executors.executor import UnitsMissing
@@ -20,6 +19,8 @@ from storyloom.errors import RunFailed
 from storyloom.format.manifest import read_manifest
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
+from storyloom.fs.files import files_at
+from storyloom.fs.place import absolute
 from storyloom.view.counts import count_of
 
 RESTS = "rests"
@@ -34,9 +35,9 @@ def look_at_output(workspace: Workspace, stages: Sequence[StageStatus] | None = 
     return earlier(workspace, output_of(workspace.config), PUBLISHED, stages)
 
 
-def output_of(config: RunConfig) -> Path:
-    """The folder that a config publishes to."""
-    return Path(config.output).expanduser().absolute()
+def output_of(config: RunConfig) -> str:
+    """The place that a config publishes to: an absolute path, or a URL."""
+    return absolute(config.output)
 
 
 def check_not_over_all(workspace: Workspace) -> None:
@@ -87,13 +88,11 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus], *, replace: 
             f"no document came out of {count_of(last.videos, 'videos')}: {counted({**last.failed, **last.dropped})}"
         )
     addresses = workspace.done(PUBLISHED)
-    folders = {
-        group: store.files.folder_here(store.group_folder(addresses[group], marks[group].files)) for group in groups
-    }
+    folders = {group: store.files.within(store.group_folder(addresses[group], marks[group].files)) for group in groups}
     shards, output = [one.shards for one in groups.values()], output_of(config)
     # A folder for each output: publishing to another output must not clear it.
-    of_output = f"{RESTS}/{digest(str(output))[:12]}"
-    rests = store.files.folder_here(f"{store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key)}/{of_output}")
+    of_output = f"{RESTS}/{digest(output)[:12]}"
+    rests = store.files.within(f"{store.folder(PUBLISHED, workspace.job.keys[PUBLISHED].key)}/{of_output}")
     made, write = provenance(workspace, after), config.section(WriteConfig)
 
     def check_again() -> None:
@@ -101,13 +100,13 @@ def publish_run(workspace: Workspace, after: Sequence[StageStatus], *, replace: 
 
     while True:
         try:
-            published = publish(shards, list(folders.values()), rests, output, write, made, check_again)
+            published = publish(shards, list(folders.values()), rests, files_at(output), write, made, check_again)
         except BadShard as reason:
-            source = Path(reason.shard)
-            if source.parent == rests and source.exists():
-                source.unlink()  # merged from the groups, so it is merged again
+            folder, _, name = reason.shard.rpartition("/")
+            if folder == rests.address and rests.entry(name):
+                rests.remove(name)  # merged from the groups, so it is merged again
                 continue
-            owner = next(addresses[group] for group, folder in folders.items() if source.parent == folder)
+            owner = next(addresses[group] for group, files in folders.items() if files.address == folder)
             raise Damaged(owner, str(reason)) from reason
         except FormatError as reason:
             raise RunFailed(f"not published: {reason}") from reason

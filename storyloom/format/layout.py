@@ -15,6 +15,11 @@ PUBLISHED = re.compile(r"data/(train|val)/shard-[0-9]{6}\.tar")
 """Path of a shard within a finished dataset."""
 
 
+def index_name(tar: str) -> str:
+    """Name of a shard's index."""
+    return f"{tar}.idx"
+
+
 def index_of(tar: Path) -> Path:
     """Where the index of a shard lies."""
     return tar.with_suffix(".tar.idx")

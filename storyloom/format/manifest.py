@@ -135,7 +135,7 @@ def dataset_sha256(shards: Sequence[Shard]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def read_manifest(output: Path) -> Published | None:
+def read_manifest(output: str | os.PathLike[str]) -> Published | None:
     """The manifest in a folder; None when there is none, or when it has another version."""
     try:
         return Published.model_validate_json(manifest_bytes(DataFolder(output)), strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import filecmp
 import os
 import shutil
@@ -13,12 +15,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from storyloom.fs.atomic import TEMPORARY_SUFFIX, remove_leftovers, sync_folder, temporary
-from storyloom.fs.files import Entry
+from storyloom.fs.files import Entry, Files
 
 SETTLED_NS = 10 * 10**9
 """Nanoseconds without a change after which a folder's modification time identifies its listing (our choice).
 
 More than the resolution of file systems' clocks, which may hide a second change, and than the skew of clocks."""
+
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+"""Errors of the operating system that a copy would meet as well."""
 
 
 class DiskFiles:
@@ -28,9 +34,26 @@ class DiskFiles:
         root: The folder; need not exist.
     """
 
+    keeps_bytes = False
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.address = str(root)
+
+    def within(self, folder: str) -> DiskFiles:
+        return DiskFiles(self.root / folder)
+
+    def flaw(self) -> str:
+        above = (self.root, *self.root.parents)
+        try:
+            if broken := [folder for folder in above if os.path.lexists(folder) and not folder.exists()]:
+                return f"{broken[0]} is a link to nothing"
+            there = next(folder for folder in above if folder.exists())
+        except OSError as reason:
+            return f"{self.root} cannot be reached: {reason}"
+        if not there.is_dir():
+            return f"{there} is no folder"
+        return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written"
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
@@ -133,6 +156,28 @@ class DiskFiles:
         if durably:
             sync_folder(path.parent)
 
+    def copy(self, name: str, source: Files, source_name: str) -> None:
+        with source.local(source_name) as path:
+            self.replace(name, path)
+
+    @contextmanager
+    def alone(self, marker: str, unchanged: type[Exception]) -> Iterator[None]:
+        path = self.root / marker
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            lock = path.open("ab")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                break
+            lock.close()  # the previous holder removed the file
+        with lock:
+            try:
+                yield
+            except unchanged:
+                path.unlink(missing_ok=True)
+                raise
+            path.unlink(missing_ok=True)
+
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
@@ -163,7 +208,7 @@ class DiskFiles:
                 unfinished.touch(0o600 if private else 0o666)
                 unfinished.write_bytes(content)
             else:
-                os.link(content, unfinished)
+                _linked(content, unfinished)
             if durably:
                 _sync(unfinished)
             yield unfinished
@@ -177,6 +222,16 @@ def _entry(name: str, found: os.stat_result) -> Entry:
 
 def _joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
+
+
+def _linked(file: Path, link: Path) -> None:
+    """Another name of a file, or a copy of it on another file system, or on one without hard links."""
+    try:
+        os.link(file.resolve(), link)
+    except OSError as reason:
+        if reason.errno in OF_THE_DISK:
+            raise
+        shutil.copyfile(file, link)
 
 
 def _sync(file: Path) -> None:

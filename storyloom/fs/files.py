@@ -42,9 +42,18 @@ class Files(Protocol):
 
     Attributes:
         address: Its path, or its URL without secrets, without a slash at its end.
+        keeps_bytes: Whether what is there is what was written, since the store itself checks its bytes; else it is held
+            against a hash before it is given on.
     """
 
     address: str
+    keeps_bytes: bool
+
+    def within(self, folder: str) -> Files:
+        """The files of a folder of this one."""
+
+    def flaw(self) -> str:
+        """Why files cannot be created here, as far as that can be told without creating any; empty if they can."""
 
     def read(self, name: str) -> bytes:
         """Content of a file.
@@ -136,6 +145,23 @@ class Files(Protocol):
             content: As `create` takes it.
             durably: Whether a power cut must not cost it.
             private: As `create` takes it.
+        """
+
+    def copy(self, name: str, source: Files, source_name: str) -> None:
+        """Put a file of another folder in the place of a file here, without its bytes passing where that can be.
+
+        Args:
+            name: Of the file here.
+            source: The other folder.
+            source_name: Of the file there.
+        """
+
+    def alone(self, marker: str, unchanged: type[Exception]) -> AbstractContextManager[None]:
+        """Hold the folder against all others that hold it so; waits for them.
+
+        Args:
+            marker: A file in it that is there meanwhile, and stays there where the block fails.
+            unchanged: An exception that says that nothing was changed: the marker goes then, too.
         """
 
     def remove(self, name: str) -> None:

@@ -11,9 +11,10 @@ import filecmp
 import hashlib
 import secrets
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO, TypeVar
 from storyloom.errors import UsageError
 from storyloom.fs.cache import NodeCache
 from storyloom.fs.failure import why
-from storyloom.fs.files import Entry
+from storyloom.fs.files import Entry, Files
 from storyloom.fs.url import redacted, without_secrets
 
 T = TypeVar("T")
@@ -35,6 +36,10 @@ PAUSE = 0.5
 VERSIONS = ("ETag", "etag", "generation", "md5", "md5Hash", "last_modified", "LastModified", "mtime", "created")
 """Where the stores of fsspec have what changes with a file's content, the surest first."""
 
+
+RENEWAL, LEASE, SETTLING = 15.0, 60.0, 2.0
+"""Seconds between signs of life of who holds a folder alone, without one until others may hold it, and until one who
+took it may be sure of it (our choice)."""
 
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 """Where they have the time of a file."""
@@ -55,6 +60,8 @@ class StoreFiles:
         UsageError: The URL's store needs a package that is missing, or is none that fsspec knows.
     """
 
+    keeps_bytes = True
+
     def __init__(self, url: str, cache: NodeCache) -> None:
         self._url = url.rstrip("/")
         self._cache = cache
@@ -65,6 +72,16 @@ class StoreFiles:
     def __reduce__(self) -> tuple[type[StoreFiles], tuple[str, NodeCache]]:
         """Another process connects anew."""
         return StoreFiles, (self._url, self._cache)
+
+    def within(self, folder: str) -> StoreFiles:
+        return StoreFiles(f"{self._url}/{folder}", self._cache)
+
+    def flaw(self) -> str:
+        try:
+            self.entries()
+        except OSError as reason:
+            return str(reason)
+        return ""
 
     def read(self, name: str) -> bytes:
         found: bytes = self._tried(lambda: self._files.cat_file(self._path(name)))
@@ -164,6 +181,52 @@ class StoreFiles:
         else:
             self._tried(lambda: self._files.put_file(str(content), path))
 
+    def copy(self, name: str, source: Files, source_name: str) -> None:
+        if isinstance(source, StoreFiles) and source._place == self._place:  # noqa: SLF001 - its own
+            there = source._path(source_name)  # noqa: SLF001
+            self._tried(lambda: self._files.cp_file(there, self._path(name)))
+            return
+        with source.local(source_name) as path:
+            self.replace(name, path)
+
+    @contextmanager
+    def alone(self, marker: str, unchanged: type[Exception]) -> Iterator[None]:
+        token = secrets.token_hex(16)
+        self._take(marker, token)
+        ended = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(marker, token, ended), daemon=True)
+        renewing.start()
+        try:
+            yield
+        except unchanged:
+            ended.set()
+            renewing.join()
+            self.remove(marker)
+            raise
+        finally:
+            ended.set()
+            renewing.join()
+        self.remove(marker)
+
+    def _take(self, marker: str, token: str) -> None:
+        """Create the marker; one whose owner gives no sign of life is taken away."""
+        while True:
+            if self.create(marker, token.encode()):
+                time.sleep(SETTLING)
+                if self.read_all([marker]) == [token.encode()]:  # nobody who waited took it for the one before
+                    return
+            before = self.entry(marker)
+            time.sleep(LEASE)
+            if before is not None and self.entry(marker) == before:
+                self.remove(marker)
+
+    def _renew(self, marker: str, token: str, ended: threading.Event) -> None:
+        number = 0
+        while not ended.wait(RENEWAL):
+            number += 1
+            with suppress(OSError):  # the next sign of life comes through
+                self.replace(marker, f"{token} {number}".encode())
+
     def remove(self, name: str) -> None:
         try:
             self._tried(lambda: self._files.rm_file(self._path(name)))
@@ -189,6 +252,11 @@ class StoreFiles:
         except (ImportError, ValueError) as reason:
             raise UsageError(f"{self.address} cannot be opened: {without_secrets(str(reason), self._url)}") from reason
         return found
+
+    @property
+    def _place(self) -> str:
+        """What two folders share within which a store copies by itself: its kind, and the address of its server."""
+        return f"{self._url.partition('://')[0]} {getattr(self._files, 'endpoint_url', '')}"
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root

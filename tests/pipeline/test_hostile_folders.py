@@ -18,6 +18,7 @@ from pipeline.places import check_places, writable_problem
 from pipeline.plan import COLUMNS, DIGEST, _rows_digest
 from pipeline.publish.publish import check_output
 from storyloom.errors import UsageError
+from storyloom.fs.files import files_at
 from tests.machine import config, files, manifest, ran
 from tests.runs import demo_config
 
@@ -186,7 +187,7 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch
 
 
 def test_the_test_of_an_output_leaves_nothing(tmp_path: Path) -> None:
-    check_output(tmp_path / "out")
+    check_output(files_at(tmp_path / "out"))
     assert writable_problem(tmp_path / "out", "output") == ""
     assert list(tmp_path.iterdir()) == []
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.publish.publish import NothingToPublish, OutputNotOurs, publish
+from pipeline.publish.publish import NothingToPublish, OutputNotOurs
 from stages.write.stage import WriteConfig, write_group
 from storyloom.format.layout import MARKER
 from storyloom.format.manifest import Provenance, Published, read_manifest
@@ -20,6 +20,7 @@ from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard
 from tests.documents import PROVENANCE, dataset, document, made_of, read_documents, read_shard, tree, video, videos
+from tests.documents import published as publish_here
 
 CONFIG = WriteConfig(name="tiny", shard_bytes=20_000, max_images=4, val_share=0.3)
 
@@ -35,7 +36,7 @@ def again(tmp_path: Path, provenance: Provenance | None = None, config: WriteCon
     groups = [videos(5), [video(f"other-{n}", document()) for n in range(6)]][: len(folders)]
     shards = [write_group(group, folder, CONFIG, 7) for group, folder in zip(groups, folders, strict=True)]
     made = provenance or made_of(groups)
-    return publish(shards, folders, tmp_path / "work/rests", tmp_path / "out", config, made)
+    return publish_here(shards, folders, tmp_path / "work/rests", tmp_path / "out", config, made)
 
 
 def load(path: Path) -> Any:
@@ -99,7 +100,7 @@ def test_a_group_that_is_added_leaves_no_merged_shard_behind(published: Publishe
     folders = [tmp_path / f"work/group-{n}" for n in range(3)]
     more = [videos(5), [video(f"other-{n}", document()) for n in range(6)], [video("more", document())]]
     shards = [write_group(group, folder, CONFIG, 7) for group, folder in zip(more, folders, strict=True)]
-    grown = publish(shards, folders, tmp_path / "work/rests", tmp_path / "out", CONFIG, PROVENANCE)
+    grown = publish_here(shards, folders, tmp_path / "work/rests", tmp_path / "out", CONFIG, PROVENANCE)
     after = set((tmp_path / "work/rests").iterdir())
     assert after != before
     tars = {path.read_bytes() for path in after if path.suffix == ".tar"}
@@ -227,7 +228,7 @@ def test_a_smaller_dataset_leaves_nothing_of_the_larger_one(published: Published
     (out / "notes.txt").write_text("kept")
     folder = tmp_path / "work/group-2"
     shards = write_group([video("one", document())], folder, WriteConfig(), 0)
-    smaller = publish(
+    smaller = publish_here(
         [shards], [folder], tmp_path / "work/rests", out, CONFIG.model_copy(update={"val_share": 0.0}), PROVENANCE
     )
     assert set(smaller.splits) == {"train"}
@@ -306,10 +307,10 @@ def test_shards_are_copied_to_another_file_system_and_not_copied_twice(tmp_path:
         if Path(memory).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("the temporary folder lies in /dev/shm, too")
         shards = write_group(videos(5), tmp_path, CONFIG, 7)
-        publish([shards], [tmp_path], tmp_path / "rests", out, CONFIG, PROVENANCE)
+        publish_here([shards], [tmp_path], tmp_path / "rests", out, CONFIG, PROVENANCE)
         before = tree(out)
         assert read_documents(out) == read_documents(tmp_path)
-        publish([shards], [tmp_path], tmp_path / "rests", out, CONFIG, PROVENANCE)
+        publish_here([shards], [tmp_path], tmp_path / "rests", out, CONFIG, PROVENANCE)
         assert tree(out) == before
 
 
@@ -322,14 +323,14 @@ def test_a_shard_that_was_damaged_is_not_copied(tmp_path: Path) -> None:
         content = (tmp_path / shards[0].file).read_bytes()
         (tmp_path / shards[0].file).write_bytes(content[:-1] + b"x")
         with pytest.raises(BadShard, match="damaged"):
-            publish([shards], [tmp_path], tmp_path / "rests", Path(memory) / "out", CONFIG, PROVENANCE)
+            publish_here([shards], [tmp_path], tmp_path / "rests", Path(memory) / "out", CONFIG, PROVENANCE)
         assert not list(Path(memory).rglob("*.tar*"))
 
 
 def test_nothing_to_publish_leaves_the_output_alone(published: Published, tmp_path: Path) -> None:
     before = tree(tmp_path / "out")
     with pytest.raises(NothingToPublish, match="funnel"):
-        publish([[], []], [tmp_path, tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
+        publish_here([[], []], [tmp_path, tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
     assert tree(tmp_path / "out") == before
 
 
@@ -338,20 +339,20 @@ def test_a_shard_that_is_gone_is_named_before_anything_is_touched(tmp_path: Path
     shards = write_group(videos(2), tmp_path, WriteConfig(), 0)
     (tmp_path / name).unlink()
     with pytest.raises(BadShard, match=r"train-rest\.tar: (is gone|has no index).* `--only write --force"):
-        publish([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
+        publish_here([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_group_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
     shards: list[Shard] = write_group(videos(2), tmp_path, WriteConfig(), 0)
     with pytest.raises(FormatError, match="duplicate_key"):
-        publish([shards, shards], [tmp_path, tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
+        publish_here([shards, shards], [tmp_path, tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
 
 
 def test_a_table_of_the_card_cannot_be_broken_by_a_value(tmp_path: Path) -> None:
     shards = write_group(videos(2), tmp_path, WriteConfig(), 0)
     provenance = Provenance(revisions={"score": "a|b\n<script>"})
-    publish([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, provenance)
+    publish_here([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, provenance)
     assert "| score |  | `a\\|b <script>` |" in (tmp_path / "out/README.md").read_text()
 
 
