@@ -243,8 +243,10 @@ def _parts_of(files: Files, file: str) -> list[tuple[str, int, tuple[str, ...]]]
     Raises:
         UsageError: The file is damaged.
     """
-    content = files.read(file)
+    (content,) = files.read_all([file])
     try:
+        if content is None:
+            raise pa.ArrowInvalid("there is nothing behind its name")
         table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         if not table.schema.equals(COLUMNS) or (table.schema.metadata or {}).get(DIGEST) != _rows_digest(table):
             raise pa.ArrowInvalid("its rows are not those that were written")

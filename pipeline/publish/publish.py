@@ -88,7 +88,7 @@ def publish(
     if not written:
         raise NothingToPublish("no video gave a document, so there is nothing to publish: the funnel says why")
     check(written)
-    _refuse_foreign(output)
+    check_output(output)
     with output.alone(MARKER, UsageError):
         check_again()
         return _published(written, rests, output, config, provenance)
@@ -204,7 +204,6 @@ def _written_by_us(there: Iterable[str]) -> list[str]:
 
 def _apply(output: Files, changes: Changes) -> None:
     output.remove(MANIFEST)
-    output.remove_leftovers()
     for name in changes.stale:
         output.remove(name)
     for source in changes.shards:

@@ -171,6 +171,8 @@ class DiskFiles:
                 break
             lock.close()  # the previous holder removed the file
         with lock:
+            for left in self.root.glob(f".*{TEMPORARY_SUFFIX}"):  # of whoever was killed here, on any machine
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
             try:
                 yield
             except unchanged:

@@ -94,7 +94,7 @@ LAYOUTS: dict[str, Callable[[Path], object]] = {
     "a link to nothing for a mark": in_place_of(MARK, dangling),
     "nothing in a mark": in_place_of(MARK, Path.touch),
     "a folder for a table": in_place_of(TABLE, Path.mkdir),
-    "a file for a group": in_place_of("pack/*/group-?????.????????????????", Path.touch),
+    "a file for a group": in_place_of("pack/*/group-?????.????????????????.????????????????", Path.touch),
     "a folder for the lines": in_place_of("manifests/*.parquet", Path.mkdir),
     "a folder for the ledger": lambda work: (work / "failures.parquet").mkdir(),
     "a trace of nobody": lambda work: (work / "attempts" / "processes" / "x.trace").write_text(""),

@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.publish.publish import NothingToPublish, OutputNotOurs
 from stages.write.stage import WriteConfig, write_group
+from storyloom.errors import UsageError
 from storyloom.format.layout import MARKER
 from storyloom.format.manifest import Provenance, Published, read_manifest
 from storyloom.format.reader import BadShard
@@ -265,7 +266,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("precious")
-    with pytest.raises(OutputNotOurs):
+    with pytest.raises(UsageError, match="is no folder"):
         dataset(tmp_path, [videos(2)], CONFIG)
     assert (tmp_path / "out").read_text() == "precious"
 
@@ -281,7 +282,7 @@ def test_a_run_that_was_killed_while_publishing_is_taken_up_again(published: Pub
     (out / MARKER).write_text("")
     (out / "manifest.json").unlink()
     (out / "data/train/shard-000000.tar.idx").unlink()
-    (out / "data/train/.shard-000001.tar.0123456789abcdef.storyloom-tmp").write_text("half")
+    (out / ".shard-000001.tar.0123456789abcdef.storyloom-tmp").write_text("half")
     again(tmp_path)
     assert {name: content for name, (content, _) in tree(out).items()} == complete
 
