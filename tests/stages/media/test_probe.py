@@ -177,7 +177,7 @@ def test_a_picture_turned_and_with_oblong_pixels_has_its_shown_size(tmp_path: Pa
 
 def test_too_little_time_can_be_tried_again() -> None:
     with pytest.raises(VideoFailed) as failed:
-        probe(NARRATED, Limits(seconds=0.01, memory=4 * 2**30))
+        probe(NARRATED, Limits(seconds=0.001, memory=4 * 2**30))
     assert (failed.value.code, failed.value.retryable) == ("probe_timeout", True)
 
 
