@@ -10,8 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, expect, sync_playwright
 from starlette.applications import Starlette
+
+expect.set_options(timeout=30_000)  # ms, as playwright's other waits: machines are shared
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
