@@ -134,7 +134,7 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
 
 @pytest.fixture
 def own_handlers() -> Iterator[None]:
-    """Ctrl-C is interrupted, and both signals are handled as before afterwards."""
+    """Ctrl-C is heard, and both signals are handled as before afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
