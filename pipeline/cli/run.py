@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -109,7 +112,8 @@ def run_until_stopped(work: Callable[[], object], listener: TerminalListener) ->
     """Do the work of a command that Ctrl-C or SIGTERM ends in order, with their exit codes."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        work()
+        with _dropped_stops_again():
+            work()
     except (KeyboardInterrupt, Terminated) as stop:
         listener.stop()
         typer.echo("\nstoryloom: stopped; the same command goes on from here", err=True)
@@ -180,6 +184,30 @@ def gc_command(
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
     raise Terminated
+
+
+@contextlib.contextmanager
+def _dropped_stops_again() -> Iterator[None]:
+    """Have a stop come again that Python dropped, since it came in a finalizer or a weak reference's callback.
+
+    Each import ends in such a callback, so that a stop while models are loaded may meet one.
+    """
+    usual, this_thread = sys.unraisablehook, threading.get_ident()
+
+    def again(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt | Terminated):
+            usual(dropped)
+            return
+        number = signal.SIGINT if issubclass(dropped.exc_type, KeyboardInterrupt) else signal.SIGTERM
+        timer = threading.Timer(0.05, signal.pthread_kill, [this_thread, number])  # not within this very callback
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def _print_profiles(workspace: Workspace, otherwise: str) -> None:
