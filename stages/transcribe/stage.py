@@ -96,7 +96,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """
 
     name = "transcribe"
-    version = 4
+    version = 5
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow
