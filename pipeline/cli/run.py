@@ -110,9 +110,8 @@ def run_command(
 
 def run_until_stopped(work: Callable[[], object], listener: TerminalListener) -> None:
     """Do the work of a command that Ctrl-C or SIGTERM ends in order, with their exit codes."""
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        with _dropped_stops_again():
+        with _stops_heard():
             work()
     except (KeyboardInterrupt, Terminated) as stop:
         listener.stop()
@@ -187,8 +186,8 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _dropped_stops_again() -> Iterator[None]:
-    """Have a stop come again that Python dropped, since it came in a finalizer or a weak reference's callback.
+def _stops_heard() -> Iterator[None]:
+    """Raise SIGTERM as `Terminated`; a stop that Python dropped, in a finalizer or a weak reference's callback, again.
 
     Each import ends in such a callback, so that a stop while models are loaded may meet one.
     """
@@ -203,11 +202,13 @@ def _dropped_stops_again() -> Iterator[None]:
         timer.daemon = True
         timer.start()
 
+    before = signal.signal(signal.SIGTERM, _terminate)
     sys.unraisablehook = again
     try:
         yield
     finally:
         sys.unraisablehook = usual
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print_profiles(workspace: Workspace, otherwise: str) -> None:

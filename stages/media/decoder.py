@@ -43,7 +43,7 @@ def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:
     if failed.status > DISK:
         number = failed.status - DISK
         raise OSError(number, os.strerror(number), tempfile.gettempdir()) from failed
-    if failed.status < 0:
-        message = f"{failed}; nothing tells whether the file, the decoder or this machine is to blame"
+    message = f"{failed}. If it speaks of memory, raise the stage's `memory`"
+    if failed.status < 0:  # by a fault of the file, of the decoder, or of this machine
         return VideoFailed("decoder_crashed", message, retryable=True)
-    return VideoFailed(code, f"{failed}. If it speaks of memory, raise the stage's `memory`")
+    return VideoFailed(code, message)

@@ -166,6 +166,15 @@ def test_a_stop_that_comes_in_a_finalizer_is_not_lost(
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("own_handlers")
+def test_what_sigterm_does_is_as_before_once_the_work_is_done() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    during: list[object] = []
+    run_until_stopped(lambda: during.append(signal.getsignal(signal.SIGTERM)), TerminalListener(Console()))
+    assert during != [before]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

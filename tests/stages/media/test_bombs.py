@@ -214,6 +214,7 @@ def test_a_crash_is_not_said_to_be_an_undecodable_track(number: int) -> None:
     failed = video_failed(ChildFailed("stages.media.sound", -number, "", timed_out=False), "audio_undecodable", LIMITS)
     assert (failed.code, failed.retryable) == ("decoder_crashed", True)
     assert f"stages.media.sound ended with status {-number}" in failed.message
+    assert "raise the stage's `memory`" in failed.message
 
 
 def test_sound_that_fills_the_disk_is_not_the_video_s_fault(tmp_path: Path) -> None:
