@@ -27,7 +27,7 @@ from storyloom.view.text import shown
 UNFINISHED = "unfinished"
 """Code of a video over which attempts failed, and whose part is not done yet."""
 
-OURS = frozenset({"internal", "worker_crashed"})
+OURS = frozenset({"internal", "worker_crashed", "decoder_crashed", "probe_crashed"})
 """Codes of what a bug may be behind: a run names these failures first."""
 
 ROWS_AT_ONCE = 10_000

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, expect, sync_playwright
 from starlette.applications import Starlette
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+expect.set_options(timeout=30_000)  # as playwright waits for all else; its 5 s are little where models run beside it
 
 
 def program() -> str | None:

@@ -20,6 +20,9 @@ NARRATED = ROOT / "demo" / "narrated.mp4"
 CONTENT = NARRATED.read_bytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
+SOON = 10.0
+"""Seconds in which what ends at once, or at a bound of a second, has ended on a busy machine, too (our choice)."""
+
 
 def video(url: str, source_id: str = "", subtitles: str = "", language: str = "") -> Video:
     key = hashlib.sha256((source_id or url).encode()).hexdigest()[:20]

@@ -60,7 +60,7 @@ class Server(ThreadingHTTPServer):
         content: The file's bytes; a test may replace them.
         requests: In order.
         sent: Bytes of all bodies but error pages.
-        most_at_once: Largest number of requests that were answered at the same time.
+        most_at_once: Largest number of requests for ``slow`` that were worked on at the same time.
         released: Set by a test to let stalled answers end.
     """
 
@@ -82,7 +82,7 @@ class Server(ThreadingHTTPServer):
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count a request among those that run."""
+        """Count a request among those that run; to be left before the answer, after which the client sends the next."""
         with self._lock:
             self._running += 1
             self.most_at_once = max(self.most_at_once, self._running)
@@ -118,8 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         if answer is None:
             self.status(404)
         else:
-            with self.server.counted():
-                answer(before)
+            answer(before)
 
     def log_message(self, *_: object) -> None:
         """Nothing on the terminal."""
@@ -509,7 +508,8 @@ class Handler(BaseHTTPRequestHandler):
             self.drip(b"v")
 
     def answer_slow(self, before: int) -> None:
-        time.sleep(0.1)
+        with self.server.counted():
+            time.sleep(0.1)
         self.send(PAGE)
 
     def answer_stalls_once(self, before: int) -> None:

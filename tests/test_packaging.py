@@ -8,6 +8,7 @@ import tomllib
 import pytest
 import yaml
 
+from stages.download.probing import TESTED
 from tests.runs import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -59,6 +60,11 @@ def test_the_lock_file_names_no_host_but_pypi() -> None:
 def test_every_python_has_the_same_release_of_what_decodes_hears_and_runs(name: str) -> None:
     packages = tomllib.loads(text("uv.lock"))["package"]
     assert len([one["version"] for one in packages if one["name"] == name]) == 1
+
+
+def test_a_decoder_that_cannot_be_used_is_answered_with_the_releases_that_are_asked_for() -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert [one for name in ("run", "deep") for one in extras[name] if one.startswith("av>")] == [TESTED, TESTED]
 
 
 def test_the_citation_is_of_this_version_and_licence() -> None:

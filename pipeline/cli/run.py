@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -107,9 +110,9 @@ def run_command(
 
 def run_until_stopped(work: Callable[[], object], listener: TerminalListener) -> None:
     """Do the work of a command that Ctrl-C or SIGTERM ends in order, with their exit codes."""
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        work()
+        with _stops_heard():
+            work()
     except (KeyboardInterrupt, Terminated) as stop:
         listener.stop()
         typer.echo("\nstoryloom: stopped; the same command goes on from here", err=True)
@@ -184,6 +187,32 @@ def gc_command(
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
     raise Terminated
+
+
+@contextlib.contextmanager
+def _stops_heard() -> Iterator[None]:
+    """Raise SIGTERM as `Terminated`; a stop that Python dropped, in a finalizer or a weak reference's callback, again.
+
+    Each import ends in such a callback, so that a stop while models are loaded may meet one.
+    """
+    usual, this_thread = sys.unraisablehook, threading.get_ident()
+
+    def again(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt | Terminated):
+            usual(dropped)
+            return
+        number = signal.SIGINT if issubclass(dropped.exc_type, KeyboardInterrupt) else signal.SIGTERM
+        timer = threading.Timer(0.05, signal.pthread_kill, [this_thread, number])  # not within this very callback
+        timer.daemon = True
+        timer.start()
+
+    before = signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print_profiles(workspace: Workspace, otherwise: str) -> None:

@@ -19,7 +19,7 @@ from stages.media.sandbox import ChildFailed, Limits, Program, child
 TINY_VIDEO = b"YUV4MPEG2 W2 H2 F25:1 C420jpeg\nFRAME\n" + bytes(6)
 """A video of one black picture, uncompressed."""
 
-TESTED = "av>=18.1,<20"
+TESTED = "av>=18.1,<19"
 """Releases of the library that the tests ran with, in pip's words."""
 
 
@@ -44,7 +44,7 @@ def probe(file: Path, limits: Limits, language: str = "") -> dict[str, Any]:
         if failed.status == BROKEN:
             raise RuntimeError(_unusable(failed)) from failed
         message = f"looking at the file failed, perhaps for want of memory (download.probe_memory): {failed}"
-        raise VideoFailed("probe_crashed", message) from failed
+        raise VideoFailed("probe_crashed", message, retryable=True) from failed
     if "code" in found:
         raise VideoFailed(found["code"], found["message"])
     return found

@@ -45,7 +45,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     """
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     reads: ClassVar[tuple[Input, ...]] = ()
     manifest_fields: ClassVar[tuple[str, ...]] = (
         "url",

@@ -89,7 +89,7 @@ def decode(track: Track, limits: Limits) -> Decoded:
     temporary file (in ``TMPDIR``), which is removed with the audio.
 
     Raises:
-        VideoFailed: ``audio_undecodable``, or ``decode_timeout``.
+        VideoFailed: ``audio_undecodable``, ``decoder_crashed`` or ``decode_timeout``.
         OSError: The samples cannot be written.
         RuntimeError: The decoder is broken.
     """

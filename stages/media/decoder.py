@@ -29,7 +29,7 @@ def in_child(track: Track) -> str:
 
 
 def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:
-    """The failure of a video whose decoder failed: ``decode_timeout``, or the given code.
+    """The failure of a video whose decoder failed: ``decode_timeout``, ``decoder_crashed``, or the given code.
 
     Raises:
         RuntimeError: It is no fault of the video, but of the decoder.
@@ -43,4 +43,7 @@ def video_failed(failed: ChildFailed, code: str, limits: Limits) -> VideoFailed:
     if failed.status > DISK:
         number = failed.status - DISK
         raise OSError(number, os.strerror(number), tempfile.gettempdir()) from failed
-    return VideoFailed(code, f"{failed}. If it speaks of memory, raise the stage's `memory`")
+    message = f"{failed}. If it speaks of memory, raise the stage's `memory`"
+    if failed.status < 0:  # by a fault of the file, of the decoder, or of this machine
+        return VideoFailed("decoder_crashed", message, retryable=True)
+    return VideoFailed(code, message)

@@ -108,9 +108,8 @@ def opened(path: Path, kind: str = "", hwaccel: HWAccel | None = None) -> InputC
 def _open(file: str | _Span, kind: str, options: dict[str, str] | None = None, **others: Any) -> InputContainer:
     import av
 
-    # Titles need not be UTF-8: from release 19 on, av always replaces invalid bytes.
-    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
-    others |= lenient | {"format": first_name(kind) or None, "options": OPTIONS | (options or {})}
+    # Titles need not be UTF-8.
+    others |= {"metadata_errors": "replace", "format": first_name(kind) or None, "options": OPTIONS | (options or {})}
     container: InputContainer = av.open(file, "r", **others)
     return container
 

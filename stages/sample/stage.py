@@ -113,7 +113,7 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
     """Decodes a video's picture once, from start to end, and keeps the frames that `FrameSelector` selects."""
 
     name = "sample"
-    version = 5
+    version = 6
     reads = (Input("download"),)
     row = FramesRow
     Config = SampleConfig

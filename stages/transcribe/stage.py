@@ -96,7 +96,7 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
     """
 
     name = "transcribe"
-    version = 4
+    version = 5
     reads = (Input("download"),)
     manifest_fields = ("language",)
     row = TranscriptRow
@@ -197,6 +197,8 @@ class Transcribe(Stage[TranscribeConfig, TranscriptRow]):
                 with self.timings.on("decode"), reading(self.context.media, media) as path:
                     decoded = decode(track_of(media, [track.stream, *track.followers], path), self._limits)
             except VideoFailed as reason:
+                if reason.retryable:  # which track is heard must not hang on this machine or moment
+                    raise
                 failed = failed or reason
                 continue
             with self.timings.on("model"):

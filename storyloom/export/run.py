@@ -33,9 +33,8 @@ def tracked(console: Console) -> Progress:
     @contextmanager
     def progress(shards: list[Shard]) -> Iterator[Iterable[Shard]]:
         found: Any = track(shards, description=shards[0].split, console=console, disable=not console.is_terminal)
-        with closing(
-            found
-        ):  # its thread ends here also where a shard is damaged: at Python's own end 3.13 waits for ever
+        # Its thread ends here also where a shard is damaged: at Python's own end 3.13 waits for ever.
+        with closing(found):
             yield found
 
     return progress

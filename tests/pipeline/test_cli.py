@@ -4,11 +4,17 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
+from rich.console import Console
 
+from pipeline.cli.run import run_until_stopped
+from pipeline.progress.terminal import TerminalListener
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from tests.runs import ROOT, Finished, content_of, demo_config
 
@@ -124,6 +130,49 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
     assert "Traceback" not in stderr
     assert list((tmp_path / "work" / "attempts").rglob("*.json")) == []
     assert [file for file in tmp_path.rglob("*") if file.name.endswith(TEMPORARY_SUFFIX)] == []
+
+
+@pytest.fixture
+def own_handlers() -> Iterator[None]:
+    """Ctrl-C is heard, and both signals are handled as before afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_handlers")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_that_comes_in_a_finalizer_is_not_lost(
+    number: signal.Signals, code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Stopping:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    interrupted = False
+
+    def work() -> None:
+        nonlocal interrupted
+        Stopping()
+        interrupted = True
+        time.sleep(60)
+        interrupted = False
+
+    with pytest.raises(typer.Exit) as end:
+        run_until_stopped(work, TerminalListener(Console()))
+    assert (end.value.exit_code, interrupted) == (code, True)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("own_handlers")
+def test_what_sigterm_does_is_as_before_once_the_work_is_done() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    during: list[object] = []
+    run_until_stopped(lambda: during.append(signal.getsignal(signal.SIGTERM)), TerminalListener(Console()))
+    assert during != [before]
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_workers_of_a_cluster_share_the_turns_and_the_dead_hold_none() -> None:
             time.sleep(0.1)
         time.sleep(600)
 
-    with ray_session(""), shared_turns(lease=RENEWAL + 2) as turns:
+    with ray_session(""), shared_turns(lease=2 * RENEWAL) as turns:
         import ray
 
         remote = ray.remote(num_cpus=0.1, max_retries=0)

@@ -18,7 +18,7 @@ from yt_dlp.networking.exceptions import ProxyError
 
 from stages.download.fetch import Bounds
 from stages.download.guard import ABORT, Guard, guarded
-from tests.downloads import CONTENT
+from tests.downloads import CONTENT, SOON
 from tests.http_server import Server
 
 
@@ -119,7 +119,7 @@ def test_no_connection_outlives_the_deadline(server: Server) -> None:
             opened(guard, server.url("trickles.mp4"))
         assert guard.failure is not None
         assert guard.failure.code == "too_slow"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
 
 
 def test_the_end_of_the_block_ends_its_connections(server: Server) -> None:
@@ -133,7 +133,7 @@ def test_the_end_of_the_block_ends_its_connections(server: Server) -> None:
         began = time.monotonic()
         with pytest.raises(yt_dlp.networking.exceptions.RequestError):
             answer.read()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SOON
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,9 @@ def test_a_client_that_reads_slowly_gets_all() -> None:
     body = bytes(range(256)) * 4000
     with (
         answering(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + body)) as url,
-        guarded(bounds(timeout=0.1), allow_private=True) as guard,
+        guarded(bounds(timeout=0.5), allow_private=True) as guard,
         yt_dlp.YoutubeDL({"proxy": guard.url, "quiet": True}) as client,
     ):
         answer = client.urlopen(Request(url))
-        time.sleep(0.4)
+        time.sleep(1.0)
         assert answer.read() == body

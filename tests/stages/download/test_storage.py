@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from stages.download.storage import _filesystem, _without_instance
-from tests.downloads import CONTENT, SHA256, downloaded, files, left_by, outcome
+from tests.downloads import CONTENT, SHA256, SOON, downloaded, files, left_by, outcome
 from tests.http_server import Server, serving
 
 
@@ -87,13 +87,13 @@ def test_configured_credentials_are_used(
 def test_the_time_for_an_object_is_bounded(media: Path, metadata: Server, bucket: str) -> None:
     began = time.monotonic()
     row = downloaded(media, f"s3://{bucket}/talk.mp4", max_seconds=1.0)
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < SOON
     assert row.error is not None
     assert (row.error.code, row.error.retryable) == ("too_slow", True)
 
 
 def test_a_silent_store_is_left_and_asked_again(media: Path, metadata: Server) -> None:
-    row = downloaded(media, "s3://bucket_silent_once/talk.mp4", timeout=0.5, max_seconds=8.0)
+    row = downloaded(media, "s3://bucket_silent_once/talk.mp4", timeout=0.5, max_seconds=40.0)
     assert (row.error, row.sha256) == (None, SHA256)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.downloads import CONTENT, ROOT, SHA256, downloaded, files, left_by, outcome, stage, video
+from tests.downloads import CONTENT, ROOT, SHA256, SOON, downloaded, files, left_by, outcome, stage, video
 from tests.http_server import Server, serving
 
 
@@ -151,7 +151,7 @@ def test_an_interruption_ends_a_slow_download_and_leaves_it_to_go_on_from(media:
 def test_a_failure_has_a_code_and_says_whether_to_come_back(
     media: Path, server: Server, *, path: str, code: str, retryable: bool, attempts: int, says: str
 ) -> None:
-    row = downloaded(media, server.url(path), attempts=3, timeout=0.5)
+    row = downloaded(media, server.url(path), attempts=3, timeout=0.5 if code == "timeout" else 30.0)
     assert row.error is not None
     assert (row.error.code, row.error.retryable) == (code, retryable)
     assert says in row.error.message
@@ -235,7 +235,7 @@ def test_the_time_for_a_video_is_bounded_whatever_the_server_is_in_the_middle_of
 ) -> None:
     began = time.monotonic()
     row = downloaded(media, server.url(path), max_seconds=0.4, attempts=9)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < SOON
     assert row.error is not None
     assert (row.error.code, row.error.retryable) == ("too_slow", True)
 
@@ -244,7 +244,7 @@ def test_a_tls_handshake_that_drips_is_left_at_the_deadline(media: Path) -> None
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         row = downloaded(media, f"https://127.0.0.1:{silent.getsockname()[1]}/good.mp4", max_seconds=0.4)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < SOON
     assert outcome(row) == "too_slow"
 
 
@@ -360,10 +360,10 @@ def test_a_bomb_ends_at_the_bound_of_bytes(media: Path, server: Server, codings:
 
 def test_a_bomb_out_of_which_nothing_comes_ends_at_a_bound(media: Path, server: Server) -> None:
     """Empty members of gzip, in gzip: some kB make many MB that make nothing."""
-    server.content = gzip.compress(gzip.compress(b"") * (1 << 16)) * 40
+    server.content = gzip.compress(gzip.compress(b"") * (1 << 16)) * 100
     began = time.monotonic()
     slow = downloaded(media, server.url("encoded_never?gzip,gzip"), max_seconds=0.4)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < SOON
     large = downloaded(media, server.url("encoded_never?gzip,gzip"), max_bytes=1 << 20)
     assert (outcome(slow), outcome(large)) == ("too_slow", "too_large")
 
@@ -393,11 +393,11 @@ def test_a_password_and_a_cookie_go_to_their_host_alone(media: Path, server: Ser
 def test_a_server_that_limits_one_is_left_alone_by_all(media: Path, server: Server) -> None:
     failed = downloaded(media, server.url("rate_limited_for_a_day.mp4"), attempts=2)
     began = time.monotonic()
-    other = downloaded(media, server.url("good.mp4"), max_seconds=5)
+    other = downloaded(media, server.url("good.mp4"), max_seconds=60)
     assert outcome(failed) == outcome(other) == "rate_limited"
     assert other.error is not None
     assert other.error.retryable
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
     assert [seen.path for seen in server.requests] == ["/rate_limited_for_a_day.mp4"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -206,6 +207,14 @@ def test_a_full_disk_is_the_machine_s_fault_and_named(number: int) -> None:
     with pytest.raises(OSError, match="/") as raised:
         video_failed(failed, "audio_undecodable", LIMITS)
     assert raised.value.errno == number
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+def test_a_crash_is_not_said_to_be_an_undecodable_track(number: int) -> None:
+    failed = video_failed(ChildFailed("stages.media.sound", -number, "", timed_out=False), "audio_undecodable", LIMITS)
+    assert (failed.code, failed.retryable) == ("decoder_crashed", True)
+    assert f"stages.media.sound ended with status {-number}" in failed.message
+    assert "raise the stage's `memory`" in failed.message
 
 
 def test_sound_that_fills_the_disk_is_not_the_video_s_fault(tmp_path: Path) -> None:

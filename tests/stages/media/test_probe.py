@@ -177,7 +177,7 @@ def test_a_picture_turned_and_with_oblong_pixels_has_its_shown_size(tmp_path: Pa
 
 def test_too_little_time_can_be_tried_again() -> None:
     with pytest.raises(VideoFailed) as failed:
-        probe(NARRATED, Limits(seconds=0.01, memory=4 * 2**30))
+        probe(NARRATED, Limits(seconds=0.001, memory=4 * 2**30))
     assert (failed.value.code, failed.value.retryable) == ("probe_timeout", True)
 
 
@@ -227,7 +227,7 @@ def test_a_child_that_a_video_crashes_costs_that_video(tmp_path: Path, monkeypat
     code = "import os\n__version__ = '20.0.0'\nclass FFmpegError(Exception): pass\ndef open(*_, **__): os.abort()\n"
     library(tmp_path, code, monkeypatch)
     failed = failure(NARRATED)
-    assert (failed.code, failed.retryable) == ("probe_crashed", False)
+    assert (failed.code, failed.retryable) == ("probe_crashed", True)  # of the file, the library or the machine
     assert "download.probe_memory" in failed.message
 
 

@@ -14,8 +14,11 @@ from huggingface_hub import constants
 
 from benchmarks.speed.weights import save_whisper
 from schemas.rows import TranscriptRow, Word
-from stages.base import StageSetupError, Video
+from stages.base import StageSetupError, Video, VideoFailed
+from stages.media.audio import Decoded, decode
+from stages.media.sandbox import Limits
 from stages.media.source import MediaMissing
+from stages.media.track import Track
 from stages.models.demo import whisper_folder
 from stages.transcribe.backends import REPOSITORIES, recognizer_revision, resolved
 from stages.transcribe.settings import TranscribeConfig
@@ -119,6 +122,22 @@ def test_a_web_page_fails_as_undecodable(stage: Transcribe, tmp_path: Path) -> N
     row = run(stage, page)
     assert row.error
     assert row.error.code == "audio_undecodable"
+
+
+def test_which_track_is_heard_does_not_hang_on_a_decoder_that_crashed(
+    stage: Transcribe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = made(tmp_path / "two.mkv", "-i", str(NARRATED), "-map", "0:a", "-map", "0:a", "-c", "copy", "-t", "5")
+
+    def crashing(track: Track, limits: Limits) -> Decoded:
+        if track.streams == [0]:
+            raise VideoFailed("decoder_crashed", "on purpose", retryable=True)
+        return decode(track, limits)
+
+    monkeypatch.setattr("stages.transcribe.stage.decode", crashing)
+    error = run(stage, two).error
+    assert error
+    assert (error.code, error.retryable) == ("decoder_crashed", True)
 
 
 def test_a_track_that_is_cut_off_keeps_its_words_and_says_so(stage: Transcribe, tmp_path: Path) -> None:

@@ -49,7 +49,6 @@ class Liar(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[DataFolder]:
-    monkeypatch.setattr(http, "PATIENCE", 0.3)
     monkeypatch.setattr(http, "MOST_WHOLE", MOST)
     monkeypatch.setattr(http, "SLOWEST", 10**9)
     monkeypatch.setattr(Liar, "asked", [], raising=False)
@@ -75,7 +74,10 @@ def test_a_range_without_end_shows_that_it_is_too_long(folder: DataFolder) -> No
 
 
 @pytest.mark.parametrize("file", ["drip", "silent", "hints"])
-def test_a_server_that_does_not_end_is_given_up_once(folder: DataFolder, file: str) -> None:
+def test_a_server_that_does_not_end_is_given_up_once(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.setattr(http, "PATIENCE", 0.3)
     (found,) = folder.read([ByteRange(file)])
     assert isinstance(found, Refused)
     assert str(found) == "no whole answer in 0 s"

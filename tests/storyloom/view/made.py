@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,3 +28,9 @@ def opened(output: Path | str, cache: Path) -> Dataset:
 def browsing(dataset: Dataset | None, rooms: Sequence[Room] = ()) -> TestClient:
     """A browser on this machine."""
     return TestClient(create_app(dataset, rooms), base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+
+def read_through(browser: TestClient) -> None:
+    """Wait until the index of what is shown is whole: an app waits a second for it, then shows what there is."""
+    while not browser.get("/indexing").json()["finished"]:
+        time.sleep(0.01)

@@ -20,7 +20,7 @@ from tests.documents import dataset, document, jpeg, video
 from tests.storyloom.reader.folder_server import serving_folder
 from tests.storyloom.stats.made import HOSTILE, damage_images, small_dataset
 from tests.storyloom.validate import damage
-from tests.storyloom.view.made import browsing, opened
+from tests.storyloom.view.made import browsing, opened, read_through
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +330,7 @@ def test_a_dataset_that_is_published_again_is_shown_at_once_and_whole(
     browser, old, new = replaced
     monkeypatch.setattr("storyloom.view.dataset.LOOK_AGAIN", 0.0)
     assert "3 documents from 2 videos" not in words(browser.get("/"))
+    read_through(browser)
     assert "2 documents from 2 videos" in words(browser.get("/"))
     assert browser.get(f"/document/{new}").status_code == 200
     assert browser.get(f"/document/{old}").status_code == 404

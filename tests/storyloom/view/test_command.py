@@ -1,9 +1,11 @@
 """`storyloom view` as a program: its address, its end, and what it says of what it cannot show."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -27,6 +29,8 @@ def test_it_says_where_it_is_answers_and_ends_quietly_at_ctrl_c(tmp_path: Path) 
             assert one.stdout is not None
             address = one.stdout.readline().split()[0]
             assert address.startswith("http://127.0.0.1:")
+            while not json.load(urlopen(f"{address}indexing"))["finished"]:
+                time.sleep(0.01)
             with urlopen(address) as answer:
                 assert "3 documents from 2 videos" in answer.read().decode()
             one.send_signal(signal.SIGINT)
