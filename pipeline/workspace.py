@@ -77,7 +77,7 @@ class Workspace:
         known = replace(self, job=replace(self.job, results={}), summaries=self.summaries.refreshed())
         return known.resolved(write=False)
 
-    def units(self, name: str) -> tuple[str, ...]:
+    def units(self, name: str) -> Sequence[str]:
         """Ids of the parts or groups of a stage."""
         stage = self.graph.stages[name]
         if issubclass(stage, GroupStage):
