@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.manifest import SCHEMA
-from pipeline.parts import Numbers, Parts, keys_of, part_ids, places_in, runs
+from pipeline.manifest import SCHEMA, Rows
+from pipeline.parts import Numbers, Parts, part_ids, places_in, runs
 from pipeline.plan import Plan
 from pipeline.store import MANIFESTS
 from schemas.manifest import ManifestRow
@@ -36,20 +38,24 @@ class Lines:
     One that goes through the parts in their order reads each row group of the file about once.
 
     Args:
-        manifest: Table with the columns of `ManifestRow`; keys are unique.
+        manifest: With the columns of `ManifestRow`; keys are unique.
         plan: Its parts contain each video once.
     """
 
-    def __init__(self, manifest: pa.Table, plan: Plan) -> None:
+    def __init__(self, manifest: Rows, plan: Plan) -> None:
         self._parts = plan.members
-        sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, _FILE_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-            order = _order(self._parts, keys_of(manifest["video"]))
-            rows = manifest.take(pa.array(order)).combine_chunks()
-            for start, end, parts in _row_groups(self._parts):
-                writer.write_table(rows.slice(start, end - start).add_column(0, _FILE_SCHEMA.field(0), parts))
-        self._content: bytes = sink.getvalue().to_pybytes()
         self._group: tuple[int, pa.Table] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="storyloom-lines-") if manifest.many else None
+        file = None if self._folder is None else Path(self._folder.name, "lines.parquet")
+        sink = pa.BufferOutputStream() if file is None else pa.OSFile(str(file), "wb")
+        order = _order(self._parts, manifest.keys)
+        rows = _cut(manifest.ordered(order, SCHEMA.names), self._parts)
+        with sink, pq.ParquetWriter(sink, _FILE_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+            for parts, table in rows:
+                writer.write_table(table.add_column(0, _FILE_SCHEMA.field(0), parts))
+        self._content: bytes | Path = sink.getvalue().to_pybytes() if file is None else file
+        if file is not None:
+            file.chmod(0o600)  # as `save` promises
 
     def __getitem__(self, part: str) -> list[ManifestRow]:
         return self.of([part])[part]
@@ -107,7 +113,12 @@ class Lines:
     @cached_property
     def name(self) -> str:
         """Name of the file that `save` writes."""
-        return f"{MANIFESTS}/{hashlib.sha256(self._content).hexdigest()[:16]}.parquet"
+        if isinstance(self._content, bytes):
+            found = hashlib.sha256(self._content)
+        else:
+            with self._content.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256")
+        return f"{MANIFESTS}/{found.hexdigest()[:16]}.parquet"
 
     def save(self, files: Files) -> str:
         """Write the lines for workers, under a name with their hash; an existing valid file is kept.
@@ -147,10 +158,7 @@ class Lines:
             last = int(np.searchsorted(self._ends, begin + len(table), "right"))
             bounds = offsets[np.append(self._starts[rank:last], begin + len(table)) - begin].tolist()
             content = memoryview(text.buffers()[2])
-            hashes = b"".join(
-                hashlib.sha256(content[one:two]).digest()[:DIGEST_BYTES]
-                for one, two in pairwise(bounds)
-            )
+            hashes = b"".join(hashlib.sha256(content[one:two]).digest()[:DIGEST_BYTES] for one, two in pairwise(bounds))
             found[self._parts.by_id[rank:last]] = np.frombuffer(hashes, np.uint8).reshape(-1, DIGEST_BYTES)
             rank = last
         return found
@@ -186,7 +194,8 @@ class Lines:
         return ends
 
     def _opened(self) -> pq.ParquetFile:
-        return pq.ParquetFile(pa.BufferReader(self._content), page_checksum_verification=True)
+        content = pa.BufferReader(self._content) if isinstance(self._content, bytes) else self._content
+        return pq.ParquetFile(content, page_checksum_verification=True)
 
     def _row_group(self, number: int) -> pa.Table:
         """A row group; the last one that was read is kept."""
@@ -214,15 +223,25 @@ def _order(parts: Parts, keys: npt.NDArray[np.uint8]) -> Numbers:
     return places_in(parts.keys_of_videos[rows], keys)
 
 
-def _row_groups(parts: Parts) -> Iterator[tuple[int, int, pa.Array]]:
-    """First and last row of each row group, and the part of each row; no part is split."""
+def _cut(tables: Iterable[pa.Table], parts: Parts) -> Iterator[tuple[pa.Array, pa.Table]]:
+    """The rows of each row group, and the part of each: no part is split.
+
+    Args:
+        tables: All rows, in tables of any size.
+        parts: In the order of their ids they have the rows.
+    """
     sizes = np.diff(parts.ends, prepend=0)[parts.by_id]
     ends = np.cumsum(sizes)
+    left, more = SCHEMA.empty_table(), iter(tables)
     first, begin = 0, 0
     while first < len(ends):
         last = min(int(np.searchsorted(ends, begin + ROW_GROUP)), len(ends) - 1)
+        while len(left) < ends[last] - begin:
+            left = pa.concat_tables([left, next(more)])
         ids = pa.array(part_ids(parts.codes[parts.by_id[first : last + 1]]), pa.string())
-        yield begin, int(ends[last]), ids.take(pa.array(np.repeat(np.arange(len(ids)), sizes[first : last + 1])))
+        of_rows = ids.take(pa.array(np.repeat(np.arange(len(ids)), sizes[first : last + 1])))
+        yield of_rows, left.slice(0, int(ends[last]) - begin).combine_chunks()
+        left = left.slice(int(ends[last]) - begin)
         first, begin = last + 1, int(ends[last])
 
 
