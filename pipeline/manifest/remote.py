@@ -13,6 +13,7 @@ from pipeline.beside import SUFFIXES as SUBTITLES
 from pipeline.manifest.folder import MEDIA_SUFFIXES, Found
 from pipeline.manifest.opened import unpacked_suffix
 from storyloom.errors import UsageError
+from storyloom.fs.store import VERSIONS
 from storyloom.fs.url import redacted, scheme_of
 
 HTTP = ("http", "https")
@@ -70,6 +71,19 @@ def opened(url: str) -> Iterator[BinaryIO]:
                 shutil.copyfileobj(source, copy, 1 << 20)
             copy.seek(0)
             yield cast("BinaryIO", copy)
+
+
+def version_of(url: str) -> str:
+    """What is another one once a file behind a URL changes; empty where nothing tells.
+
+    Raises:
+        UsageError: It cannot be asked for.
+    """
+    if scheme_of(url) in HTTP:
+        return ""
+    with _failures_typed(url):
+        found = _storage(url).info(url)
+    return next((f"{key} {found[key]} {found.get('size')}" for key in VERSIONS if found.get(key)), "")
 
 
 def _storage(url: str) -> Any:
