@@ -76,12 +76,18 @@ class StoreFiles:
     def within(self, folder: str) -> StoreFiles:
         return StoreFiles(f"{self._url}/{folder}", self._cache)
 
-    def flaw(self) -> str:
+    def flaw(self, *, by_trying: bool = False) -> str:
         try:
-            self.entries()
+            if by_trying:
+                self.prepare([])
+            else:
+                self.entries()
         except OSError as reason:
             return str(reason)
         return ""
+
+    def free(self) -> int | None:
+        return None
 
     def read(self, name: str) -> bytes:
         found: bytes = self._tried(lambda: self._files.cat_file(self._path(name)))
