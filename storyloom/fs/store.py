@@ -31,6 +31,9 @@ T = TypeVar("T")
 ATTEMPTS = 6
 """Attempts at a request, the first included (our choice); the stores' own libraries try again before."""
 
+FIRST_ATTEMPTS = 2
+"""Attempts while a store never answered this process (our choice): its address or the credentials may be wrong."""
+
 PAUSE = 0.5
 """Seconds before the second attempt; doubles with each further one (our choice)."""
 
@@ -54,6 +57,9 @@ MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 _connections: dict[tuple[str, int, frozenset[tuple[str, str]]], Any] = {}
 """fsspec's file systems by scheme, process and environment: to make one takes a third of a second."""
+
+_answered: set[str] = set()
+"""Servers that answered this process, by `StoreFiles._place`."""
 
 
 class StoreFailed(OSError):
@@ -324,11 +330,15 @@ class StoreFiles:
         """
         for attempt in range(ATTEMPTS):
             try:
-                return request()
+                found = request()
             except FileNotFoundError:
+                _answered.add(self._place)
                 raise
             except Exception as reason:  # noqa: BLE001 - the libraries of the stores raise errors of their own
                 self._pause(attempt, reason)
+            else:
+                _answered.add(self._place)
+                return found
         raise AssertionError("the last attempt raises")
 
     def _pause(self, attempt: int, reason: Exception) -> None:
@@ -337,7 +347,8 @@ class StoreFiles:
         Raises:
             StoreFailed: None is left.
         """
-        if attempt == ATTEMPTS - 1 or isinstance(reason, NotImplementedError):
+        most = ATTEMPTS if self._place in _answered else FIRST_ATTEMPTS
+        if attempt >= most - 1 or isinstance(reason, NotImplementedError):
             raise StoreFailed(f"{self.address}: {without_secrets(why(reason), self._url)}") from reason
         if isinstance(reason, PermissionError):
             self._files, _ = self._connected(anew=True)  # with credentials that may have been renewed
