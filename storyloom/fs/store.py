@@ -349,7 +349,7 @@ class StoreFiles:
         """
         most = ATTEMPTS if self._place in _answered else FIRST_ATTEMPTS
         if attempt >= most - 1 or isinstance(reason, NotImplementedError):
-            raise StoreFailed(f"{self.address}: {without_secrets(why(reason), self._url)}") from reason
+            raise StoreFailed(f"{self.address}: {without_secrets(why(reason), self._url).rstrip('.')}") from reason
         if isinstance(reason, PermissionError):
             self._files, _ = self._connected(anew=True)  # with credentials that may have been renewed
         time.sleep(PAUSE * 2**attempt)
