@@ -19,8 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from storyloom.errors import UsageError
 from storyloom.fs.cache import NodeCache
+from storyloom.fs.connect import connected, version_of
 from storyloom.fs.failure import why
 from storyloom.fs.files import Entry, Files
 from storyloom.fs.url import redacted, without_secrets
@@ -32,10 +32,6 @@ ATTEMPTS = 6
 
 PAUSE = 0.5
 """Seconds before the second attempt; doubles with each further one (our choice)."""
-
-VERSIONS = ("ETag", "etag", "generation", "md5", "md5Hash", "last_modified", "LastModified", "mtime", "created")
-"""Where the stores of fsspec have what changes with a file's content, the surest first."""
-
 
 RENEWAL, LEASE, SETTLING = 15.0, 60.0, 2.0
 """Seconds between signs of life of who holds a folder alone, without one until others may hold it, and until one who
@@ -179,6 +175,19 @@ class StoreFiles:
             if file.is_file():
                 self.create(f"{name}/{file.relative_to(content).as_posix()}", file)
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        there = {entry.name for entry in self.tree(name)}
+        files = {
+            f"{name}/{file.relative_to(content).as_posix()}": file for file in content.rglob("*") if file.is_file()
+        }
+        end = f"{name}/{last}"
+        self.replace(end, meanwhile)
+        for stale in sorted(there - files.keys()):
+            self.remove(stale)
+        for place in sorted(files.keys() - {end}):
+            self.replace(place, files[place])
+        self.replace(end, files[end])
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         del durably, private
         path = self._path(name)
@@ -250,14 +259,7 @@ class StoreFiles:
         return file
 
     def _connected(self) -> tuple[Any, str]:
-        from fsspec.core import url_to_fs
-
-        try:
-            # Other machines change what is there, and new credentials must be read: nothing is remembered.
-            found: tuple[Any, str] = url_to_fs(self._url, use_listings_cache=False, skip_instance_cache=True)
-        except (ImportError, ValueError) as reason:
-            raise UsageError(f"{self.address} cannot be opened: {without_secrets(str(reason), self._url)}") from reason
-        return found
+        return connected(self._url, anew=True)  # new credentials must be read
 
     @property
     def _place(self) -> str:
@@ -271,10 +273,9 @@ class StoreFiles:
         return str(found["name"]).rstrip("/").removeprefix(f"{self._root}/")
 
     def _entry(self, found: dict[str, Any]) -> Entry:
-        version = next((str(found[key]) for key in VERSIONS if found.get(key)), "")
         modified = next((found[key] for key in MODIFIED if found.get(key)), None)
         seconds = modified.timestamp() if isinstance(modified, datetime) else 0.0
-        return Entry(self._name(found), int(found["size"] or 0), version.strip('"'), seconds)
+        return Entry(self._name(found), int(found["size"] or 0), version_of(found), seconds)
 
     def _listed(self, folder: str, kind: str) -> list[dict[str, Any]]:
         path = self._path(folder)
