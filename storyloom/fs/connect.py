@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,8 @@ def connected(url: str, options: Mapping[str, Any] | None = None, *, anew: bool 
         extra = EXTRAS.get(STORES.get(scheme_of(url), "")) if isinstance(reason, ImportError) else None
         way_out = f": pip install 'storyloom[{extra}]'" if extra else ""
         raise UsageError(f"{redacted(url)} cannot be opened: {said}{way_out}") from reason
+    # Its package prints warnings and traces of what it tries again, unless somebody wants to have them.
+    logging.getLogger(type(found[0]).__module__.partition(".")[0]).addHandler(logging.NullHandler())
     return found
 
 
