@@ -25,7 +25,7 @@ def test_every_setting_has_a_meaning_and_none_is_left_out() -> None:
     found = settings()
     assert [one.key for one in found if not one.meaning] == []
     stages = [stage.name for stage in config_class()._registered()]
-    assert {one.section for one in found} - {""} == {*stages, "runner", "parts"}
+    assert {one.section for one in found} - {""} == {*stages, "runner", "prices", "parts"}
     assert {one.key for one in found if not one.section} == set(RunConfig.model_fields) - {"runner", "parts"}
 
 
