@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import os
 import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,9 @@ T = TypeVar("T")
 ATTEMPTS = 6
 """Attempts at a request, the first included (our choice); the stores' own libraries try again before."""
 
+FIRST_ATTEMPTS = 2
+"""Attempts while a store never answered this process (our choice): its address or the credentials may be wrong."""
+
 PAUSE = 0.5
 """Seconds before the second attempt; doubles with each further one (our choice)."""
 
@@ -41,8 +45,21 @@ RENEWAL, LEASE, SETTLING = 15.0, 60.0, 2.0
 """Seconds between signs of life of who holds a folder alone, without one until others may hold it, and until one who
 took it may be sure of it (our choice)."""
 
+IN_ONE_REQUEST = {"s3": {"max_concurrency": 1}}
+"""What makes the packages of stores read a small file at once, without a look at its size before, by scheme."""
+
+ENVIRONMENT = ("AWS_", "FSSPEC_", "GOOGLE_", "GCSFS_", "STORAGE_", "AZURE_")
+"""Begins of the names of variables that tell the stores' packages of servers and credentials."""
+
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 """Where they have the time of a file."""
+
+
+_connections: dict[tuple[str, int, frozenset[tuple[str, str]]], Any] = {}
+"""fsspec's file systems by scheme, process and environment: to make one takes a third of a second."""
+
+_answered: set[str] = set()
+"""Servers that answered this process, by `StoreFiles._place`."""
 
 
 class StoreFailed(OSError):
@@ -76,23 +93,29 @@ class StoreFiles:
     def within(self, folder: str) -> StoreFiles:
         return StoreFiles(f"{self._url}/{folder}", self._cache)
 
-    def flaw(self) -> str:
+    def flaw(self, *, by_trying: bool = False) -> str:
         try:
-            self.entries()
+            if by_trying:
+                self.prepare([])
+            else:
+                self.entries()
         except OSError as reason:
             return str(reason)
         return ""
 
+    def free(self) -> int | None:
+        return None
+
     def read(self, name: str) -> bytes:
-        found: bytes = self._tried(lambda: self._files.cat_file(self._path(name)))
+        found: bytes = self._tried(lambda: self._files.cat_file(self._path(name), **self._in_one_request))
         return found
 
     def read_all(self, names: Sequence[str]) -> list[bytes | None]:
         paths = [self._path(name) for name in names]
         if not paths:
             return []
-        found: dict[str, Any] = self._tried(lambda: _contents(self._files.cat(paths, on_error="return")))
-        return [found[path] for path in paths]
+        options = {"on_error": "return", **self._in_one_request}
+        return self._tried(lambda: _contents(self._files.cat_ranges(paths, None, None, **options)))
 
     def open(self, name: str) -> BinaryIO:
         found: BinaryIO = self._tried(lambda: self._files.open(self._path(name), "rb"))
@@ -243,15 +266,25 @@ class StoreFiles:
         self._tried(lambda: self._files.get_file(self._path(name), str(file)))
         return file
 
-    def _connected(self) -> tuple[Any, str]:
-        from fsspec.core import url_to_fs
+    def _connected(self, *, anew: bool = False) -> tuple[Any, str]:
+        from fsspec.core import get_filesystem_class
 
+        scheme = self._url.partition("://")[0]
+        told = frozenset(pair for pair in os.environ.items() if pair[0].startswith(ENVIRONMENT))
+        known = scheme, os.getpid(), told
         try:
-            # Other machines change what is there, and new credentials must be read: nothing is remembered.
-            found: tuple[Any, str] = url_to_fs(self._url, use_listings_cache=False, skip_instance_cache=True)
+            if anew or known not in _connections:
+                # Other machines change what is there, and new credentials must be read: nothing is remembered.
+                kind = get_filesystem_class(scheme)
+                _connections[known] = kind(use_listings_cache=False, skip_instance_cache=True)
+            files = _connections[known]
+            return files, files._strip_protocol(self._url)  # noqa: SLF001 - as fsspec's own functions take URLs apart
         except (ImportError, ValueError) as reason:
             raise UsageError(f"{self.address} cannot be opened: {without_secrets(str(reason), self._url)}") from reason
-        return found
+
+    @property
+    def _in_one_request(self) -> dict[str, Any]:
+        return IN_ONE_REQUEST.get(self._url.partition("://")[0], {})
 
     @property
     def _place(self) -> str:
@@ -297,11 +330,15 @@ class StoreFiles:
         """
         for attempt in range(ATTEMPTS):
             try:
-                return request()
+                found = request()
             except FileNotFoundError:
+                _answered.add(self._place)
                 raise
             except Exception as reason:  # noqa: BLE001 - the libraries of the stores raise errors of their own
                 self._pause(attempt, reason)
+            else:
+                _answered.add(self._place)
+                return found
         raise AssertionError("the last attempt raises")
 
     def _pause(self, attempt: int, reason: Exception) -> None:
@@ -310,20 +347,21 @@ class StoreFiles:
         Raises:
             StoreFailed: None is left.
         """
-        if attempt == ATTEMPTS - 1 or isinstance(reason, NotImplementedError):
-            raise StoreFailed(f"{self.address}: {without_secrets(why(reason), self._url)}") from reason
+        most = ATTEMPTS if self._place in _answered else FIRST_ATTEMPTS
+        if attempt >= most - 1 or isinstance(reason, NotImplementedError):
+            raise StoreFailed(f"{self.address}: {without_secrets(why(reason), self._url).rstrip('.')}") from reason
         if isinstance(reason, PermissionError):
-            self._files, _ = self._connected()  # with credentials that may have been renewed
+            self._files, _ = self._connected(anew=True)  # with credentials that may have been renewed
         time.sleep(PAUSE * 2**attempt)
 
 
-def _contents(found: Mapping[str, bytes | Exception]) -> dict[str, bytes | None]:
+def _contents(found: Sequence[bytes | Exception]) -> list[bytes | None]:
     """The answers to a request for several files; None where there is none.
 
     Raises:
         Exception: One of them failed otherwise.
     """
-    for one in found.values():
+    for one in found:
         if isinstance(one, Exception) and not isinstance(one, FileNotFoundError):
             raise one
-    return {path: one if isinstance(one, bytes) else None for path, one in found.items()}
+    return [one if isinstance(one, bytes) else None for one in found]
