@@ -48,8 +48,8 @@ ABOUT = {
     " on 589 photos. Nothing is fetched but your videos.",
     Recipe.CLUSTER: "A Ray cluster with GPUs. `work` and `output` must be folders that every node sees under the same"
     " path.",
-    Recipe.S3: "A Ray cluster with GPUs whose nodes share nothing but a bucket. Its credentials are those of each machine:"
-    " its role, its service account or its environment; none stand here.",
+    Recipe.S3: "A Ray cluster with GPUs whose nodes share nothing but a bucket. Its credentials are those of each"
+    " machine: its role, its service account or its environment; none stand here.",
 }
 
 HEAD = """Run it from this folder: storyloom run {name}. A line that begins with # and a key is a setting with its
