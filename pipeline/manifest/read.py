@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +74,7 @@ def read_manifest(
     url_parameters: Collection[str] = (),
     *,
     columns: Mapping[Any, str] | None = None,
-    without: Collection[Path] = (),
+    without: Collection[str] = (),
 ) -> Manifest:
     """Read a manifest as `list_manifest` does, all of it into memory."""
     found = list_manifest(manifest, url_parameters, columns=columns, without=without)
@@ -87,7 +86,7 @@ def list_manifest(
     url_parameters: Collection[str] = (),
     *,
     columns: Mapping[Any, str] | None = None,
-    without: Collection[Path] = (),
+    without: Collection[str] = (),
 ) -> Listed:
     """Read a list, a folder of media, one media file, or what a pattern or a remote prefix matches.
 
@@ -99,7 +98,7 @@ def list_manifest(
         manifest: A path, a pattern of paths, or a URL.
         url_parameters: Parameters of URLs' queries that are published.
         columns: Names of the list's columns by ours.
-        without: Folders that are left out of a folder of media.
+        without: Folders that are left out of a folder of media: paths and URLs.
 
     Raises:
         UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used.
@@ -110,7 +109,7 @@ def list_manifest(
         raise UsageError(safe_text(str(reason))[0]) from reason
 
 
-def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[Path]) -> Listed:
+def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[str]) -> Listed:
     told, beside = Told(), Beside()
     rows = Rows(_INNER)
     base, sources = sources_of(manifest, without)

@@ -8,6 +8,7 @@ import filecmp
 import os
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -43,17 +44,30 @@ class DiskFiles:
     def within(self, folder: str) -> DiskFiles:
         return DiskFiles(self.root / folder)
 
-    def flaw(self) -> str:
+    def flaw(self, *, by_trying: bool = False) -> str:
         above = (self.root, *self.root.parents)
         try:
             if broken := [folder for folder in above if os.path.lexists(folder) and not folder.exists()]:
                 return f"{broken[0]} is a link to nothing"
-            there = next(folder for folder in above if folder.exists())
+            there = self._there()
         except OSError as reason:
             return f"{self.root} cannot be reached: {reason}"
         if not there.is_dir():
             return f"{there} is no folder"
+        if by_trying:
+            try:
+                tempfile.TemporaryFile(dir=there).close()
+            except OSError as reason:
+                return f"{there} cannot be written ({reason})"
+            return ""
         return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written"
+
+    def free(self) -> int | None:
+        return shutil.disk_usage(self._there()).free
+
+    def _there(self) -> Path:
+        """The folder, or the one that it will be made in."""
+        return next(folder for folder in (self.root, *self.root.parents) if folder.exists())
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
@@ -149,6 +163,21 @@ class DiskFiles:
                 raise
         sync_folder(path.parent)
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        del last, meanwhile
+        path = self.root / name
+        before = temporary(path)
+        if path.exists():
+            path.rename(before)
+        try:
+            content.rename(path)
+        except BaseException:
+            if before.exists():
+                before.rename(path)
+            raise
+        sync_folder(path.parent)
+        shutil.rmtree(before, ignore_errors=True)
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         path = self.root / name
         with self._unfinished(name, content, durably=durably, private=private) as unfinished:
@@ -185,6 +214,21 @@ class DiskFiles:
 
     def remove_folder(self, folder: str) -> None:
         shutil.rmtree(self.root / folder, ignore_errors=True)
+
+    def unfinished(self, age: float) -> list[Entry]:
+        found = []
+        for path in self.root.glob(f".*{TEMPORARY_SUFFIX}"):
+            with suppress(FileNotFoundError):  # its writer has ended
+                entry = _entry(path.name, path.stat())
+                found += [entry] if entry.modified < time.time() - age else []
+        return sorted(found, key=lambda one: one.name)
+
+    def abandon(self, found: Entry) -> None:
+        path = self.root / found.name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     def _content(self, name: str) -> bytes | None:
         try:

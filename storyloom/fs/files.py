@@ -52,8 +52,15 @@ class Files(Protocol):
     def within(self, folder: str) -> Files:
         """The files of a folder of this one."""
 
-    def flaw(self) -> str:
-        """Why files cannot be created here, as far as that can be told without creating any; empty if they can."""
+    def flaw(self, *, by_trying: bool = False) -> str:
+        """Why files cannot be created here; empty if they can.
+
+        Args:
+            by_trying: Whether something is created, of which nothing stays; else what can be told without is looked at.
+        """
+
+    def free(self) -> int | None:
+        """Free bytes; None where there is no end to them."""
 
     def read(self, name: str) -> bytes:
         """Content of a file.
@@ -137,6 +144,18 @@ class Files(Protocol):
         Its files may come one by one: what says that they are all there must be written afterwards.
         """
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        """Put a folder's files in the place of those that are in a folder here.
+
+        Where that does not happen at once they come one by one, and a file says meanwhile that they are not all there.
+
+        Args:
+            name: Of the folder here.
+            content: A folder in `scratch`.
+            last: Name within it of the file that comes last.
+            meanwhile: Its content until then.
+        """
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         """Create a file, or replace it.
 
@@ -169,6 +188,15 @@ class Files(Protocol):
 
     def remove_folder(self, folder: str) -> None:
         """Remove the files in a folder and all folders within it, if there are any."""
+
+    def unfinished(self, age: float) -> list[Entry]:
+        """What writers left unfinished here that began so many seconds ago, as entries for `abandon`.
+
+        A writer that is killed leaves it, in a store for ever and at its owner's cost; nobody reads it.
+        """
+
+    def abandon(self, found: Entry) -> None:
+        """Remove what was left `unfinished`."""
 
 
 def files_at(place: str | os.PathLike[str], cache: NodeCache | None = None) -> Files:
