@@ -215,6 +215,21 @@ class DiskFiles:
     def remove_folder(self, folder: str) -> None:
         shutil.rmtree(self.root / folder, ignore_errors=True)
 
+    def unfinished(self, age: float) -> list[Entry]:
+        found = []
+        for path in self.root.glob(f".*{TEMPORARY_SUFFIX}"):
+            with suppress(FileNotFoundError):  # its writer has ended
+                entry = _entry(path.name, path.stat())
+                found += [entry] if entry.modified < time.time() - age else []
+        return sorted(found, key=lambda one: one.name)
+
+    def abandon(self, found: Entry) -> None:
+        path = self.root / found.name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
     def _content(self, name: str) -> bytes | None:
         try:
             return (self.root / name).read_bytes()

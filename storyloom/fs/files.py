@@ -189,6 +189,15 @@ class Files(Protocol):
     def remove_folder(self, folder: str) -> None:
         """Remove the files in a folder and all folders within it, if there are any."""
 
+    def unfinished(self, age: float) -> list[Entry]:
+        """What writers left unfinished here that began so many seconds ago, as entries for `abandon`.
+
+        A writer that is killed leaves it, in a store for ever and at its owner's cost; nobody reads it.
+        """
+
+    def abandon(self, found: Entry) -> None:
+        """Remove what was left `unfinished`."""
+
 
 def files_at(place: str | os.PathLike[str], cache: NodeCache | None = None) -> Files:
     """The files of a folder.

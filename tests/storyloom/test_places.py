@@ -90,7 +90,6 @@ def place(request: pytest.FixtureRequest, out: Path) -> Iterator[Place]:
     with getattr(stores, request.param)() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment.items():
             patch.setenv(name, value)
-        fsspec.get_filesystem_class("s3").clear_instance_cache()  # of another server
         putting = put(store.files(), store.folder())
         yield Place(putting(out), putting, store.folder)
 
