@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,21 @@ import pytest
 
 import storyloom
 from pipeline.cli import main
-from storyloom.errors import UsageError
+from storyloom.errors import BadDataset, UsageError
 from storyloom.export.names import FormatName
 from storyloom.export.place import DestinationTaken
 from storyloom.export.run import export
 from storyloom.format.manifest import MANIFEST, finished_dataset
 from storyloom.format.reader import ShardReader
+from storyloom.fs import folder, remote
 from storyloom.fs.files import files_at
+from storyloom.fs.ranges import ByteRange
 from storyloom.fs.store import StoreFiles
 from storyloom.push.push import plan_push, push, target_of
 from storyloom.reader import DocumentDataset, PackedDataset, TokenLayout
 from storyloom.review.design import draw
+from storyloom.validate import stream
+from storyloom.validate.dataset import validate_dataset
 from storyloom.validate.spread import in_this_process
 from storyloom.view.dataset import Dataset
 from tests import stores
@@ -323,3 +327,36 @@ def test_a_browser_is_shown_what_it_is_shown_of_the_folder(
 def test_a_reviewer_is_given_the_pairs_of_the_folder(out: Path, place: Place) -> None:
     local, remote = (draw(ShardReader(one), finished_dataset(one), 10, 0) for one in (out, place.address))
     assert local == remote
+
+
+def test_a_check_streams_shards_and_keeps_none_of_them(
+    out: Path, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, int]] = []
+    read = remote.read_ranges
+
+    def recorded(files: Any, root: str, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
+        found = read(files, root, ranges)
+        asked.extend((one.file, len(content)) for one, content in zip(ranges, found, strict=True) if content)
+        return found
+
+    monkeypatch.setattr(remote, "read_ranges", recorded)
+    monkeypatch.setattr(folder, "AHEAD", 10_000)
+    monkeypatch.setattr(stream, "CHUNK", 10_000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    report = validate_dataset(place.address, spread=in_this_process)
+    of_shards = [size for file, size in asked if file.endswith(".tar")]
+    assert report.violations.total == 0
+    assert max(of_shards) == 10_000
+    assert sum(of_shards) == report.bytes_read == sum(shard.filesize for shard in finished_dataset(out).shards)
+
+
+def test_a_dataset_that_is_replaced_while_it_is_checked_is_told(out: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(out, tmp_path / "copy"))
+
+    def replace(done: int, of: int) -> None:
+        if done == of:
+            (copy / MANIFEST).write_bytes((copy / MANIFEST).read_bytes() + b"\n")
+
+    with pytest.raises(BadDataset, match="was replaced, or began to be, while it was checked"):
+        validate_dataset(copy, spread=in_this_process, on_shard=replace)
