@@ -19,7 +19,8 @@ from pipeline.store import FAILURES, FOLDERS, SPEEDS
 from schemas.config import OPERATIONAL, PartsConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
-from storyloom.fs.place import local_place
+from storyloom.fs.place import folder_place
+from storyloom.fs.url import without_secrets
 
 Column = Literal["url", "id", "subtitles", "title", "language", "license", "start", "end"]
 """A column of a manifest that means something to us."""
@@ -42,8 +43,9 @@ class RunConfig(Section):
     Attributes:
         manifest: A list of paths and URLs (text, CSV, TSV, JSON, Parquet, a tar of videos), a folder of media, a media
             file, a pattern, or the URL of a list or of an object store's prefix.
-        work: Folder for the files between stages; every worker must see it under this path.
-        output: Folder for the finished shards.
+        work: Folder for the files between stages: a path under which every worker sees it, or a URL such as
+            ``s3://bucket/work``.
+        output: Folder for the finished shards: a path, or a URL.
         seed: Of all random choices: the order of the manifest, null pairs, the order of documents.
         url_parameters: Parameters of URLs' queries that are published, in `video_url` and as the id of a video that
             has none in the manifest. All others, which may be signatures and tokens, stay out; the default ones are
@@ -66,8 +68,8 @@ class RunConfig(Section):
 
     @field_validator("work", "output")
     @classmethod
-    def _is_local(cls, place: str) -> str:
-        return local_place(place)
+    def _is_folder(cls, place: str) -> str:
+        return folder_place(place)
 
     @model_validator(mode="after")
     def _sections_go_together(self) -> Self:
@@ -270,8 +272,8 @@ def _expected(where: str, found: Sequence[tuple[Any, type[BaseModel]]]) -> str:
 
 
 def _short(value: object) -> str:
-    """A value for a message, cut at `SHOWN` characters."""
-    text = repr(value)
+    """A value for a message, cut at `SHOWN` characters, without the passwords of URLs."""
+    text = without_secrets(repr(value))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 

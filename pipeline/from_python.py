@@ -20,6 +20,7 @@ from pipeline.status import StageStatus, status
 from pipeline.workspace import survey
 from storyloom.errors import RunFailed, StoryloomError, UsageError
 from storyloom.format.manifest import FunnelRow
+from storyloom.fs.place import absolute
 from storyloom.reader.documents import Documents
 
 WIDTH = 120
@@ -59,7 +60,7 @@ class Finished:
         Raises:
             UsageError: None were published yet, e.g. since only some stages ran.
         """
-        return Documents(Path(self.config.output).expanduser())
+        return Documents(absolute(self.config.output))
 
     @property
     def funnel(self) -> list[FunnelRow]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
 
 from pipeline.config import RunConfig
 from pipeline.extras import installed, missing_packages, needed, setup_problem
 from pipeline.lineage import stage_keys
-from pipeline.places import writable_problem
 from pipeline.status import status
+from pipeline.store import Store
 from pipeline.workspace import Workspace, listed, survey
 from stages.base import Context, StageSetupError
 from storyloom.errors import RunFailed, UsageError
+from storyloom.fs.files import files_at
+from storyloom.fs.place import absolute
 
 LEAST_ROOM = 100 * 2**20
 """Free bytes below which a folder has no room for a run (our choice: the log and tables of a small one)."""
@@ -68,14 +68,11 @@ def _refused(problems: Iterable[str]) -> UsageError:
 def _place_problems(config: RunConfig, *, by_trying: bool) -> list[str]:
     found = []
     for name in ("work", "output"):
-        folder = Path(getattr(config, name)).expanduser().absolute()
-        if problem := writable_problem(folder, name, by_trying=by_trying):
-            found.append(problem)
-            continue
-        there = next(place for place in (folder, *folder.parents) if place.exists())
-        free = shutil.disk_usage(there).free
-        if free < LEAST_ROOM:
-            found.append(f"{there} has {free / 2**20:.0f} MiB left, no room for a run: choose another `{name}`")
+        files = files_at(absolute(getattr(config, name)))
+        if flaw := files.flaw(by_trying=by_trying):
+            found.append(f"{flaw}: choose another `{name}`")
+        elif (free := files.free()) is not None and free < LEAST_ROOM:
+            found.append(f"{files.address} has {free / 2**20:.0f} MiB left, no room for a run: choose another `{name}`")
     return found
 
 
@@ -125,4 +122,4 @@ def _missing(config: RunConfig, names: Collection[str], urls: Collection[str]) -
 
 
 def _context(config: RunConfig) -> Context:
-    return Context(config.seed, Path(config.work).expanduser().absolute() / "media")
+    return Context(config.seed, Store(absolute(config.work)).media)

@@ -156,7 +156,7 @@ def _lines(places: Sequence[str], named: Sequence[str], root: Path) -> tuple[lis
         if scheme_of(place) != "file":
             lines.append({"url": place})
         elif Path(place).is_dir() or _is_list(place):
-            manifest = read_manifest(place, without=[root])
+            manifest = read_manifest(place, without=[str(root)])
             told += manifest.told
             lines += _of_rows(map(ManifestRow.model_validate, manifest.rows.to_pylist()), name)
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.config import RunConfig
@@ -155,7 +154,7 @@ def listed(config: RunConfig) -> Manifest:
         config.manifest,
         url_parameters=config.url_parameters,
         columns=config.columns,
-        without=(Path(config.work).expanduser().absolute(), Path(config.output).expanduser()),
+        without=(absolute(config.work), absolute(config.output)),
     )
 
 

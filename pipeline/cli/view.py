@@ -49,7 +49,10 @@ def _shown(place: str, overrides: list[str]) -> tuple[Dataset | None, list[Room]
     from pipeline.config import load_config
     from pipeline.view import rooms
     from storyloom.format.manifest import MANIFEST
+    from storyloom.fs.files import files_at
+    from storyloom.fs.place import absolute
 
     config = load_config(Path(place), overrides)
-    published = (Path(config.output) / MANIFEST).is_file()
-    return (Dataset(config.output) if published else None), rooms(config, command_line("run", Path(place), overrides))
+    output = absolute(config.output)
+    published = files_at(output).entry(MANIFEST) is not None
+    return (Dataset(output) if published else None), rooms(config, command_line("run", Path(place), overrides))

@@ -74,7 +74,7 @@ class Found:
         return replace(self, media=media, others=others)
 
 
-def look_through(folder: Path, without: Collection[Path]) -> Found:
+def look_through(folder: Path, without: Collection[str]) -> Found:
     """Find the media below a folder; each folder counts once, however many links lead to it.
 
     Args:
@@ -82,7 +82,7 @@ def look_through(folder: Path, without: Collection[Path]) -> Found:
         without: Folders that are left out, such as that of the work.
     """
     found = Found()
-    left_out = {(stated.st_dev, stated.st_ino) for one in without if (stated := _stated(one))}
+    left_out = {(stated.st_dev, stated.st_ino) for one in without if (stated := _stated(Path(one)))}
     seen: set[tuple[int, int]] = set()
     folders, links = [""], list[str]()
     while folders or links:

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ def read_manifest(
     url_parameters: Collection[str] = (),
     *,
     columns: Mapping[Any, str] | None = None,
-    without: Collection[Path] = (),
+    without: Collection[str] = (),
 ) -> Manifest:
     """Read a list, a folder of media, one media file, or what a pattern or a remote prefix matches.
 
@@ -69,7 +68,7 @@ def read_manifest(
         manifest: A path, a pattern of paths, or a URL.
         url_parameters: Parameters of URLs' queries that are published.
         columns: Names of the list's columns by ours.
-        without: Folders that are left out of a folder of media.
+        without: Folders that are left out of a folder of media: paths and URLs.
 
     Raises:
         UsageError: The manifest is missing or empty, or cannot be read, or none of its lines can be used.
@@ -80,7 +79,7 @@ def read_manifest(
         raise UsageError(safe_text(str(reason))[0]) from reason
 
 
-def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[Path]) -> Manifest:
+def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[str]) -> Manifest:
     told, beside = Told(), Beside()
     found: list[pa.Table] = []
     base, sources = sources_of(manifest, without)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -13,6 +13,7 @@ from pipeline.beside import SUFFIXES as SUBTITLES
 from pipeline.manifest.folder import MEDIA_SUFFIXES, Found
 from pipeline.manifest.opened import unpacked_suffix
 from storyloom.errors import UsageError
+from storyloom.fs.place import usual
 from storyloom.fs.url import redacted, scheme_of
 
 HTTP = ("http", "https")
@@ -28,8 +29,12 @@ def suffix_of(url: str) -> str:
     return unpacked_suffix(redacted(url).rpartition("/")[2])
 
 
-def found_below(prefix: str) -> Found:
+def found_below(prefix: str, without: Collection[str] = ()) -> Found:
     """The media below a prefix of an object store, as URLs.
+
+    Args:
+        prefix: A URL with a slash at its end, or a pattern.
+        without: URLs of folders that are left out, such as that of the work.
 
     Raises:
         UsageError: It cannot be listed.
@@ -41,7 +46,11 @@ def found_below(prefix: str) -> Found:
         storage = _storage(prefix)
         names = storage.glob(prefix) if "*" in prefix else storage.find(prefix)
     found = Found()
+    own = tuple(f"{one}/" for one in without if "://" in one)
     for url in (f"{scheme}://{name.lstrip('/')}" for name in names):
+        if usual(url).startswith(own):
+            found.others["this run's own"] += 1
+            continue
         suffix = os.path.splitext(url)[1].lower()  # noqa: PTH122 - a URL
         if suffix in MEDIA_SUFFIXES:
             found.media.append(url)

@@ -50,14 +50,14 @@ class Source:
     remote: bool = False
 
 
-def sources_of(manifest: str, without: Collection[Path]) -> tuple[str, list[Source]]:
+def sources_of(manifest: str, without: Collection[str]) -> tuple[str, list[Source]]:
     """The folder of a manifest's relative paths, and its lists.
 
     Raises:
         UsageError: There is nothing of that name, or it cannot be read.
     """
     if scheme_of(manifest) != "file":
-        return "", _remote(manifest)
+        return "", _remote(manifest, without)
     try:
         path = str(local_path(manifest))
         place = Path(path).expanduser() if path.startswith("~/") else Path(path)
@@ -75,14 +75,14 @@ def sources_of(manifest: str, without: Collection[Path]) -> tuple[str, list[Sour
     raise UsageError(f"no manifest at {place.absolute()}; give a list of paths or URLs, or a folder of media")
 
 
-def _remote(url: str) -> list[Source]:
+def _remote(url: str, without: Collection[str]) -> list[Source]:
     """The lists behind a URL; a prefix ends with a slash, or is a pattern."""
     if suffix_of(url) in MEDIA_SUFFIXES and "*" not in url:
         return [Source(redacted(url), media=(url,))]
     if not (url.endswith("/") or "*" in url):
         name = redacted(url).rpartition("/")[2]
         return [Source(name, path=url, prefix=folder_of(url), remote=True)]
-    found = found_below(url)
+    found = found_below(url, without)
     return [Source(redacted(url), found=found), *(Source(redacted(one), path=one, remote=True) for one in found.tables)]
 
 
@@ -92,7 +92,7 @@ def _of_file(file: Path, prefix: str) -> Source:
     return Source(file.name if not prefix else prefix + file.name, path=str(file), prefix=prefix)
 
 
-def _of_folder(folder: Path, without: Collection[Path]) -> list[Source]:
+def _of_folder(folder: Path, without: Collection[str]) -> list[Source]:
     found = look_through(folder, without)
     lists, tables = (
         [_of_file(folder / one, one[: -len(os.path.basename(one))]) for one in names]  # noqa: PTH119

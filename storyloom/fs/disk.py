@@ -8,6 +8,7 @@ import filecmp
 import os
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -43,17 +44,30 @@ class DiskFiles:
     def within(self, folder: str) -> DiskFiles:
         return DiskFiles(self.root / folder)
 
-    def flaw(self) -> str:
+    def flaw(self, *, by_trying: bool = False) -> str:
         above = (self.root, *self.root.parents)
         try:
             if broken := [folder for folder in above if os.path.lexists(folder) and not folder.exists()]:
                 return f"{broken[0]} is a link to nothing"
-            there = next(folder for folder in above if folder.exists())
+            there = self._there()
         except OSError as reason:
             return f"{self.root} cannot be reached: {reason}"
         if not there.is_dir():
             return f"{there} is no folder"
+        if by_trying:
+            try:
+                tempfile.TemporaryFile(dir=there).close()
+            except OSError as reason:
+                return f"{there} cannot be written ({reason})"
+            return ""
         return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written"
+
+    def free(self) -> int | None:
+        return shutil.disk_usage(self._there()).free
+
+    def _there(self) -> Path:
+        """The folder, or the one that it will be made in."""
+        return next(folder for folder in (self.root, *self.root.parents) if folder.exists())
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()

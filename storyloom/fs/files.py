@@ -52,8 +52,15 @@ class Files(Protocol):
     def within(self, folder: str) -> Files:
         """The files of a folder of this one."""
 
-    def flaw(self) -> str:
-        """Why files cannot be created here, as far as that can be told without creating any; empty if they can."""
+    def flaw(self, *, by_trying: bool = False) -> str:
+        """Why files cannot be created here; empty if they can.
+
+        Args:
+            by_trying: Whether something is created, of which nothing stays; else what can be told without is looked at.
+        """
+
+    def free(self) -> int | None:
+        """Free bytes; None where there is no end to them."""
 
     def read(self, name: str) -> bytes:
         """Content of a file.

@@ -11,6 +11,7 @@ import errno
 import filecmp
 import hashlib
 import io
+import os
 import random
 import secrets
 import tempfile
@@ -33,6 +34,9 @@ T = TypeVar("T")
 
 ATTEMPTS = 6
 """Attempts at a request, the first included (our choice); the stores' own libraries try again before."""
+
+FIRST_ATTEMPTS = 2
+"""Attempts while a store never answered this process (our choice): its address or the credentials may be wrong."""
 
 PAUSE = 0.5
 """Most seconds before the second attempt; doubles with each further one (our choice). At least half of them pass: many
@@ -59,8 +63,21 @@ RENEWAL, LEASE, SETTLING = 15.0, 60.0, 2.0
 """Seconds between signs of life of who holds a folder alone, without one until others may hold it, and until one who
 took it may be sure of it (our choice)."""
 
+IN_ONE_REQUEST = {"s3": {"max_concurrency": 1}}
+"""What makes the packages of stores read a small file at once, without a look at its size before, by scheme."""
+
+ENVIRONMENT = ("AWS_", "FSSPEC_", "GOOGLE_", "GCSFS_", "STORAGE_", "AZURE_")
+"""Begins of the names of variables that tell the stores' packages of servers and credentials."""
+
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 """Where they have the time of a file."""
+
+
+_connections: dict[tuple[str, int, frozenset[tuple[str, str]]], Any] = {}
+"""fsspec's file systems by scheme, process and environment: to make one takes a third of a second."""
+
+_answered: set[str] = set()
+"""Servers that answered this process, by `StoreFiles._place`."""
 
 
 class StoreFailed(OSError):
@@ -94,23 +111,29 @@ class StoreFiles:
     def within(self, folder: str) -> StoreFiles:
         return StoreFiles(f"{self._url}/{folder}", self._cache)
 
-    def flaw(self) -> str:
+    def flaw(self, *, by_trying: bool = False) -> str:
         try:
-            self.entries()
+            if by_trying:
+                self.prepare([])
+            else:
+                self.entries()
         except OSError as reason:
             return str(reason)
         return ""
 
+    def free(self) -> int | None:
+        return None
+
     def read(self, name: str) -> bytes:
-        found: bytes = self._tried(lambda: self._files.cat_file(self._path(name)))
+        found: bytes = self._tried(lambda: self._files.cat_file(self._path(name), **self._in_one_request))
         return found
 
     def read_all(self, names: Sequence[str]) -> list[bytes | None]:
         paths = [self._path(name) for name in names]
         if not paths:
             return []
-        found: dict[str, Any] = self._tried(lambda: _contents(self._files.cat(paths, on_error="return")))
-        return [found[path] for path in paths]
+        options = {"on_error": "return", **self._in_one_request}
+        return self._tried(lambda: _contents(self._files.cat_ranges(paths, None, None, **options)))
 
     def open(self, name: str) -> BinaryIO:
         return io.BufferedReader(_Opened(self, name), AHEAD)
@@ -308,7 +331,8 @@ class StoreFiles:
         """
         starts = [*range(start, end, PIECE)]
         ends = [min(end, one + PIECE) for one in starts]
-        found: list[bytes] = self._files.cat_ranges([self._path(name)] * len(starts), starts, ends, on_error="raise")
+        paths, options = [self._path(name)] * len(starts), {"on_error": "raise", **self._in_one_request}
+        found: list[bytes] = self._files.cat_ranges(paths, starts, ends, **options)
         if [len(piece) for piece in found] != [last - first for first, last in zip(starts, ends, strict=True)]:
             raise OSError(f"{name} ended early")
         return found
@@ -332,15 +356,31 @@ class StoreFiles:
             raise FileNotFoundError(f"{self.address}/{name}")
         return found
 
-    def _connected(self) -> tuple[Any, str]:
-        from fsspec.core import url_to_fs
+    def _connected(self, *, anew: bool = False) -> tuple[Any, str]:
+        from fsspec.core import get_filesystem_class
 
+        scheme = self._url.partition("://")[0]
+        told = frozenset(pair for pair in os.environ.items() if pair[0].startswith(ENVIRONMENT))
+        known = scheme, os.getpid(), told
         try:
-            # Other machines change what is there, and new credentials must be read: nothing is remembered.
-            found: tuple[Any, str] = url_to_fs(self._url, use_listings_cache=False, skip_instance_cache=True)
+            if anew or known not in _connections:
+                # Other machines change what is there, and new credentials must be read: nothing is remembered.
+                kind = get_filesystem_class(scheme)
+                _connections[known] = kind(use_listings_cache=False, skip_instance_cache=True)
+            files = _connections[known]
+            return files, files._strip_protocol(self._url)  # noqa: SLF001 - as fsspec's own functions take URLs apart
         except (ImportError, ValueError) as reason:
             raise UsageError(f"{self.address} cannot be opened: {without_secrets(str(reason), self._url)}") from reason
-        return found
+
+    def _connect_again(self) -> None:
+        found, _ = self._connected()
+        if found is self._files:  # nobody else did
+            found, _ = self._connected(anew=True)
+        self._files = found
+
+    @property
+    def _in_one_request(self) -> dict[str, Any]:
+        return IN_ONE_REQUEST.get(self._url.partition("://")[0], {})
 
     @property
     def _place(self) -> str:
@@ -390,25 +430,30 @@ class StoreFiles:
         until = time.monotonic() + PATIENCE
         for attempt in range(ATTEMPTS):
             try:
-                return request()
+                found = request()
             except Exception as reason:  # the libraries of the stores raise errors of their own
                 if missing and isinstance(reason, FileNotFoundError):
+                    _answered.add(self._place)
                     raise
-                last = attempt == ATTEMPTS - 1 or time.monotonic() > until
+                most = ATTEMPTS if self._place in _answered else FIRST_ATTEMPTS
+                last = attempt >= most - 1 or time.monotonic() > until
                 if last or isinstance(reason, NotImplementedError | StoreFailed):
                     raise self._failure(reason) from reason
                 connected = isinstance(reason, OSError) and reason.errno in OF_THE_STORE
+            else:
+                _answered.add(self._place)
+                return found
             time.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             if not connected:
                 with suppress(Exception):  # with credentials that may be new; else as before
-                    self._files, _ = self._connected()
+                    self._connect_again()
         raise AssertionError("the last attempt raises")
 
     def _failure(self, reason: Exception) -> StoreFailed:
         if isinstance(reason, StoreFailed):
             return reason
         said = str(reason) if isinstance(reason, FileNotFoundError) else why(reason)  # a bucket is missing
-        return StoreFailed(f"{self.address}: {without_secrets(said, self._url)}")
+        return StoreFailed(f"{self.address}: {without_secrets(said, self._url).rstrip('.')}")
 
 
 class _Opened(io.RawIOBase):
@@ -463,13 +508,13 @@ def _version(found: Mapping[str, Any]) -> str:
     return next((str(found[key]) for key in VERSIONS if found.get(key)), "").strip('"')
 
 
-def _contents(found: Mapping[str, bytes | Exception]) -> dict[str, bytes | None]:
+def _contents(found: Sequence[bytes | Exception]) -> list[bytes | None]:
     """The answers to a request for several files; None where there is none.
 
     Raises:
         Exception: One of them failed otherwise.
     """
-    for one in found.values():
+    for one in found:
         if isinstance(one, Exception) and not isinstance(one, FileNotFoundError):
             raise one
-    return {path: one if isinstance(one, bytes) else None for path, one in found.items()}
+    return [one if isinstance(one, bytes) else None for one in found]

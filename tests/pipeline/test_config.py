@@ -1,6 +1,7 @@
 """The config: what is wrong is named, with the nearest right name."""
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -100,14 +101,38 @@ def test_documents_may_not_hold_more_images_than_shards_declare(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("key", ["work", "output"])
-@pytest.mark.parametrize("place", ["s3://bucket/folder", "file:///tmp/folder"])
-def test_a_place_with_a_scheme_is_refused_before_a_folder_of_its_name_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, place: str
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("sftp://host/folder", "nothing is written to sftp://, but to paths, s3://, gs://, az://, memory://"),
+        ("https://example.org/folder", "nothing is written to https://"),
+        ("zip://a.zip::s3://bucket/folder", "a folder in a store is named as in s3://bucket/folder"),
+        ("s3:///folder", "a folder in a store is named as in s3://bucket/folder"),
+        ("s3://key:secret@bucket/folder", "credentials belong into the environment"),
+        ("s3://bucket/folder?token=secret", "credentials belong into the environment"),
+        ("file://host/folder", "names another machine"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_a_folder_of_its_name_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, place: str, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=rf"{key}: only folders and files of this machine.* not \w+://"):
+    with pytest.raises(UsageError, match=f"{key}: .*{re.escape(said)}") as refused:
         load_config(config(tmp_path, GOOD), [f"{key}={place}"])
+    assert "secret" not in str(refused.value)
     assert [file.name for file in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("place", "taken"),
+    [
+        ("s3a://bucket/folder/", "s3://bucket/folder"),
+        ("abfs://container/folder", "az://container/folder"),
+        ("file:///tmp/a%20folder", "/tmp/a folder"),
+    ],
+)
+def test_a_folder_has_one_name(tmp_path: Path, place: str, taken: str) -> None:
+    assert load_config(config(tmp_path, GOOD), [f"work={place}"]).work == taken
 
 
 OWN = "stages: [tests.machine:Measure]\n"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import cli
-from pipeline.places import check_places, writable_problem
+from pipeline.places import check_places
 from pipeline.plan import COLUMNS, DIGEST, _rows_digest
 from pipeline.publish.publish import check_output
 from storyloom.errors import UsageError
@@ -181,14 +181,14 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch
     def read_only(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("pipeline.places.tempfile.TemporaryFile", read_only)
-    said = writable_problem(tmp_path / "deep" / "out", "output")
-    assert said.endswith("Read-only file system): choose another `output`")
+    monkeypatch.setattr("storyloom.fs.disk.tempfile.TemporaryFile", read_only)
+    said = files_at(tmp_path / "deep" / "out").flaw(by_trying=True)
+    assert said == f"{tmp_path} cannot be written ([Errno 30] Read-only file system)"
 
 
 def test_the_test_of_an_output_leaves_nothing(tmp_path: Path) -> None:
     check_output(files_at(tmp_path / "out"))
-    assert writable_problem(tmp_path / "out", "output") == ""
+    assert files_at(tmp_path / "out").flaw(by_trying=True) == ""
     assert list(tmp_path.iterdir()) == []
 
 

@@ -129,7 +129,7 @@ def test_the_work_folder_is_no_source(tmp_path: Path) -> None:
     for name in ("a.mp4", "work/media/00/x.mp4", "out/y.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    rows, told = read_manifest(str(tmp_path), without=(tmp_path / "work", tmp_path / "out"))
+    rows, told = read_manifest(str(tmp_path), without=(str(tmp_path / "work"), str(tmp_path / "out")))
     assert rows["url"].to_pylist() == ["a.mp4"]
     assert told == ("out/ is this run's own and was passed over", "work/ is this run's own and was passed over")
 
