@@ -342,7 +342,8 @@ class StoreFiles:
         """
         starts = [*range(start, end, PIECE)]
         ends = [min(end, one + PIECE) for one in starts]
-        found: list[bytes] = self._files.cat_ranges([self._path(name)] * len(starts), starts, ends, on_error="raise")
+        paths, options = [self._path(name)] * len(starts), {"on_error": "raise", **self._in_one_request}
+        found: list[bytes] = self._files.cat_ranges(paths, starts, ends, **options)
         if [len(piece) for piece in found] != [last - first for first, last in zip(starts, ends, strict=True)]:
             raise OSError(f"{name} ended early")
         return found
@@ -368,6 +369,12 @@ class StoreFiles:
 
     def _connected(self, *, anew: bool = False) -> tuple[Any, str]:
         return connected(self._url, anew=anew)
+
+    def _connect_again(self) -> None:
+        found, _ = self._connected()
+        if found is self._files:  # nobody else did
+            found, _ = self._connected(anew=True)
+        self._files = found
 
     @property
     def _in_one_request(self) -> dict[str, Any]:
@@ -437,7 +444,7 @@ class StoreFiles:
             time.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             if not connected:
                 with suppress(Exception):  # with credentials that may be new; else as before
-                    self._files, _ = self._connected(anew=True)
+                    self._connect_again()
         raise AssertionError("the last attempt raises")
 
     def _failure(self, reason: Exception) -> StoreFailed:
