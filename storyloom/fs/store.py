@@ -123,8 +123,9 @@ class StoreFiles:
             return None
         return None if found["type"] == "directory" else self._entry(found)
 
-    def entries(self, folder: str = "") -> list[Entry]:
-        return sorted(map(self._entry, self._listed(folder, "file")), key=lambda one: one.name)
+    def entries(self, folder: str = "", beginning: str = "") -> list[Entry]:
+        found = map(self._entry, self._listed(folder, "file") if not beginning else self._beginning(folder, beginning))
+        return sorted(found, key=lambda one: one.name)
 
     def tree(self, folder: str = "") -> Iterator[Entry]:
         try:
@@ -157,8 +158,10 @@ class StoreFiles:
         with tempfile.TemporaryDirectory(prefix="storyloom-") as folder:
             yield Path(folder)
 
-    def create(self, name: str, content: bytes | Path, *, private: bool = False) -> bool:
+    def create(self, name: str, content: bytes | Path, *, private: bool = False, identity: str = "") -> bool:
         del private
+        if identity and isinstance(content, Path):
+            self._cache.adopt(identity, content, given=True)
         path = self._path(name)
         for attempt in range(ATTEMPTS):
             try:
@@ -173,6 +176,14 @@ class StoreFiles:
             else:
                 return True
         raise AssertionError("the last attempt raises")
+
+    def link(self, name: str, file: Path, identity: str) -> None:
+        self._cache.adopt(identity, file, given=False)
+        if not self.create(name, file):
+            self.replace(name, file)
+
+    def forget(self, identity: str) -> None:
+        self._cache.forget(identity)
 
     def create_folder(self, name: str, content: Path) -> None:
         for file in sorted(content.rglob("*")):
@@ -284,6 +295,16 @@ class StoreFiles:
             return []
         # Some stores list a folder within itself.
         return [one for one in found if one["type"] == kind and one["name"].strip("/") != path.strip("/")]
+
+    def _beginning(self, folder: str, beginning: str) -> list[dict[str, Any]]:
+        path = self._path(folder)
+        try:
+            found = self._tried(lambda: self._files.find(path, prefix=beginning, detail=True))
+        except FileNotFoundError:
+            return []
+        # Some stores leave the prefix unheeded.
+        inside = ((name.strip("/").removeprefix(f"{path.strip('/')}/"), one) for name, one in found.items())
+        return [one for name, one in inside if name.startswith(beginning) and "/" not in name]
 
     def _same(self, found: Entry, content: bytes | Path) -> bool:
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
