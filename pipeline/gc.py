@@ -12,7 +12,8 @@ from pipeline.store import ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMAR
 from pipeline.workspace import Workspace, survey
 from schemas.row import KEY_DIGITS
 from storyloom.errors import UsageError
-from storyloom.fs.files import Entry, Files
+from storyloom.fs.files import Entry, Files, files_at
+from storyloom.fs.place import absolute
 
 KEY = re.compile(r"[0-9a-f]{16}")
 """A key, which names folders of units, of attempts and of summaries."""
@@ -24,6 +25,9 @@ UNIT = re.compile(
 
 MEDIA_NAME = re.compile(r"[0-9a-f]{20}\b")
 """The beginning of the name of a media file: the video's key, or one that clips share."""
+
+DAY = 86_400.0
+"""Seconds after which nobody goes on with what was left unfinished (our choice)."""
 
 Folder = tuple[str, str]
 """A stage's name and key: its folder of units."""
@@ -59,6 +63,12 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
         "media": list(_media(store, workspaces)),
         "attempts and profiles": list(_notes(store, workspaces)),
     }
+
+
+def unfinished(configs: Sequence[RunConfig]) -> list[tuple[Files, Entry]]:
+    """What killed writers left unfinished in work and output folders over a `DAY` ago, with the folder of each."""
+    folders = dict.fromkeys(absolute(place) for config in configs for place in (config.work, config.output))
+    return [(files, entry) for files in map(files_at, folders) for entry in files.unfinished(DAY)]
 
 
 def _whole(config: RunConfig) -> RunConfig:

@@ -110,8 +110,10 @@ def main() -> None:
         sys.exit(problem.exit_code)
     except OSError as problem:
         from pipeline.attempts import of_the_machine
+        from storyloom.fs.store import StoreFailed
 
-        if not (of_the_machine(problem) or isinstance(problem, PermissionError) or problem.errno in OUT_OF_PLACE):
+        told = isinstance(problem, PermissionError | StoreFailed) or problem.errno in OUT_OF_PLACE
+        if not (told or of_the_machine(problem)):
             raise
         say_problem(f"{problem}. Nothing is lost: mend that and run again")
         sys.exit(FAILED)

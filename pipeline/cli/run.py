@@ -172,7 +172,7 @@ def gc_command(
 ) -> None:
     """Remove from a work folder what none of its configs reads: units of other settings, old plans, media."""
     from pipeline.config import load_config
-    from pipeline.gc import collect, remove
+    from pipeline.gc import collect, remove, unfinished
     from pipeline.store import Store
     from storyloom.fs.place import absolute
 
@@ -181,8 +181,12 @@ def gc_command(
     for kind, items in found.items():
         size = sum(item.bytes for item in items)
         typer.echo(f"{kind}: {len(items)} {'would go' if dry_run else 'removed'}, {size / 2**20:.1f} MiB")
+    left = unfinished(loaded)
+    typer.echo(f"unfinished for over a day: {len(left)} {'would go' if dry_run else 'removed'}")
     if not dry_run:
         remove(Store(absolute(loaded[0].work)).files, found)
+        for files, entry in left:
+            files.abandon(entry)
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:

@@ -178,6 +178,21 @@ class DiskFiles:
                 raise
         sync_folder(path.parent)
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        del last, meanwhile
+        path = self.root / name
+        before = temporary(path)
+        if path.exists():
+            path.rename(before)
+        try:
+            content.rename(path)
+        except BaseException:
+            if before.exists():
+                before.rename(path)
+            raise
+        sync_folder(path.parent)
+        shutil.rmtree(before, ignore_errors=True)
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         path = self.root / name
         with self._unfinished(name, content, durably=durably, private=private) as unfinished:
@@ -214,6 +229,21 @@ class DiskFiles:
 
     def remove_folder(self, folder: str) -> None:
         shutil.rmtree(self.root / folder, ignore_errors=True)
+
+    def unfinished(self, age: float) -> list[Entry]:
+        found = []
+        for path in self.root.glob(f".*{TEMPORARY_SUFFIX}"):
+            with suppress(FileNotFoundError):  # its writer has ended
+                entry = _entry(path.name, path.stat())
+                found += [entry] if entry.modified < time.time() - age else []
+        return sorted(found, key=lambda one: one.name)
+
+    def abandon(self, found: Entry) -> None:
+        path = self.root / found.name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     def _content(self, name: str) -> bytes | None:
         try:

@@ -164,6 +164,18 @@ class Files(Protocol):
         Its files may come one by one: what says that they are all there must be written afterwards.
         """
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        """Put a folder's files in the place of those that are in a folder here.
+
+        Where that does not happen at once they come one by one, and a file says meanwhile that they are not all there.
+
+        Args:
+            name: Of the folder here.
+            content: A folder in `scratch`.
+            last: Name within it of the file that comes last.
+            meanwhile: Its content until then.
+        """
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         """Create a file, or replace it.
 
@@ -196,6 +208,15 @@ class Files(Protocol):
 
     def remove_folder(self, folder: str) -> None:
         """Remove the files in a folder and all folders within it, if there are any."""
+
+    def unfinished(self, age: float) -> list[Entry]:
+        """What writers left unfinished here that began so many seconds ago, as entries for `abandon`.
+
+        A writer that is killed leaves it, in a store for ever and at its owner's cost; nobody reads it.
+        """
+
+    def abandon(self, found: Entry) -> None:
+        """Remove what was left `unfinished`."""
 
 
 def files_at(place: str | os.PathLike[str], cache: NodeCache | None = None) -> Files:

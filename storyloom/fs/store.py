@@ -7,20 +7,24 @@ there, and what a broken connection has left undone, is not guessed from errors 
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import hashlib
+import io
+import random
 import secrets
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from storyloom.errors import UsageError
 from storyloom.fs.cache import NodeCache
+from storyloom.fs.connect import connected, version_of
 from storyloom.fs.failure import why
 from storyloom.fs.files import Entry, Files
 from storyloom.fs.url import redacted, without_secrets
@@ -30,19 +34,39 @@ T = TypeVar("T")
 ATTEMPTS = 6
 """Attempts at a request, the first included (our choice); the stores' own libraries try again before."""
 
+FIRST_ATTEMPTS = 2
+"""Attempts while a store never answered this process (our choice): its address or the credentials may be wrong."""
+
 PAUSE = 0.5
-"""Seconds before the second attempt; doubles with each further one (our choice)."""
+"""Most seconds before the second attempt; doubles with each further one (our choice). At least half of them pass: many
+machines that were refused at once do not come back at once."""
 
-VERSIONS = ("ETag", "etag", "generation", "md5", "md5Hash", "last_modified", "LastModified", "mtime", "created")
-"""Where the stores of fsspec have what changes with a file's content, the surest first."""
+PATIENCE = 120.0
+"""Seconds since the first attempt after which no other begins (our choice): a store that hangs is waited for by its
+library at each of them."""
 
+OF_THE_STORE = (errno.EBUSY, errno.EREMOTEIO)
+"""What s3fs makes of a store that has too much to do or fails: another connection would not help."""
+
+PIECE, AT_ONCE = 16 * 2**20, 8
+"""Bytes of a piece of a large file that is brought to this machine, and how many are asked for at once (our choice)."""
+
+AHEAD = 4 * 2**20
+"""Bytes that are read ahead in an open file (our choice)."""
 
 RENEWAL, LEASE, SETTLING = 15.0, 60.0, 2.0
 """Seconds between signs of life of who holds a folder alone, without one until others may hold it, and until one who
 took it may be sure of it (our choice)."""
 
+IN_ONE_REQUEST = {"s3": {"max_concurrency": 1}}
+"""What makes the packages of stores read a small file at once, without a look at its size before, by scheme."""
+
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 """Where they have the time of a file."""
+
+
+_answered: set[str] = set()
+"""Servers that answered this process, by `StoreFiles._place`."""
 
 
 class StoreFailed(OSError):
@@ -90,38 +114,31 @@ class StoreFiles:
         return None
 
     def read(self, name: str) -> bytes:
-        found: bytes = self._tried(lambda: self._files.cat_file(self._path(name)))
+        found: bytes = self._tried(lambda: self._files.cat_file(self._path(name), **self._in_one_request))
         return found
 
     def read_all(self, names: Sequence[str]) -> list[bytes | None]:
         paths = [self._path(name) for name in names]
         if not paths:
             return []
-        found: dict[str, Any] = self._tried(lambda: _contents(self._files.cat(paths, on_error="return")))
-        return [found[path] for path in paths]
+        options = {"on_error": "return", **self._in_one_request}
+        return self._tried(lambda: _contents(self._files.cat_ranges(paths, None, None, **options)))
 
     def open(self, name: str) -> BinaryIO:
-        found: BinaryIO = self._tried(lambda: self._files.open(self._path(name), "rb"))
-        return found
+        return io.BufferedReader(_Opened(self, name), AHEAD)
 
     @contextmanager
     def local(self, name: str, identity: str = "") -> Iterator[Path]:
+        found = self._there(name)
         if not identity:
             with self.scratch() as folder:
-                yield self._brought(name, folder / "file")
+                yield self._brought(found, folder / "file")
             return
-        found = self.entry(name)
-        if found is None:
-            raise FileNotFoundError(f"{self.address}/{name}")
-        with self._cache.file(identity, found.size, lambda path: self._brought(name, path)) as file:
+        with self._cache.file(identity, found.size, lambda path: self._brought(found, path)) as file:
             yield file
 
     def entry(self, name: str) -> Entry | None:
-        try:
-            found = self._tried(lambda: self._files.info(self._path(name)))
-        except FileNotFoundError:
-            return None
-        return None if found["type"] == "directory" else self._entry(found)
+        return self._tried(partial(self._looked_up, name))
 
     def entries(self, folder: str = "", beginning: str = "") -> list[Entry]:
         found = map(self._entry, self._listed(folder, "file") if not beginning else self._beginning(folder, beginning))
@@ -163,19 +180,24 @@ class StoreFiles:
         if identity and isinstance(content, Path):
             self._cache.adopt(identity, content, given=True)
         path = self._path(name)
-        for attempt in range(ATTEMPTS):
+
+        def created() -> bool:
             try:
                 if isinstance(content, bytes):
                     self._files.pipe_file(path, content, mode="create")
                 else:
                     self._files.put_file(str(content), path, mode="create")
-            except Exception as reason:  # noqa: BLE001 - whatever it is: what has become of the file is looked up
-                if found := self.entry(name):
-                    return self._same(found, content)
-                self._pause(attempt, reason)
-            else:
-                return True
-        raise AssertionError("the last attempt raises")
+            except Exception as reason:  # whatever it is: what has become of the file is looked up
+                try:
+                    found = self._looked_up(name)
+                except Exception:  # noqa: BLE001 - nothing is known, and all of it is tried again
+                    raise reason from None
+                if found is None:
+                    raise
+                return self._same(found, content)
+            return True
+
+        return self._tried(created, missing=False)
 
     def link(self, name: str, file: Path, identity: str) -> None:
         self._cache.adopt(identity, file, given=False)
@@ -190,13 +212,26 @@ class StoreFiles:
             if file.is_file():
                 self.create(f"{name}/{file.relative_to(content).as_posix()}", file)
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        there = {entry.name for entry in self.tree(name)}
+        files = {
+            f"{name}/{file.relative_to(content).as_posix()}": file for file in content.rglob("*") if file.is_file()
+        }
+        end = f"{name}/{last}"
+        self.replace(end, meanwhile)
+        for stale in sorted(there - files.keys()):
+            self.remove(stale)
+        for place in sorted(files.keys() - {end}):
+            self.replace(place, files[place])
+        self.replace(end, files[end])
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         del durably, private
         path = self._path(name)
         if isinstance(content, bytes):
-            self._tried(lambda: self._files.pipe_file(path, content))
+            self._tried(lambda: self._files.pipe_file(path, content), missing=False)
         else:
-            self._tried(lambda: self._files.put_file(str(content), path))
+            self._tried(lambda: self._files.put_file(str(content), path), missing=False)
 
     def copy(self, name: str, source: Files, source_name: str) -> None:
         if isinstance(source, StoreFiles) and source._place == self._place:  # noqa: SLF001 - its own
@@ -256,19 +291,89 @@ class StoreFiles:
         except FileNotFoundError:
             return
 
-    def _brought(self, name: str, file: Path) -> Path:
-        self._tried(lambda: self._files.get_file(self._path(name), str(file)))
+    def unfinished(self, age: float) -> list[Entry]:
+        if "s3" not in self._files.protocol:  # the others forget uploads that are not completed by themselves
+            return []
+        before = datetime.now(UTC) - timedelta(seconds=age)
+        return [
+            Entry(key.removeprefix(f"{self._root}/"), 0, one["UploadId"], one["Initiated"].timestamp())
+            for key, one in self._uploads()
+            if one["Initiated"] < before
+        ]
+
+    def abandon(self, found: Entry) -> None:
+        bucket, _, key = self._path(found.name).partition("/")
+        with suppress(FileNotFoundError):  # it was completed, or another one was faster
+            self._tried(lambda: self._files.abort_mpu(bucket, key, found.version))
+
+    def _uploads(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """S3's uploads in parts that were neither completed nor given up, with their bucket and key."""
+        bucket, _, prefix = f"{self._root}/".partition("/")
+
+        def page(after: Mapping[str, str]) -> dict[str, Any]:
+            found: dict[str, Any] = self._files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **after)
+            return found
+
+        found = self._tried(partial(page, {}))
+        while True:
+            yield from ((f"{bucket}/{one['Key']}", one) for one in found.get("Uploads", []))
+            if not found.get("IsTruncated"):
+                return
+            after = {"KeyMarker": found["NextKeyMarker"], "UploadIdMarker": found.get("NextUploadIdMarker", "")}
+            found = self._tried(partial(page, after))
+
+    def _brought(self, found: Entry, file: Path) -> Path:
+        """A file of this machine with a file's content; of a large one a lost connection costs some pieces only.
+
+        Raises:
+            StoreFailed: It is another file by now.
+        """
+        with file.open("wb") as content:
+            for start in range(0, found.size, PIECE * AT_ONCE):
+                end = min(found.size, start + PIECE * AT_ONCE)
+                content.writelines(self._tried(partial(self._pieces, found.name, start, end)))
+        if found.size > PIECE and self.entry(found.name) != found:
+            raise StoreFailed(f"{self.address}/{found.name} was replaced while it was read")
         return file
 
-    def _connected(self) -> tuple[Any, str]:
-        from fsspec.core import url_to_fs
+    def _pieces(self, name: str, start: int, end: int) -> list[bytes]:
+        """The bytes of a range, in pieces that are asked for at once.
 
-        try:
-            # Other machines change what is there, and new credentials must be read: nothing is remembered.
-            found: tuple[Any, str] = url_to_fs(self._url, use_listings_cache=False, skip_instance_cache=True)
-        except (ImportError, ValueError) as reason:
-            raise UsageError(f"{self.address} cannot be opened: {without_secrets(str(reason), self._url)}") from reason
+        Raises:
+            OSError: The file ends early.
+        """
+        starts = [*range(start, end, PIECE)]
+        ends = [min(end, one + PIECE) for one in starts]
+        found: list[bytes] = self._files.cat_ranges([self._path(name)] * len(starts), starts, ends, on_error="raise")
+        if [len(piece) for piece in found] != [last - first for first, last in zip(starts, ends, strict=True)]:
+            raise OSError(f"{name} ended early")
         return found
+
+    def _looked_up(self, name: str) -> Entry | None:
+        """A file, if it is there; asked for once."""
+        try:
+            found = self._files.info(self._path(name))
+        except FileNotFoundError:
+            return None
+        return None if found["type"] == "directory" else self._entry(found)
+
+    def _there(self, name: str) -> Entry:
+        """A file.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        found = self.entry(name)
+        if found is None:
+            raise FileNotFoundError(f"{self.address}/{name}")
+        return found
+
+    def _connected(self, *, anew: bool = False) -> tuple[Any, str]:
+        return connected(self._url, anew=anew)
+
+    @property
+    def _in_one_request(self) -> dict[str, Any]:
+        return IN_ONE_REQUEST.get(self._url.partition("://")[0], {})
 
     @property
     def _place(self) -> str:
@@ -282,10 +387,9 @@ class StoreFiles:
         return str(found["name"]).rstrip("/").removeprefix(f"{self._root}/")
 
     def _entry(self, found: dict[str, Any]) -> Entry:
-        version = next((str(found[key]) for key in VERSIONS if found.get(key)), "")
         modified = next((found[key] for key in MODIFIED if found.get(key)), None)
         seconds = modified.timestamp() if isinstance(modified, datetime) else 0.0
-        return Entry(self._name(found), int(found["size"] or 0), version.strip('"'), seconds)
+        return Entry(self._name(found), int(found["size"] or 0), version_of(found), seconds)
 
     def _listed(self, folder: str, kind: str) -> list[dict[str, Any]]:
         path = self._path(folder)
@@ -315,42 +419,100 @@ class StoreFiles:
         with self.local(found.name) as there:
             return filecmp.cmp(there, content, shallow=False)
 
-    def _tried(self, request: Callable[[], T]) -> T:
+    def _tried(self, request: Callable[[], T], *, missing: bool = True) -> T:
         """The answer to a request that may be sent several times.
+
+        Args:
+            request: Sends it.
+            missing: Whether it asks for what may not be there.
 
         Raises:
             FileNotFoundError: There is no such file.
             StoreFailed: Anything else.
         """
+        until = time.monotonic() + PATIENCE
         for attempt in range(ATTEMPTS):
             try:
-                return request()
-            except FileNotFoundError:
-                raise
-            except Exception as reason:  # noqa: BLE001 - the libraries of the stores raise errors of their own
-                self._pause(attempt, reason)
+                found = request()
+            except Exception as reason:  # the libraries of the stores raise errors of their own
+                if missing and isinstance(reason, FileNotFoundError):
+                    _answered.add(self._place)
+                    raise
+                most = ATTEMPTS if self._place in _answered else FIRST_ATTEMPTS
+                last = attempt >= most - 1 or time.monotonic() > until
+                if last or isinstance(reason, NotImplementedError | StoreFailed):
+                    raise self._failure(reason) from reason
+                connected = isinstance(reason, OSError) and reason.errno in OF_THE_STORE
+            else:
+                _answered.add(self._place)
+                return found
+            time.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            if not connected:
+                with suppress(Exception):  # with credentials that may be new; else as before
+                    self._files, _ = self._connected(anew=True)
         raise AssertionError("the last attempt raises")
 
-    def _pause(self, attempt: int, reason: Exception) -> None:
-        """Wait before another attempt.
-
-        Raises:
-            StoreFailed: None is left.
-        """
-        if attempt == ATTEMPTS - 1 or isinstance(reason, NotImplementedError):
-            raise StoreFailed(f"{self.address}: {without_secrets(why(reason), self._url)}") from reason
-        if isinstance(reason, PermissionError):
-            self._files, _ = self._connected()  # with credentials that may have been renewed
-        time.sleep(PAUSE * 2**attempt)
+    def _failure(self, reason: Exception) -> StoreFailed:
+        if isinstance(reason, StoreFailed):
+            return reason
+        said = str(reason) if isinstance(reason, FileNotFoundError) else why(reason)  # a bucket is missing
+        return StoreFailed(f"{self.address}: {without_secrets(said, self._url).rstrip('.')}")
 
 
-def _contents(found: Mapping[str, bytes | Exception]) -> dict[str, bytes | None]:
+class _Opened(io.RawIOBase):
+    """A file of a store that is read as often as it takes; it stays the same file as long as it is open.
+
+    Args:
+        files: Its folder.
+        name: Its name.
+    """
+
+    def __init__(self, files: StoreFiles, name: str) -> None:
+        self._files = files
+        self._name = name
+        self._file = files._tried(self._open)  # noqa: SLF001 - its own
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        content: bytes = self._files._tried(partial(self._read, len(buffer)))  # noqa: SLF001
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+    def _open(self) -> Any:
+        return self._files._files.open(self._files._path(self._name), "rb", cache_type="none")  # noqa: SLF001
+
+    def _read(self, size: int) -> bytes:
+        if self._file.fs is not self._files._files:  # noqa: SLF001 - an attempt failed: the credentials may be new
+            again = self._open()
+            if version_of(again.details) != version_of(self._file.details):
+                raise StoreFailed(f"{self._files.address}/{self._name} was replaced while it was read")
+            self._file = again
+        self._file.seek(self._at)
+        found: bytes = self._file.read(size)
+        return found
+
+
+def _contents(found: Sequence[bytes | Exception]) -> list[bytes | None]:
     """The answers to a request for several files; None where there is none.
 
     Raises:
         Exception: One of them failed otherwise.
     """
-    for one in found.values():
+    for one in found:
         if isinstance(one, Exception) and not isinstance(one, FileNotFoundError):
             raise one
-    return {path: one if isinstance(one, bytes) else None for path, one in found.items()}
+    return [one if isinstance(one, bytes) else None for one in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from storyloom.errors import UsageError
+from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from storyloom.fs.files import Entry, Files, files_at
 from tests import stores
 
@@ -168,6 +170,21 @@ def test_a_scratch_folder_goes_with_its_block_and_is_not_among_the_files(files: 
         (folder / "a").write_text("1")
         assert not [*files.tree(), *files.folders()]
     assert not folder.exists()
+
+
+def test_what_a_killed_writer_left_long_ago_is_found_and_removed(tmp_path: Path) -> None:
+    files = files_at(tmp_path)
+    files.create("a", b"1")
+    for name in (".old.0123456789abcdef.elsewhere.1", ".new.0123456789abcdef.elsewhere.1"):
+        (tmp_path / f"{name}{TEMPORARY_SUFFIX}").mkdir()
+    os.utime(tmp_path / f".old.0123456789abcdef.elsewhere.1{TEMPORARY_SUFFIX}", (0, 0))
+    (found,) = files.unfinished(3600)
+    files.abandon(found)
+    files.abandon(found)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        f".new.0123456789abcdef.elsewhere.1{TEMPORARY_SUFFIX}",
+        "a",
+    ]
 
 
 def test_a_store_that_fsspec_does_not_know_is_refused_without_the_secrets_of_its_url() -> None:
