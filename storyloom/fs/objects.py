@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from storyloom.fs.access import filesystem
 from storyloom.fs.cache import machine_cache
+from storyloom.fs.connect import VERSIONS
 from storyloom.fs.failure import why
-from storyloom.fs.store import ATTEMPTS, PAUSE, VERSIONS, StoreFailed
+from storyloom.fs.store import ATTEMPTS, PAUSE, StoreFailed
 from storyloom.fs.url import redacted, scheme_of, without_secrets
 
 T = TypeVar("T")
