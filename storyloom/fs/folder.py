@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any, Literal, TypeVar
 
 from storyloom.errors import UsageError
-from storyloom.fs import remote
+from storyloom.fs import http, remote
 from storyloom.fs.connect import connected
 from storyloom.fs.failure import why
 from storyloom.fs.ranges import MOST_WHOLE, ByteRange
@@ -60,28 +60,31 @@ class DataFolder:
             except ValueError as reason:
                 raise UsageError(str(reason)) from None
         self._root = self._url.rstrip("/") or self._url[:1]
+        self._options = options
         self._files: Any = None
         self.address = redacted(self._root)
-        self.is_here = "://" not in self._root
+        self.is_here = "://" not in self._url
         self.lists = True
         if not self.is_here:
-            self._files, root = connected(self._root, options)
-            self._root = root.rstrip("/")
+            if self._root.endswith(":"):
+                raise UsageError(f"{self.address}// names no folder")
+            self._files = self._connect()
             self.lists = "https" not in self._files.protocol
 
     def read(self, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
         """The content of each range, or the error of reading it; fewer bytes where the file ends inside the range.
 
         Ranges are requested at once where the store supports it. Failed ones are retried, unless the file is missing,
-        forbidden, too slow, or none that is read from a dataset (`Refused`). A range takes no more memory than there
-        are bytes.
+        forbidden (but a store's credentials are looked for again), too slow, or none that is read from a dataset
+        (`Refused`). A range takes no more memory than there are bytes.
         """
+        began = time.monotonic()
         found = self._read(ranges)
         for attempt in range(1, ATTEMPTS):
-            failed = [n for n, one in enumerate(found) if isinstance(one, Exception) and _may_pass(one)]
-            if not failed:
+            failed = [n for n, one in enumerate(found) if isinstance(one, Exception) and self._may_pass(one)]
+            if not failed or time.monotonic() - began > http.PATIENCE:
                 break
-            time.sleep(PAUSE * 2 ** (attempt - 1))
+            self._pause(attempt)
             for n, one in zip(failed, self._read([ranges[n] for n in failed]), strict=True):
                 found[n] = one
         return found
@@ -152,14 +155,31 @@ class DataFolder:
         Raises:
             OSError: The last error; one that another attempt would not change comes at once.
         """
+        began = time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return request()
             except Exception as reason:  # noqa: BLE001 - the libraries of the stores raise errors of their own
-                if attempt == ATTEMPTS or not _may_pass(reason):
+                if attempt == ATTEMPTS or not self._may_pass(reason) or time.monotonic() - began > http.PATIENCE:
                     raise self._error(reason) from None
-            time.sleep(PAUSE * 2 ** (attempt - 1))
+            self._pause(attempt)
         raise AssertionError("the last attempt raises")
+
+    def _connect(self, *, anew: bool = False) -> Any:
+        files, root = connected(self._url, self._options, anew=anew)
+        self._root = root.rstrip("/")
+        return files
+
+    def _pause(self, attempt: int) -> None:
+        """Wait before another attempt; a store is connected to again, with credentials that may have been renewed."""
+        time.sleep(PAUSE * 2 ** (attempt - 1))
+        if not self.is_here and self.lists:
+            self._files = self._connect(anew=True)
+
+    def _may_pass(self, reason: Exception) -> bool:
+        if isinstance(reason, FileNotFoundError | Refused):
+            return False
+        return not isinstance(reason, PermissionError) or (not self.is_here and self.lists)
 
     def _error(self, reason: Exception) -> OSError:
         """An error as one of the operating system's, without secrets."""
@@ -200,10 +220,6 @@ def _pread(handle: int, wanted: ByteRange) -> bytes | Exception:
     except OSError as reason:
         return reason
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _may_pass(reason: Exception) -> bool:
-    return not isinstance(reason, FileNotFoundError | PermissionError | Refused)
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind:

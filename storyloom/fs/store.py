@@ -267,10 +267,19 @@ class StoreFiles:
                 time.sleep(SETTLING)
                 if self.read_all([marker]) == [token.encode()]:  # nobody who waited took it for the one before
                     return
-            before = self.entry(marker)
-            time.sleep(LEASE)
-            if before is not None and self.entry(marker) == before:
+            self._wait_for_end(marker)
+
+    def _wait_for_end(self, marker: str) -> None:
+        """Wait until a marker is gone, or has not changed for so long that its owner is."""
+        seen, since = self.entry(marker), time.monotonic()
+        while seen is not None:
+            time.sleep(SETTLING)
+            found = self.entry(marker)
+            if found != seen:
+                seen, since = found, time.monotonic()
+            elif time.monotonic() - since > LEASE:
                 self.remove(marker)
+                return
 
     def _renew(self, marker: str, token: str, ended: threading.Event) -> None:
         number = 0
