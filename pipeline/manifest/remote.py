@@ -13,7 +13,7 @@ from pipeline.beside import SUFFIXES as SUBTITLES
 from pipeline.manifest.folder import MEDIA_SUFFIXES, Found
 from pipeline.manifest.opened import unpacked_suffix
 from storyloom.errors import UsageError
-from storyloom.fs.connect import version_of as version_told
+from storyloom.fs.connect import connected, version_of
 from storyloom.fs.place import usual
 from storyloom.fs.url import redacted, scheme_of
 
@@ -82,7 +82,7 @@ def opened(url: str) -> Iterator[BinaryIO]:
             yield cast("BinaryIO", copy)
 
 
-def version_of(url: str) -> str:
+def version_at(url: str) -> str:
     """What is another one once a file behind a URL changes; empty where nothing tells.
 
     Raises:
@@ -92,14 +92,11 @@ def version_of(url: str) -> str:
         return ""
     with _failures_typed(url):
         found = _storage(url).info(url)
-    told = version_told(found)
-    return f"{told} {found.get('size')}" if told else ""
+    return f"{version_of(found)} {found.get('size')}" if version_of(found) else ""
 
 
 def _storage(url: str) -> Any:
-    import fsspec
-
-    return fsspec.filesystem(scheme_of(url))
+    return connected(url)[0]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pipeline.manifest.folder import MEDIA_SUFFIXES, METADATA, Found, folder_lin
 from pipeline.manifest.jsons import array_lines, json_lines
 from pipeline.manifest.opened import ListUnreadable, NoUrls, as_text, unpacked, unpacked_suffix
 from pipeline.manifest.parquet import parquet_batches
-from pipeline.manifest.remote import folder_of, found_below, opened, suffix_of, version_of
+from pipeline.manifest.remote import folder_of, found_below, opened, suffix_of, version_at
 from pipeline.manifest.tars import tar_lines
 from pipeline.manifest.text import text_lines
 from storyloom.errors import UsageError
@@ -83,7 +83,7 @@ def identities(manifest: str) -> dict[str, str] | None:
             sources = [] if listed else _remote(manifest, ())
         else:
             sources = [] if Path(local_path(manifest)).expanduser().is_dir() else sources_of(manifest, ())[1]
-        found = {one.path: version_of(one.path) if one.remote else _version(one.path) for one in sources if one.path}
+        found = {one.path: version_at(one.path) if one.remote else _version(one.path) for one in sources if one.path}
     except (UsageError, OSError, ValueError):
         return None
     return found if sources and len(found) == len(sources) and all(found.values()) else None

@@ -48,11 +48,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     found: list[RunConfig] = []
     read = workspace.listed
 
-    def noted(config: RunConfig) -> Listed:
+    def counted(config: RunConfig) -> Listed:
         found.append(config)
         return read(config)
 
-    monkeypatch.setattr(workspace, "listed", noted)
+    monkeypatch.setattr(workspace, "listed", counted)
     return found
 
 
