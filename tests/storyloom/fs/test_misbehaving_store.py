@@ -45,11 +45,14 @@ def files(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> Files:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     monkeypatch.setattr(s3fs.core, "calculate_chunksize", lambda size, chunksize=None: PART)
+    monkeypatch.setattr(under_test, "_connections", {})
     monkeypatch.setattr(under_test, "ATTEMPTS", ATTEMPTS)
     monkeypatch.setattr(under_test, "PAUSE", 0.02)
     proxy.faults.clear()
+    found = files_at(proxy.folder())
+    found.entries()  # a store that never answered is given up earlier
     proxy.seen.clear()
-    return files_at(proxy.folder())
+    return found
 
 
 @pytest.fixture
