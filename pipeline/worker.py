@@ -14,7 +14,7 @@ from pipeline.attempts import Attempt, Attempts, note_crashes, of_device, of_the
 from pipeline.execute import Job, NotReady, run_group, run_part
 from pipeline.extras import setup_problem
 from pipeline.order import ContractBroken
-from pipeline.profile import UnitProfile, UnitTimer, keep_profile
+from pipeline.profile import UnitProfile, UnitTimer, WorkerClock, keep_profile
 from pipeline.store import Damaged, Mark
 from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError
 from storyloom.format.sample import FormatError
@@ -63,6 +63,7 @@ class Worker:
         self._proven = False
         self._failures = 0
         self._free_since = 0.0
+        self._clock = WorkerClock()
         self._lock = Lock()
         self._in_hand: set[Attempts] = set()
 
@@ -107,6 +108,11 @@ class Worker:
         stage = self._ready()
         if isinstance(stage, Problem):
             return stage
+        with self._clock.unit() as share:
+            return self._done(unit, stage, share)
+
+    def _done(self, unit: str, stage: AnyStage[Any], share: Callable[[], float]) -> Mark | Problem:
+        """Bring a unit up to date with a stage that is set up; `share` gives the worker's seconds that fell to it."""
         attempts = self.job.attempts(self.name, unit)
         timer = UnitTimer()
         self._in_hand.add(attempts)
@@ -137,7 +143,7 @@ class Worker:
             self._in_hand.discard(attempts)
         attempts.clear()
         self._proven, self._failures = True, 0
-        self._measured(unit, stage, timer)
+        self._measured(unit, stage, timer, share())
         return mark
 
     @property
@@ -172,7 +178,7 @@ class Worker:
         else:
             self.job.invalidate_damaged(self.name, unit)
 
-    def _measured(self, unit: str, stage: AnyStage[Any], timer: UnitTimer) -> None:
+    def _measured(self, unit: str, stage: AnyStage[Any], timer: UnitTimer, share: float) -> None:
         within = stage.timings.take()
         if not self.job.config.runner.profile:
             return
@@ -182,6 +188,8 @@ class Worker:
         profile = UnitProfile(
             key=self.job.keys[self.name].key,
             worker=worker_name(),
+            parts=len(self.job.groups.get(unit, (unit,))),
+            share=share,
             seconds=timer.seconds,
             within=within,
             setup=setup,

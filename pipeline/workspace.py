@@ -14,7 +14,7 @@ from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.lists import expanded
-from pipeline.manifest import Manifest, read_manifest
+from pipeline.manifest import Listed, list_manifest
 from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
 from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, rows_of
@@ -76,7 +76,7 @@ class Workspace:
         known = replace(self, job=replace(self.job, results={}), summaries=self.summaries.refreshed())
         return known.resolved(write=False)
 
-    def units(self, name: str) -> tuple[str, ...]:
+    def units(self, name: str) -> Sequence[str]:
         """Ids of the parts or groups of a stage."""
         stage = self.graph.stages[name]
         if issubclass(stage, GroupStage):
@@ -144,13 +144,13 @@ class Workspace:
         return found
 
 
-def listed(config: RunConfig) -> Manifest:
+def listed(config: RunConfig) -> Listed:
     """The lines of the manifest; lists in it are not read.
 
     Raises:
         UsageError: The manifest cannot be used.
     """
-    return read_manifest(
+    return list_manifest(
         config.manifest,
         url_parameters=config.url_parameters,
         columns=config.columns,
@@ -178,9 +178,8 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
         store.prepare()
     manifest, of_lists = expanded(manifest, config, store.files, write=write, refresh=refresh)
     told = (*told, *of_lists)
-    videos = manifest["video"].to_pylist()
     for _ in range(PLANNED_AT_ONCE):
-        plan = make_plan(videos, store.files, config.parts, config.seed)
+        plan = make_plan(manifest.keys, store.files, config.parts, config.seed)
         if not write or save_plan(plan, store.files):
             break
     else:

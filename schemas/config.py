@@ -166,6 +166,20 @@ class RunnerConfig(Section):
     profile: bool = False
 
 
+class PricesConfig(Section):
+    """Prices by which `plan --estimate` says what a list costs, in any currency, beside `runner.price_per_hour`.
+
+    Attributes:
+        storage: A GB (1e9 bytes) of work and output for a month; 0 leaves storage out.
+        requests: A thousand requests that write an object; 0 leaves requests out.
+        egress: A GB of media that is read out of its store, as from another region or cloud; 0 leaves it out.
+    """
+
+    storage: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    requests: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    egress: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+
+
 class PartsConfig(Section):
     """How the manifest is cut into parts, and which of them are worked on.
 

@@ -163,6 +163,21 @@ class DiskFiles:
                 raise
         sync_folder(path.parent)
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        del last, meanwhile
+        path = self.root / name
+        before = temporary(path)
+        if path.exists():
+            path.rename(before)
+        try:
+            content.rename(path)
+        except BaseException:
+            if before.exists():
+                before.rename(path)
+            raise
+        sync_folder(path.parent)
+        shutil.rmtree(before, ignore_errors=True)
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         path = self.root / name
         with self._unfinished(name, content, durably=durably, private=private) as unfinished:

@@ -144,6 +144,18 @@ class Files(Protocol):
         Its files may come one by one: what says that they are all there must be written afterwards.
         """
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        """Put a folder's files in the place of those that are in a folder here.
+
+        Where that does not happen at once they come one by one, and a file says meanwhile that they are not all there.
+
+        Args:
+            name: Of the folder here.
+            content: A folder in `scratch`.
+            last: Name within it of the file that comes last.
+            meanwhile: Its content until then.
+        """
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         """Create a file, or replace it.
 

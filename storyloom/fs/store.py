@@ -11,7 +11,6 @@ import errno
 import filecmp
 import hashlib
 import io
-import os
 import random
 import secrets
 import tempfile
@@ -24,8 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from storyloom.errors import UsageError
 from storyloom.fs.cache import NodeCache
+from storyloom.fs.connect import connected, version_of
 from storyloom.fs.failure import why
 from storyloom.fs.files import Entry, Files
 from storyloom.fs.url import redacted, without_secrets
@@ -55,10 +54,6 @@ PIECE, AT_ONCE = 16 * 2**20, 8
 AHEAD = 4 * 2**20
 """Bytes that are read ahead in an open file (our choice)."""
 
-VERSIONS = ("ETag", "etag", "generation", "md5", "md5Hash", "last_modified", "LastModified", "mtime", "created")
-"""Where the stores of fsspec have what changes with a file's content, the surest first."""
-
-
 RENEWAL, LEASE, SETTLING = 15.0, 60.0, 2.0
 """Seconds between signs of life of who holds a folder alone, without one until others may hold it, and until one who
 took it may be sure of it (our choice)."""
@@ -66,15 +61,9 @@ took it may be sure of it (our choice)."""
 IN_ONE_REQUEST = {"s3": {"max_concurrency": 1}}
 """What makes the packages of stores read a small file at once, without a look at its size before, by scheme."""
 
-ENVIRONMENT = ("AWS_", "FSSPEC_", "GOOGLE_", "GCSFS_", "STORAGE_", "AZURE_")
-"""Begins of the names of variables that tell the stores' packages of servers and credentials."""
-
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 """Where they have the time of a file."""
 
-
-_connections: dict[tuple[str, int, frozenset[tuple[str, str]]], Any] = {}
-"""fsspec's file systems by scheme, process and environment: to make one takes a third of a second."""
 
 _answered: set[str] = set()
 """Servers that answered this process, by `StoreFiles._place`."""
@@ -212,6 +201,19 @@ class StoreFiles:
             if file.is_file():
                 self.create(f"{name}/{file.relative_to(content).as_posix()}", file)
 
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        there = {entry.name for entry in self.tree(name)}
+        files = {
+            f"{name}/{file.relative_to(content).as_posix()}": file for file in content.rglob("*") if file.is_file()
+        }
+        end = f"{name}/{last}"
+        self.replace(end, meanwhile)
+        for stale in sorted(there - files.keys()):
+            self.remove(stale)
+        for place in sorted(files.keys() - {end}):
+            self.replace(place, files[place])
+        self.replace(end, files[end])
+
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         del durably, private
         path = self._path(name)
@@ -254,10 +256,19 @@ class StoreFiles:
                 time.sleep(SETTLING)
                 if self.read_all([marker]) == [token.encode()]:  # nobody who waited took it for the one before
                     return
-            before = self.entry(marker)
-            time.sleep(LEASE)
-            if before is not None and self.entry(marker) == before:
+            self._wait_for_end(marker)
+
+    def _wait_for_end(self, marker: str) -> None:
+        """Wait until a marker is gone, or has not changed for so long that its owner is."""
+        seen, since = self.entry(marker), time.monotonic()
+        while seen is not None:
+            time.sleep(SETTLING)
+            found = self.entry(marker)
+            if found != seen:
+                seen, since = found, time.monotonic()
+            elif time.monotonic() - since > LEASE:
                 self.remove(marker)
+                return
 
     def _renew(self, marker: str, token: str, ended: threading.Event) -> None:
         number = 0
@@ -357,20 +368,7 @@ class StoreFiles:
         return found
 
     def _connected(self, *, anew: bool = False) -> tuple[Any, str]:
-        from fsspec.core import get_filesystem_class
-
-        scheme = self._url.partition("://")[0]
-        told = frozenset(pair for pair in os.environ.items() if pair[0].startswith(ENVIRONMENT))
-        known = scheme, os.getpid(), told
-        try:
-            if anew or known not in _connections:
-                # Other machines change what is there, and new credentials must be read: nothing is remembered.
-                kind = get_filesystem_class(scheme)
-                _connections[known] = kind(use_listings_cache=False, skip_instance_cache=True)
-            files = _connections[known]
-            return files, files._strip_protocol(self._url)  # noqa: SLF001 - as fsspec's own functions take URLs apart
-        except (ImportError, ValueError) as reason:
-            raise UsageError(f"{self.address} cannot be opened: {without_secrets(str(reason), self._url)}") from reason
+        return connected(self._url, anew=anew)
 
     def _connect_again(self) -> None:
         found, _ = self._connected()
@@ -396,7 +394,7 @@ class StoreFiles:
     def _entry(self, found: dict[str, Any]) -> Entry:
         modified = next((found[key] for key in MODIFIED if found.get(key)), None)
         seconds = modified.timestamp() if isinstance(modified, datetime) else 0.0
-        return Entry(self._name(found), int(found["size"] or 0), _version(found), seconds)
+        return Entry(self._name(found), int(found["size"] or 0), version_of(found), seconds)
 
     def _listed(self, folder: str, kind: str) -> list[dict[str, Any]]:
         path = self._path(folder)
@@ -495,17 +493,12 @@ class _Opened(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         if self._file.fs is not self._files._files:  # noqa: SLF001 - an attempt failed: the credentials may be new
             again = self._open()
-            if _version(again.details) != _version(self._file.details):
+            if version_of(again.details) != version_of(self._file.details):
                 raise StoreFailed(f"{self._files.address}/{self._name} was replaced while it was read")
             self._file = again
         self._file.seek(self._at)
         found: bytes = self._file.read(size)
         return found
-
-
-def _version(found: Mapping[str, Any]) -> str:
-    """What changes with a file's content."""
-    return next((str(found[key]) for key in VERSIONS if found.get(key)), "").strip('"')
 
 
 def _contents(found: Sequence[bytes | Exception]) -> list[bytes | None]:
