@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from storyloom.fs import connect
 from storyloom.fs import store as under_test
 from storyloom.fs.files import Files, files_at
 from storyloom.fs.store import StoreFailed
@@ -45,7 +46,7 @@ def files(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> Files:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     monkeypatch.setattr(s3fs.core, "calculate_chunksize", lambda size, chunksize=None: PART)
-    monkeypatch.setattr(under_test, "_connections", {})
+    monkeypatch.setattr(connect, "_known", {})
     monkeypatch.setattr(under_test, "ATTEMPTS", ATTEMPTS)
     monkeypatch.setattr(under_test, "PAUSE", 0.02)
     proxy.faults.clear()
