@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.config import RunConfig
+from pipeline.kept import kept_name
 from pipeline.plan import unused_files
 from pipeline.store import ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMARIES, Store
 from pipeline.workspace import Workspace, survey
@@ -139,6 +140,7 @@ def _media(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 
 def _notes(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     keys = {(name, key.key) for workspace in workspaces for name, key in workspace.job.keys.items()}
+    keys |= {_place(kept_name(workspace.config)) for workspace in workspaces}
     for stage in store.files.folders(ATTEMPTS):
         for folder in store.files.folders(stage):
             if _is_of_others(folder, keys):
@@ -151,9 +153,14 @@ def _notes(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 
 def _is_of_others(name: str, keys: set[Folder]) -> bool:
     """Whether a file or folder is named by a stage and a key that no config has."""
+    place = _place(name)
+    return bool(KEY.fullmatch(place[1])) and place not in keys
+
+
+def _place(name: str) -> Folder:
+    """The folder and the key by which a file or folder is named."""
     *_, stage, last = name.split("/")
-    key = last.partition(".")[0]
-    return bool(KEY.fullmatch(key)) and (stage, key) not in keys
+    return stage, last.partition(".")[0]
 
 
 def _file(entry: Entry) -> Item:

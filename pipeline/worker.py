@@ -35,11 +35,13 @@ class Problem:
         text: Message for the user.
         severity: What can be done about it.
         poisoned: Whether the process must end: a device failed in it.
+        missing: The stage whose output outside its rows is missing; empty for none.
     """
 
     text: str
     severity: Severity
     poisoned: bool = False
+    missing: str = ""
 
 
 class Worker:
@@ -103,6 +105,14 @@ class Worker:
 
     def do(self, unit: str) -> Mark | Problem:
         """Bring a part or a group, by its id, up to date; a finished unit is left as it is."""
+        outcome = self._do(unit)
+        missing = outcome.missing if isinstance(outcome, Problem) else ""
+        if missing and self.job.config.stage(missing).files_stay_here:  # no other machine can bring them back
+            Worker(self.job, missing, self._pause).do(unit)
+            return self._do(unit)
+        return outcome
+
+    def _do(self, unit: str) -> Mark | Problem:
         if self._stage is None and (mark := self.job.mark(self.name, unit)) is not None:
             return mark  # its inputs were redone with the same output: no model needs to be loaded
         stage = self._ready()
@@ -127,7 +137,8 @@ class Worker:
         except (Damaged, InputMissing, NotReady) as reason:
             attempts.withdraw()
             self._invalidate(reason, unit)
-            return Problem(f"{self.name}, {unit}: {reason}", "upstream")
+            missing = reason.stage if isinstance(reason, InputMissing) else ""
+            return Problem(f"{self.name}, {unit}: {reason}", "upstream", missing=missing)
         except (ContractBroken, FormatError) as reason:
             attempts.withdraw()
             return Problem(str(reason), "final")

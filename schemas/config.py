@@ -121,6 +121,16 @@ class StageConfig(Section):
         return False
 
     @property
+    def files_go(self) -> bool:
+        """Whether the files that the stage's rows name go once all that read them are done (`Stage.spent`)."""
+        return False
+
+    @property
+    def files_stay_here(self) -> bool:
+        """Whether the files that the stage's rows name are seen by no other machine than the one that wrote them."""
+        return False
+
+    @property
     def packages(self) -> tuple[str, ...]:
         """Import names of the packages that these settings need beside those of the extra `run`."""
         return ()

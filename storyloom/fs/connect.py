@@ -36,29 +36,27 @@ def connected(url: str, options: Mapping[str, Any] | None = None, *, anew: bool 
         UsageError: The URL's store needs a package that is missing, or is none that fsspec knows.
     """
     try:
-        found = _file_system(url, options, anew=anew)
+        if options or scheme_of(url) not in STORES or "@" in url or "::" in url:  # what else the URL or the caller says
+            return _made(url, skip_instance_cache=anew, **(options or {}))
+        told = frozenset(pair for pair in os.environ.items() if pair[0].startswith(ENVIRONMENT))
+        place = scheme_of(url), os.getpid(), told
+        if anew or place not in _known:
+            _known[place], _ = _made(url, skip_instance_cache=True)
+        return _known[place], _known[place]._strip_protocol(url)  # noqa: SLF001 - as fsspec itself takes URLs apart
     except (ImportError, ValueError) as reason:
         said = without_secrets(str(reason), url)
         extra = EXTRAS.get(STORES.get(scheme_of(url), "")) if isinstance(reason, ImportError) else None
         way_out = f": pip install 'storyloom[{extra}]'" if extra else ""
         raise UsageError(f"{redacted(url)} cannot be opened: {said}{way_out}") from reason
+
+
+def _made(url: str, **options: Any) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    found: tuple[Any, str] = url_to_fs(url, use_listings_cache=False, **options)
     # Its package prints warnings and traces of what it tries again, unless somebody wants to have them.
     logging.getLogger(type(found[0]).__module__.partition(".")[0]).addHandler(logging.NullHandler())
     return found
-
-
-def _file_system(url: str, options: Mapping[str, Any] | None, *, anew: bool) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
-
-    found: tuple[Any, str]
-    if options or scheme_of(url) not in STORES or "@" in url or "::" in url:  # there is more in the URL or the options
-        found = url_to_fs(url, use_listings_cache=False, skip_instance_cache=anew, **(options or {}))
-        return found
-    told = frozenset(pair for pair in os.environ.items() if pair[0].startswith(ENVIRONMENT))
-    place = scheme_of(url), os.getpid(), told
-    if anew or place not in _known:
-        _known[place], _ = url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
-    return _known[place], _known[place]._strip_protocol(url)  # noqa: SLF001 - as fsspec itself takes URLs apart
 
 
 def version_of(found: Mapping[str, Any]) -> str:

@@ -122,7 +122,11 @@ class DataFolder:
             FileNotFoundError: There is none.
             OSError: It cannot be opened, or is none that is read from a dataset (`Refused`).
         """
-        return open_within(self._root, file) if self.is_here else _Ranged(self, file, self.stated(file).size)
+        if self.is_here:
+            return open_within(self._root, file)
+        if (size := self.stated(file).size) == http.UNKNOWN:
+            raise Refused(f"the server does not tell how many bytes {file} has")
+        return _Ranged(self, file, size)
 
     def listed(self, folder: str = "") -> dict[str, Kind]:
         """The names in a folder, sorted, each with what it is; nothing where there is none, or it is a link.

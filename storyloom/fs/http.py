@@ -19,6 +19,9 @@ SLOWEST = 2**20
 REFUSALS = {HTTPStatus.UNAUTHORIZED: PermissionError, HTTPStatus.FORBIDDEN: PermissionError}
 """Errors of statuses that no other attempt changes."""
 
+UNKNOWN = -1
+"""Size of a file of which a server does not tell it."""
+
 CHUNK = 2**16
 """Bytes that are taken from an answer at a time."""
 
@@ -54,18 +57,19 @@ async def read(files: Any, url: str, wanted: ByteRange) -> bytes:
 
 
 async def state(files: Any, url: str) -> tuple[int, str]:
-    """A file's size, and what the server tells its content apart by; empty where it does not.
+    """A file's size, or `UNKNOWN`, and what the server tells its content apart by; empty where it tells nothing.
 
     Raises:
         FileNotFoundError: There is none.
     """
     try:
         async with asyncio.timeout(PATIENCE) as clock, await _asked(files, url, ByteRange(url, 0, 1)) as answer:
+            await answer.content.read(CHUNK)  # a connection with unread bytes would be closed
             whole = answer.headers.get("Content-Range", "").rpartition("/")[2]
-            size = whole if whole.isdecimal() else answer.headers.get("Content-Length", "")
-            if not size.isdecimal():
-                raise Refused("the server does not tell how long its files are")
-            return int(size), answer.headers.get("ETag") or answer.headers.get("Last-Modified", "")
+            size = answer.headers.get("Content-Length", "") if answer.status == HTTPStatus.OK else whole
+            return int(size) if size.isdecimal() else UNKNOWN, answer.headers.get("ETag") or answer.headers.get(
+                "Last-Modified", ""
+            )
     except TimeoutError:
         if not clock.expired():
             raise

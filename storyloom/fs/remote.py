@@ -21,7 +21,7 @@ class Stated(NamedTuple):
     """A file that is there.
 
     Attributes:
-        size: Bytes.
+        size: Bytes; `http.UNKNOWN` where a web server does not tell.
         version: Differs between two contents under one name; empty where the server does not tell them apart.
     """
 

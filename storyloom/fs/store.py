@@ -140,8 +140,9 @@ class StoreFiles:
     def entry(self, name: str) -> Entry | None:
         return self._tried(partial(self._looked_up, name))
 
-    def entries(self, folder: str = "") -> list[Entry]:
-        return sorted(map(self._entry, self._listed(folder, "file")), key=lambda one: one.name)
+    def entries(self, folder: str = "", beginning: str = "") -> list[Entry]:
+        found = map(self._entry, self._listed(folder, "file") if not beginning else self._beginning(folder, beginning))
+        return sorted(found, key=lambda one: one.name)
 
     def tree(self, folder: str = "") -> Iterator[Entry]:
         try:
@@ -174,8 +175,10 @@ class StoreFiles:
         with tempfile.TemporaryDirectory(prefix="storyloom-") as folder:
             yield Path(folder)
 
-    def create(self, name: str, content: bytes | Path, *, private: bool = False) -> bool:
+    def create(self, name: str, content: bytes | Path, *, private: bool = False, identity: str = "") -> bool:
         del private
+        if identity and isinstance(content, Path):
+            self._cache.adopt(identity, content, given=True)
         path = self._path(name)
 
         def created() -> bool:
@@ -195,6 +198,14 @@ class StoreFiles:
             return True
 
         return self._tried(created, missing=False)
+
+    def link(self, name: str, file: Path, identity: str) -> None:
+        self._cache.adopt(identity, file, given=False)
+        if not self.create(name, file):
+            self.replace(name, file)
+
+    def forget(self, identity: str) -> None:
+        self._cache.forget(identity)
 
     def create_folder(self, name: str, content: Path) -> None:
         for file in sorted(content.rglob("*")):
@@ -404,6 +415,16 @@ class StoreFiles:
             return []
         # Some stores list a folder within itself.
         return [one for one in found if one["type"] == kind and one["name"].strip("/") != path.strip("/")]
+
+    def _beginning(self, folder: str, beginning: str) -> list[dict[str, Any]]:
+        path = self._path(folder)
+        try:
+            found = self._tried(lambda: self._files.find(path, prefix=beginning, detail=True))
+        except FileNotFoundError:
+            return []
+        # Some stores leave the prefix unheeded.
+        inside = ((name.strip("/").removeprefix(f"{path.strip('/')}/"), one) for name, one in found.items())
+        return [one for name, one in inside if name.startswith(beginning) and "/" not in name]
 
     def _same(self, found: Entry, content: bytes | Path) -> bool:
         size = len(content) if isinstance(content, bytes) else content.stat().st_size

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from storyloom.errors import BadDataset, UsageError, printable
 from storyloom.format.layout import MARKER, SHARD_FILE
-from storyloom.format.manifest import MANIFEST, Published
+from storyloom.format.manifest import MANIFEST, Published, manifest_bytes
 from storyloom.format.shard import SPLITS
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from storyloom.fs.failure import SERVER
@@ -28,9 +28,10 @@ def find_shards(folder: DataFolder, published: Published | None, violations: Vio
 
     Raises:
         UsageError: The folder is not a dataset.
-        BadDataset: A store fails or refuses to list it.
+        BadDataset: A store fails or refuses to list it, or a server to give its manifest.
     """
     if not folder.lists:
+        manifest_bytes(folder)  # else nothing is there
         return [shard.file for shard in published.shards] if published else []
     top = _top(folder)
     if top.get("data", "folder") == "other":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,23 @@ import pytest
 
 import storyloom
 from pipeline.cli import main
+from storyloom.errors import BadDataset, UsageError
+from storyloom.export.names import FormatName
+from storyloom.export.place import DestinationTaken
+from storyloom.export.run import export
 from storyloom.format.manifest import MANIFEST, finished_dataset
+from storyloom.format.reader import ShardReader
+from storyloom.fs import folder, remote
+from storyloom.fs.files import files_at
+from storyloom.fs.ranges import ByteRange
+from storyloom.fs.store import StoreFiles
+from storyloom.push.push import plan_push, push, target_of
 from storyloom.reader import DocumentDataset, PackedDataset, TokenLayout
+from storyloom.review.design import draw
+from storyloom.validate import stream
+from storyloom.validate.dataset import validate_dataset
+from storyloom.validate.spread import in_this_process
+from storyloom.view.dataset import Dataset
 from tests import stores
 from tests.documents import tree
 from tests.storyloom.push.made import mugs
@@ -32,12 +47,12 @@ class Place:
     Attributes:
         address: Of a dataset's copy there.
         put: Puts another folder there, and says where.
-        lists: Whether its files can be listed.
+        new: A folder in which nothing is; None where nothing can be written.
     """
 
     address: str
     put: Callable[[Path], str]
-    lists: bool = True
+    new: Callable[[], str] | None
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +73,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(request: pytest.FixtureRequest, out: Path) -> Iterator[Place]:
     if request.param == "http":
         with serving_folder(out.parent) as server:
-            yield Place(
-                f"{server.url}/out", lambda folder: f"{server.url}/{folder.relative_to(out.parent)}", lists=False
-            )
+            yield Place(f"{server.url}/out", lambda folder: f"{server.url}/{folder.relative_to(out.parent)}", None)
         return
     number = iter(range(1000))
 
@@ -75,14 +88,14 @@ def place(request: pytest.FixtureRequest, out: Path) -> Iterator[Place]:
     if request.param == "memory":
         files = fsspec.filesystem("memory")
         putting = put(files, "memory://places")
-        yield Place(putting(out), putting)
+        yield Place(putting(out), putting, lambda: f"memory://places/new-{next(number)}")
         files.rm("/places", recursive=True)
         return
     with getattr(stores, request.param)() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment.items():
             patch.setenv(name, value)
         putting = put(store.files(), store.folder())
-        yield Place(putting(out), putting)
+        yield Place(putting(out), putting, store.folder)
 
 
 @dataclass(frozen=True)
@@ -160,13 +173,7 @@ def test_an_export_of_a_url_has_the_bytes_of_the_folder_s(
     assert contents(tmp_path / "remote") == contents(tmp_path / "local")
 
 
-def test_a_push_from_a_url_leaves_the_bytes_of_the_folder_s(
-    out: Path, place: Place, say: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("storyloom.push.push.over_processes", None)
-    from storyloom.push.push import plan_push, push, target_of
-    from storyloom.validate.spread import in_this_process
-
+def test_a_push_from_a_url_leaves_the_bytes_of_the_folder_s(out: Path, place: Place, tmp_path: Path) -> None:
     for source, dest in ((out, "local"), (place.address, "remote")):
         push(plan_push(source, target_of(str(tmp_path / dest)), spread=in_this_process))
     assert contents(tmp_path / "remote") == contents(tmp_path / "local")
@@ -214,7 +221,7 @@ def test_damage_is_found_at_a_url_as_in_the_folder(
 def test_what_lies_beside_the_shards_is_found_where_files_are_listed(
     out: Path, place: Place, say: Callable[..., Said], tmp_path: Path
 ) -> None:
-    if not place.lists:
+    if place.new is None:
         pytest.skip("a web server lists no files")
     copy = Path(shutil.copytree(out, tmp_path / "more"))
     shutil.copy(copy / "data/train/shard-000000.tar", copy / "data/train/shard-000001.tar")
@@ -231,3 +238,125 @@ def test_a_url_without_a_dataset_is_told(place: Place, say: Callable[..., Said])
             2, "", f"storyloom: {nowhere} holds no finished dataset: there is no {MANIFEST} in it\n"
         )
     assert say("validate", nowhere, "--workers", "1").code == 2
+
+
+def there(url: str) -> dict[str, bytes]:
+    """The files of a folder in a store, by name."""
+    files = files_at(url)
+    return {entry.name: files.read(entry.name) for entry in files.tree()}
+
+
+@pytest.fixture
+def new(place: Place) -> str:
+    if place.new is None:
+        pytest.skip("nothing is written to a web server")
+    return place.new()
+
+
+def test_a_push_to_a_store_leaves_the_bytes_of_one_to_a_folder(
+    out: Path, place: Place, new: str, tmp_path: Path
+) -> None:
+    for source, dest in ((out, str(tmp_path / "local")), (place.address, new)):
+        push(plan_push(source, target_of(dest), spread=in_this_process))
+    assert there(new) == contents(tmp_path / "local")
+    assert plan_push(place.address, target_of(new), spread=in_this_process).send == []
+
+
+def test_a_dataset_is_not_pushed_into_itself(place: Place, new: str) -> None:
+    for inside in (place.address, f"{place.address}/deeper"):
+        with pytest.raises(UsageError, match="is the dataset itself or lies in it"):
+            plan_push(place.address, target_of(inside), spread=in_this_process)
+
+
+def test_an_export_to_a_store_has_the_bytes_of_one_to_a_folder(
+    out: Path, place: Place, new: str, say: Callable[..., Said], tmp_path: Path
+) -> None:
+    export(out, FormatName.MS_SWIFT, tmp_path / "local")
+    said = say("export", place.address, new, "--to", "ms-swift")
+    assert (said.code, said.err) == (0, "")
+    assert f"ms-swift in {new}" in said.out
+    assert there(new) == contents(tmp_path / "local")
+    export(out, FormatName.LLAVA_INTERLEAVE, tmp_path / "other")
+    assert f"replaced the export that was at {new}" in say("export", out, new, "--to", "llava-interleave").out
+    assert there(new) == contents(tmp_path / "other")
+
+
+def test_an_export_to_a_store_goes_over_nothing_but_exports_and_a_broken_one_is_done_again(
+    out: Path, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = files_at(new)
+    files.replace("notes.txt", b"mine")
+    with pytest.raises(DestinationTaken, match=f"{new} is not empty"):
+        export(out, FormatName.MS_SWIFT, new)
+    assert there(new) == {"notes.txt": b"mine"}
+    files.remove("notes.txt")
+    replace = StoreFiles.replace
+
+    def breaking(self: StoreFiles, name: str, content: Any, **options: Any) -> None:
+        if name.endswith(".jsonl"):
+            raise OSError("the line is cut")
+        replace(self, name, content, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreFiles, "replace", breaking)
+        with pytest.raises(OSError, match="the line is cut"):
+            export(out, FormatName.MS_SWIFT, new)
+    assert json.loads(files.read("export.json"))["unfinished"]
+    export(out, FormatName.MS_SWIFT, tmp_path / "local")
+    export(out, FormatName.MS_SWIFT, new)
+    assert there(new) == contents(tmp_path / "local")
+
+
+def test_a_browser_is_shown_what_it_is_shown_of_the_folder(
+    out: Path, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    seen = []
+    for address in (out, place.address):
+        shown = Dataset(address)
+        shown.start(60.0)
+        key = sorted(storyloom.open(out).keys())[5]
+        address_of = shown.find(key)
+        assert address_of is not None
+        seen.append((shown.index.progress(), shown.story(address_of), shown.picture(address_of, 1)))
+        shown.close()
+        shown.index.remove()
+    assert seen[0] == seen[1]
+
+
+def test_a_reviewer_is_given_the_pairs_of_the_folder(out: Path, place: Place) -> None:
+    local, remote = (draw(ShardReader(one), finished_dataset(one), 10, 0) for one in (out, place.address))
+    assert local == remote
+
+
+def test_a_check_streams_shards_and_keeps_none_of_them(
+    out: Path, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, int]] = []
+    read = remote.read_ranges
+
+    def recorded(files: Any, root: str, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
+        found = read(files, root, ranges)
+        asked.extend((one.file, len(content)) for one, content in zip(ranges, found, strict=True) if content)
+        return found
+
+    monkeypatch.setattr(remote, "read_ranges", recorded)
+    monkeypatch.setattr(folder, "AHEAD", 10_000)
+    monkeypatch.setattr(stream, "CHUNK", 10_000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    report = validate_dataset(place.address, spread=in_this_process)
+    of_shards = [size for file, size in asked if file.endswith(".tar")]
+    assert report.violations.total == 0
+    assert max(of_shards) == 10_000
+    assert sum(of_shards) == report.bytes_read == sum(shard.filesize for shard in finished_dataset(out).shards)
+
+
+def test_a_dataset_that_is_replaced_while_it_is_checked_is_told(out: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(out, tmp_path / "copy"))
+
+    def replace(done: int, of: int) -> None:
+        if done == of:
+            (copy / MANIFEST).write_bytes((copy / MANIFEST).read_bytes() + b"\n")
+
+    with pytest.raises(BadDataset, match="was replaced, or began to be, while it was checked"):
+        validate_dataset(copy, spread=in_this_process, on_shard=replace)

@@ -12,7 +12,7 @@ import pytest
 
 from storyloom.errors import BadDataset, UsageError
 from storyloom.format.manifest import finished_dataset
-from storyloom.fs import folder, http
+from storyloom.fs import connect, folder, http
 from storyloom.fs.connect import connected
 from storyloom.fs.files import files_at
 from storyloom.fs.folder import DataFolder
@@ -35,6 +35,7 @@ def test_a_store_s_missing_package_is_told_with_the_extra_that_brings_it(
     url: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(connect, "_known", {})
     for known in ("s3", "s3a", "gs", "gcs", "az"):
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, known, raising=False)
     for opened in (finished_dataset, files_at, connected):
@@ -80,15 +81,11 @@ def test_a_file_is_read_at_any_place_a_few_bytes_at_a_time(monkeypatch: pytest.M
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store that takes connections and answers nothing."""
-    from s3fs import S3FileSystem
-
     with socket.create_server(("127.0.0.1", 0)) as ear:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{ear.getsockname()[1]}")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        S3FileSystem.clear_instance_cache()
         yield
-    S3FileSystem.clear_instance_cache()
 
 
 @pytest.mark.slow

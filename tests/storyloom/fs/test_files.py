@@ -199,3 +199,27 @@ def test_a_store_that_fsspec_does_not_know_is_refused_without_the_secrets_of_its
 def test_files_on_a_disk_are_where_their_names_say(tmp_path: Path) -> None:
     files_at(tmp_path).create("x/a", b"1")
     assert (tmp_path / "x" / "a").read_bytes() == b"1"
+
+
+def test_entries_can_be_asked_for_by_their_beginning(files: Files) -> None:
+    for name in ("a/one-1.mp4", "a/one-2.mp4", "a/other.mp4", "a/b/one-3.mp4", "one-4.mp4"):
+        files.create(name, b"x")
+    assert names(files.entries("a", "one-")) == ["a/one-1.mp4", "a/one-2.mp4"]
+    assert names(files.entries("a", "none")) == names(files.entries("none", "one-")) == []
+
+
+def test_a_file_of_this_machine_is_seen_under_a_name_in_place_of_what_was_there(files: Files, tmp_path: Path) -> None:
+    for content in (b"first", b"other"):
+        (tmp_path / "file").unlink(missing_ok=True)
+        (tmp_path / "file").write_bytes(content)
+        files.link("x/a", tmp_path / "file", content.hex())
+        assert files.read("x/a") == content
+        with files.local("x/a", content.hex()) as path:
+            assert path.read_bytes() == content
+
+
+def test_a_link_is_no_file_with_the_content_that_it_leads_to(tmp_path: Path) -> None:
+    files = files_at(tmp_path / "folder")
+    (tmp_path / "file").write_bytes(b"first")
+    files.link("a", tmp_path / "file", "")
+    assert not files.create("a", b"first")
