@@ -25,7 +25,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.voids import BEGUN, LOGS, Void, voids_of
-from storyloom.errors import RunFailed
 from storyloom.fs.files import Entry, Files
 
 DIGEST_BYTES = 16
@@ -147,6 +146,10 @@ class Counted:
     def there(self) -> npt.NDArray[np.bool_]:
         """Whether each group has a row."""
         return self.segment >= 0
+
+
+class LogDamaged(Exception):
+    """A file of units is gone or damaged: their marks must be read."""
 
 
 class Logs:
@@ -280,7 +283,7 @@ class Logs:
         """The rows of the units of the groups that count, or of those of them which are asked for; None without any.
 
         Raises:
-            RunFailed: A file of units is gone or damaged.
+            LogDamaged: A file of units is gone or damaged.
         """
         found = []
         for number, segment in enumerate(self.segments(place)):
@@ -290,10 +293,7 @@ class Logs:
                 continue
             table = self._units(segment, segment.groups[rows])
             if table is None:
-                raise RunFailed(
-                    f"{self._files.address}/{segment.units} is gone or damaged; remove {segment.name} beside it: what"
-                    " they said is read of the marks again"
-                )
+                raise LogDamaged(segment.units)
             wanted = pa.array(sorted({digest(one.tobytes()) for one in segment.given[rows]}), pa.binary(DIGEST_BYTES))
             found.append(table.filter(pc.is_in(table["given"], value_set=wanted)))
         return pa.concat_tables(found) if found else None

@@ -70,7 +70,7 @@ def group_marks(workspace: Workspace, name: str) -> dict[str, Mark]:
     """The marks of a stage's finished groups, by the group's id."""
     store, units = workspace.job.store, workspace.units(name)
     found = workspace.folded_groups(name)
-    for group, address in workspace.done(name, workspace.unfolded(name, units)).items():
+    for group, address in workspace.done(name, [unit for unit in units if unit not in found]).items():
         if (mark := store.mark(address)) is not None:
             found[group] = mark
     return {group: found[group] for group in units if group in found}

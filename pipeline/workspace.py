@@ -17,7 +17,7 @@ from pipeline.graph import Graph
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.lists import expanded
-from pipeline.logs import Totals
+from pipeline.logs import LogDamaged, Totals
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
@@ -141,7 +141,10 @@ class Workspace:
         if not self.folded.in_use(name):
             return self._done(name, every)
         key, prefix = self.job.keys[name].key, GROUP if issubclass(self.graph.stages[name], GroupStage) else PART
-        table = self.summaries.logs.counted_units((name, key), self.folded.counted(name))
+        try:
+            table = self.summaries.logs.counted_units((name, key), self.folded.counted(name))
+        except LogDamaged:
+            return self._done(name, every)
         stems = [] if table is None else table["stem"].to_pylist()
         named = (stem.split(".") for stem in stems)
         found = {unit.removeprefix(prefix): Address(name, key, unit, of_unit) for unit, of_unit in named}
@@ -184,7 +187,10 @@ class Workspace:
         if not self.folded.in_use(name):
             return {}
         place = name, self.job.keys[name].key
-        table = self.summaries.logs.counted_units(place, self.folded.counted(name))
+        try:
+            table = self.summaries.logs.counted_units(place, self.folded.counted(name))
+        except LogDamaged:
+            return {}
         found = {}
         for line in [] if table is None else table.select(["stem", "group_mark"]).to_pylist():
             mark = Mark.model_validate_json(line["group_mark"])
