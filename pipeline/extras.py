@@ -18,6 +18,7 @@ RUN = (
     "charset_normalizer",
     "ctranslate2",
     "defusedxml",
+    "duckdb",
     "faster_whisper",
     "ftfy",
     "httpcore",

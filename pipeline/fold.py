@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.folded import can_fold
 from pipeline.logs import DIGEST_BYTES, Digests, GroupRow, Totals, digest, sums_of
+from pipeline.parts import group_id
 from pipeline.store import Address, canonical_digest
 from pipeline.summaries import group_counts
 from pipeline.workspace import Workspace
@@ -62,7 +63,7 @@ def _fold(fresh: Workspace, names: Sequence[str], groups: Sequence[str]) -> None
         for one in sources:
             ready &= there[one]
         given = folded.given(name, {one: outputs[one] for one in sources})
-        ended = [basis.names[at] for at in np.flatnonzero(ready)]
+        ended = [group_id(number) for number in basis.numbers[ready].tolist()]
         for start in range(0, len(ended), AT_ONCE):
             rows, tables = [], []
             for group, addresses in _ended(fresh, name, ended[start : start + AT_ONCE]).items():

@@ -8,20 +8,29 @@ keys say exactly what is stale.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.graph import Graph
 from pipeline.lineage import Result
 from pipeline.lines import Lines
 from pipeline.logs import DIGEST_BYTES, Counted, Digests, Logs, Positions, digest
-from stages.base import AnyStage, CorpusStep
+from pipeline.plan import Plan
+from stages.base import CorpusStep
 from stages.registry import AnyStageClass
 
 PART, GROUP = "part-", "group-"
 """Beginnings of the names of units."""
+
+LOCATIONS = ["url", "subtitles", "other_subtitles"]
+"""Columns of the manifest that name files."""
+
+REMOTE = r"^[A-Za-z][A-Za-z0-9+.-]*://"
 
 
 class Basis:
@@ -30,66 +39,69 @@ class Basis:
     Args:
         graph: The stages that are on.
         lines: The manifest's lines.
-        groups: Parts by group.
+        plan: The parts.
+        size: Slots of a group.
     """
 
-    def __init__(self, graph: Graph, lines: Lines, groups: Mapping[str, Sequence[str]]) -> None:
-        self._outside = [stage for stage in graph.stages.values() if tells_outside(stage)]
+    def __init__(self, graph: Graph, lines: Lines, plan: Plan, size: int) -> None:
+        self._outside = [stage for stage in graph.stages.values() if stage.outside_of != "none"]
         self._lines = lines
-        self._groups = groups
-        self.group_of = _GroupOf(groups)
+        self._parts = plan.members
+        self._size = size
+        self.groups = plan.groups(size)
 
-    @cached_property
-    def names(self) -> list[str]:
-        """The groups' ids, by their numbers."""
-        return sorted(self._groups, key=int)
-
-    @cached_property
+    @property
     def numbers(self) -> Positions:
         """The groups' numbers, ascending."""
-        return np.array([int(name) for name in self.names], np.int64)
+        return self.groups.numbers
 
     def group_of_part(self, part: str) -> str:
         """The id of a part's group."""
-        return self.names[int(np.searchsorted(self.numbers, self.group_of[f"{PART}{part}"]))]
+        return self.groups.of_place(self._parts.place(part))
+
+    def group_of(self, unit: str) -> int | None:
+        """The number of a unit's group, by the unit's name; None where it is not asked for."""
+        try:
+            if not unit.startswith(GROUP):
+                return int(self.group_of_part(unit.removeprefix(PART)))
+            self.groups.range(unit.removeprefix(GROUP))
+            return int(unit.removeprefix(GROUP))
+        except KeyError:
+            return None
 
     @cached_property
     def digests(self) -> Digests:
         """A digest of each group's parts with their lines and the state outside."""
-        raw = b"".join(self._digest(self._groups[name]) for name in self.names)
-        return np.frombuffer(raw, np.uint8).reshape(len(self.names), DIGEST_BYTES)
+        raw = b"".join(bytes.fromhex(one)[:DIGEST_BYTES] for one in self._lines.group_digests(self._size))
+        found = np.frombuffer(raw, np.uint8).reshape(len(self.groups), DIGEST_BYTES).copy()
+        if self._outside:
+            local = all(stage.outside_of == "local" for stage in self._outside)
+            parts = self._lines.parts_where(LOCATIONS, _local) if local else self._parts.ids
+            for group, some in groupby(parts, self.group_of_part):
+                at = int(np.searchsorted(self.numbers, int(group)))
+                found[at] = np.frombuffer(digest(found[at].tobytes(), *self._states(list(some))), np.uint8)
+        return found
 
-    def _digest(self, parts: Iterable[str]) -> bytes:
-        texts = []
-        for part in parts:
-            lines = self._lines[part]
-            texts += [part, json.dumps([line.__dict__ for line in lines])]
-            texts += [stage.outside(line) for stage in self._outside for line in lines]
-        return digest(*texts)
+    def _states(self, parts: Sequence[str]) -> Iterator[str]:
+        """The state outside of the lines of some parts."""
+        for lines in self._lines.of(parts).values():
+            yield from (stage.outside(line) for stage in self._outside for line in lines)
 
 
-class _GroupOf(Mapping[str, int]):
-    """Number of a unit's group, by the unit's name."""
-
-    def __init__(self, groups: Mapping[str, Sequence[str]]) -> None:
-        self._groups = groups
-        self._parts: dict[str, int] | None = None
-
-    def __getitem__(self, unit: str) -> int:
-        if unit.startswith(GROUP):
-            group = unit.removeprefix(GROUP)
-            self._groups[group]
-            return int(group)
-        if self._parts is None:
-            self._parts = {part: int(group) for group, parts in self._groups.items() for part in parts}
-        return self._parts[unit.removeprefix(PART)]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from (f"{PART}{part}" for parts in self._groups.values() for part in parts)
-        yield from (f"{GROUP}{group}" for group in self._groups)
-
-    def __len__(self) -> int:
-        return len(self._groups) + sum(map(len, self._groups.values()))
+def _local(lines: pa.Table) -> pa.Array:
+    """Whether each line names a file of this machine: anything without a scheme, or with that of files."""
+    found = None
+    for name in LOCATIONS:
+        column = lines[name].combine_chunks()
+        if pa.types.is_list(column.type):
+            is_local = pc.greater(pc.list_value_length(column), 0)
+        else:
+            remote = pc.and_not(
+                pc.match_substring_regex(column, REMOTE), pc.starts_with(pc.utf8_lower(column), "file:")
+            )
+            is_local = pc.and_not(pc.not_equal(column, ""), remote)
+        found = is_local if found is None else pc.or_(found, is_local)
+    return found
 
 
 class Folded:
@@ -162,11 +174,6 @@ class Folded:
 def can_fold(stage: AnyStageClass) -> bool:
     """Whether a stage's units are folded: not those of a sample, which are few."""
     return not issubclass(stage, CorpusStep) or stage.whole
-
-
-def tells_outside(stage: AnyStageClass) -> bool:
-    """Whether a stage depends on anything outside the work folder."""
-    return stage.outside.__func__ is not AnyStage.outside.__func__  # type: ignore[attr-defined]
 
 
 def _tiled(one: bytes, number: int) -> Digests:

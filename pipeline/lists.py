@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from pipeline.config import RunConfig
-from pipeline.manifest import SCHEMA
+from pipeline.manifest import SCHEMA, Rows
+from pipeline.parts import keys_of, places_in
 from pipeline.store import PLAN
 from schemas.row import video_key
 from schemas.text import clean_text
@@ -45,8 +47,8 @@ class KnownList(Model):
 
 
 def expanded(
-    manifest: pa.Table, config: RunConfig, files: Files, *, write: bool, refresh: bool = False
-) -> tuple[pa.Table, list[str]]:
+    manifest: Rows, config: RunConfig, files: Files, *, write: bool, refresh: bool = False
+) -> tuple[Rows, list[str]]:
     """The manifest with the videos of its lists in their place, and what is told of them.
 
     A list that was read before is not asked for again, unless more videos are wanted than were taken then, or a part of
@@ -54,22 +56,25 @@ def expanded(
     of which a part cannot keeps the videos that it had. A video that is there already is left out of a list.
 
     Args:
-        manifest: Table with the columns of `ManifestRow`.
+        manifest: With the columns of `ManifestRow`.
         config: The run's config.
         files: The work folder's.
         write: Whether unknown lists are read; otherwise they stay lines.
         refresh: Whether known lists are read again.
     """
-    urls = pc.if_else(pc.equal(manifest["problem"], ""), manifest["url"], "").to_pylist()
-    found = [
-        (stage, at) for stage in config.graph.stages.values() for at in stage.lists(urls, config.stage(stage.name))
-    ]
+    found: list[tuple[AnyStageClass, int, str]] = []
+    begin = 0
+    for table in manifest.tables(["problem", "url"]):
+        urls = pc.if_else(pc.equal(table["problem"], ""), table["url"], "").to_pylist()
+        for stage in config.graph.stages.values():
+            found += [(stage, begin + at, urls[at]) for at in stage.lists(urls, config.stage(stage.name))]
+        begin += len(table)
     if not found:
         return manifest, []
     told: list[str] = []
     lists: dict[int, KnownList] = {}
-    for stage, at in found:
-        known = _known(stage, urls[at], config, files, told, write=write, refresh=refresh)
+    for stage, at, url in found:
+        known = _known(stage, url, config, files, told, write=write, refresh=refresh)
         if known is not None:
             lists[at] = known
     if not lists:
@@ -126,21 +131,23 @@ def _read(files: Files, file: str) -> KnownList | None:
         return None
 
 
-def _with_videos(
-    manifest: pa.Table, lists: dict[int, KnownList], parameters: Collection[str], told: list[str]
-) -> pa.Table:
-    """The table with the rows of each list's videos instead of the list's."""
-    seen = dict(zip(manifest["video"].to_pylist(), manifest["url"].to_pylist(), strict=True))
-    pieces: list[pa.Table] = []
-    start = 0
-    for at, known in sorted(lists.items()):
-        pieces.append(manifest.slice(start, at - start))
-        (line,) = manifest.slice(at, 1).to_pylist()
-        fresh, alike = [], 0
-        for row in _rows(line, known, parameters):
+def _with_videos(manifest: Rows, lists: dict[int, KnownList], parameters: Collection[str], told: list[str]) -> Rows:
+    """The rows with those of each list's videos instead of the list's."""
+    at = sorted(lists)
+    lines = manifest.take(np.array(at), SCHEMA.names).to_pylist()
+    of_lists = [list(_rows(line, lists[one], parameters)) for one, line in zip(at, lines, strict=True)]
+    videos = [row["video"] for rows in of_lists for row in rows]
+    places = places_in(keys_of(videos), manifest.keys)
+    there = np.flatnonzero(places >= 0)
+    urls = manifest.take(places[there], ["url"])["url"].to_pylist()
+    seen = {videos[one]: url for one, url in zip(there.tolist(), urls, strict=True)}
+    fresh: dict[int, pa.Table] = {}
+    for place, line, rows in zip(at, lines, of_lists, strict=True):
+        new, alike = [], 0
+        for row in rows:
             if row["video"] not in seen:
                 seen[row["video"]] = row["url"]
-                fresh.append(row)
+                new.append(row)
             elif seen[row["video"]] != row["url"] and "?" not in row["published_url"]:
                 alike += 1
         if alike:
@@ -148,10 +155,23 @@ def _with_videos(
                 f"{line['published_url']}: {count_of(alike, 'videos')} left out, whose URLs differ from others' only in"
                 " what is not published; name the parameter that tells them apart in `url_parameters`"
             )
-        pieces.append(pa.Table.from_pylist(fresh, schema=SCHEMA))
-        start = at + 1
-    pieces.append(manifest.slice(start))
-    return pa.concat_tables(pieces)
+        fresh[place] = pa.Table.from_pylist(new, schema=SCHEMA)
+    return _put_in(manifest, fresh)
+
+
+def _put_in(manifest: Rows, fresh: dict[int, pa.Table]) -> Rows:
+    """The rows with others instead of those at some places."""
+    found, begin = Rows(SCHEMA), 0
+    for table in manifest.tables(SCHEMA.names):
+        start = 0
+        for place, rows in fresh.items():
+            if begin <= place < begin + len(table):
+                found.add(table.slice(start, place - begin - start))
+                found.add(rows)
+                start = place - begin + 1
+        found.add(table.slice(start))
+        begin += len(table)
+    return found
 
 
 def _rows(line: dict[str, Any], known: KnownList, parameters: Collection[str]) -> Iterator[dict[str, Any]]:

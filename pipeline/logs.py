@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -212,14 +212,16 @@ class Logs:
                 self._segments[place] = [one for name in names if (one := self._read[name]) is not None]
             return self._segments[place]
 
-    def counted(self, place: Place, groups: Positions, given: Digests, group_of: Mapping[str, int]) -> Counted:
+    def counted(
+        self, place: Place, groups: Positions, given: Digests, group_of: Callable[[str], int | None]
+    ) -> Counted:
         """The rows that count for groups.
 
         Args:
             place: The stage.
             groups: Numbers of the groups, ascending.
             given: For what each has to be done.
-            group_of: Number of a unit's group, by the unit's name; asked for few.
+            group_of: Number of a unit's group, by the unit's name, if it has one; asked for few.
         """
         found = Counted(
             np.full(len(groups), -1, np.int64),
@@ -237,13 +239,13 @@ class Logs:
             found.output[at[rows]] = segment.output[rows]
         return found
 
-    def _is_void(self, place: Place, segment: Segment, group_of: Mapping[str, int]) -> npt.NDArray[np.bool_]:
+    def _is_void(self, place: Place, segment: Segment, group_of: Callable[[str], int | None]) -> npt.NDArray[np.bool_]:
         """Whether each group of a segment has a unit that is void for it."""
         unanswered = [void for token, void in self.voids(place).items() if token not in segment.answers]
         if any(void.stems is None for void in unanswered):
             return np.ones(len(segment.groups), np.bool_)
         units = {stem.partition(".")[0] for void in unanswered for stem in void.stems or ()}
-        groups = [group_of[unit] for unit in sorted(units) if unit in group_of]
+        groups = [group for unit in sorted(units) if (group := group_of(unit)) is not None]
         return np.isin(segment.groups, np.array(groups, np.int64))
 
     def totals(self, place: Place, counted: Counted) -> Totals:

@@ -8,16 +8,35 @@ the same slot. A slot without videos stays empty.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.parts import (
+    AT_ONCE,
+    Codes,
+    Column,
+    Groups,
+    Keys,
+    Numbers,
+    Parts,
+    in_order,
+    keys_of,
+    part_code,
+    part_digests,
+    part_id,
+    part_ids,
+    places_in,
+    runs,
+    video_column,
+    videos_of,
+)
 from pipeline.store import PLAN
 from schemas.config import PartsConfig
 from storyloom.errors import UsageError
@@ -32,11 +51,14 @@ COLUMNS = pa.schema(
 )
 """A file of the plan: a row per video, the videos of a part side by side."""
 
-PART = re.compile(r"[0-9]{7}-[0-9a-f]{8}")
+PART = r"^([0-9]{7}|a[0-9]{9})-[0-9a-f]{8}$"
 """The id of a part: its number and the beginning of its videos' hash."""
 
 DIGEST = b"storyloom_sha256"
 """Metadata of a file of the plan: the hash of its rows."""
+
+ROW_GROUP = 1 << 20
+"""Rows of a row group of a file of the plan."""
 
 DRAW_BYTES = 8
 """Bytes of a hash that make the number which a video draws."""
@@ -46,47 +68,61 @@ DRAW_BYTES = 8
 class Plan:
     """The parts of a manifest.
 
+    What is asked of it one by one comes as Python's values, which are made then; who goes through all of ten million
+    parts takes the columns of `members`.
+
     Attributes:
-        parts: Their ids, in the order of their slots.
-        slots: The slot of each.
-        videos: The keys of each part's videos.
-        first_in_slot: Whether each part is the first one in its slot.
+        members: The parts that are asked for, in the order of their slots; the keys of a part's videos, by its id.
         new_parts: Number of parts that were not planned before.
-        unsaved: Planned rows that are not in a file yet; empty after `save_plan`.
-        left_out: The videos of the parts that are planned but not asked for, by the part's id; see `within`. The other
-            fields do without them.
+        unsaved: Parts that are not in a file yet, in the order of their slots; none after `save_plan`.
+        left_out: The parts that are planned but not asked for; see `within`.
     """
 
-    parts: tuple[str, ...]
-    slots: tuple[int, ...]
-    videos: tuple[tuple[str, ...], ...]
-    first_in_slot: tuple[bool, ...]
+    members: Parts
     new_parts: int
-    unsaved: pa.Table
-    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unsaved: Parts
+    left_out: Parts = field(default_factory=Parts.none)
+
+    @property
+    def parts(self) -> Column[str]:
+        """The ids of the parts."""
+        return self.members.ids
+
+    @property
+    def slots(self) -> Column[int]:
+        """The slot of each part."""
+        slots = self.members.slots
+        return Column(len(slots), lambda start, end: slots[start:end].tolist())
+
+    @property
+    def videos(self) -> Column[tuple[str, ...]]:
+        """The keys of each part's videos."""
+        return self.members.videos
+
+    @property
+    def first_in_slot(self) -> Column[bool]:
+        """Whether each part is the first one in its slot."""
+        first = self.members.first
+        return Column(len(first), lambda start, end: first[start:end].tolist())
 
     @cached_property
     def videos_sha256(self) -> str:
         """Hash of the videos' keys, sorted, a line each: the same list in another order has the same."""
-        keys = sorted(key for some in self.videos for key in some)
-        return hashlib.sha256("".join(f"{key}\n" for key in keys).encode()).hexdigest()
+        keys = self.members.keys_of_videos
+        keys = keys[in_order(keys)]
+        found = hashlib.sha256()
+        for start in range(0, len(keys), AT_ONCE):
+            found.update("".join(f"{key}\n" for key in videos_of(keys[start : start + AT_ONCE])).encode())
+        return found.hexdigest()
 
     @property
     def videos_left_out(self) -> int:
         """Number of videos that are planned but not asked for."""
-        return sum(map(len, self.left_out.values()))
+        return self.left_out.count
 
-    @cached_property
-    def members(self) -> dict[str, tuple[str, ...]]:
-        """The keys of a part's videos, by its id."""
-        return dict(zip(self.parts, self.videos, strict=True))
-
-    def groups(self, size: int) -> dict[str, tuple[str, ...]]:
+    def groups(self, size: int) -> Groups:
         """The parts of each group of `size` slots, by the group's id; groups without a part are left out."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for part, slot in zip(self.parts, self.slots, strict=True):
-            found[f"{slot // size:05d}"].append(part)
-        return {group: tuple(parts) for group, parts in found.items()}
+        return self.members.groups(size)
 
     def within(self, limit: int, share: float, seed: int) -> Plan:
         """The plan without the parts that a run over some of the videos does not need; its parts are whole.
@@ -101,39 +137,41 @@ class Plan:
             share: Share of the videos, over 0 to 1.
             seed: Of the draw.
         """
-        kept: list[int] = []
-        count = 0
-        for place, members in enumerate(self.videos):
-            if limit and count >= limit:
-                break
-            if share < 1.0 and not any(drawn(video, seed) < share for video in members):
-                continue
-            kept.append(place)
-            count += len(members)
-        kept = kept or [0][: len(self.parts)]
-        if len(kept) == len(self.parts):
+        parts = self.members
+        inside = np.ones(len(parts), np.bool_)
+        sizes = np.diff(parts.ends, prepend=0)
+        if share < 1.0 and len(parts):
+            inside = np.minimum.reduceat(draws(parts.keys_of_videos, seed), parts.starts) < share
+        if limit:
+            before = np.cumsum(np.where(inside, sizes, 0)) - np.where(inside, sizes, 0)
+            inside &= before < limit
+        if not inside.any():
+            inside[:1] = True
+        if inside.all():
             return self
-        inside = {self.parts[place] for place in kept}
-        return replace(
-            self,
-            parts=tuple(self.parts[place] for place in kept),
-            slots=tuple(self.slots[place] for place in kept),
-            videos=tuple(self.videos[place] for place in kept),
-            first_in_slot=tuple(self.first_in_slot[place] for place in kept),
-            left_out={part: some for part, some in self.members.items() if part not in inside},
-        )
+        return replace(self, members=parts.take(np.flatnonzero(inside)), left_out=parts.take(np.flatnonzero(~inside)))
 
     def sample(self, size: int) -> tuple[str, ...]:
         """The parts that represent the corpus: those of the first group that are the first in their slot.
 
         When a video is removed, its part leaves the sample and is not replaced.
         """
-        numbered = zip(self.parts, self.slots, self.first_in_slot, strict=True)
-        within = [(part, first) for part, slot, first in numbered if slot < size]
-        return tuple(part for part, first in within if first) or tuple(part for part, _ in within) or self.parts[:size]
+        end = int(np.searchsorted(self.members.slots, size))
+        within, first = self.parts[:end], self.first_in_slot[:end]
+        return tuple(part for part, one in zip(within, first, strict=True) if one) or within or self.parts[:size]
 
 
-def make_plan(videos: Sequence[str], files: Files, config: PartsConfig, seed: int) -> Plan:
+@dataclass(frozen=True)
+class _Planned:
+    """The parts in the plan's files, in their order: a code, a slot and an end for each, and all their videos."""
+
+    codes: Codes
+    slots: Numbers
+    ends: Numbers
+    keys: Keys
+
+
+def make_plan(videos: Sequence[str] | Keys, files: Files, config: PartsConfig, seed: int) -> Plan:
     """The parts of these videos: those in the plan's files, and new ones for the rest. Nothing is written.
 
     A part in a file is used when all its videos are requested, none is in an earlier part, and no earlier part has its
@@ -148,97 +186,164 @@ def make_plan(videos: Sequence[str], files: Files, config: PartsConfig, seed: in
     Raises:
         UsageError: A file of the plan is damaged.
     """
-    wanted = set(videos)
-    placed: set[str] = set()
-    standing: list[tuple[int, str, tuple[str, ...], bool]] = []
-    last_slot: dict[str, int] = {}
-    taken_slots: set[int] = set()
-    occupied: set[int] = set()
-    known = 0  # numbers of parts in use; a lost file leaves a gap
-    for file in _files(files):
-        for part, slot, members in _parts_of(files, file):
-            known = max(known, int(part[:7]) + 1)
-            first = slot not in taken_slots
-            taken_slots.add(slot)
-            last_slot.update(dict.fromkeys(members, slot))
-            if slot not in occupied and wanted.issuperset(members) and placed.isdisjoint(members):
-                occupied.add(slot)
-                placed.update(members)
-                standing.append((slot, part, members, first))
-    free = {video: slot for video, slot in last_slot.items() if slot not in occupied}
-    new = list(_new_parts(sorted(wanted - placed), free, taken_slots, config.videos, seed))
-    for number, (slot, members) in enumerate(new):
-        part = f"{known + number:07d}-{digest(*members)[:8]}"
-        standing.append((slot, part, members, slot not in taken_slots))
-    standing.sort()
-    added = {part: slot for slot, part, _, _ in standing if int(part[:7]) >= known}
-    rows = [(part, added[part], video) for _, part, members, _ in standing if part in added for video in members]
-    columns = list(zip(*rows, strict=True)) or [(), (), ()]
-    return Plan(
-        parts=tuple(part for _, part, _, _ in standing),
-        slots=tuple(slot for slot, _, _, _ in standing),
-        videos=tuple(members for _, _, members, _ in standing),
-        first_in_slot=tuple(first for _, _, _, first in standing),
-        new_parts=len(new),
-        unsaved=pa.table(
-            [pa.array(column, field.type) for column, field in zip(columns, COLUMNS, strict=True)], COLUMNS
-        ),
+    wanted = videos if isinstance(videos, np.ndarray) else keys_of(videos)
+    wanted = wanted[in_order(wanted)]
+    planned = _planned(files)
+    places = places_in(planned.keys, wanted)  # a video that left has -1
+    sizes = np.diff(planned.ends, prepend=0)
+    starts = planned.ends - sizes
+    standing = _standing(planned, places, starts)
+    placed = np.zeros(len(wanted), np.bool_)
+    placed[places[runs(starts[standing], sizes[standing])]] = True
+    last_slot = np.full(len(wanted), -1, np.int64)
+    there = places >= 0
+    last_slot[places[there]] = np.repeat(planned.slots, sizes)[there]  # of one that is there twice the last counts
+    left = np.flatnonzero(~placed & (last_slot >= 0) & ~np.isin(last_slot, planned.slots[standing]))
+    fresh = np.flatnonzero(~placed)
+    fresh = fresh[~np.isin(fresh, left, assume_unique=True)]
+    new = _new_parts(wanted, last_slot, left, fresh, planned, config.videos, seed)
+    first = np.zeros(len(planned.slots), np.bool_)
+    first[np.unique(planned.slots, return_index=True)[1]] = True
+    codes = np.concatenate([planned.codes[standing], new.codes])
+    slots = np.concatenate([planned.slots[standing], new.slots])
+    starts = np.concatenate([starts[standing], len(planned.keys) + new.starts])
+    sizes = np.concatenate([sizes[standing], np.diff(new.ends, prepend=0)])
+    order = np.argsort(slots, kind="stable")
+    both = np.concatenate([planned.keys, new.keys_of_videos])[runs(starts[order], sizes[order])]
+    parts = Parts(
+        codes[order],
+        slots[order],
+        np.concatenate([first[standing], new.first])[order],
+        np.cumsum(sizes[order]),
+        lambda: both,
     )
+    return Plan(parts, new_parts=len(new), unsaved=new)
+
+
+def _standing(planned: _Planned, places: Numbers, starts: Numbers) -> Numbers:
+    """The parts in the plan's files that are used.
+
+    Those that share neither a slot nor a video with others that could be are; among the rest the earlier one wins.
+    """
+    if not len(planned.codes):
+        return np.empty(0, np.int64)
+    could = np.minimum.reduceat(places, starts) >= 0
+    of_row = np.repeat(np.arange(len(starts)), np.diff(planned.ends, prepend=0))
+    rows = np.flatnonzero(could[of_row])
+    times = np.bincount(places[rows], minlength=1)
+    disputed = np.zeros(len(starts), np.bool_)
+    disputed[of_row[rows[times[places[rows]] > 1]]] = True
+    found = np.flatnonzero(could)
+    _, back, at_slot = np.unique(planned.slots[found], return_inverse=True, return_counts=True)
+    disputed[found[at_slot[back] > 1]] = True
+    occupied: set[int] = set()
+    placed: set[int] = set()
+    for part in np.flatnonzero(disputed).tolist():
+        slot, members = int(planned.slots[part]), places[starts[part] : planned.ends[part]].tolist()
+        if slot in occupied or not placed.isdisjoint(members):
+            could[part] = False
+        else:
+            occupied.add(slot)
+            placed.update(members)
+    return np.flatnonzero(could)
+
+
+def _new_parts(
+    wanted: Keys,
+    last_slot: Numbers,
+    left: Numbers,
+    fresh: Numbers,
+    planned: _Planned,
+    per_part: int,
+    seed: int,
+) -> Parts:
+    """The new parts: the remaining videos of a dissolved part keep its slot, others are drawn.
+
+    Args:
+        wanted: All videos, sorted.
+        last_slot: The slot that each had before.
+        left: Places of the videos whose slot is free: one that another part has taken meanwhile is not shared.
+        fresh: Places of the other videos without a part.
+        planned: What the plan's files have.
+        per_part: Videos of a part.
+        seed: Of the order.
+    """
+    left = left[np.argsort(last_slot[left], kind="stable")]
+    left_slots, left_starts = np.unique(last_slot[left], return_index=True)
+    left_ends = np.append(left_starts[1:], len(left))[: len(left_starts)]
+    fresh = fresh[np.argsort(draws(wanted[fresh], seed), kind="stable")]
+    fresh_ends = len(left) + np.minimum(np.arange(per_part, len(fresh) + per_part, per_part), len(fresh))
+    following = int(planned.slots.max(initial=-1)) + 1
+    slots = np.concatenate([left_slots, following + np.arange(len(fresh_ends))]).astype(np.int64)
+    ends = np.concatenate([left_ends, fresh_ends]).astype(np.int64)
+    keys = wanted[np.concatenate([left, fresh])]
+    # numbers of parts in use; a lost file leaves a gap
+    known = int((planned.codes >> np.uint64(32)).max(initial=0)) + 1 if len(planned.codes) else 0
+    numbers = (known + np.arange(len(ends))).astype(np.uint64)
+    codes = numbers << np.uint64(32) | part_digests(keys, ends).astype(np.uint64)
+    return Parts(codes, slots, np.arange(len(slots)) >= len(left_slots), ends, lambda: keys)
 
 
 def save_plan(plan: Plan, files: Files) -> bool:
     """Add a file with the plan's new parts; False when another run planned first and planning must be repeated."""
-    if not plan.unsaved.num_rows:
+    parts = plan.unsaved
+    if not len(parts):
         return True
-    first = min(part[:7] for part in plan.unsaved["part"].to_pylist())
-    sink = pa.BufferOutputStream()
-    table = plan.unsaved.replace_schema_metadata({DIGEST: _rows_digest(plan.unsaved)})
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return files.create(f"{PLAN}/{first}.parquet", sink.getvalue().to_pybytes())
+    first = part_id(int(parts.codes.min())).partition("-")[0]
+    schema = COLUMNS.with_metadata({DIGEST: _rows_digest(_rows(parts))})
+    with files.scratch() as scratch:
+        made = scratch / "plan.parquet"
+        with pq.ParquetWriter(made, schema, compression="zstd", write_page_checksum=True) as writer:
+            for table in _rows(parts):
+                writer.write_table(table.replace_schema_metadata(schema.metadata))
+        return files.create(f"{PLAN}/{first}.parquet", made)
 
 
 def unused_files(files: Files, plans: Iterable[Plan]) -> list[str]:
     """The files without a slot of the given plans. A slot's first part counts in samples even when it is dissolved."""
-    slots = {slot for plan in plans for slot in plan.slots}
-    return [file for file in _files(files) if slots.isdisjoint(slot for _, slot, _ in _parts_of(files, file))]
+    slots = np.unique(np.concatenate([np.empty(0, np.int64), *(plan.members.slots for plan in plans)]))
+    return [file for file in _files(files) if not np.isin(_parts_of(files, file).slots, slots).any()]
 
 
-def _new_parts(
-    videos: Sequence[str], last_slot: dict[str, int], taken: set[int], per_part: int, seed: int
-) -> list[tuple[int, tuple[str, ...]]]:
-    """Slot and videos of the new parts: the remaining videos of a dissolved part keep its slot, others are drawn.
-
-    `last_slot` has free slots only: a slot that another part has taken meanwhile is not shared.
-    """
-    left: dict[int, list[str]] = defaultdict(list)
-    fresh = []
-    for video in videos:
-        if video in last_slot:
-            left[last_slot[video]].append(video)
-        else:
-            fresh.append(video)
-    fresh.sort(key=lambda video: (drawn(video, seed), video))
-    following = max(taken, default=-1) + 1
-    parts = [(slot, tuple(members)) for slot, members in sorted(left.items())]
-    return parts + [(following + number, tuple(members)) for number, members in enumerate(_cut(fresh, per_part))]
+def draws(keys: Keys, seed: int) -> npt.NDArray[np.float64]:
+    """The number from 0 to 1 that each video draws, by its key and the seed alone."""
+    found = np.empty(len(keys), np.uint64)
+    before = f"{seed} ".encode()
+    for start in range(0, len(keys), AT_ONCE):
+        videos = videos_of(keys[start : start + AT_ONCE])
+        content = b"".join(hashlib.sha256(before + video.encode()).digest()[:DRAW_BYTES] for video in videos)
+        found[start : start + len(videos)] = np.frombuffer(content, ">u8")
+    return found.astype(np.float64) / 2.0 ** (8 * DRAW_BYTES)
 
 
 def drawn(video: str, seed: int) -> float:
-    """The number from 0 to 1 that a video draws, by its key and the seed alone."""
-    found = hashlib.sha256(f"{seed} {video}".encode()).digest()[:DRAW_BYTES]
-    return int.from_bytes(found) / 2.0 ** (8 * DRAW_BYTES)
-
-
-def _cut(videos: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [videos[start : start + size] for start in range(0, len(videos), size)]
+    """The number from 0 to 1 that a video draws."""
+    return float(draws(keys_of([video]), seed)[0])
 
 
 def _files(files: Files) -> list[str]:
     return [one.name for one in files.entries(PLAN) if one.name.endswith(".parquet")]
 
 
-def _parts_of(files: Files, file: str) -> list[tuple[str, int, tuple[str, ...]]]:
-    """Id, slot and videos of the parts in a file.
+def _planned(files: Files) -> _Planned:
+    """All parts of the plan's files.
+
+    Raises:
+        UsageError: A file is damaged.
+    """
+    none = _Planned(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64), keys_of([]))
+    found = [none, *(_parts_of(files, file) for file in _files(files))]
+    before = np.cumsum([0, *(len(one.keys) for one in found[:-1])])
+    return _Planned(
+        np.concatenate([one.codes for one in found]),
+        np.concatenate([one.slots for one in found]),
+        np.concatenate([start + one.ends for start, one in zip(before, found, strict=True)]),
+        np.concatenate([one.keys for one in found]),
+    )
+
+
+def _parts_of(files: Files, file: str) -> _Planned:
+    """The parts in a file.
 
     Raises:
         UsageError: The file is damaged.
@@ -247,31 +352,89 @@ def _parts_of(files: Files, file: str) -> list[tuple[str, int, tuple[str, ...]]]
     try:
         if content is None:
             raise pa.ArrowInvalid("there is nothing behind its name")
-        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
-        if not table.schema.equals(COLUMNS) or (table.schema.metadata or {}).get(DIGEST) != _rows_digest(table):
-            raise pa.ArrowInvalid("its rows are not those that were written")
-        if not all(PART.fullmatch(part) for part in pc.unique(table["part"]).to_pylist()):
-            raise pa.ArrowInvalid("it names parts as storyloom never does")
+        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as table:
+            return _checked(table)
     except (pa.ArrowException, OSError) as reason:
         raise UsageError(
             f"{files.address}/{file}, a file of the plan, is damaged ({str(reason).strip()}); remove it: its videos are"
             " planned again, and what was done of them is done again"
         ) from reason
-    runs = pc.run_end_encode(table["part"].combine_chunks())
-    ends = runs.run_ends.to_pylist()
-    slots, videos = table["slot"].to_pylist(), table["video"].to_pylist()
-    starts = [0, *ends[:-1]]
-    return [
-        (part, slots[start], tuple(videos[start:end]))
-        for part, start, end in zip(runs.values.to_pylist(), starts, ends, strict=True)
-    ]
 
 
-def _rows_digest(table: pa.Table) -> bytes:
-    lines = "\n".join(f"{part} {slot} {video}" for part, slot, video in zip(*table.to_pydict().values(), strict=True))
-    return hashlib.sha256(lines.encode()).hexdigest().encode()
+def _checked(table: pq.ParquetFile) -> _Planned:
+    """The parts in a file's table.
+
+    Raises:
+        pa.ArrowException: Its rows are not those that were written.
+    """
+    found = _RowsDigest()
+    codes, slots, keys = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [keys_of([])]
+    changed = pa.ArrowInvalid("its rows are not those that were written")
+    if not table.schema_arrow.equals(COLUMNS):
+        raise changed
+    for batch in table.iter_batches(ROW_GROUP):
+        found.add(batch)
+        ended = pc.run_end_encode(batch["part"])
+        if not pc.all(pc.match_substring_regex(ended.values, PART)).as_py():
+            raise pa.ArrowInvalid("it names parts as storyloom never does")
+        sizes = np.diff(ended.run_ends.to_numpy(), prepend=0)
+        codes.append(np.repeat(np.array([part_code(one) for one in ended.values.to_pylist()], np.uint64), sizes))
+        slots.append(batch["slot"].to_numpy())
+        keys.append(_keys_in(batch["video"]))
+    if (table.schema_arrow.metadata or {}).get(DIGEST) != found.value:
+        raise changed
+    of_rows = np.concatenate(codes)
+    starts = np.flatnonzero(np.diff(of_rows, prepend=~of_rows[:1]))
+    ends = np.append(starts[1:], len(of_rows))[: len(starts)]
+    return _Planned(of_rows[starts], np.concatenate(slots)[starts], ends, np.concatenate(keys))
 
 
-def digest(*texts: str) -> str:
-    """SHA-256 over some texts, in hexadecimal."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+def _keys_in(column: pa.Array) -> Keys:
+    try:
+        return keys_of(column)
+    except ValueError as reason:
+        raise pa.ArrowInvalid("it names videos as storyloom never does") from reason
+
+
+def _rows(parts: Parts) -> Iterator[pa.Table]:
+    """The rows of parts as a file of the plan has them, by row group."""
+    sizes, begin = np.diff(parts.ends, prepend=0), 0
+    for end in [*range(ROW_GROUP, parts.count, ROW_GROUP), parts.count]:
+        first, last = np.searchsorted(parts.ends, [begin, end - 1], "right")
+        inside = np.arange(first, last + 1)
+        counts = np.minimum(parts.ends[inside], end) - np.maximum(parts.ends[inside] - sizes[inside], begin)
+        part = pa.array(part_ids(parts.codes[inside]), pa.string()).take(np.repeat(np.arange(len(inside)), counts))
+        slot = pa.array(np.repeat(parts.slots[inside], counts))
+        yield pa.table([part, slot, video_column(parts.keys_of_videos[begin:end])], COLUMNS)
+        begin = end
+
+
+class _RowsDigest:
+    """The hash of rows of the plan as lines, put together by line ends."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._any = False
+
+    def add(self, table: pa.Table | pa.RecordBatch) -> None:
+        """Add rows after those that were added."""
+        texts = ["\n", table["part"], " ", table["slot"].cast(pa.string()), " ", table["video"], ""]
+        column = pc.binary_join_element_wise(*texts)
+        for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+            if len(chunk):
+                _, offsets, text = chunk.buffers()
+                begin, end = np.frombuffer(offsets, np.int32)[[chunk.offset, chunk.offset + len(chunk)]].tolist()
+                self._hash.update(memoryview(text)[begin + (not self._any) : end])
+                self._any = True
+
+    @property
+    def value(self) -> bytes:
+        """The hash."""
+        return self._hash.hexdigest().encode()
+
+
+def _rows_digest(tables: Iterable[pa.Table]) -> bytes:
+    found = _RowsDigest()
+    for table in tables:
+        found.add(table)
+    return found.value

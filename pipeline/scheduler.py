@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 
-import numpy as np
-
 from pipeline.config import RunConfig
 from pipeline.executors.background import Background
 from pipeline.executors.executor import Executor
 from pipeline.fold import fold
 from pipeline.folded import can_fold
+from pipeline.parts import group_id
 from pipeline.progress.listener import Advance, advance
 from pipeline.workspace import Workspace
 from storyloom.errors import RunFailed
@@ -89,11 +88,11 @@ class Scheduler:
         for name in self.selected:
             if can_fold(graph.stages[name]):
                 there = workspace.folded.counted(name).there
-                open_groups.update(workspace.basis.names[at] for at in np.flatnonzero(~there))
+                open_groups.update(map(group_id, workspace.basis.numbers[~there].tolist()))
             else:
                 missing = set(workspace.units(name)) - workspace.done(name).keys()
                 open_groups.update(workspace.basis.group_of_part(part) for part in missing)
-        return {group: parts for group, parts in groups.items() if group in open_groups}
+        return {group: groups[group] for group in sorted(open_groups, key=int)}
 
     def _fold(self, workspace: Workspace, order: Sequence[Wave]) -> None:
         """Write the logs of the groups that ended, of the waves so far."""

@@ -140,7 +140,7 @@ def _earlier(workspace: Workspace, name: str, prefix: str, units: Sequence[str])
     store, place = workspace.job.store, (name, workspace.job.keys[name].key)
     folder, found = store.folder(*place), defaultdict[str, list[str]](list)
     if workspace.folded.in_use(name):
-        groups = {workspace.basis.group_of[f"{prefix}-{unit}"] for unit in units}
+        groups = {int(unit if prefix == "group" else workspace.basis.group_of_part(unit)) for unit in units}
         table = workspace.summaries.logs.units(place, groups)
         names = [] if table is None else [f"{folder}/{stem}.json" for stem in table["stem"].to_pylist()]
     else:

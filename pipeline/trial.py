@@ -16,7 +16,7 @@ import yaml
 from pipeline.config import RunConfig, load_config, read_config
 from pipeline.config_file import parsed, read_text
 from pipeline.manifest import read_manifest
-from pipeline.plan import digest
+from pipeline.parts import digest
 from pipeline.settings.recipes import Recipe, recipe_file
 from schemas.manifest import ManifestRow
 from storyloom.errors import UsageError

@@ -18,7 +18,8 @@ from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.lists import expanded
 from pipeline.logs import LogDamaged, Totals
-from pipeline.manifest import Manifest, read_manifest
+from pipeline.manifest import Listed, list_manifest
+from pipeline.parts import group_id
 from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
 from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, rows_of
@@ -85,14 +86,14 @@ class Workspace:
 
     def looked_again(self) -> Workspace:
         """The workspace with the current state outside, marks and results."""
-        return replace(self, basis=Basis(self.graph, self.lines, self.job.groups)).refreshed()
+        return replace(self, basis=Basis(self.graph, self.lines, self.plan, self.config.parts.group)).refreshed()
 
     def refreshed(self) -> Workspace:
         """The workspace with the current marks and results."""
         known = replace(self, job=replace(self.job, results={}), summaries=self.summaries.refreshed())
         return known.resolved(write=False)
 
-    def units(self, name: str) -> tuple[str, ...]:
+    def units(self, name: str) -> Sequence[str]:
         """Ids of the parts or groups of a stage."""
         stage = self.graph.stages[name]
         if issubclass(stage, GroupStage):
@@ -163,12 +164,12 @@ class Workspace:
         there = self.folded.counted(name).there
         if not there.any():
             return units
-        open_groups = {self.basis.names[at] for at in np.flatnonzero(~there)}
+        open_groups = {group_id(number) for number in self.basis.numbers[~there].tolist()}
         if issubclass(self.graph.stages[name], GroupStage):
             return [unit for unit in units if unit in open_groups]
         if len(units) < len(self.plan.parts):
             return [unit for unit in units if self.basis.group_of_part(unit) in open_groups]
-        return [part for group in self.job.groups if group in open_groups for part in self.job.groups[group]]
+        return [part for group in sorted(open_groups, key=int) for part in self.job.groups[group]]
 
     def summary(self, name: str) -> Summary:
         """The sums over the finished units of a stage."""
@@ -244,13 +245,13 @@ class Workspace:
         return found
 
 
-def listed(config: RunConfig) -> Manifest:
+def listed(config: RunConfig) -> Listed:
     """The lines of the manifest; lists in it are not read.
 
     Raises:
         UsageError: The manifest cannot be used.
     """
-    return read_manifest(
+    return list_manifest(
         config.manifest,
         url_parameters=config.url_parameters,
         columns=config.columns,
@@ -278,9 +279,8 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
         store.prepare()
     manifest, of_lists = expanded(manifest, config, store.files, write=write, refresh=refresh)
     told = (*told, *of_lists)
-    videos = manifest["video"].to_pylist()
     for _ in range(PLANNED_AT_ONCE):
-        plan = make_plan(videos, store.files, config.parts, config.seed)
+        plan = make_plan(manifest.keys, store.files, config.parts, config.seed)
         if not write or save_plan(plan, store.files):
             break
     else:
@@ -299,7 +299,7 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
         lines=lines.save(store.files) if write else "",
         groups=plan.groups(config.parts.group),
     )
-    basis = Basis(config.graph, lines, job.groups)
+    basis = Basis(config.graph, lines, plan, config.parts.group)
     return Workspace(job, plan, lines, Summaries(store, keep=write), told, basis).resolved(write=False)
 
 

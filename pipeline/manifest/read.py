@@ -1,4 +1,4 @@
-"""Reading a manifest of every kind into one table."""
+"""Reading a manifest of every kind into rows of one kind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,7 +17,9 @@ from pipeline.beside import Beside
 from pipeline.manifest.batch import COLUMNS, OF_URLS, PLACE, Batch, Told, safe_text, texts
 from pipeline.manifest.clips import clip_id, clip_seconds
 from pipeline.manifest.columns import Columns
+from pipeline.manifest.rows import Rows
 from pipeline.manifest.sources import Source, read_source, sources_of
+from pipeline.parts import first_places
 from schemas.manifest import ManifestRow
 from schemas.row import video_key
 from schemas.text import BREAKS, HIDDEN, MAX_TEXT, clean_text, escaped_text
@@ -51,6 +54,18 @@ class Manifest(NamedTuple):
     told: tuple[str, ...]
 
 
+class Listed(NamedTuple):
+    """A manifest that was read, perhaps a large one.
+
+    Attributes:
+        rows: With the columns of `ManifestRow`, one row per video, in the manifest's order.
+        told: What was passed over, changed and cleaned, a sentence each.
+    """
+
+    rows: Rows
+    told: tuple[str, ...]
+
+
 def read_manifest(
     manifest: str,
     url_parameters: Collection[str] = (),
@@ -58,6 +73,18 @@ def read_manifest(
     columns: Mapping[Any, str] | None = None,
     without: Collection[str] = (),
 ) -> Manifest:
+    """Read a manifest as `list_manifest` does, all of it into memory."""
+    found = list_manifest(manifest, url_parameters, columns=columns, without=without)
+    return Manifest(found.rows.table(SCHEMA.names), found.told)
+
+
+def list_manifest(
+    manifest: str,
+    url_parameters: Collection[str] = (),
+    *,
+    columns: Mapping[Any, str] | None = None,
+    without: Collection[str] = (),
+) -> Listed:
     """Read a list, a folder of media, one media file, or what a pattern or a remote prefix matches.
 
     Relative paths are relative to the manifest's folder, so that a manifest can travel with its media. A local video
@@ -79,25 +106,25 @@ def read_manifest(
         raise UsageError(safe_text(str(reason))[0]) from reason
 
 
-def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[str]) -> Manifest:
+def _read(manifest: str, url_parameters: Collection[str], columns: Columns, without: Collection[str]) -> Listed:
     told, beside = Told(), Beside()
-    found: list[pa.Table] = []
+    rows = Rows(_INNER)
     base, sources = sources_of(manifest, without)
     listed: dict[str, list[str]] = {}
     for one in sources:
         source = replace(one, found=one.found and one.found.beside(listed))
         lines = _Lines(source, base, url_parameters, beside, told)
-        tables = [lines.rows(batch) for batch in read_source(source, columns, told)]
-        if source.metadata and tables:
-            listed[source.name] = [url for table in tables for url in table["url"].to_pylist()]
-        found += tables
-    rows = pa.concat_tables(found) if found else _INNER.empty_table()
+        for batch in read_source(source, columns, told):
+            table = lines.rows(batch)
+            rows.add(table)
+            if source.metadata:
+                listed.setdefault(source.name, []).extend(table["url"].to_pylist())
     shown = redacted(manifest)
     if not len(rows):
         raise UsageError(f"the manifest {shown} holds no paths, URLs or media{_besides(told)}")
     rows = _first_of_each(rows, told)
     _check_problems(rows, shown, told)
-    return Manifest(rows.select(SCHEMA.names), tuple(told.lines()))
+    return Listed(rows, tuple(told.lines()))
 
 
 _INNER = SCHEMA.append(pa.field("named_by", pa.string())).append(pa.field("place", pa.string()))
@@ -260,43 +287,55 @@ def _besides(told: Told) -> str:
     return f"; {'; '.join(lines)}" if lines else ""
 
 
-def _check_problems(rows: pa.Table, manifest: str, told: Told) -> None:
+def _check_problems(rows: Rows, manifest: str, told: Told) -> None:
     """Tell how many rows have a problem; refuse a manifest in which all have."""
-    wrong = rows.filter(pc.not_equal(rows["problem"], ""))
-    if not len(wrong):
+    wrong, first = 0, ""
+    for table in rows.tables(["problem", "place"]):
+        found = table.filter(pc.not_equal(table["problem"], ""))
+        if len(found) and not wrong:
+            first = f"{found['place'][0].as_py()}: {found['problem'][0].as_py()}"
+        wrong += len(found)
+    if not wrong:
         return
-    first = f"{wrong['place'][0].as_py()}: {wrong['problem'][0].as_py()}"
-    if len(wrong) == len(rows):
+    if wrong == len(rows):
         raise UsageError(f"no line of the manifest {manifest} can be used; {first}{_besides(told)}")
-    told.count("unusable, which fail as `bad_line`", first, len(wrong))
+    told.count("unusable, which fail as `bad_line`", first, wrong)
 
 
-def _first_of_each(rows: pa.Table, told: Told) -> pa.Table:
+def _first_of_each(rows: Rows, told: Told) -> Rows:
     """The first row of each id.
 
     Of different lines without an id, or with ids that differ in control characters, that come out the same the later
     ones have a problem.
     """
-    codes = rows["video"].combine_chunks().dictionary_encode().indices.to_numpy()
-    first = np.unique(codes, return_index=True)[1]  # rising: codes are given in the order in which the keys appear
-    if len(first) == len(rows):
+    first = first_places(rows.keys)
+    repeated = np.flatnonzero(first != np.arange(len(first)))
+    if not len(repeated):
         return rows
-    repeated = np.setdiff1d(np.arange(len(rows)), first)
-    now, before = rows.take(repeated), rows.take(first[codes[repeated]])
+    now, before = rows.take(repeated, ["named_by"]), rows.take(first[repeated], ["named_by", "place"])
     differ = pc.not_equal(now["named_by"], before["named_by"])
     same_kind = pc.equal(pc.starts_with(now["named_by"], "id "), pc.starts_with(before["named_by"], "id "))
     wrong = pc.and_(differ, same_kind).to_numpy()
     told.count("left out, since they repeat an earlier id", times=int((~wrong).sum()))
-    kept = np.sort(np.concatenate([first, repeated[wrong]]))
-    return _with_problems(rows, repeated[wrong], before.filter(pa.array(wrong))["place"].to_pylist()).take(kept)
+    kept = np.ones(len(first), np.bool_)
+    kept[repeated[~wrong]] = False
+    places = before.filter(pa.array(wrong))["place"]
+    found, begin, used = Rows(_INNER), 0, 0
+    for table in rows.tables(_INNER.names):
+        inside = kept[begin : begin + len(table)]
+        of_table = np.isin(np.arange(begin, begin + len(table)), repeated[wrong], assume_unique=True)
+        names = places.slice(used, int(of_table.sum())).to_pylist()
+        found.add(_with_problems(table, of_table, names).filter(pa.array(inside)))
+        begin, used = begin + len(table), used + len(names)
+    return found
 
 
-def _with_problems(rows: pa.Table, wrong: np.ndarray, places: Sequence[str]) -> pa.Table:
-    """The rows, those at `wrong` with their place as id, and that they come out as the lines at `places` as problem."""
-    if not len(wrong):
+def _with_problems(rows: pa.Table, wrong: npt.NDArray[np.bool_], places: Sequence[str]) -> pa.Table:
+    """The rows, the wrong ones with their place as id, and that they come out as the lines at `places` as problem."""
+    if not places:
         return rows
     columns = {name: rows[name].to_pylist() for name in ("video", "source_id", "problem")}
-    for number, before in zip(wrong.tolist(), places, strict=True):
+    for number, before in zip(np.flatnonzero(wrong).tolist(), places, strict=True):
         columns["problem"][number] = (
             f"it has another URL than {before}, but the same id {columns['source_id'][number]!r}, since queries and"
             " passwords are not published; give it an id, or name the parameter that tells them apart in"

@@ -283,7 +283,7 @@ def _plain(amount: float) -> str:
 
 def _size(plan: Plan) -> str:
     """The size of a plan, and of what is asked for of it."""
-    videos, parts = sum(map(len, plan.videos)), len(plan.parts)
+    videos, parts = plan.members.count, len(plan.parts)
     if plan.left_out:
         of_all = f"{videos + plan.videos_left_out:,} videos in {parts} of {parts + len(plan.left_out):,} parts"
         return f"{videos:,} of {of_all} (parts.limit, parts.sample; whole parts)"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.plan import digest
+from pipeline.parts import digest
 from pipeline.publish.provenance import SOME, settings_now
 from pipeline.status import StageStatus, group_marks
 from pipeline.store import PUBLISHED, Store, canonical_digest

@@ -33,7 +33,7 @@ def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance
 
 def _some_of(plan: Plan) -> dict[str, str]:
     """What is said of a dataset over some of the planned videos; nothing of one over all."""
-    videos = sum(map(len, plan.videos))
+    videos = plan.members.count
     return {SOME: f"{videos} of {videos + plan.videos_left_out}"} if plan.left_out else {}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.config import RunConfig
 from pipeline.executors.executor import UnitsMissing
-from pipeline.plan import digest
+from pipeline.parts import digest
 from pipeline.publish.earlier import Earlier, OutputOfAnother, check_earlier, earlier, made_of, remember
 from pipeline.publish.provenance import SOME, provenance
 from pipeline.publish.publish import publish

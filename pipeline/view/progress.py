@@ -81,7 +81,7 @@ def run_page(run: Run) -> Callable[[Request], Response]:
             "run.html",
             stages=[(one, _own(one, "failed"), _own(one, "dropped"), _reasons(one, "warnings")) for one in stages],
             funnel=[(row, list(_funnel_reasons(stages, row, last))) for row in funnel(stages)],
-            videos=sum(map(len, workspace.plan.members.values())),
+            videos=workspace.plan.members.count,
             told=workspace.told,
             going_on=any(one.to_do for one in stages),
             all_link=_address(workspace.graph.names[0], "all", ""),

@@ -53,7 +53,7 @@ def in_place_of(pattern: str, put: Callable[[Path], object]) -> Callable[[Path],
 
 def a_plan_of_another_program(work: Path) -> None:
     table = pa.table([["abc"], [0], ["v"]], schema=COLUMNS)
-    pq.write_table(table.replace_schema_metadata({DIGEST: _rows_digest(table)}), work / "plan" / "x.parquet")
+    pq.write_table(table.replace_schema_metadata({DIGEST: _rows_digest([table])}), work / "plan" / "x.parquet")
 
 
 def another_keys_description(content: str) -> Callable[[Path], None]:

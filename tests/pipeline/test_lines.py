@@ -7,6 +7,7 @@ import pytest
 
 from pipeline import lines as lines_by_part
 from pipeline.lines import Lines, part_lines
+from pipeline.manifest import SCHEMA, Rows
 from pipeline.plan import Plan, make_plan
 from schemas.config import PartsConfig
 from schemas.manifest import ManifestRow
@@ -21,7 +22,7 @@ def manifest(count: int) -> list[ManifestRow]:
 
 def made(rows: list[ManifestRow], folder: Path, size: int = 3) -> tuple[Plan, Lines]:
     plan = make_plan([row.video for row in rows], files_at(folder), PartsConfig(videos=size), 0)
-    return plan, Lines(table(rows), plan)
+    return plan, Lines(Rows(SCHEMA, [table(rows)]), plan)
 
 
 def test_a_part_holds_the_lines_of_its_videos_unchanged_and_in_its_order(tmp_path: Path) -> None:

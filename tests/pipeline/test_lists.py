@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from pipeline.config import RunConfig, config_from, load_config
 from pipeline.lists import expanded
-from pipeline.manifest import read_manifest
+from pipeline.manifest import SCHEMA, list_manifest
 from pipeline.run import Selection
 from pipeline.workspace import survey
 from schemas.media import MediaRow
@@ -42,10 +41,9 @@ def config_of(folder: Path, lines: str, **download: Any) -> RunConfig:
 
 
 def planned(config: RunConfig, *, write: bool = True, refresh: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
-    rows: pa.Table = read_manifest(config.manifest, config.url_parameters).rows
+    rows = list_manifest(config.manifest, config.url_parameters).rows
     found, told = expanded(rows, config, files_at(config.work), write=write, refresh=refresh)
-    assert found.schema == rows.schema
-    return found.to_pylist(), told
+    return found.table(SCHEMA.names).to_pylist(), told
 
 
 def names(rows: list[dict[str, Any]]) -> list[str]:

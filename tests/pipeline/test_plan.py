@@ -47,7 +47,7 @@ def test_another_seed_gives_another_order(tmp_path: Path) -> None:
 
 def test_planning_alone_writes_nothing(tmp_path: Path) -> None:
     plan = make_plan(keys(range(5)), files_at(tmp_path / "work"), PartsConfig(videos=2), 0)
-    assert (plan.new_parts, plan.unsaved.num_rows) == (3, 5)
+    assert (plan.new_parts, plan.unsaved.count) == (3, 5)
     assert not (tmp_path / "work").exists()
 
 
@@ -59,7 +59,7 @@ def test_planning_again_adds_nothing(tmp_path: Path) -> None:
 
 def test_a_manifest_that_grew_keeps_its_parts_and_slots_and_adds_new_ones(tmp_path: Path) -> None:
     before, after = planned(range(4), tmp_path), planned(range(7), tmp_path)
-    assert (after.parts[:2], after.slots) == (before.parts, (0, 1, 2, 3))
+    assert (after.parts[:2], after.slots[:]) == (before.parts[:], (0, 1, 2, 3))
     assert after.new_parts == 2
 
 
@@ -115,7 +115,7 @@ def test_where_nothing_is_left_of_the_sample_what_took_its_place_stands_for_it(t
     after = planned(kept, tmp_path)
     assert after.sample(2) == after.parts
     gone = planned([*range(4, 8)], tmp_path)
-    assert (gone.slots, gone.sample(2)) == ((2, 3), gone.parts)
+    assert (gone.slots[:], gone.sample(2)) == ((2, 3), gone.parts[:])
 
 
 def test_who_planned_first_wins_and_the_other_plans_again(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_place_without_a_dataset_is_wrong_usage(tmp_path: Path, two: tuple[Pat
 def test_the_filter_s_rows_tell_why_a_run_dropped_a_frame(demo_run: Finished) -> None:
     why = why_dropped(demo_run.workspace)
     workspace = demo_run.workspace
-    (part,) = workspace.lines._place
+    (part,) = workspace.plan.parts
     (line,) = workspace.lines[part]
     from schemas.rows import DocumentsRow
 
