@@ -262,7 +262,7 @@ def _texts(table: pa.Table) -> pa.StringArray:
         column = table[name].combine_chunks()
         if pa.types.is_list(column.type):
             columns.append(pc.list_value_length(column).cast(pa.string()))
-            column = pc.binary_join(column, "\0")  # no path has one
+            column = pc.binary_join(column.cast(pa.list_(pa.string())), "\0")  # no path has one
         column = column.cast(pa.string())
         columns += [pc.binary_length(column).cast(pa.string()), column]
     return pc.binary_join_element_wise(*columns, ":")

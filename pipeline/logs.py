@@ -369,7 +369,7 @@ class Logs:
             if units is None:
                 continue
             touched = units.filter(pc.is_in(units["stem"], value_set=pa.array(void, pa.string())))["group"]
-            keep = np.isin(segment.groups, touched.to_numpy(), invert=True)
+            keep = np.isin(segment.groups, _numbers_of(touched), invert=True)
             fresh = [row for row in _group_rows(segment.content, keep) if (row.group, row.given) not in rows]
             rows |= {(row.group, row.given): row for row in fresh}
             kept = pa.array(sorted({digest(row.given) for row in fresh}), pa.binary(DIGEST_BYTES))
@@ -429,11 +429,11 @@ def _segment(name: str, content: bytes | None) -> Segment | None:
         units_sha256=header["units_sha256"],
         answers=frozenset(header["answers"]),
         totals=Totals(**header["totals"], ran=frozenset(header["ran"])),
-        groups=table["group"].to_numpy(),
+        groups=_numbers_of(table["group"]),
         given=_bytes_of(table["given"]),
         output=_bytes_of(table["output"]),
-        retryable=table["retryable"].to_numpy(),
-        own=table["own"].to_numpy(),
+        retryable=_numbers_of(table["retryable"]),
+        own=_numbers_of(table["own"]),
         content=content,
     )
 
@@ -448,10 +448,15 @@ def _sums(segment: Segment, rows: Positions) -> Totals:
     )
 
 
+def _numbers_of(column: pa.ChunkedArray) -> Positions:
+    """The values of a column of numbers; `to_numpy` of Arrow's would import pandas."""
+    return _bytes_of(column).view(np.int64).ravel()
+
+
 def _bytes_of(column: pa.ChunkedArray) -> Digests:
     """The bytes of a column of fixed width, a row a value."""
     array = column.combine_chunks()
-    width = array.type.byte_width
+    width = array.type.byte_width if pa.types.is_fixed_size_binary(array.type) else array.type.bit_width // 8
     raw = np.frombuffer(array.buffers()[1], np.uint8)[array.offset * width : (array.offset + len(array)) * width]
     return raw.reshape(len(array), width)
 

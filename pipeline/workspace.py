@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-import numpy as np
-
 from pipeline.config import RunConfig
 from pipeline.execute import Job
 from pipeline.extras import check_extras, setup_problem
@@ -119,7 +117,7 @@ class Workspace:
 
     def _look(self, name: str, units: Sequence[str]) -> None:
         """Read what the logs and marks of stages that have logs say of some units and what they read, at once."""
-        if not self.summaries.logs.used:
+        if not units or not self.summaries.logs.used:
             return
         read = self.graph.read_by({name})
         names = [one for one in self.graph.names if one == name or one in read]

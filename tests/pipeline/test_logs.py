@@ -12,11 +12,11 @@ from pipeline.fold import fold as write_logs
 from pipeline.gc import collect, remove
 from pipeline.run import Selection
 from pipeline.status import StageStatus, group_marks, status
-from pipeline.store import Store
-from pipeline.voids import OVER, VOID, voided
+from pipeline.store import Address, Mark, Store
+from pipeline.voids import voided
 from pipeline.workspace import Workspace, survey
 from storyloom.fs.files import files_at
-from tests.machine import NAMES, config, files, manifest, prepared, ran, worked
+from tests.machine import NAMES, config, files, manifest, ran, worked
 
 SIZES = range(1, 13)
 """Twelve videos: six parts in three groups."""
@@ -76,13 +76,13 @@ def test_a_run_that_has_nothing_to_do_reads_no_mark(done: Path, monkeypatch: pyt
     read: list[str] = []
     mark = Store.mark
 
-    def noted(store: Store, address: object) -> object:
-        read.append(str(address))
-        return mark(store, address)  # type: ignore[arg-type]
+    def noted(store: Store, address: Address) -> Mark | None:
+        read.append(address.unit)
+        return mark(store, address)
 
     monkeypatch.setattr(Store, "mark", noted)
     assert ran(config(done)).done == []
-    assert [one for one in read if "corpus" not in one] == []
+    assert set(read) <= {"corpus"}
 
 
 def _other_file(folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_same_is_stale_with_logs_and_without(
         change(folder)
         changed = config(folder, echo={"prefix": prefix})
         before = [one.model_copy(update={"why": ""}) for one in status(survey(changed))]
-        again = [(stage, unit) for stage, unit in worked(changed)]
+        again = worked(changed)
         found[kind] = before, again, status(survey(changed)), worked(changed)
     assert bool(segments(tmp_path / "logs")) > bool(segments(tmp_path / "marks"))
     assert found["logs"] == found["marks"]
@@ -164,34 +164,34 @@ def test_only_what_failed_is_retried(tmp_path: Path) -> None:
     ran(config(tmp_path))
     workspace = survey(config(tmp_path))
     (part,) = workspace.lines.parts_with(["5.bin"])
-    assert [one.failed for one in status(workspace)][0] == {"measure.not_found": 1}
+    assert next(one.failed for one in status(workspace)) == {"measure.not_found": 1}
     again = worked(config(tmp_path), Selection(retry=True))
     assert again[0][0] == "measure"
     assert [unit for stage, unit in again if stage == "measure"] == [part]
 
 
-def one_address(workspace: Workspace, stage: str = "echo") -> tuple[str, object]:
+def one_address(workspace: Workspace, stage: str = "echo") -> tuple[str, Address]:
     part = workspace.plan.parts[2]
     found = workspace.found(stage, part)
     assert found is not None
     return part, found[0]
 
 
-class Killed(BaseException):
-    pass
+def invalidation_killed(store: Store, address: Address, point: str) -> None:
+    """What a process leaves that is killed while it invalidates a unit."""
+    removing = voided(store.files, address.stage, address.stage_key, [address.stem])
+    removing.__enter__()
+    if point != "before":
+        store.files.remove(store.mark_file(address))
+    if point == "after":
+        store.files.remove(store.table_file(address, "rows"))
 
 
 @pytest.mark.parametrize("point", ["before", "during", "after"])
 def test_an_invalidation_that_was_killed_leaves_nothing_wrong(done: Path, point: str) -> None:
     workspace = survey(config(done))
     part, address = one_address(workspace)
-    store = workspace.job.store
-    with pytest.raises(Killed), voided(store.files, address.stage, address.stage_key, [address.stem]):
-        if point != "before":
-            store.files.remove(store.mark_file(address))
-        if point == "after":
-            store.files.remove(store.table_file(address, "rows"))
-        raise Killed
+    invalidation_killed(workspace.job.store, address, point)
     by_logs = {one.stage: one.done for one in status(survey(config(done)))}
     assert by_logs["echo"] == (6 if point == "before" else 5)
     assert by_logs == {one.stage: one.done for one in without_logs(config(done))}
@@ -212,7 +212,6 @@ def test_no_log_is_made_of_what_is_being_removed(done: Path) -> None:
 
 
 def test_a_log_of_marks_that_were_read_before_they_went_does_not_count(done: Path) -> None:
-    before = survey(config(done), write=True)
     shutil.rmtree(done / "work" / "logs")
     before = survey(config(done), write=True)
     for name in NAMES:
@@ -237,7 +236,7 @@ def test_two_drivers_write_the_same_logs(done: Path) -> None:
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_merged_logs_say_the_same(done: Path, killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merged_logs_say_the_same(done: Path, *, killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(done / "work" / "logs")
     workspace = survey(config(done), write=True)
     for group in workspace.job.groups:
