@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 22
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 22
 
 .bootstrap/bin/uv:
 	python3 -m pip install --quiet --target .bootstrap uv
@@ -22,6 +22,10 @@ demo: $(filter .bootstrap/bin/uv,$(UV)) ## set up, turn the demo video into shar
 	$(UV) sync --frozen --inexact --no-dev --extra demo
 	.venv/bin/storyloom run configs/demo.yaml
 	.venv/bin/storyloom show out/demo/shards
+
+.PHONY: demo-s3
+demo-s3: install ## the demo with work and shards in an S3 store on this machine, held against those of `make demo`
+	$(UV) run --no-sync python -m demo.in_a_store
 
 PYTHON ?= 3.12
 # The commands of pyenv answer only for the version that this names; uv looks for an interpreter there, too.

@@ -17,6 +17,7 @@ from schemas.manifest import ManifestRow
 from schemas.row import Row
 from stages.base import Context, Stage, Video, passed_on
 from stages.media import ffmpeg
+from storyloom.fs.files import files_at
 
 MODES = ("loop", "inline", "ray")
 """A plain loop that calls the stages and keeps their rows in memory; runs with each kind of runner."""
@@ -146,7 +147,7 @@ def _loop(config: RunConfig, stages: Sequence[str]) -> None:
     media.mkdir()
     ready: list[Stage[Any, Any]] = []
     for name in stages:
-        stage = config.graph.stages[name](config.stage(name), Context(config.seed, media))
+        stage = config.graph.stages[name](config.stage(name), Context(config.seed, files_at(media)))
         assert isinstance(stage, Stage)
         stage.setup()
         ready.append(stage)

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, TextIO
 
 from pydantic import BaseModel, ValidationError
@@ -89,6 +90,8 @@ class Attempts:
         self._file = f"{self._of_unit}{secrets.token_hex(8)}.json"
         self._seen: set[str] = set()
         self._attempt: Attempt | None = None
+        self._withdrawn = False
+        self._lock = Lock()
 
     def ended(self) -> list[Attempt]:
         """The failed attempts, oldest first; one whose process died counts as crashed or killed."""
@@ -140,8 +143,10 @@ class Attempts:
             return self._attempt
 
     def withdraw(self) -> None:
-        """Remove the attempt: it was interrupted on purpose."""
-        self._files.remove(self._file)
+        """Remove the attempt for good: it was interrupted on purpose, or will be."""
+        with self._lock:
+            self._withdrawn = True
+            self._files.remove(self._file)
 
     def clear(self) -> None:
         """Remove all attempts that are known: the unit is finished."""
@@ -156,8 +161,9 @@ class Attempts:
 
     def _write(self) -> None:
         assert self._attempt is not None
-        # not durably: a power cut is not a video's fault
-        self._files.replace(self._file, self._attempt.model_dump_json().encode(), durably=False)
+        with self._lock:
+            if not self._withdrawn:  # not durably: a power cut is not a video's fault
+                self._files.replace(self._file, self._attempt.model_dump_json().encode(), durably=False)
 
 
 def one_by_one(ended: Sequence[Attempt]) -> bool:

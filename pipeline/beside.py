@@ -47,10 +47,15 @@ class _Track:
 
 
 class Beside:
-    """The subtitle files in the folders of local videos; each folder is listed once."""
+    """The subtitle files in the folders of local videos; each folder is listed once.
+
+    Attributes:
+        stamps: What each folder that was listed was before, as `stamp_of` has it.
+    """
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, list[_Track]]] = {}
+        self.stamps: dict[str, str] = {}
 
     def of(self, video: str, language: str) -> list[str]:
         """The names of the subtitle files beside a video, the likeliest first; at most `MAX_FILES`.
@@ -65,6 +70,7 @@ class Beside:
         """
         folder, name = os.path.split(video)
         if folder not in self._folders:
+            self.stamps[folder] = stamp_of(folder)
             self._folders[folder] = _tracks_of(_names_in(folder))
         stem = os.path.splitext(name)[0]  # noqa: PTH122 - a million videos
         tracks = self._folders[folder].get(_composed(stem), [])
@@ -74,6 +80,15 @@ class Beside:
         spoken = {track.language for track in tracks if track.original}
         ranked = sorted(tracks, key=lambda track: _rank(track, wanted, spoken))
         return [track.name for track in ranked[:MAX_FILES]]
+
+
+def stamp_of(folder: str) -> str:
+    """What is another one once a file appears in a folder or goes."""
+    try:
+        found = os.stat(folder or ".")  # noqa: PTH116 - thousands
+    except (OSError, ValueError):
+        return "none"
+    return f"{found.st_dev} {found.st_ino} {found.st_mtime_ns}"
 
 
 def _names_in(folder: str) -> list[str]:

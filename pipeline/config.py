@@ -16,7 +16,7 @@ from pipeline.config_file import DEEPEST, odd_character, parsed, read_text
 from pipeline.graph import Graph
 from pipeline.settings.values import OTHER, in_words
 from pipeline.store import FAILURES, FOLDERS, SPEEDS
-from schemas.config import OPERATIONAL, PartsConfig, RunnerConfig, Section, StageConfig
+from schemas.config import OPERATIONAL, PartsConfig, PricesConfig, RunnerConfig, Section, StageConfig
 from stages.registry import AnyStageClass, StageNotUsable, registered
 from storyloom.errors import UsageError
 from storyloom.fs.place import folder_place
@@ -53,6 +53,7 @@ class RunConfig(Section):
         columns: Names of the manifest's columns by ours, e.g. ``{url: video_link}``.
         stages: Stages of your own, as ``module:Class``.
         runner: How units are run.
+        prices: What storage and requests cost.
         parts: How the manifest is cut into parts.
     """
 
@@ -64,6 +65,7 @@ class RunConfig(Section):
     columns: dict[Column, str] = {}
     stages: tuple[str, ...] = ()
     runner: Annotated[RunnerConfig, OPERATIONAL] = RunnerConfig()
+    prices: Annotated[PricesConfig, OPERATIONAL] = PricesConfig()
     parts: PartsConfig = PartsConfig()
 
     @field_validator("work", "output")

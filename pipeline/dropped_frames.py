@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 
 from pipeline.workspace import Workspace
 from schemas.rows import DocumentsRow, FramesRow
@@ -13,12 +13,12 @@ from storyloom.format.manifest import Published, finished_dataset
 from storyloom.stats.gallery import DroppedFrame, DroppedFrames, gallery_videos
 
 
-def of_gallery(workspace: Workspace, output: Path, size: int) -> DroppedFrames:
+def of_gallery(workspace: Workspace, output: str | os.PathLike[str], size: int) -> DroppedFrames:
     """The frames that a config's run dropped from the videos in the gallery of a page.
 
     Args:
         workspace: The run's.
-        output: Folder of the dataset.
+        output: Folder of the dataset, or its URL.
         size: Documents in the gallery, at most.
 
     Raises:

@@ -291,7 +291,33 @@ def run_part(job: Job, stage: Stage[Any, Any], part: str, attempts: Attempts, ti
     rows = rows_in_order(stage, timer.each("read", videos), without)
     draft = Mark(stage=stage.name, unit=address.unit, key=address.key, inputs=videos.inputs, ran=_ran(job, stage))
     with timer.on("write"):
-        return job.store.commit_rows(address, draft, {ROWS: stage.row, **stage.tables}, timer.each("process", rows))
+        mark = job.store.commit_rows(address, draft, {ROWS: stage.row, **stage.tables}, timer.each("process", rows))
+        _tell_spent(job, videos, part)
+        return mark
+
+
+def _tell_spent(job: Job, videos: PartVideos, part: str) -> None:
+    """Tell the stages whose files were read that all others who read them are done with the part, too.
+
+    What may be tried again counts as not done, and a group is not waited for: where one reads them they stay.
+    """
+    graph, lineage = job.graph, job.lineage()
+    for one, address, mark in videos.tables:
+        if not (one.files and job.config.stage(one.stage).files_go):
+            continue
+        readers = [name for name, inputs in graph.inputs.items() if any(_reads_files(it, one.stage) for it in inputs)]
+        if set(readers) & set(graph.group_stages):
+            continue
+        found = [lineage.of_part(name, part, videos.lines) for name in readers]
+        if all(it is not None and it[1] is not None and not it[1].retryable for it in found):
+            source = graph.stages[one.stage](job.config.stage(one.stage), job.context)
+            assert isinstance(source, Stage)
+            with job.store.table(address, mark) as rows:
+                source.spent(rows_of(rows, source.row))
+
+
+def _reads_files(one: Input, stage: str) -> bool:
+    return one.files and one.stage == stage
 
 
 def run_group(job: Job, stage: GroupStage[Any, Any], group: str, timer: UnitTimer) -> Mark:

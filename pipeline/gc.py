@@ -8,13 +8,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pipeline.config import RunConfig
+from pipeline.kept import kept_name
 from pipeline.plan import unused_files
 from pipeline.store import ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMARIES, Store
 from pipeline.voids import LOGS, voided
 from pipeline.workspace import Workspace, survey
 from schemas.row import KEY_DIGITS
 from storyloom.errors import UsageError
-from storyloom.fs.files import Entry, Files
+from storyloom.fs.files import Entry, Files, files_at
+from storyloom.fs.place import absolute
 
 KEY = re.compile(r"[0-9a-f]{16}")
 """A key, which names folders of units, of attempts and of summaries."""
@@ -26,6 +28,9 @@ UNIT = re.compile(
 
 MEDIA_NAME = re.compile(r"[0-9a-f]{20}\b")
 """The beginning of the name of a media file: the video's key, or one that clips share."""
+
+DAY = 86_400.0
+"""Seconds after which nobody goes on with what was left unfinished (our choice)."""
 
 Folder = tuple[str, str]
 """A stage's name and key: its folder of units."""
@@ -62,6 +67,12 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
         "media": list(_media(store, workspaces)),
         "attempts and profiles": list(_notes(store, workspaces)),
     }
+
+
+def unfinished(configs: Sequence[RunConfig]) -> list[tuple[Files, Entry]]:
+    """What killed writers left unfinished in work and output folders over a `DAY` ago, with the folder of each."""
+    folders = dict.fromkeys(absolute(place) for config in configs for place in (config.work, config.output))
+    return [(files, entry) for files in map(files_at, folders) for entry in files.unfinished(DAY)]
 
 
 def _whole(config: RunConfig) -> RunConfig:
@@ -157,6 +168,7 @@ def _media(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 
 def _notes(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
     keys = {(name, key.key) for workspace in workspaces for name, key in workspace.job.keys.items()}
+    keys |= {_place(kept_name(workspace.config)) for workspace in workspaces}
     for stage in store.files.folders(ATTEMPTS):
         for folder in store.files.folders(stage):
             if _is_of_others(folder, keys):
@@ -169,9 +181,14 @@ def _notes(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
 
 def _is_of_others(name: str, keys: Collection[Folder]) -> bool:
     """Whether a file or folder is named by a stage and a key that no config has."""
+    place = _place(name)
+    return bool(KEY.fullmatch(place[1])) and place not in keys
+
+
+def _place(name: str) -> Folder:
+    """The folder and the key by which a file or folder is named."""
     *_, stage, last = name.split("/")
-    key = last.partition(".")[0]
-    return bool(KEY.fullmatch(key)) and (stage, key) not in keys
+    return stage, last.partition(".")[0]
 
 
 def _file(entry: Entry) -> Item:

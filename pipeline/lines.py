@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +46,9 @@ class Lines:
     def __init__(self, manifest: Rows, plan: Plan) -> None:
         self._parts = plan.members
         self._group: tuple[int, pa.Table] | None = None
+        self._files: Files | None = None
+        self._places: list[str] | None = None
+        self._known: Sequence[str] = ()
         self._folder = tempfile.TemporaryDirectory(prefix="storyloom-lines-") if manifest.many else None
         file = None if self._folder is None else Path(self._folder.name, "lines.parquet")
         sink = pa.BufferOutputStream() if file is None else pa.OSFile(str(file), "wb")
@@ -56,6 +60,23 @@ class Lines:
         self._content: bytes | Path = sink.getvalue().to_pybytes() if file is None else file
         if file is not None:
             file.chmod(0o600)  # as `save` promises
+
+    @classmethod
+    def saved(cls, files: Files, name: str, parts: Parts, *, places: list[str], digests: Sequence[str]) -> Lines:
+        """Lines that were saved for the same parts.
+
+        Args:
+            files: The work folder's.
+            name: The file's.
+            parts: Of the plan.
+            places: As `places` gave them.
+            digests: As `group_digests` gave them for the config's size of groups.
+        """
+        found = cls.__new__(cls)
+        found._parts, found._group, found._folder, found._content = parts, None, None, b""  # noqa: SLF001 - its own
+        found._files, found._places, found._known = files, places, digests  # noqa: SLF001
+        found.__dict__["name"] = name
+        return found
 
     def __getitem__(self, part: str) -> list[ManifestRow]:
         return self.of([part])[part]
@@ -85,6 +106,8 @@ class Lines:
 
     def places(self) -> list[str]:
         """One URL of each scheme and host or bucket of the manifest; local paths have none."""
+        if self._places is not None:
+            return self._places
         found: dict[str, str] = {}
         for table in self._tables(["url"]):
             column = table["url"].combine_chunks()
@@ -136,6 +159,8 @@ class Lines:
         URLs lie in it with their passwords and signatures, without which nothing is fetched: only its owner may read
         it.
         """
+        if self._files is not None:
+            return self.name
         if not files.create(self.name, self._content, private=True):
             files.remove(self.name)
             files.create(self.name, self._content, private=True)
@@ -147,6 +172,8 @@ class Lines:
         What is known of a group may be held against it, without a look at the lines.
         """
         groups = self._parts.groups(size)
+        if len(self._known) == len(groups):
+            return list(self._known)
         content = np.empty((len(self._parts), 8 + DIGEST_BYTES), np.uint8)
         content[:, :8] = self._parts.codes.astype(">u8").view(np.uint8).reshape(-1, 8)
         content[:, 8:] = self._digests
@@ -203,9 +230,20 @@ class Lines:
         ends: Numbers = np.cumsum([self._metadata.row_group(group).num_rows for group in groups], dtype=np.int64)
         return ends
 
-    def _opened(self) -> pq.ParquetFile:
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        """The file.
+
+        Raises:
+            RunFailed: It is damaged.
+        """
+        if self._files is not None:
+            with _opened(self._files, self.name) as file:
+                yield file
+            return
         content = pa.BufferReader(self._content) if isinstance(self._content, bytes) else self._content
-        return pq.ParquetFile(content, page_checksum_verification=True)
+        with pq.ParquetFile(content, page_checksum_verification=True) as file:
+            yield file
 
     def _row_group(self, number: int) -> pa.Table:
         """A row group; the last one that was read is kept."""
@@ -268,6 +306,25 @@ def _texts(table: pa.Table) -> pa.StringArray:
     return pc.binary_join_element_wise(*columns, ":")
 
 
+@contextmanager
+def _opened(files: Files, name: str) -> Iterator[pq.ParquetFile]:
+    """A file that `Lines.save` wrote.
+
+    Raises:
+        RunFailed: The file is damaged, or gone.
+    """
+    try:
+        with (
+            files.local(name, f"lines-{name[len(MANIFESTS) + 1 : -len('.parquet')]}") as file,
+            pq.ParquetFile(file, page_checksum_verification=True) as found,
+        ):
+            yield found
+    except (pa.ArrowException, OSError) as reason:
+        raise RunFailed(
+            f"{files.address}/{name}, the manifest as workers read it, is damaged ({str(reason).strip()}); run again"
+        ) from reason
+
+
 def part_lines(files: Files, name: str, part: str) -> list[ManifestRow]:
     """The lines of one part, from a file that `Lines.save` wrote.
 
@@ -275,19 +332,11 @@ def part_lines(files: Files, name: str, part: str) -> list[ManifestRow]:
         KeyError: The file does not contain the part.
         RunFailed: The file is damaged.
     """
-    try:
-        with (
-            files.local(name, f"lines-{name[len(MANIFESTS) + 1 : -len('.parquet')]}") as file,
-            pq.ParquetFile(file, page_checksum_verification=True) as found,
-        ):
-            group = _row_group(found.metadata, part)
-            if group == found.num_row_groups:
-                raise KeyError(part)
-            rows = found.read_row_group(group, use_threads=False)
-    except (pa.ArrowException, OSError) as reason:
-        raise RunFailed(
-            f"{files.address}/{name}, the manifest as workers read it, is damaged ({str(reason).strip()}); run again"
-        ) from reason
+    with _opened(files, name) as found:
+        group = _row_group(found.metadata, part)
+        if group == found.num_row_groups:
+            raise KeyError(part)
+        rows = found.read_row_group(group, use_threads=False)
     rows = rows.filter(pc.equal(rows["part"], part)).drop_columns("part")
     if not rows.num_rows:
         raise KeyError(part)

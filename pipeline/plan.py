@@ -76,12 +76,14 @@ class Plan:
         new_parts: Number of parts that were not planned before.
         unsaved: Parts that are not in a file yet, in the order of their slots; none after `save_plan`.
         left_out: The parts that are planned but not asked for; see `within`.
+        known_sha256: `videos_sha256`, where it is known without the keys.
     """
 
     members: Parts
     new_parts: int
     unsaved: Parts
     left_out: Parts = field(default_factory=Parts.none)
+    known_sha256: str = ""
 
     @property
     def parts(self) -> Column[str]:
@@ -108,6 +110,8 @@ class Plan:
     @cached_property
     def videos_sha256(self) -> str:
         """Hash of the videos' keys, sorted, a line each: the same list in another order has the same."""
+        if self.known_sha256:
+            return self.known_sha256
         keys = self.members.keys_of_videos
         keys = keys[in_order(keys)]
         found = hashlib.sha256()
@@ -319,6 +323,15 @@ def draws(keys: Keys, seed: int) -> npt.NDArray[np.float64]:
 def drawn(video: str, seed: int) -> float:
     """The number from 0 to 1 that a video draws."""
     return float(draws(keys_of([video]), seed)[0])
+
+
+def keys_in_files(files: Files, codes: Codes) -> Keys:
+    """The keys of the videos of some parts, one part after the other, as the plan's files have them."""
+    planned = _planned(files)
+    order = np.argsort(planned.codes, kind="stable")
+    at = order[np.searchsorted(planned.codes[order], codes)]
+    sizes = np.diff(planned.ends, prepend=0)[at]
+    return planned.keys[runs(planned.ends[at] - sizes, sizes)]
 
 
 def _files(files: Files) -> list[str]:

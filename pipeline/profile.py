@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
+from threading import Lock
 from typing import Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -61,12 +63,43 @@ class UnitTimer:
             yield item
 
 
+class WorkerClock:
+    """The busy time of a worker, shared out evenly among the units that it has in hand at once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._in_hand = 0
+        self._each = 0.0
+        self._last = 0.0
+
+    @contextmanager
+    def unit(self) -> Iterator[Callable[[], float]]:
+        """Have a unit in hand during a block; what it yields gives the seconds that have fallen to the unit."""
+        began = self._moved(1)
+        try:
+            yield lambda: self._moved(0) - began
+        finally:
+            self._moved(-1)
+
+    def _moved(self, units: int) -> float:
+        """The seconds that have fallen to one that was always in hand; `units` begin or, if negative, end now."""
+        with self._lock:
+            now = time.perf_counter()
+            if self._in_hand:
+                self._each += (now - self._last) / self._in_hand
+            self._last = now
+            self._in_hand += units
+            return self._each
+
+
 class UnitProfile(BaseModel):
     """The time of one unit in one stage.
 
     Attributes:
         key: Key of the stage.
         worker: Host and process.
+        parts: Parts in the unit: one, or those of a group.
+        share: Seconds of the worker, `WorkerClock`: those of all units of a stage add up to what its workers worked.
         seconds: Wall time by kind.
         within: Seconds that the stage itself measured by kind, e.g. ``decode`` and ``model``, summed over its threads;
             the sum may exceed the time of ``process``.
@@ -75,6 +108,8 @@ class UnitProfile(BaseModel):
 
     key: str
     worker: str
+    parts: int
+    share: float
     seconds: dict[Kind, float]
     within: dict[str, float] = {}
     setup: float = 0.0
@@ -109,7 +144,7 @@ def keep_profile(store: Store, stage: str, unit: str, profile: UnitProfile) -> N
 
 def stage_profiles(store: Store, keys: Mapping[str, str]) -> list[StageProfile]:
     """The profiles of the stages under the current config, in the pipeline's order; empty without measurements."""
-    found = ((stage, list(_units(store, stage, key))) for stage, key in keys.items())
+    found = ((stage, list(unit_profiles(store, stage, key))) for stage, key in keys.items())
     return [_sums(stage, units) for stage, units in found if units]
 
 
@@ -128,8 +163,9 @@ def print_profiles(profiles: list[StageProfile], console: Console) -> None:
     console.print(table)
 
 
-def _units(store: Store, stage: str, key: str) -> Iterator[UnitProfile]:
-    names = [one.name for one in store.files.entries(f"{PROFILE}/{stage}")]
+def unit_profiles(store: Store, stage: str, key: str, most: int | None = None) -> Iterator[UnitProfile]:
+    """The profiles of a stage's units under a key, of the first ones by name alone where there are `most`."""
+    names = [one.name for one in islice(store.files.entries(f"{PROFILE}/{stage}"), most)]
     for content in store.files.read_all(names):
         try:
             unit = UnitProfile.model_validate_json(content or b"")

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -26,7 +27,7 @@ from stages.base import ROWS
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.model import Model
-from storyloom.fs.files import files_at
+from storyloom.fs.files import Files, files_at
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -159,10 +160,10 @@ class Store:
         """The work folder's path, or its URL without secrets."""
         return self.files.address
 
-    @property
-    def media(self) -> Path:
-        """The folder of the media files on this machine."""
-        return self.files.folder_here(MEDIA)
+    @cached_property
+    def media(self) -> Files:
+        """The folder of the media files."""
+        return self.files.within(MEDIA)
 
     def prepare(self) -> None:
         """Create the work folder, check that it is writable, and remove the leftovers of killed writers.
@@ -172,6 +173,7 @@ class Store:
         """
         try:
             self.files.prepare(FOLDERS)
+            self.media.remove_leftovers()
         except OSError as reason:
             raise UsageError(
                 f"the work folder {self.address} cannot be written: {reason}; choose another with --set work=…"
@@ -214,6 +216,7 @@ class Store:
             local = self.files.local(name, wanted)
             with local as path, path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != wanted:
+                    self.files.forget(wanted)
                     raise Damaged(address, f"{name} was changed since it was written")
                 file.seek(0)
                 with pq.ParquetFile(file) as found:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Literal
 
-from pipeline.attempts import Attempt, note_crashes, of_device, of_the_machine, setting_up, worker_name
+from pipeline import notice
+from pipeline.attempts import Attempt, Attempts, note_crashes, of_device, of_the_machine, setting_up, worker_name
 from pipeline.execute import Job, NotReady, run_group, run_part
 from pipeline.extras import setup_problem
 from pipeline.order import ContractBroken
-from pipeline.profile import UnitProfile, UnitTimer, keep_profile
+from pipeline.profile import UnitProfile, UnitTimer, WorkerClock, keep_profile
 from pipeline.store import Damaged, Mark
 from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError
 from storyloom.format.sample import FormatError
@@ -33,11 +35,13 @@ class Problem:
         text: Message for the user.
         severity: What can be done about it.
         poisoned: Whether the process must end: a device failed in it.
+        missing: The stage whose output outside its rows is missing; empty for none.
     """
 
     text: str
     severity: Severity
     poisoned: bool = False
+    missing: str = ""
 
 
 class Worker:
@@ -61,7 +65,9 @@ class Worker:
         self._proven = False
         self._failures = 0
         self._free_since = 0.0
+        self._clock = WorkerClock()
         self._lock = Lock()
+        self._in_hand: set[Attempts] = set()
 
     def use(self, job: Job) -> None:
         """Continue with another job, e.g. one with more results over the corpus."""
@@ -99,13 +105,27 @@ class Worker:
 
     def do(self, unit: str) -> Mark | Problem:
         """Bring a part or a group, by its id, up to date; a finished unit is left as it is."""
+        outcome = self._do(unit)
+        missing = outcome.missing if isinstance(outcome, Problem) else ""
+        if missing and self.job.config.stage(missing).files_stay_here:  # no other machine can bring them back
+            Worker(self.job, missing, self._pause).do(unit)
+            return self._do(unit)
+        return outcome
+
+    def _do(self, unit: str) -> Mark | Problem:
         if self._stage is None and (mark := self.job.mark(self.name, unit)) is not None:
             return mark  # its inputs were redone with the same output: no model needs to be loaded
         stage = self._ready()
         if isinstance(stage, Problem):
             return stage
+        with self._clock.unit() as share:
+            return self._done(unit, stage, share)
+
+    def _done(self, unit: str, stage: AnyStage[Any], share: Callable[[], float]) -> Mark | Problem:
+        """Bring a unit up to date with a stage that is set up; `share` gives the worker's seconds that fell to it."""
         attempts = self.job.attempts(self.name, unit)
         timer = UnitTimer()
+        self._in_hand.add(attempts)
         try:
             attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
             note_crashes(self.job.store.files)
@@ -117,19 +137,36 @@ class Worker:
         except (Damaged, InputMissing, NotReady) as reason:
             attempts.withdraw()
             self._invalidate(reason, unit)
-            return Problem(f"{self.name}, {unit}: {reason}", "upstream")
+            missing = reason.stage if isinstance(reason, InputMissing) else ""
+            return Problem(f"{self.name}, {unit}: {reason}", "upstream", missing=missing)
         except (ContractBroken, FormatError) as reason:
             attempts.withdraw()
             return Problem(str(reason), "final")
         except Exception as reason:  # noqa: BLE001 - every failure is recorded, reported and retried
+            if notice.given.is_set():  # perhaps what the same signal did to a child
+                attempts.withdraw()
+                return Problem(f"{self.name}, {unit}: its process was told to end", "again")
             return self._failed(unit, attempts.fail(reason, proven=self._proven), reason)
         except BaseException:  # Ctrl-C, SIGTERM
             attempts.withdraw()
             raise
+        finally:
+            self._in_hand.discard(attempts)
         attempts.clear()
         self._proven, self._failures = True, 0
-        self._measured(unit, stage, timer)
+        self._measured(unit, stage, timer, share())
         return mark
+
+    @property
+    def busy(self) -> bool:
+        """Whether units are in hand."""
+        return bool(self._in_hand)
+
+    def withdraw(self) -> None:
+        """Withdraw the attempts at the units in hand, which may still end well: the process will be killed."""
+        for attempts in tuple(self._in_hand):
+            with suppress(OSError):  # then it is evidence of the least weight
+                attempts.withdraw()
 
     def _failed(self, unit: str, attempt: Attempt, reason: Exception) -> Problem:
         """The problem of a failed attempt; discards the stage, which is set up again for the next unit."""
@@ -152,7 +189,7 @@ class Worker:
         else:
             self.job.invalidate_damaged(self.name, unit)
 
-    def _measured(self, unit: str, stage: AnyStage[Any], timer: UnitTimer) -> None:
+    def _measured(self, unit: str, stage: AnyStage[Any], timer: UnitTimer, share: float) -> None:
         within = stage.timings.take()
         if not self.job.config.runner.profile:
             return
@@ -162,6 +199,8 @@ class Worker:
         profile = UnitProfile(
             key=self.job.keys[self.name].key,
             worker=worker_name(),
+            parts=len(self.job.groups.get(unit, (unit,))),
+            share=share,
             seconds=timer.seconds,
             within=within,
             setup=setup,

@@ -12,6 +12,7 @@ from pipeline.execute import Job
 from pipeline.extras import check_extras, setup_problem
 from pipeline.folded import GROUP, PART, Basis, Folded
 from pipeline.graph import Graph
+from pipeline.kept import Kept, State, keep, read_kept, state_of
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.lists import expanded
@@ -271,12 +272,38 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
     check_places(config)
     check_extras(config)
     config = config.model_copy(update={"work": absolute(config.work)})
-    manifest, told = listed(config)
     store = Store(config.work)
+    state = state_of(config)
+    found = None if refresh else read_kept(config, store, state)
+    if found is None:
+        found = _planned(config, store, state, write=write, refresh=refresh)
+    elif write:
+        store.prepare()
+    try:
+        keys = stage_keys(config, Context(config.seed, store.media))
+    except StageSetupError as reason:
+        raise UsageError(setup_problem(reason)) from reason
+    job = Job(
+        config,
+        keys,
+        lines=found.lines.name if write else "",
+        groups=found.plan.groups(config.parts.group),
+    )
+    basis = Basis(config.graph, found.lines, found.plan, config.parts.group)
+    summaries = Summaries(store, keep=write)
+    return Workspace(job, found.plan, found.lines, summaries, found.told, basis).resolved(write=False)
+
+
+def _planned(config: RunConfig, store: Store, state: State, *, write: bool, refresh: bool) -> Kept:
+    """Read the manifest and plan it; see `survey`.
+
+    Raises:
+        UsageError: The manifest or the work folder cannot be used.
+    """
+    read = listed(config)
     if write:
         store.prepare()
-    manifest, of_lists = expanded(manifest, config, store.files, write=write, refresh=refresh)
-    told = (*told, *of_lists)
+    manifest, of_lists = expanded(read.rows, config, store.files, write=write, refresh=refresh)
     for _ in range(PLANNED_AT_ONCE):
         plan = make_plan(manifest.keys, store.files, config.parts, config.seed)
         if not write or save_plan(plan, store.files):
@@ -286,19 +313,11 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
             f"the plan in {store.address} changes all the time; is another run planning a manifest that grows?"
         )
     plan = plan.within(config.parts.limit, config.parts.sample, config.seed)
-    lines = Lines(manifest, plan)
-    try:
-        keys = stage_keys(config, Context(config.seed, store.media))
-    except StageSetupError as reason:
-        raise UsageError(setup_problem(reason)) from reason
-    job = Job(
-        config,
-        keys,
-        lines=lines.save(store.files) if write else "",
-        groups=plan.groups(config.parts.group),
-    )
-    basis = Basis(config.graph, lines, plan, config.parts.group)
-    return Workspace(job, plan, lines, Summaries(store, keep=write), told, basis).resolved(write=False)
+    made = Kept(plan, Lines(manifest, plan), (*read.told, *of_lists))
+    if write:
+        made.lines.save(store.files)
+        keep(config, store, state, made, None if of_lists or manifest is not read.rows else read.folders)
+    return made
 
 
 def _result(workspace: Workspace, name: str, *, write: bool) -> Result | None:

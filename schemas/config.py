@@ -121,6 +121,16 @@ class StageConfig(Section):
         return False
 
     @property
+    def files_go(self) -> bool:
+        """Whether the files that the stage's rows name go once all that read them are done (`Stage.spent`)."""
+        return False
+
+    @property
+    def files_stay_here(self) -> bool:
+        """Whether the files that the stage's rows name are seen by no other machine than the one that wrote them."""
+        return False
+
+    @property
     def packages(self) -> tuple[str, ...]:
         """Import names of the packages that these settings need beside those of the extra `run`."""
         return ()
@@ -148,6 +158,9 @@ class RunnerConfig(Section):
             (our choice).
         stall_seconds: Seconds without a finished part after which Ray's work is cancelled and restarted over the
             missing parts; must exceed the time of the slowest part (our choice; Ray's default is 1,800).
+        grace_seconds: Seconds for which a worker that is told to end by SIGTERM, as before a spot machine is taken
+            back, goes on with the part that it has in hand; then it drops it. 0 drops it at once (our choice: below
+            the 30 s that Google Cloud, Azure and Kubernetes give).
         price_per_hour: What an hour of all the machines of a run costs, in any currency; estimates then say what the
             run costs. 0 says nothing.
         profile: Whether workers measure the time of each part by kind of work.
@@ -158,8 +171,23 @@ class RunnerConfig(Section):
     auto_inline_parts: Annotated[int, Field(ge=0, le=10**9)] = 8
     max_failed_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     stall_seconds: Annotated[float, Field(gt=0.0, le=LONGEST)] = 7200.0
+    grace_seconds: Annotated[float, Field(ge=0.0, le=LONGEST)] = 20.0
     price_per_hour: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
     profile: bool = False
+
+
+class PricesConfig(Section):
+    """Prices by which `plan --estimate` says what a list costs, in any currency, beside `runner.price_per_hour`.
+
+    Attributes:
+        storage: A GB (1e9 bytes) of work and output for a month; 0 leaves storage out.
+        requests: A thousand requests that write an object; 0 leaves requests out.
+        egress: A GB of media that is read out of its store, as from another region or cloud; 0 leaves it out.
+    """
+
+    storage: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    requests: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    egress: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
 
 
 class PartsConfig(Section):

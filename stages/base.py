@@ -16,6 +16,7 @@ from schemas.row import Dropped, Row, RowError
 from stages.timing import Timings
 from stages.turns import FolderTurns, Turns
 from storyloom.format.model import Model
+from storyloom.fs.files import Files
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
 RowT = TypeVar("RowT", bound=Row)
@@ -98,12 +99,14 @@ class Input:
         without: Columns that are left out when its rows are read, e.g. the JPEGs where only times are needed.
         table: `ROWS` or one of its `tables`. Ignored for a corpus step, whose result is read.
         optional: Whether that stage may be off; it is read only if on.
+        files: Whether the files that its rows name are read, too; they may go once all that read them are done.
     """
 
     stage: str
     without: tuple[str, ...] = ()
     table: str = ROWS
     optional: bool = False
+    files: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,13 +136,13 @@ class Context:
 
     Attributes:
         seed: The run's seed.
-        media: Folder of the media files.
+        media: The folder of the media files.
         results: Known results of corpus steps, by the step's name.
         turns: The budgets of the hosts that media come from.
     """
 
     seed: int
-    media: Path
+    media: Files
     results: Mapping[str, Model] = field(default_factory=dict)
     turns: Turns = field(default_factory=FolderTurns)
 
@@ -320,6 +323,13 @@ class Stage(AnyStage[ConfigT], Generic[ConfigT, RowT]):
         """
         for video in videos:
             yield self.guarded(video)
+
+    def spent(self, rows: Iterable[RowT]) -> None:
+        """Remove files that the rows of a part name and that can be had again: all that read them are done.
+
+        It is called only where the config's `files_go` is set, without `setup`, and perhaps several times.
+        """
+        del rows
 
     def guarded(self, video: Video, work: Callable[[Video], RowT] | None = None) -> Row:
         """Run `one`, or other work on one video, and turn its typed failure or drop into the video's row.

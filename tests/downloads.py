@@ -13,6 +13,7 @@ from stages.download.settings import DownloadConfig
 from stages.download.stage import Download
 from stages.media.source import record_of
 from stages.turns import FolderTurns
+from storyloom.fs.files import files_at
 
 ROOT = Path(__file__).parents[1]
 EDGE = ROOT.parent / "shared" / "data" / "edge"
@@ -31,15 +32,16 @@ def video(url: str, source_id: str = "", subtitles: str = "", language: str = ""
     )
 
 
-def stage(media: Path, **config: Any) -> Download:
-    context = Context(seed=0, media=media, turns=FolderTurns(media.parent / "turns"))
+def stage(media: Path | str, **config: Any) -> Download:
+    turns = FolderTurns(media.parent / "turns") if isinstance(media, Path) else FolderTurns()
+    context = Context(seed=0, media=files_at(media), turns=turns)
     made = Download(DownloadConfig(retry_pause=0.0, **config), context)
     made.setup()
     return made
 
 
 def downloaded(
-    media: Path, url: str, *, source_id: str = "", subtitles: str = "", language: str = "", **config: Any
+    media: Path | str, url: str, *, source_id: str = "", subtitles: str = "", language: str = "", **config: Any
 ) -> MediaRow:
     """The row of one video, from a stage that may talk to the server on this machine."""
     (row,) = stage(media, **{"allow_private_addresses": True, **config}).process(
@@ -61,5 +63,5 @@ def left_by(*rows: MediaRow) -> list[str]:
     """What the media folder holds of live videos: their files and subtitle tracks, each with its record."""
     media = {row.media for row in rows}
     tracks = {row.subtitles for row in rows if row.subtitles}
-    records = {record_of(Path(file)).as_posix() for file in media | tracks}
+    records = {record_of(file) for file in media | tracks}
     return sorted(media | records | tracks)

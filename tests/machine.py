@@ -16,6 +16,7 @@ from schemas.row import Row
 from stages.base import Context, CorpusStep, GroupStage, Input, Stage, Video, VideoDropped, VideoFailed
 from stages.registry import STAGES
 from storyloom.format.model import Model
+from storyloom.fs.files import files_at
 from tests.runs import EVERYTHING, Recorder
 
 
@@ -255,4 +256,4 @@ def ready(found: RunConfig, *stages: str) -> Workspace:
     return survey(found, write=True)
 
 
-CONTEXT = Context(seed=0, media=Path("media"))
+CONTEXT = Context(seed=0, media=files_at("media"))

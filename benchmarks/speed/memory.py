@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from stages.media import ffmpeg
 from storyloom.errors import RunFailed
+from storyloom.fs.files import files_at
 
 MEBI = 2**20
 
@@ -100,7 +101,7 @@ def main(job: dict[str, Any]) -> dict[str, float]:
 
     video = Path(job["video"])
     config = load_config(Path(job["config"]), job["overrides"])
-    context = Context(config.seed, Path(job["scratch"]) / "media")
+    context = Context(config.seed, files_at(Path(job["scratch"]) / "media"))
     key = "0" * 20
     manifest = ManifestRow(video=key, url=str(video), source_id=key)
     download, stage = (config.graph.stages[name](config.stage(name), context) for name in ("download", job["stage"]))

@@ -26,6 +26,7 @@ from stages.filter.stage import Filter, FilterConfig
 from stages.score.stage import ScoreConfig
 from storyloom.errors import UsageError
 from storyloom.format.model import to_milliseconds
+from storyloom.fs.files import files_at
 
 STEPS = (0.0, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0, 8.0, -8.0)
 WHOLE = [*(Lag(f"{s:+g}" if s else "0", (s,)) for s in STEPS), Lag("drift", (0.0, 4.0), drifts=True)]
@@ -76,7 +77,7 @@ def bench_align(material: Material, config: RunConfig, lags: Sequence[Lag], scra
     """
     videos = build(material, scratch, config.seed)
     heard, real = listen(videos, config, scratch)
-    context = Context(config.seed, scratch)
+    context = Context(config.seed, files_at(scratch))
     scored = _Scored(heard, config, context)
     results: list[LagResult] = []
     for lag in lags:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel
@@ -15,6 +14,7 @@ from stages.base import Context, Video
 from stages.filter.assign import assign_by_clip, assign_by_time, worth_by_null
 from stages.filter.candidates import candidates, shown_spans
 from stages.filter.lag import narration_lag
+from storyloom.fs.files import files_at
 
 KEY = "0" * 20
 ROUNDS = 5
@@ -94,6 +94,6 @@ def _aligned(sentences: int, frames: int) -> tuple[AlignedRow, FramesRow]:
     ]
     manifest = ManifestRow(video=KEY, url="-", source_id="-")
     row = FramesRow(video=KEY, frames=looks, covered=float(frames))
-    return Align(AlignConfig(null_per_frame=0), Context(seed=0, media=Path())).one(
+    return Align(AlignConfig(null_per_frame=0), Context(seed=0, media=files_at(""))).one(
         Video(manifest, [transcript, row])
     ), row

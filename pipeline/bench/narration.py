@@ -24,6 +24,7 @@ from stages.filter.assign import UNPAIRED
 from stages.filter.stage import Filter, FilterConfig
 from stages.score.stage import Score, ScoreConfig
 from storyloom.errors import RunFailed, UsageError
+from storyloom.fs.files import files_at
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def bench_narration(files: Sequence[Path], config: RunConfig, scratch: Path) -> 
     if len(files) < 2 or len({file.name for file in files}) < len(files):  # noqa: PLR2004
         raise UsageError("name two or more videos, with different names: each gets the narration of the others")
     videos = _listen(files, config, scratch)
-    context = Context(config.seed, scratch)
+    context = Context(config.seed, files_at(scratch))
     align, score = Align(config.section(AlignConfig), context), Score(config.section(ScoreConfig), context)
     try:
         score.setup()
@@ -87,7 +88,7 @@ def bench_narration(files: Sequence[Path], config: RunConfig, scratch: Path) -> 
         scores = rows_of(score, given, ScoresRow)
         null = null or [value for row in scores for value in row.null_similarity]
         section = FilterConfig.model_validate(config.section(FilterConfig).model_dump() | FREE)
-        pooled = Context(config.seed, scratch, {"calibrate": Calibration.pool(np.array(null))})
+        pooled = Context(config.seed, files_at(scratch), {"calibrate": Calibration.pool(np.array(null))})
         documents = rows_of(
             Filter(section, pooled),
             [Video(v.manifest, [a, s, v[FramesRow]]) for v, a, s in zip(told, aligned, scores, strict=True)],

@@ -22,6 +22,7 @@ from pipeline.cli.dataset import export_command, show_command, stats_command, va
 from pipeline.cli.diff import diff_command
 from pipeline.cli.failures import RetryCommand, failures_command
 from pipeline.cli.options import say_problem
+from pipeline.cli.plan import plan_command
 from pipeline.cli.push import push_command
 from pipeline.cli.review import review_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
@@ -62,6 +63,7 @@ def _options(
 app.command("init")(init_command)
 app.command("try")(try_command)
 app.command("run", cls=RetryCommand)(run_command)
+app.command("plan")(plan_command)
 app.command("status")(status_command)
 app.command("failures")(failures_command)
 app.command("report")(report_command)
@@ -110,8 +112,10 @@ def main() -> None:
         sys.exit(problem.exit_code)
     except OSError as problem:
         from pipeline.attempts import of_the_machine
+        from storyloom.fs.store import StoreFailed
 
-        if not (of_the_machine(problem) or isinstance(problem, PermissionError) or problem.errno in OUT_OF_PLACE):
+        told = isinstance(problem, PermissionError | StoreFailed) or problem.errno in OUT_OF_PLACE
+        if not (told or of_the_machine(problem)):
             raise
         say_problem(f"{problem}. Nothing is lost: mend that and run again")
         sys.exit(FAILED)

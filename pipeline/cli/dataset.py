@@ -1,4 +1,4 @@
-"""Commands that take a folder of finished shards: show, stats, export, validate."""
+"""Commands that take finished shards, in a folder or at a URL: show, stats, export, validate."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, Output, Overrides, local_path, terminal
+from pipeline.cli.options import AsJson, Output, Overrides, local_path, place, terminal
 from storyloom.errors import FAILED, INTERRUPTED, UsageError
 from storyloom.export.names import FormatName
+from storyloom.fs.url import redacted
 
 if TYPE_CHECKING:
     from storyloom.stats.gallery import DroppedFrames
@@ -70,7 +71,10 @@ def stats_command(
 def export_command(
     output: Output,
     dest: Annotated[
-        Path, typer.Argument(metavar="DEST", parser=local_path, help="Folder to make; an earlier export is replaced.")
+        str,
+        typer.Argument(
+            metavar="DEST", parser=place, help="Folder to make, or its URL in a store; an earlier export is replaced."
+        ),
     ],
     to: Annotated[FormatName, typer.Option("--to", help="Form to write.")],
     file_bytes: Annotated[
@@ -88,13 +92,13 @@ def export_command(
     for warning in done.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if done.replaced:
-        typer.echo(f"replaced the export that was at {dest}")
+        typer.echo(f"replaced the export that was at {redacted(dest)}")
     counts = (
         f"{split}: {count_of(n, 'documents')}, {count_of(done.images[split], 'images')}"
         for split, n in done.documents.items()
     )
-    typer.echo(f"{to.value} in {dest}  ({'; '.join(counts)})")
-    typer.echo(f"load it: {load_hint(to, done)}")
+    typer.echo(f"{to.value} in {redacted(dest)}  ({'; '.join(counts)})")
+    typer.echo(f"{'copy it to a disk and ' if '://' in dest else ''}load it: {load_hint(to, done)}")
 
 
 def validate_command(
@@ -109,7 +113,8 @@ def validate_command(
         typer.Option(min=1, help="Shards read at a time; 1 starts no process, and left out means the number of CPUs."),
     ] = None,
     address: Annotated[
-        str, typer.Option(help="Ray cluster, e.g. ray://head:10001; every node has to see OUT under the same path.")
+        str,
+        typer.Option(help="Ray cluster, e.g. ray://head:10001; every node has to see OUT under the same path or URL."),
     ] = "",
 ) -> None:
     """Check every rule of the format. The exit code is 1 when one is broken; docs/validate.md lists the rules."""
@@ -137,7 +142,7 @@ def validate_command(
         raise typer.Exit(FAILED)
 
 
-def _dropped_frames(output: Path, gallery_size: int, config: Path, overrides: list[str]) -> DroppedFrames:
+def _dropped_frames(output: str, gallery_size: int, config: Path, overrides: list[str]) -> DroppedFrames:
     """The frames that the config's run dropped from the videos in the gallery."""
     from pipeline.config import load_config
     from pipeline.dropped_frames import of_gallery

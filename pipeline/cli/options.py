@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storyloom.errors import UsageError
 from storyloom.fs.place import local_place
 from storyloom.fs.url import without_secrets
 
@@ -32,29 +31,19 @@ def local_path(place: str) -> Path:
 
 
 def place(name: str) -> str:
-    """A folder of this machine, or a URL that fsspec can open.
+    """A folder of this machine, or a URL: whether it can be opened is said where it is.
 
     Raises:
-        UsageError: It is neither.
+        typer.BadParameter: No path can be so.
     """
-    from storyloom.fs.url import redacted, without_secrets
-
-    if "://" not in name:
-        return str(local_path(name))
-    from fsspec.core import url_to_fs
-
-    try:
-        url_to_fs(name)
-    except (ImportError, ValueError) as reason:
-        raise UsageError(f"{redacted(name)} cannot be opened: {without_secrets(str(reason), name)}") from reason
-    return name
+    return name if "://" in name else str(local_path(name))
 
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, e.g. configs/demo.yaml.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the config; repeatable.")
 ]
-Output = Annotated[Path, typer.Argument(metavar="OUT", parser=local_path, help="Folder of finished shards.")]
+Output = Annotated[str, typer.Argument(metavar="OUT", parser=place, help="Folder or URL of finished shards.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

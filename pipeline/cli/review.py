@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import AsJson, local_path, place
+from pipeline.cli.options import AsJson, Output, local_path
 from storyloom.errors import UsageError
+from storyloom.fs.url import redacted
 
 if TYPE_CHECKING:
     from storyloom.review.judgements import Judged
@@ -22,7 +23,7 @@ MOST_PAIRS = 5000
 
 
 def review_command(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL of finished shards.")],
+    output: Output,
     files: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -65,11 +66,11 @@ def _judge(
     from storyloom.view.dataset import Dataset
     from storyloom.view.serve import serve
 
-    published = finished_dataset(place(output))
+    published = finished_dataset(output)
     file = file or Path(default_name(published.name))
     if "://" not in output and file.resolve().is_relative_to(Path(output).resolve()):
         raise UsageError(f"{file} lies in the dataset, which stays as it is: name a file elsewhere")
-    dataset = Dataset(place(output))
+    dataset = Dataset(output)
     design, pairs = draw(dataset.reader, published, count, seed)
     with Notebook(file, design, pairs) as notebook:
         typer.echo(f"{len(notebook.answers)} of {len(pairs)} pairs are judged; answers are kept in {file}")
@@ -93,12 +94,12 @@ def _print_summary(output: str, files: Sequence[Path], precision: float, *, as_j
     from storyloom.review.summary import agreement_of, summary
     from storyloom.view.counts import count_of
 
-    published = finished_dataset(place(output))
+    published = finished_dataset(output)
     files = files or [Path(default_name(published.name))]
     found = [read(file) for file in files]
     for file, one in zip(files, found, strict=True):
         if one.design.sha256 != published.sha256:
-            raise UsageError(f"{file} holds judgements of another dataset than {output}")
+            raise UsageError(f"{file} holds judgements of another dataset than {redacted(output)}")
     if any(one.design != found[0].design for one in found):
         raise UsageError("the files are of different draws: they agree in --count and --seed where people are compared")
     pairs = [(a, b, agreement_of(found[a], found[b])) for a, b in combinations(range(len(found)), 2)]

@@ -50,7 +50,11 @@ def run_command(
     ] = None,
     share: Annotated[
         float | None,
-        typer.Option("--sample", metavar="SHARE", help="Only a share of the videos, e.g. 0.01: parts.sample."),
+        typer.Option(
+            "--sample",
+            metavar="SHARE",
+            help="Only a share of the videos, e.g. 0.01, measured as with --profile: parts.sample.",
+        ),
     ] = None,
     overrides: Overrides = None,
     runner: Annotated[str | None, typer.Option(help="auto, inline or ray.")] = None,
@@ -83,7 +87,7 @@ def run_command(
     changes += [f"runner.kind={runner}"] if runner else []
     changes += [f"runner.address={address}"] if address else []
     commands = Commands(*(command_line(name, config, changes) for name in ("run", "failures")))
-    changes += ["runner.profile=true"] if profile else []
+    changes += ["runner.profile=true"] if profile or share is not None else []
     loaded = load_config(config, changes)
     codes = tuple(code for code in retry or () if code != ANY)
     selection = Selection(
@@ -106,6 +110,8 @@ def run_command(
         from pipeline.workspace import survey
 
         _print_profiles(survey(loaded), "nothing was measured, since all was done before; --force does it again")
+    if share is not None:
+        typer.echo(f"what all videos take, by these: {command_line('plan', config, overrides or [])} --estimate")
 
 
 def run_until_stopped(work: Callable[[], object], listener: TerminalListener) -> None:
@@ -172,7 +178,7 @@ def gc_command(
 ) -> None:
     """Remove from a work folder what none of its configs reads: units of other settings, old plans, media."""
     from pipeline.config import load_config
-    from pipeline.gc import collect, remove
+    from pipeline.gc import collect, remove, unfinished
     from pipeline.store import Store
     from storyloom.fs.place import absolute
 
@@ -181,8 +187,12 @@ def gc_command(
     for kind, items in found.items():
         size = sum(item.bytes for item in items)
         typer.echo(f"{kind}: {len(items)} {'would go' if dry_run else 'removed'}, {size / 2**20:.1f} MiB")
+    left = unfinished(loaded)
+    typer.echo(f"unfinished for over a day: {len(left)} {'would go' if dry_run else 'removed'}")
     if not dry_run:
         remove(Store(absolute(loaded[0].work)).files, found)
+        for files, entry in left:
+            files.abandon(entry)
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:

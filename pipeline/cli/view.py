@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import Overrides, command_line
+from pipeline.cli.options import place as dataset_place
 from storyloom.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _shown(place: str, overrides: list[str]) -> tuple[Dataset | None, list[Room]
     if not place.lower().endswith(CONFIGS):
         if overrides:
             raise UsageError("--set overrides a key of a config, and this is none")
-        return Dataset(place), []
+        return Dataset(dataset_place(place)), []
     from pipeline.config import load_config
     from pipeline.view import rooms
     from storyloom.format.manifest import MANIFEST

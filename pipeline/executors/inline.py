@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from pipeline.executors.executor import ATTEMPTS, OnDone, UnitsMissing
+from pipeline.notice import ending_before_sigterm
 from pipeline.worker import Problem, Worker
 from pipeline.workspace import Work, Workspace
 from storyloom.errors import RunFailed
@@ -50,7 +51,8 @@ class InlineExecutor:
             for name in work:
                 if unit not in missing[name]:
                     continue
-                outcome = self._worker(workspace, name).do(unit)
+                with ending_before_sigterm(workspace.config.runner.grace_seconds):
+                    outcome = self._worker(workspace, name).do(unit)
                 if isinstance(outcome, Problem):
                     last = outcome
                     went_on |= outcome.severity == "narrowed"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from pipeline.execute import Job
 from pipeline.executors.executor import ATTEMPTS, OnDone, UnitsMissing
 from pipeline.executors.metrics import StageMetrics
 from pipeline.executors.pools import Pool, pools
+from pipeline.notice import given, on_sigterm
 from pipeline.worker import Problem, Severity, Worker
 from pipeline.workspace import Work, Workspace
 from stages.turns import Turns
@@ -62,14 +64,15 @@ class StageWorker:
         self._worker = Worker(job, name)
         self._units = units
         self._metrics = StageMetrics(name)
+        on_sigterm(self._leave)
         self._broken = self._worker.set_up()
         self._poisoned = False
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         (unit,), (problem,), (severity,) = batch["unit"], batch["problem"], batch["severity"]
         if not problem and str(unit) in self._units:
-            if self._poisoned:  # a device failed here: Ray starts another process for this unit
-                os._exit(1)
+            if self._poisoned or given.is_set() or _node_goes():
+                os._exit(1)  # a device failed here, or here is no time left: Ray starts another process for this unit
             found = self._broken or self._attempt(str(unit))
             if found is not None:
                 problem, severity = found.text, found.severity
@@ -83,6 +86,22 @@ class StageWorker:
             return outcome
         self._metrics.count(outcome, self._worker.job.media_seconds(unit))
         return None
+
+    def _leave(self) -> None:
+        """End the process once no unit is in hand, at the latest when the grace is over."""
+        until = time.monotonic() + self._worker.job.config.runner.grace_seconds
+        threading.Thread(target=self._worker.withdraw, daemon=True).start()  # a store may take its time
+        while self._worker.busy and time.monotonic() < until:
+            time.sleep(0.1)
+        os._exit(1)
+
+
+def _node_goes() -> bool:
+    """Whether Ray was told that this worker's node is taken away: it starts the worker again on another one."""
+    import ray
+    from ray._private.state import state
+
+    return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
 
 
 @dataclass(frozen=True)

@@ -60,12 +60,17 @@ class Batch:
 
 
 class Told:
-    """What is told of a manifest at a run's start: what was passed over, changed and cleaned."""
+    """What is told of a manifest at a run's start: what was passed over, changed and cleaned.
+
+    Attributes:
+        looked: Whether lines were read by what lies on the disk beside the list.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.first: dict[str, str] = {}
         self.sentences: list[str] = []
+        self.looked = False
 
     def count(self, what: str, example: str = "", times: int = 1) -> None:
         """Count something that happened to lines or files, with the first one as an example."""

@@ -60,10 +60,13 @@ class Listed(NamedTuple):
     Attributes:
         rows: With the columns of `ManifestRow`, one row per video, in the manifest's order.
         told: What was passed over, changed and cleaned, a sentence each.
+        folders: By the path of each folder of local videos what it was, as `stamp_of` has it; None where lines were
+            read by something else that lies beside the list.
     """
 
     rows: Rows
     told: tuple[str, ...]
+    folders: dict[str, str] | None
 
 
 def read_manifest(
@@ -124,7 +127,7 @@ def _read(manifest: str, url_parameters: Collection[str], columns: Columns, with
         raise UsageError(f"the manifest {shown} holds no paths, URLs or media{_besides(told)}")
     rows = _first_of_each(rows, told)
     _check_problems(rows, shown, told)
-    return Listed(rows, tuple(told.lines()))
+    return Listed(rows, tuple(told.lines()), None if told.looked else beside.stamps)
 
 
 _INNER = SCHEMA.append(pa.field("named_by", pa.string())).append(pa.field("place", pa.string()))
@@ -233,6 +236,7 @@ class _Lines:
 
     def _is_there(self, path: str) -> bool:
         """Whether a relative path, or one on this machine, leads to something."""
+        self._told.looked = self._told.looked or bool(self._base)
         return bool(self._base) and os.path.lexists(os.path.join(self._base, self._source.prefix, path))  # noqa: PTH118
 
     def _cleaned(self, column: pa.Array, name: str, clean: Callable[[str], tuple[str, bool]]) -> pa.Array:

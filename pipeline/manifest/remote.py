@@ -13,6 +13,7 @@ from pipeline.beside import SUFFIXES as SUBTITLES
 from pipeline.manifest.folder import MEDIA_SUFFIXES, Found
 from pipeline.manifest.opened import unpacked_suffix
 from storyloom.errors import UsageError
+from storyloom.fs.connect import connected, version_of
 from storyloom.fs.place import usual
 from storyloom.fs.url import redacted, scheme_of
 
@@ -81,10 +82,21 @@ def opened(url: str) -> Iterator[BinaryIO]:
             yield cast("BinaryIO", copy)
 
 
-def _storage(url: str) -> Any:
-    import fsspec
+def version_at(url: str) -> str:
+    """What is another one once a file behind a URL changes; empty where nothing tells.
 
-    return fsspec.filesystem(scheme_of(url))
+    Raises:
+        UsageError: It cannot be asked for.
+    """
+    if scheme_of(url) in HTTP:
+        return ""
+    with _failures_typed(url):
+        found = _storage(url).info(url)
+    return f"{version_of(found)} {found.get('size')}" if version_of(found) else ""
+
+
+def _storage(url: str) -> Any:
+    return connected(url)[0]
 
 
 @contextmanager

@@ -145,8 +145,13 @@ class Rows:
                     some = some.filter(pa.array(of_rows >= 0))
                 yield from some.to_batches()
 
-        with duckdb.connect(config={"memory_limit": SORT_MEMORY, "temp_directory": str(self._file.parent)}) as database:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": SORT_MEMORY,
+            "temp_directory": str(self._file.parent),
+        }
+        with duckdb.connect(config=settings) as database:
+            database.execute("SET enable_progress_bar = false")
             database.register("manifest", pa.RecordBatchReader.from_batches(schema, placed()))
-            found = database.execute("SELECT * FROM manifest ORDER BY place_of_row")
-            for batch in found.to_arrow_reader(READ_AT_ONCE) or ():
+            found = database.sql("SELECT * FROM manifest ORDER BY place_of_row")
+            for batch in found.to_arrow_reader(READ_AT_ONCE):
                 yield pa.Table.from_batches([batch]).select(columns).cast(pa.schema(list(schema)[:-1]))

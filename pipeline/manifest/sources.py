@@ -20,7 +20,7 @@ from pipeline.manifest.folder import MEDIA_SUFFIXES, METADATA, Found, folder_lin
 from pipeline.manifest.jsons import array_lines, json_lines
 from pipeline.manifest.opened import ListUnreadable, NoUrls, as_text, unpacked, unpacked_suffix
 from pipeline.manifest.parquet import parquet_batches
-from pipeline.manifest.remote import folder_of, found_below, opened, suffix_of
+from pipeline.manifest.remote import folder_of, found_below, opened, suffix_of, version_at
 from pipeline.manifest.tars import tar_lines
 from pipeline.manifest.text import text_lines
 from storyloom.errors import UsageError
@@ -73,6 +73,25 @@ def sources_of(manifest: str, without: Collection[str]) -> tuple[str, list[Sourc
     if glob.has_magic(str(place)):
         return _of_pattern(place)
     raise UsageError(f"no manifest at {place.absolute()}; give a list of paths or URLs, or a folder of media")
+
+
+def identities(manifest: str) -> dict[str, str] | None:
+    """What is another one once a list of a manifest changes, by the list; None where that takes listing or reading."""
+    try:
+        if scheme_of(manifest) != "file":
+            listed = manifest.endswith("/") or "*" in manifest
+            sources = [] if listed else _remote(manifest, ())
+        else:
+            sources = [] if Path(local_path(manifest)).expanduser().is_dir() else sources_of(manifest, ())[1]
+        found = {one.path: version_at(one.path) if one.remote else _version(one.path) for one in sources if one.path}
+    except (UsageError, OSError, ValueError):
+        return None
+    return found if sources and len(found) == len(sources) and all(found.values()) else None
+
+
+def _version(path: str) -> str:
+    found = os.stat(path)  # noqa: PTH116
+    return f"{found.st_size} {found.st_dev} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def _remote(url: str, without: Collection[str]) -> list[Source]:

@@ -31,17 +31,18 @@ def text_lines(text: io.TextIOWrapper, base: str, told: Told) -> Iterator[Line]:
         name = line.strip()
         if not name:
             continue
-        if name[0] == "#" and not _is_there(base, name):
+        if name[0] == "#" and not _is_there(base, name, told):
             if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:  # noqa: PTH122 - a million lines
                 told.count("taken for comments though they look like media (write ./#NAME for a file)", name)
             continue
-        if name != line and _is_there(base, line) and not _is_there(base, name):
+        if name != line and _is_there(base, line, told) and not _is_there(base, name, told):
             name = line
-        elif len(name) >= len("'x'") and name[0] == name[-1] and name[0] in "\"'" and not _is_there(base, name):
+        elif len(name) >= len("'x'") and name[0] == name[-1] and name[0] in "\"'" and not _is_there(base, name, told):
             told.count("quotes taken off", name)
             name = name[1:-1]
         yield Line(number, {"url": name})
 
 
-def _is_there(base: str, name: str) -> bool:
+def _is_there(base: str, name: str, told: Told) -> bool:
+    told.looked = told.looked or bool(base)
     return bool(base) and os.path.lexists(os.path.join(base, name))  # noqa: PTH118

@@ -92,7 +92,7 @@ class TerminalListener:
     def planned(self, before: Sequence[StageStatus], plan: Plan, told: Sequence[str], executor: str) -> None:
         """Print the size of the plan, the work to do, and why earlier output is stale."""
         say = self._console.print
-        say(_size(plan), highlight=False)
+        say(plan_size(plan), highlight=False)
         for sentence in told:
             say(f"  {sentence}", highlight=False, markup=False)
         to_do = [one for one in before if one.to_do]
@@ -281,7 +281,7 @@ def _plain(amount: float) -> str:
     return f"{amount:,.0f}" if amount >= 10 else f"{amount:,.1f}"  # noqa: PLR2004
 
 
-def _size(plan: Plan) -> str:
+def plan_size(plan: Plan) -> str:
     """The size of a plan, and of what is asked for of it."""
     videos, parts = plan.members.count, len(plan.parts)
     if plan.left_out:

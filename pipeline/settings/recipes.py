@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parents[2] / "configs")
+CHECKOUT = Path(__file__).parents[2] / "configs"
+
+FOLDERS = (Path(__file__).parent / "configs", CHECKOUT, CHECKOUT / "recipes")
 """Where recipes are: in an installed wheel, and in a checkout."""
 
 
@@ -15,6 +17,7 @@ class Recipe(StrEnum):
     LOCAL = "local"
     DEMO = "demo"
     CLUSTER = "cluster"
+    S3 = "s3"
 
 
 def recipe_file(recipe: Recipe) -> Path:

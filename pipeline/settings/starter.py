@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
@@ -21,7 +22,10 @@ NAME = "storyloom.yaml"
 ENDINGS = (".yaml", ".yml")
 
 PLACES = {"manifest": "videos.txt", "work": "work", "output": "shards"}
-"""Places of a starting config, unless the recipe's are absolute: those are the cluster's shared folders."""
+"""Places of a starting config, unless the recipe's are absolute or URLs: those are what a cluster's nodes share."""
+
+SHARED = re.compile(r"/|[a-z0-9]+://")
+"""The beginning of a place that all nodes of a cluster see."""
 
 CHANGED = (
     *("columns", "runner.kind", "runner.max_failed_share", "parts.videos"),
@@ -44,6 +48,8 @@ ABOUT = {
     " on 589 photos. Nothing is fetched but your videos.",
     Recipe.CLUSTER: "A Ray cluster with GPUs. `work` and `output` must be folders that every node sees under the same"
     " path.",
+    Recipe.S3: "A Ray cluster with GPUs whose nodes share nothing but a bucket. Its credentials are those of each"
+    " machine: its role, its service account or its environment; none stand here.",
 }
 
 HEAD = """Run it from this folder: storyloom run {name}. A line that begins with # and a key is a setting with its
@@ -61,7 +67,7 @@ def starter(recipe: Recipe, name: str) -> str:
         name: The file's name, for its first lines.
     """
     wanted = parsed(read_text(recipe_file(recipe)))
-    wanted |= {key: place for key, place in PLACES.items() if not str(wanted[key]).startswith("/")}
+    wanted |= {key: place for key, place in PLACES.items() if not SHARED.match(wanted[key])}
     lines = [*_comment(ABOUT[recipe]), *_comment(HEAD.format(name=name)), ""]
     section = ""
     for one in settings():

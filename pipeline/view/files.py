@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from pipeline.view.state import Place, Run, place_of_key
 from schemas.media import MediaRow
+from stages.media.source import MediaSource, content_here, read_record, record_of
+from storyloom.fs.files import Files
 
 TYPES = {
     "mov": "video/mp4",
@@ -54,18 +58,30 @@ def media(run: Run) -> Callable[[Request], Response]:
     def answer(request: Request) -> Response:
         place = place_of_key(run.workspace(), request.path_params["video"])
         row = place.row("download", MediaRow)
-        file = media_file(place, row) if row else None
-        if row is None or file is None:
+        files = place.workspace.job.store.media
+        record = _record(files, row) if row else None
+        if row is None or record is None:
             raise HTTPException(404)
-        return FileResponse(file, media_type=TYPES.get(row.container.partition(",")[0], "application/octet-stream"))
+        held = ExitStack()
+        try:
+            file = held.enter_context(content_here(files, row.media, record))
+        except FileNotFoundError:
+            raise HTTPException(404) from None
+        kind = TYPES.get(row.container.partition(",")[0], "application/octet-stream")
+        return FileResponse(file, media_type=kind, background=BackgroundTask(held.close))
 
     return answer
 
 
-def media_file(place: Place, row: MediaRow) -> Path | None:
-    """The file that the row of `download` names, or the local one that its link leads to; None where it is gone."""
-    folder = place.workspace.job.store.media
+def has_media(place: Place, row: MediaRow) -> bool:
+    """Whether the file that the row of `download` names is there, or the local one that its link leads to."""
+    files = place.workspace.job.store.media
+    record = _record(files, row)
+    return record is not None and (record.stored or files.entry(row.media) is not None)
+
+
+def _record(files: Files, row: MediaRow) -> MediaSource | None:
+    """The record of the row's file; None where there is none."""
     if not row.media or Path(row.media).is_absolute() or ".." in Path(row.media).parts:
         return None
-    file = folder / row.media
-    return file if file.is_file() else None
+    return read_record(files, record_of(row.media))

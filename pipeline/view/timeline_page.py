@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.remedies import remedy
-from pipeline.view.files import media_file
+from pipeline.view.files import has_media
 from pipeline.view.state import Place, Run, place_of
 from pipeline.view.timeline import Cut, Line, Timeline, site_link, timeline
 from schemas.media import MediaRow
@@ -66,7 +66,7 @@ def timeline_page(run: Run) -> Callable[[Request], Response]:
 def _playing(place: Place, media: MediaRow | None) -> dict[str, Any]:
     """What the player is made of."""
     line = place.line
-    there = media is not None and media_file(place, media) is not None
+    there = media is not None and has_media(place, media)
     offset = media.clip_start if media else max(0.0, line.start)
     site = media.site.site if media and media.site else ""
     form = (media.container, media.video_codec, media.audio_codec) if media else ()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from stages.base import VideoFailed
@@ -15,6 +16,7 @@ from stages.media.held import Held
 from stages.media.source import MediaSource, Validators
 from stages.timing import Timings
 from stages.turns import Turns
+from storyloom.fs.objects import StoredObject
 from storyloom.fs.url import scheme_of
 
 
@@ -62,6 +64,26 @@ class Fetcher:
     def local(self, url: str) -> AbstractContextManager[Held]:
         """The local file at a path or ``file://`` URL, held open."""
         return local_file(url, self._config.local_root)
+
+    def stored(self, url: str) -> StoredObject | None:
+        """The object at a URL that can stay in its store; None for what has to be copied."""
+        if self.scheme(url) in ("file", "http", "https"):
+            return None
+        from stages.download.storage import stored_object
+
+        with self._timings.on("fetch"), self.turn(server_of(url)) as pace:
+            bounds = self.bounds(self._config.max_bytes, pace)
+            return stored_object(url, bounds, instance_credentials=self._config.instance_credentials)
+
+    @contextmanager
+    def brought(self, known: StoredObject) -> Iterator[Path]:
+        """A file of this machine with the content of an object."""
+        from stages.download.storage import object_here
+
+        with ExitStack() as stack:
+            with self._timings.on("fetch"), self.turn(server_of(known.url)) as pace:
+                file = stack.enter_context(object_here(known, self.bounds(self._config.max_bytes, pace)))
+            yield file
 
     def copy(
         self,

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stages.base import VideoFailed
 from stages.download.fetch import Bounds
-from stages.media.source import NAME_DIGITS, RECORD_SUFFIX, MediaSource, digest, read_record, record_of
-from storyloom.fs.atomic import sync_folder, temporary, write_atomically
+from stages.media.source import NAME_DIGITS, RECORD_SUFFIX, MediaSource, read_record, record_of
+from storyloom.fs.atomic import temporary
+from storyloom.fs.cache import machine_cache
+from storyloom.fs.files import Entry, Files
+from storyloom.fs.url import scheme_of
 
 TURN_PAUSE = 0.2
 """Seconds between two tries to get a lock (our choice)."""
-
-HEXADECIMAL = "[0-9a-f]"
 
 PARTIAL = ".partial"
 """Suffix of a folder with an unfinished download."""
@@ -28,55 +30,65 @@ VALIDATOR_SUFFIX = ".validator"
 """Suffix of the file that identifies the content of a partial download; without it, nothing can be resumed."""
 
 
-def newest(folder: Path, name: str) -> Path | None:
-    """The most recently written file in the folder among the contents of `name`; links are ignored."""
-    contents = folder.glob(f"{name}-{HEXADECIMAL * NAME_DIGITS}.*")
-    files = [file for file in contents if not file.is_symlink() and not file.name.endswith(RECORD_SUFFIX)]
-    return max(files, key=_written, default=None)
+def fetched_before(files: Files, folder: str, name: str) -> tuple[str, MediaSource, float] | None:
+    """The file that was last found at its source among the contents of `name`, its record, and when that was written.
+
+    Links, damaged files and what stays in a store are left out; the file may be in the machine's cache alone.
+
+    Args:
+        files: The media folder.
+        folder: Of the video's files in it.
+        name: The beginning of their names.
+    """
+    content = re.compile(rf"{re.escape(name)}-[0-9a-f]{{{NAME_DIGITS}}}\.")
+    inside = [one for one in files.entries(folder, f"{name}-") if content.match(one.name.rpartition("/")[2])]
+    there = {record_of(one.name): one for one in inside if not one.name.endswith(RECORD_SUFFIX)}
+    records = [one for one in inside if one.name.endswith(RECORD_SUFFIX)]
+    for entry in sorted(records, key=lambda one: (one.modified, one.name), reverse=True):
+        known, file = read_record(files, entry.name), there.get(entry.name)
+        if known and not known.stored and _has(files, file, known):
+            return file.name if file else entry.name.removesuffix(RECORD_SUFFIX), known, entry.modified
+    return None
 
 
-def fetched_before(folder: Path, name: str) -> tuple[Path, MediaSource] | None:
-    """The file that `newest` finds, and its record; None if missing or damaged."""
-    file = newest(folder, name)
-    record = read_record(record_of(file)) if file else None
-    return (file, record) if file and record and record.matches(file) else None
+def from_web(record: MediaSource) -> bool:
+    """Whether a file came from the web, so that it can be had again anywhere."""
+    return not record.stored and scheme_of(record.url) in ("http", "https")
 
 
-def link(source: Path, final: Path) -> None:
-    """Make `final` a symbolic link to a local file, replacing anything there."""
-    unfinished_link = temporary(final)
-    unfinished_link.symlink_to(source)
-    unfinished_link.replace(final)
+def other_before(files: Files, folder: str, name: str, source: MediaSource) -> bool:
+    """Whether another content of a name was there before, from the same address."""
+    content = re.compile(rf"{re.escape(name)}-[0-9a-f]{{{NAME_DIGITS}}}{re.escape(RECORD_SUFFIX)}")
+    records = [one.name for one in files.entries(folder, f"{name}-") if content.fullmatch(one.name.rpartition("/")[2])]
+    found = (read_record(files, one) for one in records)
+    return any(one and one.address == source.address and one.sha256 != source.sha256 for one in found)
 
 
-def publish(source: Path, final: Path, sha256: str) -> None:
-    """Rename a finished download to its final name, durably.
+def _has(files: Files, file: Entry | None, record: MediaSource) -> bool:
+    """Whether a file has the content of its record; without a file, whether this machine's cache has it."""
+    if file is None:
+        with suppress(FileNotFoundError), machine_cache().kept(record.sha256):
+            return True
+        return False
+    if file.size != record.size or files.keeps_bytes:
+        return file.size == record.size
+    with files.local(file.name) as path:
+        return not path.is_symlink() and record.matches(path)
+
+
+def publish(files: Files, name: str, file: Path, sha256: str) -> None:
+    """Give a finished download its final name, durably.
 
     An existing file with this content is kept: another worker may have been faster. Anything else, such as a link or a
     damaged file, is replaced.
     """
-    with source.open("rb") as content:
-        os.fsync(content.fileno())
-    try:
-        os.link(source, final)
-    except FileExistsError:
-        if not final.is_symlink() and digest(final) == sha256:
-            return
-        replacement = temporary(final)
-        os.link(source, replacement)
-        replacement.replace(final)
-    sync_folder(final.parent)
+    if not files.create(name, file, identity=sha256):
+        files.replace(name, file)
 
 
-def record(final: Path, source: MediaSource) -> None:
+def record(files: Files, name: str, source: MediaSource) -> None:
     """Write the record of an existing media file."""
-    write_atomically(record_of(final), source.model_dump_json().encode())
-
-
-def _written(file: Path) -> tuple[int, str]:
-    """Sort key for the time when a content was last found at its source: its record is rewritten each time."""
-    written = record_of(file)
-    return (written if written.exists() else file).stat().st_mtime_ns, file.name
+    files.replace(record_of(name), source.model_dump_json().encode())
 
 
 @contextmanager
@@ -85,6 +97,7 @@ def unfinished(folder: Path, key: str) -> Iterator[Path]:
 
     While another worker uses it, a fresh folder is yielded: then both download, and the first to finish wins.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     shared = folder / f"{key}{PARTIAL}"
     with _lock(shared) as locked:
         place = shared if locked else Path(tempfile.mkdtemp(dir=folder, prefix=f"{key}.", suffix=PARTIAL))
@@ -111,6 +124,7 @@ def alone(folder: Path, name: str, bounds: Bounds) -> Iterator[None]:
     Raises:
         VideoFailed: ``too_slow``: the other one still fetches it.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("wb") as lock:
         while True:
             try:

@@ -14,7 +14,7 @@ from schemas.media import SiteTrack
 from stages.base import VideoDropped, VideoFailed
 from stages.download.embedded import from_parquet
 from stages.download.fetcher import Fetcher
-from stages.download.files import alone, fetched_before, link, publish, record, unfinished
+from stages.download.files import alone, fetched_before, from_web, other_before, publish, record, unfinished
 from stages.download.probing import probe
 from stages.download.settings import DownloadConfig
 from stages.download.sites.extractors import listed_site
@@ -25,13 +25,16 @@ from stages.media.source import (
     MediaSource,
     Validators,
     address_of,
+    content_here,
     content_name,
     digest,
-    record_of,
     steady,
     told_apart_by,
 )
 from stages.timing import Timings
+from storyloom.fs.cache import machine_cache
+from storyloom.fs.files import Files
+from storyloom.fs.objects import StoredObject
 from storyloom.fs.url import redacted
 
 SUFFIXES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv", "mpegts": "ts"}
@@ -43,13 +46,13 @@ class Kept:
     """A video's file in the media folder.
 
     Attributes:
-        file: The file.
+        name: Its name there.
         source: Its record.
         probed: The output of `probe`.
         warnings: Of fetching it.
     """
 
-    file: Path
+    name: str
     source: MediaSource
     probed: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
@@ -59,14 +62,14 @@ class MediaFiles:
     """Puts videos' files into the media folder.
 
     Args:
-        folder: Folder of all media.
+        files: The media folder.
         config: Bounds of the videos.
         fetcher: Fetches them.
         timings: Where the time of probing and of sites is added.
     """
 
-    def __init__(self, folder: Path, config: DownloadConfig, fetcher: Fetcher, timings: Timings) -> None:
-        self._folder = folder
+    def __init__(self, files: Files, config: DownloadConfig, fetcher: Fetcher, timings: Timings) -> None:
+        self._files = files
         self._config = config
         self._fetcher = fetcher
         self._timings = timings
@@ -76,23 +79,22 @@ class MediaFiles:
 
     def kept(self, line: ManifestRow) -> Kept:
         """The file of a line's video, or of which it is a clip."""
-        folder = self._folder / line.media_name[:2]
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._files.folder_here(line.media_name[:2])
         scheme = self._fetcher.scheme(line.location)
         if scheme == "file" and not line.member:
             with self._fetcher.local(line.location) as file:
-                return self._linked(file, folder, line)
+                return self._linked(file, line)
         if not line.is_clip:
             return self._fetched(line, scheme, folder)
         with alone(folder, line.media_name, self._fetcher.bounds(self._config.max_bytes)):
-            before = fetched_before(folder, line.media_name)
+            before = self._before(line)
             # For another of its clips; but a site's page has tracks by language: `_of_site` knows which are there.
             at_site = listed_site(line.location, self._config.sites)
-            if before is not None and not at_site and record_of(before[0]).stat().st_mtime >= self._began:
-                return self._again(*before, line)
+            if before is not None and not at_site and before[2] >= self._began:
+                return self._again(*before[:2], line)
             found = self._fetched(line, scheme, folder)
             if not found.warnings:  # its source answered
-                record_of(found.file).touch()
+                record(self._files, found.name, found.source)
             return found
 
     def bounded(self, probed: dict[str, Any]) -> dict[str, Any]:
@@ -112,29 +114,44 @@ class MediaFiles:
         url, name = line.location, line.media_name
         if site := listed_site(url, self._config.sites):
             return self._of_site(site, line, folder)
-        before = fetched_before(folder, name)
+        if found := self._fetcher.stored(url):
+            return self._left(found, line)
+        before = self._before(line)
         known = before[1].at(url) if before else None
         warnings = []
         try:
             with unfinished(folder, name) as place:
                 validators = self._fetcher.copy(url, place / "media", self._config.max_bytes, known)
                 if validators is not None:
-                    return self._published(place / "media", validators, folder, line)
+                    return self._published(place / "media", validators, line)
         except VideoFailed:
             if known is None or known.address != address_of(url):
                 raise
             warnings = ["source_unchecked"]
         assert before is not None, "only what is there already is not fetched"
         if before[1].address != address_of(url):  # the same content by its tag, under a renewed URL
-            record(before[0], before[1].model_copy(update={"address": address_of(url)}))
-        return self._again(*before, line, warnings)
+            record(self._files, before[0], before[1].model_copy(update={"address": address_of(url)}))
+        return self._again(*before[:2], line, warnings)
+
+    def _left(self, found: StoredObject, line: ManifestRow) -> Kept:
+        """What is known of an object that stays in its store: it is read whole, and no copy is made of it."""
+        self._check_size(found.size)
+        with self._fetcher.brought(found) as file:
+            sha256 = self._digest(file, file.stat(), line)
+            probed = self._checked(file, sha256, line)
+            source = MediaSource.of(file.stat(), sha256, found.url, Validators(found.version))
+        asked = {"stored": True, "instance_credentials": found.instance_credentials}
+        source = source.model_copy(update=asked)
+        name = self._name(line.media_name, sha256, _extension_of(probed))
+        record(self._files, name, source)
+        return Kept(name, source, probed)
 
     def _of_site(self, site: str, line: ManifestRow, folder: Path) -> Kept:
         """A site's video; of one that is there, the page alone when other subtitles are wanted."""
         url, config = line.location, self._config
         asked = f"{config.site_subtitles} {line.language}"
-        before = fetched_before(folder, line.media_name)
-        known = before if before and before[1].at(url) and before[1].page else None
+        before = self._before(line)
+        known = before[:2] if before and before[1].at(url) and before[1].page else None
         if known and known[1].asked == asked and self._has_tracks(known[1]):
             return self._again(*known, line)
         try:
@@ -145,31 +162,29 @@ class MediaFiles:
                     asking = replace(config.site, max_duration=math.inf) if line.is_clip else config.site
                     found = from_site(url, place / "site", bounds, asking, line.language, media=known is None)
                 if found.file:
-                    kept = self._published(found.file, Validators(), folder, line)
+                    kept = self._published(found.file, Validators(), line)
                 else:
                     assert known is not None, "only of a video that is there the media is not fetched"
                     kept = self._again(*known, line)
-                tracks = [self._site_track(*track, folder, line, n) for n, track in enumerate(found.tracks, 1)]
+                tracks = [self._site_track(*track, line, n) for n, track in enumerate(found.tracks, 1)]
         except VideoFailed:
             if known is None:
                 raise
             return self._again(*known, line, ["source_unchecked"])
         page = found.page.model_copy(update={"tracks": tracks})
         source = kept.source.model_copy(update={"page": page, "asked": "" if found.problems else asked})
-        record(kept.file, source)
-        return replace(kept, source=source, warnings=found.problems)
+        record(self._files, kept.name, source)
+        return replace(kept, source=source, warnings=[*kept.warnings, *found.problems])
 
-    def _site_track(self, offer: Offer, file: Path, folder: Path, line: ManifestRow, number: int) -> SiteTrack:
+    def _site_track(self, offer: Offer, file: Path, line: ManifestRow, number: int) -> SiteTrack:
         """Publish a subtitle track of a site."""
         sha256 = digest(file)
-        final = folder / content_name(f"{line.media_name}-site{number}", sha256, offer.extension)
-        publish(file, final, sha256)
-        return SiteTrack(
-            file=final.relative_to(self._folder).as_posix(), language=offer.language, automatic=offer.automatic
-        )
+        name = self._name(f"{line.media_name}-site{number}", sha256, offer.extension)
+        publish(self._files, name, file, sha256)
+        return SiteTrack(file=name, language=offer.language, automatic=offer.automatic)
 
     def _has_tracks(self, source: MediaSource) -> bool:
-        return source.page is not None and all((self._folder / one.file).is_file() for one in source.page.tracks)
+        return source.page is not None and all(self._files.entry(one.file) for one in source.page.tracks)
 
     def _copied_out(self, line: ManifestRow, scheme: str, folder: Path) -> Kept:
         """A copy of a tar's member, or of what a row of a Parquet file holds."""
@@ -188,41 +203,57 @@ class MediaFiles:
             if file.stat().st_size < line.size:
                 message = f"the tar ends within {line.member}: was it replaced? Run again"
                 raise VideoFailed("truncated_download", message)
-            return self._published(file, Validators(), folder, line)
+            return self._published(file, Validators(), line)
 
-    def _linked(self, file: Held, folder: Path, line: ManifestRow) -> Kept:
+    def _linked(self, file: Held, line: ManifestRow) -> Kept:
         """The link to a local file, which must not change while it is probed."""
         with steady(file) as stated:
-            self._check_size(file.path)
+            self._check_size(stated.st_size)
             sha256 = self._digest(file.path, stated, line)
             probed = self._checked(file.path, sha256, line)
             source = MediaSource.of(stated, sha256, str(file.real))
-        final = folder / content_name(line.video, source.sha256, _extension_of(probed))
-        link(file.real, final)
-        record(final, source)
-        return Kept(final, source, probed)
+        name = self._name(line.video, sha256, _extension_of(probed))
+        with steady(file):  # which may take long where its content is sent
+            self._files.link(name, file.real, sha256)
+        record(self._files, name, source)
+        return Kept(name, source, probed)
 
     def _digest(self, file: Path, stated: os.stat_result, line: ManifestRow) -> str:
-        """The SHA-256 of a local file; one of clips is read once by a worker, as long as its status stays."""
+        """The SHA-256 of a file; one of clips is read once by a worker, as long as its status stays."""
         state = told_apart_by(stated)
         sha256 = self._digests.get(state) or digest(file)
         if line.is_clip:
             self._digests[state] = sha256
         return sha256
 
-    def _published(self, file: Path, validators: Validators, folder: Path, line: ManifestRow) -> Kept:
+    def _published(self, file: Path, validators: Validators, line: ManifestRow) -> Kept:
         """Probe a fetched file and publish it under its final name."""
         sha256 = digest(file)
         probed = self._checked(file, sha256, line)
-        final = folder / content_name(line.media_name, sha256, _extension_of(probed))
-        publish(file, final, sha256)
-        source = MediaSource.of(final.stat(), sha256, line.location, validators)
-        record(final, source)
-        return Kept(final, source, probed)
+        name = self._name(line.media_name, sha256, _extension_of(probed))
+        source = MediaSource.of(file.stat(), sha256, line.location, validators)
+        if self._config.keep == "never" and from_web(source):
+            machine_cache().adopt(sha256, file, given=True)
+        else:
+            publish(self._files, name, file, sha256)
+            with self._files.local(name, sha256) as kept:
+                source = MediaSource.of(kept.stat(), sha256, line.location, validators)
+        changed = self._config.keep != "always" and other_before(self._files, name[:2], line.media_name, source)
+        record(self._files, name, source)
+        return Kept(name, source, probed, ["source_changed"] if changed else [])
 
-    def _again(self, file: Path, source: MediaSource, line: ManifestRow, warnings: list[str] | None = None) -> Kept:
+    def _again(self, name: str, source: MediaSource, line: ManifestRow, warnings: list[str] | None = None) -> Kept:
         """A file from an earlier run."""
-        return Kept(file, source, self._checked(file, source.sha256, line), warnings or [])
+        with content_here(self._files, name, source) as file:
+            probed = self._checked(file, source.sha256, line)
+        return Kept(self._name(line.media_name, source.sha256, _extension_of(probed)), source, probed, warnings or [])
+
+    def _before(self, line: ManifestRow) -> tuple[str, MediaSource, float] | None:
+        return fetched_before(self._files, line.media_name[:2], line.media_name)
+
+    def _name(self, name: str, sha256: str, extension: str) -> str:
+        """The name of a content of a video in the media folder."""
+        return f"{name[:2]}/{content_name(name, sha256, extension)}"
 
     def _checked(self, file: Path, sha256: str, line: ManifestRow) -> dict[str, Any]:
         """The output of `probe`, checked with the file's size against the configured bounds.
@@ -234,7 +265,7 @@ class MediaFiles:
             sha256: Of its content.
             line: The video's line of the manifest.
         """
-        self._check_size(file)
+        self._check_size(file.stat().st_size)
         if line.is_clip and (known := self._probed.get((sha256, line.language))):
             return known
         with self._timings.on("decode"):
@@ -244,8 +275,8 @@ class MediaFiles:
         self._probed[sha256, line.language] = found
         return found
 
-    def _check_size(self, file: Path) -> None:
-        size, most = file.stat().st_size, self._config.max_bytes
+    def _check_size(self, size: int) -> None:
+        most = self._config.max_bytes
         if size > most:
             raise VideoDropped("too_large", f"{size} bytes, over download.max_bytes = {most}")
 

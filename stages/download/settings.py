@@ -45,6 +45,10 @@ class DownloadConfig(StageConfig):
         min_interval: Least seconds between two requests of all those to one host or site; 0 for none.
         probe_seconds: Wall-clock limit of probing one file.
         probe_memory: Bytes of address space for probing one file.
+        keep: What becomes of media files from the web. ``always``: they stay in the work folder; ``until_used``: they
+            are removed from it once all stages that read them are done with the part; ``never``: only the cache of the
+            machine that fetched them has them. One that is wanted and gone is fetched again; if it changed, what was
+            made of it is done again, with the warning ``source_changed``.
     """
 
     schemes: tuple[str, ...] = ("file", "http", "https", "s3", "gs")
@@ -73,6 +77,7 @@ class DownloadConfig(StageConfig):
     min_interval: Annotated[float, Field(ge=0, le=3600), OPERATIONAL] = 0.0
     probe_seconds: Annotated[float, Field(gt=0, le=LONGEST), OPERATIONAL] = 60.0
     probe_memory: Annotated[int, Field(ge=LEAST_MEMORY, le=MOST_MEMORY), OPERATIONAL] = 4 * 2**30
+    keep: Annotated[Literal["always", "until_used", "never"], OPERATIONAL] = "always"
     resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.25)
 
     @field_validator("site_proxy")
@@ -85,6 +90,14 @@ class DownloadConfig(StageConfig):
                 "user and password write / ? # @ : and % as %2F %3F %23 %40 %3A and %25"
             )
         return value
+
+    @property
+    def files_go(self) -> bool:
+        return self.keep == "until_used"
+
+    @property
+    def files_stay_here(self) -> bool:
+        return self.keep == "never"
 
     @property
     def probe_limits(self) -> Limits:

@@ -17,6 +17,7 @@ from schemas.row import Row
 from stages.base import Input, Listing, Stage, Video, VideoFailed
 from stages.download.clip import clipped
 from stages.download.fetcher import Fetcher
+from stages.download.files import from_web
 from stages.download.media import MediaFiles
 from stages.download.probing import check
 from stages.download.ready import missing_for
@@ -25,7 +26,7 @@ from stages.download.sites.extractors import is_list, listed_site
 from stages.download.sites.lists import listing
 from stages.download.sites.settings import check_cookies
 from stages.download.tracks import kept_track
-from stages.media.source import source_state
+from stages.media.source import read_record, record_of, source_state
 from stages.timing import Timings
 from stages.turns import FolderTurns
 from storyloom.fs.url import without_secrets
@@ -140,7 +141,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
         tracks += [one.file for one in kept.source.page.tracks] if kept.source.page else []
         return MediaRow(
             video=video.key,
-            media=kept.file.relative_to(self.context.media).as_posix(),
+            media=kept.name,
             sha256=kept.source.sha256,
             size=kept.source.size,
             subtitles=tracks[0] if tracks else "",
@@ -149,15 +150,19 @@ class Download(Stage[DownloadConfig, MediaRow]):
             **probed | {"warnings": list(dict.fromkeys([*probed["warnings"], *kept.warnings, *problems]))},
         )
 
+    def spent(self, rows: Iterable[MediaRow]) -> None:
+        """Remove media files from the web; one that other clips share stays."""
+        for row in rows:
+            record = read_record(self.context.media, record_of(row.media)) if row.live and not row.clip else None
+            if record is not None and from_web(record):
+                self.context.media.remove(row.media)
+
     def _tracks(self, line: ManifestRow) -> tuple[list[str], list[str]]:
         """The manifest's subtitle tracks in the media folder, and warnings."""
-        folder = self.context.media / line.video[:2]
-        folder.mkdir(parents=True, exist_ok=True)
         urls = {f"{line.video}-subtitles": line.subtitles_location}
         urls |= {f"{line.video}-subtitles{n}": url for n, url in enumerate(line.other_subtitles_locations, 2)}
-        found = [kept_track(url, folder, name, self._fetcher) for name, url in urls.items()]
-        files = [file.relative_to(self.context.media).as_posix() for file, _ in found if file]
-        return files, [problem for _, problems in found for problem in problems]
+        found = [kept_track(url, self.context.media, name, self._fetcher) for name, url in urls.items()]
+        return [name for name, _ in found if name], [problem for _, problems in found for problem in problems]
 
 
 def _is_list_of(url: str, sites: Collection[str]) -> bool:

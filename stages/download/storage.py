@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +10,49 @@ from typing import Any
 from stages.base import VideoFailed, of_the_machine
 from stages.download.fetch import Bounds, chunks_of, save, waited, with_retries
 from stages.media.source import MediaSource, Validators
+from storyloom.fs import access
+from storyloom.fs.cache import machine_cache
+from storyloom.fs.objects import StoredObject, looked_up
 from storyloom.fs.url import redacted, scheme_of
 
-OF_INSTANCES = ("container-role", "iam-role")
-"""botocore's providers that ask the machine's metadata service."""
+
+def stored_object(url: str, bounds: Bounds, *, instance_credentials: bool) -> StoredObject | None:
+    """The object at a URL, which can stay in its store; None where the store does not tell its contents apart.
+
+    Raises:
+        VideoFailed: As `from_storage` does.
+    """
+    filesystem = _opened(url, bounds, instance_credentials=instance_credentials)
+
+    def look() -> StoredObject | None:
+        with _failures_typed(url):
+            return waited(lambda: looked_up(url, filesystem, instance_credentials=instance_credentials), bounds)
+
+    return with_retries(look, bounds)
+
+
+@contextmanager
+def object_here(known: StoredObject, bounds: Bounds) -> Iterator[Path]:
+    """A file of this machine with the content of an object, which is brought at most once a machine.
+
+    Raises:
+        VideoFailed: As `from_storage` does, or ``media_changed``.
+    """
+    credentials = known.instance_credentials
+
+    def bring(file: Path) -> None:
+        filesystem = _opened(known.url, bounds, instance_credentials=credentials)
+
+        def copy() -> None:
+            with file.open("wb") as copied:
+                save(_stored(filesystem, known.url, None, bounds), copied, 0, bounds)
+
+        with_retries(copy, bounds)
+        if stored_object(known.url, bounds, instance_credentials=credentials) != known:
+            raise VideoFailed("media_changed", f"{known.url} was replaced while it was read; run again", retryable=True)
+
+    with machine_cache().file(known.identity, known.size, bring) as file:
+        yield file
 
 
 def from_storage(
@@ -45,8 +82,7 @@ def from_storage(
             ``too_slow``.
         VideoDropped: ``too_large``.
     """
-    scheme, timeout = scheme_of(url), bounds.timeout
-    filesystem = waited(lambda: _filesystem(scheme, timeout, instance_credentials=instance_credentials), bounds)
+    filesystem = _opened(url, bounds, instance_credentials=instance_credentials)
 
     def copy() -> Validators | None:
         with _failures_typed(url):
@@ -86,14 +122,14 @@ def unreadable(url: str, timeout: float, *, instance_credentials: bool) -> str:
     return ""
 
 
-@functools.cache
-def _filesystem(scheme: str, timeout: float, *, instance_credentials: bool) -> Any:
-    import fsspec
+def _opened(url: str, bounds: Bounds, *, instance_credentials: bool) -> Any:
+    scheme, timeout = scheme_of(url), bounds.timeout
+    return waited(lambda: _filesystem(scheme, timeout, instance_credentials=instance_credentials), bounds)
 
+
+def _filesystem(scheme: str, timeout: float, *, instance_credentials: bool) -> Any:
     try:
-        # Not url_to_fs: a chain such as zip://…::http://… must not be followed, nor a host in the URL connected to.
-        options = {} if instance_credentials else _without_instance(scheme)
-        return fsspec.filesystem(scheme, **options, **_patience(scheme, timeout))
+        return access.filesystem(scheme, timeout, instance_credentials=instance_credentials)
     except ImportError as missing:
         message = f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)"
         raise VideoFailed("missing_package", message, retryable=True) from missing
@@ -103,45 +139,6 @@ def _filesystem(scheme: str, timeout: float, *, instance_credentials: bool) -> A
             raise VideoFailed("scheme_refused", message) from reason
         message = f"{scheme}:// cannot be opened as it is set up here: {type(reason).__name__}: {reason}"
         raise VideoFailed("storage_error", message, retryable=True) from reason  # each package has its own exceptions
-
-
-def _patience(scheme: str, timeout: float) -> dict[str, Any]:
-    """Options that have S3's package close a connection after so many seconds without data; others' have none."""
-    from fsspec.config import conf
-
-    if scheme not in ("s3", "s3a"):
-        return {}
-    configured = conf.get(scheme, {}).get("config_kwargs", {})
-    return {"config_kwargs": {"connect_timeout": timeout, "read_timeout": timeout, **configured}}
-
-
-def _without_instance(scheme: str) -> dict[str, Any]:
-    """Options that keep a store's package from the metadata service; without credentials it reads what is public.
-
-    Other packages than S3's and Google's ask for them only where they are configured to.
-    """
-    from fsspec.config import conf
-
-    if scheme in ("s3", "s3a"):
-        if not {"key", "anon", "session"} & conf.get(scheme, {}).keys():
-            return _without_instance_of_s3()
-    elif scheme in ("gs", "gcs") and "token" not in conf.get(scheme, {}):
-        named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
-        kept = Path(os.environ.get("CLOUDSDK_CONFIG", "~/.config/gcloud"), "application_default_credentials.json")
-        return {"token": "google_default" if named or kept.expanduser().exists() else "anon"}
-    return {}
-
-
-def _without_instance_of_s3() -> dict[str, Any]:
-    import s3fs  # noqa: F401 - ImportError names it, rather than what it needs
-    from aiobotocore.session import AioSession
-    from botocore.session import Session
-
-    session, looked = AioSession(), Session()
-    for one in (session, looked):
-        for provider in OF_INSTANCES:
-            one.get_component("credential_provider").remove(provider)
-    return {"session": session, "anon": looked.get_credentials() is None}
 
 
 def _stored(filesystem: Any, url: str, part: tuple[int, int] | None, bounds: Bounds) -> Iterator[bytes]:

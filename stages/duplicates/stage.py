@@ -44,7 +44,7 @@ class FindDuplicates(CorpusStep[DuplicatesConfig, ContentRow, Duplicates]):
 
     name = "duplicates"
     version = 2
-    reads = (Input("download"),)
+    reads = (Input("download", files=False),)
     manifest_fields = ("source_id",)
     row = ContentRow
     result = Duplicates

@@ -86,7 +86,7 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
 
     name = "filter"
     version = 4
-    reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)), Input("download"))
+    reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)), Input("download", files=False))
     row = DocumentsRow
     Config = FilterConfig
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from pydantic import ValidationError
@@ -17,6 +17,9 @@ from schemas.media import MediaRow, SitePage
 from stages.base import InputMissing, VideoFailed
 from stages.media.held import Held, held
 from storyloom.format.model import Model
+from storyloom.fs.cache import machine_cache
+from storyloom.fs.files import Files
+from storyloom.fs.objects import StoredObject, brought
 from storyloom.fs.url import local_path, redacted, scheme_of
 
 RECORD_SUFFIX = ".source.json"
@@ -55,6 +58,8 @@ class MediaSource(Model):
         last_modified: As `Validators` has it.
         page: What the site says about the video, with its subtitle tracks; None for one from no site.
         asked: The request for tracks that `page` answers; empty when some of them did not come.
+        stored: Whether the content stays in the store where it lies, under `url` and with this `etag`.
+        instance_credentials: Whether the machine's metadata service may be asked for credentials to read it there.
     """
 
     sha256: str
@@ -66,6 +71,8 @@ class MediaSource(Model):
     last_modified: str = ""
     page: SitePage | None = None
     asked: str = ""
+    stored: bool = False
+    instance_credentials: bool = False
 
     @classmethod
     def of(cls, stated: os.stat_result, sha256: str, url: str, validators: Validators | None = None) -> Self:
@@ -78,6 +85,11 @@ class MediaSource(Model):
             address=address_of(url),
             **asdict(validators or Validators()),
         )
+
+    @property
+    def stored_object(self) -> StoredObject:
+        """The object that has the content of one that is `stored`."""
+        return StoredObject(self.url, self.etag, self.size, self.instance_credentials)
 
     def at(self, url: str) -> Self | None:
         """What the record says of the content at a URL, which may have been corrected since under the same id.
@@ -109,45 +121,73 @@ class MediaMissing(InputMissing):
 
     Args:
         video: Its key.
-        path: The file, in the media folder.
+        path: Path or URL of the file.
     """
 
-    def __init__(self, video: str, path: Path) -> None:
-        super().__init__("download", f"{path} of video {video} is gone or damaged; download brings it back")
+    def __init__(self, video: str, path: str) -> None:
+        super().__init__("download", f"{path} of video {video} is gone, replaced or damaged; download brings it back")
         self.video = video
         self.path = path
 
-    def __reduce__(self) -> tuple[type[MediaMissing], tuple[str, Path]]:
+    def __reduce__(self) -> tuple[type[MediaMissing], tuple[str, str]]:
         return MediaMissing, (self.video, self.path)
 
 
 @contextmanager
-def reading(media_folder: Path, row: MediaRow) -> Iterator[Path]:
+def content_here(files: Files, name: str, record: MediaSource) -> Iterator[Path]:
+    """A file of this machine with a recorded content: from the media folder, the store where it lies, or the cache.
+
+    Args:
+        files: The media folder.
+        name: Of the file in it.
+        record: Of the content, which the caller checks.
+
+    Raises:
+        FileNotFoundError: It is gone, or what is in the store is another content by now.
+    """
+    if record.stored:
+        with brought(record.stored_object) as file:
+            yield file
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(files.local(name, record.sha256))
+        except FileNotFoundError:  # it may be one that is kept nowhere else
+            file = stack.enter_context(machine_cache().kept(record.sha256))
+        yield file
+
+
+@contextmanager
+def reading(files: Files, row: MediaRow) -> Iterator[Path]:
     """Yield the media file for a decoder, opened, and checked before and after against its record from `download`.
 
     What has come to its place since it was opened is not read: the path leads to what was checked.
 
     Args:
-        media_folder: Folder of all media.
+        files: The media folder.
         row: The video's row from `download`.
 
     Raises:
         VideoFailed: ``media_changed``: the linked local file was replaced.
-        MediaMissing: The file, its link's target or its record is missing, or the file is damaged.
+        MediaMissing: The file, its link's target or its record is missing, the file is damaged, or the object that it
+            is in a store was replaced.
+        OSError: The store failed.
     """
-    file = media_folder / row.media
-    record = read_record(record_of(file))
+    record = read_record(files, record_of(row.media))
+    missing = MediaMissing(row.video, record.url if record and record.stored else f"{files.address}/{row.media}")
     if record is None or record.sha256 != row.sha256:
-        raise MediaMissing(row.video, file)
+        raise missing
     with ExitStack() as stack:
         try:
+            file = stack.enter_context(content_here(files, row.media, record))
             own = stack.enter_context(held(file))
             linked = file.readlink() if file.is_symlink() else file.resolve()
         except FileNotFoundError as gone:
-            raise MediaMissing(row.video, file) from gone
-        # A link's target is the user's file, which the next run checks; the folder's own file can only be restored.
-        altered = _changed(file) if file.is_symlink() else MediaMissing(row.video, file)
+            raise missing from gone
+        # A link's target is the user's file, which the next run checks; any other file can only be restored.
+        altered = _changed(file) if file.is_symlink() else missing
         if not record.matches(own.path, moved=own.real != linked):
+            machine_cache().forget(record.stored_object.identity if record.stored else record.sha256)
             raise altered
         before = _state(own.path)
         try:
@@ -155,7 +195,7 @@ def reading(media_folder: Path, row: MediaRow) -> Iterator[Path]:
         finally:  # also replaces a decoder's exception: it read a mix of contents
             after = _state(file)
             if after is None:
-                raise MediaMissing(row.video, file)
+                raise missing
             if after != before:
                 raise altered
 
@@ -208,15 +248,15 @@ def content_name(name: str, sha256: str, extension: str) -> str:
     return f"{name}-{sha256[:NAME_DIGITS]}.{extension}"
 
 
-def record_of(file: Path) -> Path:
-    """Path of a media file's record."""
-    return file.with_name(file.stem + RECORD_SUFFIX)
+def record_of(name: str) -> str:
+    """Name of a media file's record."""
+    return PurePosixPath(name).with_suffix(RECORD_SUFFIX).as_posix()
 
 
-def read_record(path: Path) -> MediaSource | None:
+def read_record(files: Files, name: str) -> MediaSource | None:
     """The record in a file; None when it is missing or unreadable."""
     try:
-        return MediaSource.model_validate_json(path.read_bytes())
+        return MediaSource.model_validate_json(files.read(name))
     except (FileNotFoundError, ValidationError):
         return None
 

@@ -74,7 +74,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
 
     name = "write"
     version = 4
-    reads = (Input("filter"), Input("sample"), Input("download"))
+    reads = (Input("filter"), Input("sample"), Input("download", files=False))
     manifest_fields = ("published_url", "source_id", "title", "license", "extra", "start")
     seeded = True
     result = GroupShards

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from storyloom.errors import UsageError
-from storyloom.fs.atomic import sync_folder, temporary
+from storyloom.fs.files import Files, files_at
 
 RECORD = "export.json"
 """File in every export: describes the export and lists the names that belong to it."""
@@ -22,20 +21,19 @@ class DestinationTaken(UsageError):
     """The destination holds something that an export may not replace."""
 
 
-def earlier_export(dest: Path) -> dict[str, Any] | None:
-    """The record of the export in `dest`; None where there is nothing to replace.
+def earlier_export(dest: str) -> dict[str, Any] | None:
+    """The record of the export in a folder, by path or URL; None where there is nothing to replace.
 
     Raises:
         DestinationTaken: It holds something else, or something besides the export.
     """
-    if not dest.exists():
-        return None
-    if not dest.is_dir():
+    above, name = _split(dest)
+    if above.entry(name) is not None:
         raise DestinationTaken(f"{dest} is a file. Name a folder for the export; nothing was changed.")
-    names = {path.name for path in dest.iterdir()}
+    names = _names(above, name)
     if not names:
         return None
-    record = _record(dest)
+    record = _record(above, name)
     if record is None:
         message = f"{dest} is not empty, and `storyloom export` did not write what is in it."
         raise DestinationTaken(f"{message} Choose another folder, or empty it; nothing was changed.")
@@ -47,14 +45,25 @@ def earlier_export(dest: Path) -> dict[str, Any] | None:
     return record
 
 
-def _record(dest: Path) -> dict[str, Any] | None:
+def _split(dest: str) -> tuple[Files, str]:
+    """The folder above a folder, and its name in it."""
+    above, _, name = dest.rpartition("/")
+    return files_at(above or "/"), name
+
+
+def _names(above: Files, name: str) -> set[str]:
+    found = [*(entry.name for entry in above.entries(name)), *above.folders(name)]
+    return {one.rpartition("/")[2] for one in found}
+
+
+def _record(above: Files, name: str) -> dict[str, Any] | None:
     try:
-        record = json.loads((dest / RECORD).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        record = json.loads(above.read(f"{name}/{RECORD}"))
+    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
         return None
     ours = isinstance(record, dict) and record.get("schema") == RECORD_SCHEMA
     entries = record.get("entries") if ours else None
-    return record if isinstance(entries, list) and all(isinstance(name, str) for name in entries) else None
+    return record if isinstance(entries, list) and all(isinstance(one, str) for one in entries) else None
 
 
 def as_record(folder: Path, entries: dict[str, Any]) -> bytes:
@@ -65,37 +74,27 @@ def as_record(folder: Path, entries: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def replacing_folder(dest: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `dest`; when the block ends well, it becomes `dest`, and what was there is removed.
+def replacing_folder(dest: str) -> Iterator[Path]:
+    """Yield an empty folder; when the block ends well, its files become `dest`, and what was there is removed.
 
-    An exception leaves `dest` as it was and nothing beside it.
+    An exception leaves `dest` as it was and nothing beside it. In a store the files come one by one, and meanwhile the
+    record says that the export is unfinished; the next one may replace it.
+
+    Args:
+        dest: Path or URL of a folder.
 
     Raises:
         UsageError: No folder can be made there.
         DestinationTaken: Another process wrote into `dest` meanwhile.
     """
-    unfinished = temporary(dest)
-    try:
-        unfinished.mkdir(parents=True)
-    except OSError as reason:
-        raise UsageError(f"no folder can be made at {dest}: {reason.strerror or reason}; name another") from reason
-    try:
+    above, name = _split(dest)
+    with ExitStack() as stack:
+        try:
+            unfinished = stack.enter_context(above.scratch())
+        except OSError as reason:
+            raise UsageError(f"no folder can be made at {dest}: {reason.strerror or reason}; name another") from reason
         yield unfinished
         earlier_export(dest)
-        _swap(unfinished, dest)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _swap(unfinished: Path, dest: Path) -> None:
-    before = temporary(dest)
-    if dest.exists():
-        dest.rename(before)
-    try:
-        unfinished.rename(dest)
-    except BaseException:
-        if before.exists():
-            before.rename(dest)
-        raise
-    sync_folder(dest.parent)
-    shutil.rmtree(before, ignore_errors=True)
+        names = _names(above, name) | {path.name for path in unfinished.iterdir()}
+        begun = {"schema": RECORD_SCHEMA, "unfinished": True, "entries": sorted(names)}
+        above.replace_folder(name, unfinished, RECORD, json.dumps(begun).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,11 @@ class SourceDocument:
         return self.content.decode()
 
 
-def documents(output: Path, shards: Iterable[Shard]) -> Iterator[SourceDocument]:
-    """The documents of these shards. One document is in memory at a time, never a shard.
+def documents(output: str | os.PathLike[str], shards: Iterable[Shard]) -> Iterator[SourceDocument]:
+    """The documents of these shards. A few documents are in memory at a time, never a shard.
 
     Args:
-        output: Folder of the finished dataset.
+        output: Folder of the finished dataset, or its URL.
         shards: As its manifest lists them.
 
     Raises:
@@ -69,7 +70,7 @@ def documents(output: Path, shards: Iterable[Shard]) -> Iterator[SourceDocument]
             yield SourceDocument(Path(shard.file).stem, sample, content, jpegs)
         if nimages != shard.nimages:
             flaw = f"it has {nimages} images, but manifest.json says {shard.nimages}"
-            raise BadShard.at(str(output / shard.file), "", flaw)
+            raise BadShard.at(f"{reader.folder.address}/{shard.file}", "", flaw)
 
 
 def _size_flaw(sample: Sample) -> str:

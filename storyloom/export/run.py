@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,9 @@ from storyloom.export.read import SourceDocument, documents
 from storyloom.export.registry import FORMATS
 from storyloom.format.manifest import Published, finished_dataset
 from storyloom.format.shard import Shard
+from storyloom.fs.files import files_at
+from storyloom.fs.place import folder_place
+from storyloom.fs.url import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +49,7 @@ class Exported:
     """The result of an export.
 
     Attributes:
-        dest: The folder.
+        dest: Path or URL of the folder.
         name: The dataset's name.
         documents: By split, with the split's name in the export.
         images: By split.
@@ -53,7 +57,7 @@ class Exported:
         replaced: Whether an earlier export was there.
     """
 
-    dest: Path
+    dest: str | os.PathLike[str]
     name: str
     documents: dict[str, int]
     images: dict[str, int]
@@ -62,19 +66,24 @@ class Exported:
 
 
 def export(
-    output: Path, name: FormatName, dest: Path, file_bytes: int | None = None, progress: Progress = nullcontext
+    output: str | os.PathLike[str],
+    name: FormatName,
+    dest: str | os.PathLike[str],
+    file_bytes: int | None = None,
+    progress: Progress = nullcontext,
 ) -> Exported:
     """Write a finished dataset in another format. The folder appears when it is complete.
 
     Args:
-        output: Folder of the finished dataset.
+        output: Folder of the finished dataset, or its URL.
         name: The format.
-        dest: Folder to make; new, empty, or an earlier export, which is replaced.
+        dest: Folder to make, by path or by the URL of one in a store; new, empty, or an earlier export, which is
+            replaced.
         file_bytes: Size at which a new file begins; None for the format's own.
         progress: A context whose value iterates over the shards, e.g. with a progress bar.
 
     Raises:
-        UsageError: `output` holds no finished dataset, or the format does not take a size.
+        UsageError: `output` holds no finished dataset, the format does not take a size, or `dest` can be no folder.
         DestinationTaken: `dest` holds something else; nothing was changed.
         BadShard: A shard is damaged; `dest` is as it was.
     """
@@ -83,7 +92,7 @@ def export(
     if file_bytes is not None and form.file_bytes is None:
         raise UsageError(f"{name} writes one file a split, so --file-bytes says nothing. Leave it out.")
     limit = file_bytes or form.file_bytes or 0
-    dest = dest.resolve()
+    dest = _destination(os.fspath(dest))
     done = Exported(dest, published.name, {}, {}, [], replaced=earlier_export(dest) is not None)
     with replacing_folder(dest) as folder:
         for split in published.splits:
@@ -97,17 +106,31 @@ def export(
 
 
 def load_hint(name: FormatName, done: Exported) -> str:
-    """How to load an export, in one line that can be pasted."""
+    """How to load an export, in one line that can be pasted; one at a URL as a copy in a folder of its name."""
     split = next(iter(done.documents))
-    tars = sorted(file.name for file in (done.dest / split).glob("*.tar"))
+    dest = os.fspath(done.dest)
+    files = [entry.name.rpartition("/")[2] for entry in files_at(dest).entries(split)]
+    tars = [name for name in files if name.endswith(".tar")]
     first, last = (tars[0], tars[-1]) if tars else ("", "")
     number, ending = len("shard-"), len(".tar")
     several = f"'shard-{{{first[number:-ending]}..{last[number:-ending]}}}.tar'"
     line = FORMATS[name].load
-    path = str(done.dest)
+    path = dest.rpartition("/")[2] if "://" in dest else dest
     quoted = json.dumps(path, ensure_ascii=False)[1:-1] if '"' in line else shlex.quote(path)
     filled = {"SHARDS": several if len(tars) > 1 else first, "SPLIT": split, "NAME": done.name, "DEST": quoted}
     return re.sub("|".join(filled), lambda found: filled[found[0]], line)
+
+
+def _destination(dest: str) -> str:
+    """A destination as an absolute path without links, or as a URL.
+
+    Raises:
+        UsageError: No folder can be there.
+    """
+    try:
+        return folder_place(dest) if "://" in dest else str(Path(dest).resolve())
+    except ValueError as reason:
+        raise UsageError(f"{redacted(dest)} cannot hold an export: {reason}") from None
 
 
 def _counted(found: Iterable[SourceDocument], done: Exported, split: str) -> Iterator[SourceDocument]:

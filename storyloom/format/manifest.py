@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
 
 from storyloom.errors import BadDataset, UsageError, printable
 from storyloom.format.counts import Count, Counts
@@ -17,7 +17,7 @@ from storyloom.format.layout import PUBLISHED
 from storyloom.format.model import Model
 from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, Name, SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
-from storyloom.fs.failure import SERVER, is_of_server, why
+from storyloom.fs.failure import SERVER, is_of_server
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.ranges import ByteRange
 from storyloom.fs.url import without_secrets
@@ -182,10 +182,35 @@ def manifest_bytes(folder: DataFolder) -> bytes:
     if isinstance(content, Exception):
         address = f"{folder.address}/{MANIFEST}"
         way_out = f". {SERVER}." if is_of_server(address, content) else ""
-        raise BadDataset(without_secrets(f"{address} cannot be read: {printable(why(content))}{way_out}")) from None
+        raise BadDataset(
+            without_secrets(f"{address} cannot be read: {printable(folder.why(content))}{way_out}")
+        ) from None
     if flaw := values_flaw(content):
         raise bad_manifest(folder.address, flaw)
     return content
+
+
+class _Hashed(BaseModel):
+    file: str
+    sha256: str
+
+
+class _Hashes(BaseModel):
+    shards: list[_Hashed]
+
+
+def shard_hashes(folder: DataFolder) -> dict[str, str]:
+    """SHA-256 of each shard by its path, as a dataset's manifest says now.
+
+    Raises:
+        UsageError: There is none.
+        BadDataset: It cannot be read, or is damaged.
+    """
+    try:
+        found = _Hashes.model_validate_json(manifest_bytes(folder))
+    except ValidationError as error:
+        raise bad_manifest(folder.address, broken_rules(error)[0]) from None
+    return {shard.file: shard.sha256 for shard in found.shards}
 
 
 def _instead(address: str) -> str:

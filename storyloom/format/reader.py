@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from storyloom.errors import BadDataset, printable
+from storyloom.errors import BadDataset, UsageError, printable
+from storyloom.format.manifest import MANIFEST, shard_hashes
 from storyloom.format.sample import Sample, refusal
 from storyloom.format.tar import (
     BLOCK,
@@ -27,9 +28,10 @@ from storyloom.format.tar import (
     read_index,
     tar_members,
 )
-from storyloom.fs.failure import SERVER, is_of_server, why
+from storyloom.fs.failure import SERVER, is_of_server
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.ranges import ByteRange
+from storyloom.fs.remote import Stated
 from storyloom.fs.url import without_secrets
 
 JSON_BYTES = 8192
@@ -41,10 +43,16 @@ JSON_BATCH = 256
 BATCH_BYTES = 64 * 2**20
 """Bytes of the documents that are requested at once, or a single larger one (our choice)."""
 
+RUN_BYTES = 8 * 2**20
+"""Bytes of documents one after another that are read together, or a single larger one (our choice)."""
+
 WAY_OUT = (
     "Compare it with its sha256 in manifest.json, as `storyloom validate` does; then fetch it again, or write it again"
     " with `storyloom run CONFIG --only write --force`"
 )
+
+
+AGAIN = "Open the dataset again"
 
 
 class BadShard(BadDataset):
@@ -68,6 +76,10 @@ class BadShard(BadDataset):
         return error
 
 
+class Replaced(BadShard):
+    """Another dataset was put in the place of the one that is read, or is about to be: nothing of it was given."""
+
+
 class ShardFile(Protocol):
     """The fields of a shard that the reader needs."""
 
@@ -82,6 +94,14 @@ class ShardFile(Protocol):
     @property
     def filesize(self) -> int:
         """Bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file, hexadecimal."""
+
+
+Picked = tuple[ShardFile, int, ByteRange]
+"""A document's shard, its number in it, and where it lies there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +151,9 @@ class StoredDocument:
 class ShardReader:
     """Reads documents of a dataset's shards. Every error of a shard is a `BadShard`.
 
+    What is given is of the dataset whose shards were asked for: after each read `manifest.json`, which is gone while a
+    dataset is replaced, is looked at, and if it names a shard's content otherwise by now, `Replaced` is raised.
+
     Args:
         place: Folder of the dataset, or its URL.
         options: fsspec's options for the URL.
@@ -147,6 +170,8 @@ class ShardReader:
         self.folder = DataFolder(place, options)
         self._walk = walk
         self._offsets: dict[str, NDArray[np.uint64]] = {}
+        self._manifest: Stated | None = None
+        self._hashes: Mapping[str, str] = {}
 
     def offsets(self, shard: ShardFile) -> NDArray[np.uint64]:
         """The start of each document in a shard, then the end of the last one's padded data, in bytes."""
@@ -156,15 +181,18 @@ class ShardReader:
 
     def pick(self, wanted: Sequence[tuple[ShardFile, int]]) -> Iterator[StoredDocument]:
         """Documents by shard and number, with their images; requested at once where the store supports it."""
-        for some in _batches([(self._range(shard, number), number) for shard, number in wanted]):
-            contents = self.folder.read([one for one, _ in some])
-            for (one, number), content in zip(some, contents, strict=True):
+        for some in _batches([(shard, number, self._range(shard, number)) for shard, number in wanted]):
+            contents = self._read([shard for shard, _, _ in some], [one for _, _, one in some])
+            for (_, number, one), content in zip(some, contents, strict=True):
                 yield self._document(one, number, content)
 
     def documents(self, shard: ShardFile) -> Iterator[StoredDocument]:
-        """All documents of a shard, with their images. One document is in memory at a time."""
-        for number in range(len(self.offsets(shard)) - 1):
-            yield from self.pick([(shard, number)])
+        """All documents of a shard, with their images. A few are in memory at a time."""
+        for some in self._runs(shard):
+            whole = ByteRange(shard.file, some[0][1].start, some[-1][1].end)
+            (content,) = self._read([shard], [whole])
+            for number, one in some:
+                yield self._document(one, number, _part(content, whole, one))
 
     def json_only(self, shard: ShardFile, numbers: range | None = None) -> Iterator[StoredDocument]:
         """Documents of a shard, all or those of these numbers, without their images, which are not read."""
@@ -178,11 +206,11 @@ class ShardReader:
         for first in range(0, len(numbers), JSON_BATCH):
             some = numbers[first : first + JSON_BATCH]
             starts = [self._range(shard, number).start for number in some]
-            blocks = self.folder.read([ByteRange(shard.file, start, start + BLOCK) for start in starts])
+            blocks = self._read([shard], [ByteRange(shard.file, start, start + BLOCK) for start in starts])
             for number, start, block in zip(some, starts, blocks, strict=True):
                 address, place = self._address(shard.file), f"document {number}"
                 try:
-                    name, _ = read_header(_whole(address, place, block, BLOCK))
+                    name, _ = read_header(self._whole(address, place, block, BLOCK))
                 except ValueError as reason:
                     raise BadShard.at(address, place, f"no tar header at byte {start}: {reason}") from None
                 yield _stored(address, number, [(name, b"")]).key
@@ -194,11 +222,12 @@ class ShardReader:
     def _json_only(self, shard: ShardFile, numbers: range) -> Iterator[StoredDocument]:
         whole = [self._range(shard, number) for number in numbers]
         ends = [min(one.start + JSON_BYTES, one.end or 0) for one in whole]
-        firsts = self.folder.read([ByteRange(one.file, one.start, end) for one, end in zip(whole, ends, strict=True)])
+        ranges = [ByteRange(one.file, one.start, end) for one, end in zip(whole, ends, strict=True)]
+        firsts = self._read([shard], ranges)
         address = self._address(shard.file)
         for number, one, end, first in zip(numbers, whole, ends, firsts, strict=True):
             place = f"document {number}"
-            begun = _whole(address, place, first, end - one.start)
+            begun = self._whole(address, place, first, end - one.start)
             try:
                 name, size = read_header(begun[:BLOCK])
             except ValueError as reason:
@@ -209,9 +238,54 @@ class ShardReader:
                 raise BadShard.at(address, place, f"{name} has {size} bytes, more than {MAX_DOCUMENT}")
             missing = one.start + BLOCK + size - end
             if missing > 0:
-                (rest,) = self.folder.read([ByteRange(one.file, end, end + missing)])
-                begun += _whole(address, place, rest, missing)
+                (rest,) = self._read([shard], [ByteRange(one.file, end, end + missing)])
+                begun += self._whole(address, place, rest, missing)
             yield _stored(address, number, [(name, begun[BLOCK : BLOCK + size])])
+
+    def _read(self, shards: Iterable[ShardFile], ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
+        """The content of ranges of shards, or of their indexes, as they were asked for: see `DataFolder.read`.
+
+        Raises:
+            Replaced: It may be that of another dataset: `manifest.json` is gone, or names other shards by now.
+        """
+        contents = self.folder.read(ranges)
+        if any(isinstance(one, bytes | FileNotFoundError) for one in contents):
+            self._check(shards)
+        return contents
+
+    def _check(self, shards: Iterable[ShardFile]) -> None:
+        try:
+            now = self.folder.stated(MANIFEST)
+            if now != self._manifest:
+                self._hashes = shard_hashes(self.folder)
+                self._manifest = now
+        except (FileNotFoundError, UsageError):
+            raise Replaced.at(
+                self._address(MANIFEST), "", "is gone: a run may be replacing the dataset", AGAIN
+            ) from None
+        except OSError as reason:
+            raise self._unread(self._address(MANIFEST), "", reason) from None
+        for shard in shards:
+            if self._hashes.get(shard.file) != shard.sha256:
+                flaw = "is another one since the dataset was replaced"
+                raise Replaced.at(self._address(shard.file), "", flaw, AGAIN)
+
+    def _runs(self, shard: ShardFile) -> Iterator[list[tuple[int, ByteRange]]]:
+        """Numbers and ranges of documents that follow one another, of `RUN_BYTES` together."""
+        some: list[tuple[int, ByteRange]] = []
+        for number in range(len(self.offsets(shard)) - 1):
+            try:
+                one = self._range(shard, number)
+            except BadShard:
+                if some:
+                    yield some
+                raise
+            if some and (one.end or 0) - some[0][1].start > RUN_BYTES:
+                yield some
+                some = []
+            some.append((number, one))
+        if some:
+            yield some
 
     def _range(self, shard: ShardFile, number: int) -> ByteRange:
         start, end = self.offsets(shard)[number : number + 2].tolist()
@@ -222,7 +296,7 @@ class ShardReader:
 
     def _document(self, one: ByteRange, number: int, content: bytes | Exception) -> StoredDocument:
         address, place = self._address(one.file), f"document {number}"
-        whole = _whole(address, place, content, (one.end or 0) - one.start)
+        whole = self._whole(address, place, content, (one.end or 0) - one.start)
         try:
             members = list(tar_members(whole))
         except ValueError as reason:
@@ -232,12 +306,12 @@ class ShardReader:
     def _read_offsets(self, shard: ShardFile) -> NDArray[np.uint64]:
         file = f"{shard.file}.idx"
         wanted = (shard.nsamples + 1) * INDEX_TYPE.itemsize
-        (content,) = self.folder.read([ByteRange(file, 0, wanted + INDEX_TYPE.itemsize)])
+        (content,) = self._read([shard], [ByteRange(file, 0, wanted + INDEX_TYPE.itemsize)])
         if self._walk and isinstance(content, FileNotFoundError):
             file, offsets = shard.file, self._walked(shard)
         elif isinstance(content, Exception):
             address, missing = self._address(file), isinstance(content, FileNotFoundError)
-            raise _unread(address, "", content, "; no shard is complete without it" if missing else "") from None
+            raise self._unread(address, "", content, "; no shard is complete without it" if missing else "") from None
         else:
             try:
                 offsets = read_index(content)
@@ -259,7 +333,7 @@ class ShardReader:
         while True:
             (block,) = self.folder.read([ByteRange(shard.file, offset, offset + BLOCK)])
             if isinstance(block, Exception):
-                raise _unread(self._address(shard.file), "", block) from None
+                raise self._unread(self._address(shard.file), "", block) from None
             if not block.strip(b"\0") or len(starts) > shard.nsamples:
                 return np.array([*starts, offset], np.uint64)
             try:
@@ -270,39 +344,44 @@ class ShardReader:
                 starts.append(offset)
             offset += BLOCK + padded(size)
 
+    def _whole(self, address: str, place: str, content: bytes | Exception, size: int) -> bytes:
+        if isinstance(content, Exception):
+            raise self._unread(address, place, content) from None  # torch sends the texts of causes along
+        if len(content) < size:
+            raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the shard is cut off")
+        if len(content) > size:
+            raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the server ignores byte ranges")
+        return content
+
+    def _unread(self, address: str, place: str, reason: Exception, also: str = "") -> BadShard:
+        """The error of a shard that cannot be read; a server that refuses says nothing against the shard."""
+        way_out = SERVER if is_of_server(address, reason) else WAY_OUT
+        return BadShard.at(address, place, f"cannot be read: {self.folder.why(reason)}{also}", way_out)
+
     def _address(self, file: str) -> str:
         return f"{self.folder.address}/{file}"
 
 
-def _batches(wanted: Sequence[tuple[ByteRange, int]]) -> Iterator[list[tuple[ByteRange, int]]]:
-    """Ranges and their documents' numbers, of at most `BATCH_BYTES` at a time."""
-    some: list[tuple[ByteRange, int]] = []
+def _batches(wanted: Sequence[Picked]) -> Iterator[list[Picked]]:
+    """Documents of at most `BATCH_BYTES` at a time."""
+    some: list[Picked] = []
     filled = 0
-    for one, number in wanted:
-        size = (one.end or 0) - one.start
+    for picked in wanted:
+        size = (picked[2].end or 0) - picked[2].start
         if some and filled + size > BATCH_BYTES:
             yield some
             some, filled = [], 0
-        some.append((one, number))
+        some.append(picked)
         filled += size
     if some:
         yield some
 
 
-def _whole(address: str, place: str, content: bytes | Exception, size: int) -> bytes:
-    if isinstance(content, Exception):
-        raise _unread(address, place, content) from None  # torch sends the texts of causes along
-    if len(content) < size:
-        raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the shard is cut off")
-    if len(content) > size:
-        raise BadShard.at(address, place, f"{len(content)} bytes instead of {size}, the server ignores byte ranges")
-    return content
-
-
-def _unread(address: str, place: str, reason: Exception, also: str = "") -> BadShard:
-    """The error of a shard that cannot be read; a server that refuses says nothing against the shard."""
-    way_out = SERVER if is_of_server(address, reason) else WAY_OUT
-    return BadShard.at(address, place, f"cannot be read: {why(reason)}{also}", way_out)
+def _part(content: bytes | Exception, whole: ByteRange, part: ByteRange) -> bytes | Exception:
+    """A range within another one's content; all of a content that is longer than it."""
+    if isinstance(content, Exception) or len(content) > (whole.end or 0) - whole.start:
+        return content
+    return content[part.start - whole.start : (part.end or 0) - whole.start]
 
 
 def _stored(address: str, number: int, members: Sequence[tuple[str, bytes]]) -> StoredDocument:

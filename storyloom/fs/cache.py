@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +26,8 @@ FOLDER, BYTES = "STORYLOOM_CACHE", "STORYLOOM_CACHE_BYTES"
 """Variables of the environment: the cache's folder, and bytes that it may have."""
 
 USUAL_SHARE = 0.5
-"""Share of the disk's free bytes that the cache may have where nothing is said (our choice)."""
+"""Share of the disk's bytes, those of other files left out, that the cache may have where nothing is said (our choice).
+"""
 
 
 class NodeCache:
@@ -35,10 +37,11 @@ class NodeCache:
 
     Args:
         folder: On a disk of this machine.
-        most: Bytes that its files may have; more only where all are in use.
+        most: Bytes that its files may have, more only where all are in use; `USUAL_SHARE` of what the disk has for
+            them if not given.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
+    def __init__(self, folder: Path, most: int | None = None) -> None:
         self._folder = folder
         self._most = most
 
@@ -57,24 +60,71 @@ class NodeCache:
             size: Bytes that it will have: room is made for them.
             bring: Writes the file to a path, where it is not there yet; one process of the machine at a time does.
         """
-        assert NAME.fullmatch(name), name
-        path = self._folder / "files" / name[:2] / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path, brought = self._path(name), False
         while True:
             with _locked(path, fcntl.LOCK_SH):
-                if path.exists():
-                    os.utime(path)  # used now
+                if _size(path) == size or (brought and path.exists()):  # a power cut may leave less of it
+                    _used_now(path)
                     yield path
                     return
             with _locked(path, fcntl.LOCK_EX):
-                if not path.exists():
+                if _size(path) != size:
                     self._make_room(size)
                     _bring(path, bring)
+                brought = True
+
+    @contextmanager
+    def kept(self, name: str) -> Iterator[Path]:
+        """Yield a cached file as `file` does, if it is there.
+
+        Raises:
+            FileNotFoundError: It is not, or no longer.
+        """
+        path = self._path(name)
+        path.stat()
+        with _locked(path, fcntl.LOCK_SH):
+            _used_now(path)
+            yield path
+
+    def adopt(self, name: str, file: Path, *, given: bool) -> None:
+        """Cache a file's content, unless it is there.
+
+        Args:
+            name: Tells its content apart: `NAME`.
+            file: Of this machine.
+            given: Whether it changes no more: then it gets another name where it lies on the same disk. Else, and on
+                another disk, it is copied.
+        """
+
+        def bring(place: Path) -> None:
+            if given:
+                with suppress(OSError):
+                    os.link(file.resolve(), place)
+                    return
+            shutil.copyfile(file, place)
+
+        path, size = self._path(name), file.stat().st_size
+        with _locked(path, fcntl.LOCK_EX):
+            if _size(path) != size:
+                self._make_room(size)
+                _bring(path, bring)
+
+    def forget(self, name: str) -> None:
+        """Remove a cached file, which is damaged, even if it is in use."""
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        assert NAME.fullmatch(name), name
+        path = self._folder / "files" / name[:2] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def _make_room(self, size: int) -> None:
         """Remove the files that were not used for longest, until another one of this size fits in."""
-        files = sorted(self._files(), key=lambda one: one[1].st_mtime_ns)
-        left = sum(stated.st_size for _, stated in files) + size - self._most
+        files = sorted(self._files(), key=lambda one: one[1].st_atime_ns)
+        there = sum(stated.st_size for _, stated in files)
+        most = int(USUAL_SHARE * (there + shutil.disk_usage(self._folder).free)) if self._most is None else self._most
+        left = there + size - most
         for path, stated in files:
             if left <= 0:
                 break
@@ -95,7 +145,20 @@ def machine_cache() -> NodeCache:
     folder = Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir()) / f"storyloom-cache-{os.getuid()}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     most = os.environ.get(BYTES)
-    return NodeCache(folder, int(most) if most else int(USUAL_SHARE * shutil.disk_usage(folder).free))
+    return NodeCache(folder, int(most) if most else None)
+
+
+def _used_now(path: Path) -> None:
+    """Note it as the time of a file's last reading; the time of its content stays, by which readers see a change."""
+    os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def _bring(path: Path, bring: Callable[[Path], object]) -> None:

@@ -92,9 +92,11 @@ class DiskFiles:
             return None
         return _entry(name, found) if stat.S_ISREG(found.st_mode) else None
 
-    def entries(self, folder: str = "") -> list[Entry]:
+    def entries(self, folder: str = "", beginning: str = "") -> list[Entry]:
         found = []
         for one in self._in(folder):
+            if not one.name.startswith(beginning):
+                continue
             with suppress(FileNotFoundError):  # removed since it was listed
                 if one.is_symlink() or one.is_file():
                     found.append(_entry(_joined(folder, one.name), one.stat(follow_symlinks=False)))
@@ -140,15 +142,28 @@ class DiskFiles:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def create(self, name: str, content: bytes | Path, *, private: bool = False) -> bool:
+    def create(self, name: str, content: bytes | Path, *, private: bool = False, identity: str = "") -> bool:
+        del identity
         path = self.root / name
         with self._unfinished(name, content, durably=True, private=private) as unfinished:
             try:
                 os.link(unfinished, path)
             except FileExistsError:
-                return path.samefile(unfinished) or filecmp.cmp(unfinished, path, shallow=False)
+                # A link is another's file, which may change.
+                return path.is_file() and not path.is_symlink() and filecmp.cmp(unfinished, path, shallow=False)
         sync_folder(path.parent)
         return True
+
+    def link(self, name: str, file: Path, identity: str) -> None:
+        del identity
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = temporary(self.root / path.name)
+        unfinished.symlink_to(file)
+        unfinished.replace(path)
+
+    def forget(self, identity: str) -> None:
+        """Nothing was brought: files are read where they lie."""
 
     def create_folder(self, name: str, content: Path) -> None:
         path = self.root / name
@@ -162,6 +177,21 @@ class DiskFiles:
             if not path.is_dir():
                 raise
         sync_folder(path.parent)
+
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        del last, meanwhile
+        path = self.root / name
+        before = temporary(path)
+        if path.exists():
+            path.rename(before)
+        try:
+            content.rename(path)
+        except BaseException:
+            if before.exists():
+                before.rename(path)
+            raise
+        sync_folder(path.parent)
+        shutil.rmtree(before, ignore_errors=True)
 
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
         path = self.root / name
@@ -199,6 +229,21 @@ class DiskFiles:
 
     def remove_folder(self, folder: str) -> None:
         shutil.rmtree(self.root / folder, ignore_errors=True)
+
+    def unfinished(self, age: float) -> list[Entry]:
+        found = []
+        for path in self.root.glob(f".*{TEMPORARY_SUFFIX}"):
+            with suppress(FileNotFoundError):  # its writer has ended
+                entry = _entry(path.name, path.stat())
+                found += [entry] if entry.modified < time.time() - age else []
+        return sorted(found, key=lambda one: one.name)
+
+    def abandon(self, found: Entry) -> None:
+        path = self.root / found.name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     def _content(self, name: str) -> bytes | None:
         try:

@@ -94,8 +94,13 @@ class Files(Protocol):
     def entry(self, name: str) -> Entry | None:
         """A file, if it is there."""
 
-    def entries(self, folder: str = "") -> list[Entry]:
-        """The files in a folder by name, those in folders within it left out; none where there is no such folder."""
+    def entries(self, folder: str = "", beginning: str = "") -> list[Entry]:
+        """The files in a folder by name, those in folders within it left out; none where there is no such folder.
+
+        Args:
+            folder: Its name.
+            beginning: What the names in the folder begin with; no other is looked at.
+        """
 
     def tree(self, folder: str = "") -> Iterator[Entry]:
         """The files in a folder and all folders within it, by name."""
@@ -126,22 +131,49 @@ class Files(Protocol):
     def scratch(self) -> AbstractContextManager[Path]:
         """An empty folder of this machine for files that are to be created here; it goes with the block."""
 
-    def create(self, name: str, content: bytes | Path, *, private: bool = False) -> bool:
+    def create(self, name: str, content: bytes | Path, *, private: bool = False, identity: str = "") -> bool:
         """Create a file; one that is there stays as it is.
 
         Args:
             name: Of the file.
             content: Its content, or a file in `scratch` or `folder_here`, which must not be changed any more.
             private: Whether only its owner may read it, where files have owners.
+            identity: As `local` takes it: of a file, its content need not be brought to this machine again.
 
         Returns:
             Whether the file that is there has this content: false where another writer was first with another.
         """
 
+    def link(self, name: str, file: Path, identity: str) -> None:
+        """Have a file of this machine seen under a name, in place of what is there.
+
+        On a disk a symbolic link leads to it; a store gets its content, since no other machine sees the file.
+
+        Args:
+            name: Of the file here.
+            file: Anywhere on this machine; must not change meanwhile.
+            identity: As `create` takes it.
+        """
+
+    def forget(self, identity: str) -> None:
+        """Not use again what was brought to this machine under an identity: it is damaged."""
+
     def create_folder(self, name: str, content: Path) -> None:
         """Create a folder's files from a folder in `scratch`; where the folder is there it stays as it is.
 
         Its files may come one by one: what says that they are all there must be written afterwards.
+        """
+
+    def replace_folder(self, name: str, content: Path, last: str, meanwhile: bytes) -> None:
+        """Put a folder's files in the place of those that are in a folder here.
+
+        Where that does not happen at once they come one by one, and a file says meanwhile that they are not all there.
+
+        Args:
+            name: Of the folder here.
+            content: A folder in `scratch`.
+            last: Name within it of the file that comes last.
+            meanwhile: Its content until then.
         """
 
     def replace(self, name: str, content: bytes | Path, *, durably: bool = True, private: bool = False) -> None:
@@ -176,6 +208,15 @@ class Files(Protocol):
 
     def remove_folder(self, folder: str) -> None:
         """Remove the files in a folder and all folders within it, if there are any."""
+
+    def unfinished(self, age: float) -> list[Entry]:
+        """What writers left unfinished here that began so many seconds ago, as entries for `abandon`.
+
+        A writer that is killed leaves it, in a store for ever and at its owner's cost; nobody reads it.
+        """
+
+    def abandon(self, found: Entry) -> None:
+        """Remove what was left `unfinished`."""
 
 
 def files_at(place: str | os.PathLike[str], cache: NodeCache | None = None) -> Files:

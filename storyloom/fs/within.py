@@ -74,9 +74,15 @@ def read_within(root: str | os.PathLike[str], file: str, most: int) -> bytes:
         return opened.readall()
 
 
-def is_folder(path: Path) -> bool:
+def version_of_open(file: FileIO) -> str:
+    """What tells an open file from another one that is put in its place, or that was written into it."""
+    found = os.fstat(file.fileno())
+    return f"{found.st_mtime_ns}.{found.st_ino}.{found.st_size}"
+
+
+def is_folder(path: str) -> bool:
     """Whether it is a folder, and not a link to one."""
-    return path.is_dir() and not path.is_symlink()
+    return Path(path).is_dir() and not Path(path).is_symlink()
 
 
 def _flaw(handle: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,8 +14,7 @@ from typing import BinaryIO
 from storyloom.card.indexes import index_files
 from storyloom.format.layout import index_of
 from storyloom.format.manifest import MANIFEST, Published
-from storyloom.fs.ranges import MOST_WHOLE
-from storyloom.fs.within import open_within, read_within
+from storyloom.fs.folder import DataFolder
 
 CARD, CROISSANT = "README.md", "croissant.json"
 
@@ -40,7 +40,7 @@ class PushFile:
         size: Bytes.
         sha256: Hexadecimal.
         md5: Hexadecimal.
-        folder: Where it lies; the folder of the dataset.
+        folder: The dataset, in which it lies.
         content: Of a file that lies nowhere; None for one of the folder.
     """
 
@@ -48,7 +48,7 @@ class PushFile:
     size: int
     sha256: str
     md5: str
-    folder: Path
+    folder: DataFolder
     content: bytes | None = None
 
     def pieces(self) -> Iterator[bytes]:
@@ -56,7 +56,7 @@ class PushFile:
         if self.content is not None:
             yield self.content
             return
-        with open_within(self.folder, self.path) as file:
+        with self.folder.open(self.path) as file:
             while piece := file.read(CHUNK):
                 yield piece
 
@@ -67,12 +67,16 @@ class PushFile:
             digest.update(piece)
         return digest.hexdigest()
 
-    def source(self) -> str | bytes:
-        """Its path on the disk, or its content."""
-        return self.content if self.content is not None else str(self.folder / self.path)
+    def source(self) -> str | bytes | io.BufferedReader:
+        """Its path on the disk, or its content, or where that is read from."""
+        if self.content is not None:
+            return self.content
+        if self.folder.is_here:
+            return f"{self.folder.address}/{self.path}"
+        return io.BufferedReader(self.folder.open(self.path), CHUNK)
 
 
-def dataset_files(folder: Path, published: Published, changed: Mapping[str, bytes]) -> list[PushFile]:
+def dataset_files(folder: DataFolder, published: Published, changed: Mapping[str, bytes]) -> list[PushFile]:
     """The files of a dataset in the order in which they are sent: the manifest, which marks a whole dataset, is last.
 
     Args:
@@ -86,8 +90,8 @@ def dataset_files(folder: Path, published: Published, changed: Mapping[str, byte
     return [*shards, *(_small(folder, path, content) for path, content in contents.items())]
 
 
-def _small(folder: Path, path: str, content: bytes | None) -> PushFile:
-    found = read_within(folder, path, MOST_WHOLE) if content is None else content
+def _small(folder: DataFolder, path: str, content: bytes | None) -> PushFile:
+    found = folder.read_whole(path) if content is None else content
     sha256, md5 = hashlib.sha256(found), hashlib.md5(found, usedforsecurity=False)
     return PushFile(path, len(found), sha256.hexdigest(), md5.hexdigest(), folder, content)
 

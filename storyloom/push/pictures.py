@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -38,11 +38,11 @@ LONGEST = 300
 HEADING = "## A look\n"
 
 
-def card_with_pictures(folder: Path, published: Published, card: str) -> dict[str, bytes]:
+def card_with_pictures(place: str | os.PathLike[str], published: Published, card: str) -> dict[str, bytes]:
     """Path and content of the card with a section of pictures, and of these.
 
     Args:
-        folder: The dataset.
+        place: Folder of the dataset, or its URL.
         published: Its manifest.
         card: Text of its card.
 
@@ -51,15 +51,15 @@ def card_with_pictures(folder: Path, published: Published, card: str) -> dict[st
     """
     files: dict[str, bytes] = {}
     parts = [HEADING]
-    for number, (strip, words) in enumerate(_stories(folder, published)):
+    for number, (strip, words) in enumerate(_stories(place, published)):
         path = f"{PICTURES}/story-{number}.jpg"
         files[path] = strip
         parts.append(f"![frames of a document]({path})\n\n{literal(words)}\n")
     return {**files, "README.md": _with_section(card, "\n".join(parts)).encode()}
 
 
-def _stories(folder: Path, published: Published) -> Iterator[tuple[bytes, str]]:
-    reader = ShardReader(folder)
+def _stories(place: str | os.PathLike[str], published: Published) -> Iterator[tuple[bytes, str]]:
+    reader = ShardReader(place)
     for shard, number in spread(published.shards, STORIES):
         (stored,) = reader.pick([(shard, number)])
         sample = stored.sample()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from storyloom.errors import BadDataset, UsageError
 from storyloom.format.manifest import MANIFEST, finished_dataset
+from storyloom.fs.folder import DataFolder
 from storyloom.fs.place import local_place
 from storyloom.fs.ranges import MOST_WHOLE
-from storyloom.fs.within import read_within
 from storyloom.push.files import CARD, OURS, PushFile, dataset_files
 from storyloom.push.hub import HubTarget
 from storyloom.push.licences import check_licences
@@ -86,7 +87,7 @@ def target_of(name: str, *, public: bool = False) -> Target:
 
 
 def plan_push(
-    folder: Path,
+    place: str | os.PathLike[str],
     target: Target,
     *,
     any_licence: bool = False,
@@ -97,7 +98,7 @@ def plan_push(
     """Check a dataset and its target, and find out what is to be sent; nothing is written.
 
     Args:
-        folder: The dataset.
+        place: Folder of the dataset, or its URL.
         target: Where it goes.
         any_licence: Whether to pass on documents of unknown and forbidding licences, too.
         pictures: Whether the card gets pictures.
@@ -110,19 +111,20 @@ def plan_push(
         BadDataset: The dataset breaks a rule of the format.
         PushFailed: The target cannot be read.
     """
-    published = finished_dataset(folder)
-    if isinstance(target, FolderTarget) and is_inside(Path(target.address), folder):
+    published = finished_dataset(place)
+    folder = DataFolder(place)
+    if is_inside(target.address, folder.address):
         raise UsageError(f"{target.address} is the dataset itself or lies in it: name another target")
     if not any_licence:
         check_licences(published)
-    report = validate_dataset(folder, spread=spread, on_shard=on_shard)
+    report = validate_dataset(place, spread=spread, on_shard=on_shard)
     if report.violations.total:
         raise BadDataset(
-            f"{folder} breaks rules of the format ({report.summary()}): `storyloom validate {folder}` lists them."
-            " Nothing was sent."
+            f"{folder.address} breaks rules of the format ({report.summary()}):"
+            f" `storyloom validate {folder.address}` lists them. Nothing was sent."
         )
-    card = read_within(folder, CARD, MOST_WHOLE).decode()
-    files = dataset_files(folder, published, card_with_pictures(folder, published, card) if pictures else {})
+    card = folder.read_whole(CARD).decode()
+    files = dataset_files(folder, published, card_with_pictures(place, published, card) if pictures else {})
     found = target.found()
     foreign = [path for path in found if not OURS.fullmatch(path)]
     there = [file for file in files if file.path in found and _same(file, found[file.path], target)]

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 from storyloom.errors import RunFailed, UsageError, printable
 from storyloom.fs.atomic import TEMPORARY_SUFFIX, remove_leftovers, replacing
+from storyloom.fs.connect import connected
 from storyloom.fs.failure import why
+from storyloom.fs.place import usual
 from storyloom.fs.url import HIDDEN, redacted, without_secrets
 from storyloom.push.files import CHUNK, PushFile, copy, md5_of_base64
 
@@ -132,18 +134,12 @@ class StoreTarget:
     keeps_versions = False
 
     def __init__(self, url: str) -> None:
-        from fsspec.core import url_to_fs
-
-        self.address = redacted(url)
+        self.address = redacted(url).rstrip("/")
         self._url = url
-        try:
-            self._files, root = url_to_fs(url)
-        except (ImportError, ValueError) as reason:
-            raise UsageError(f"{self.address} cannot be opened: {without_secrets(str(reason), url)}") from reason
+        self._files, root = connected(url)
         self._root = root.rstrip("/")
 
     def found(self) -> Mapping[str, Found]:
-        self._files.invalidate_cache()
         with self._told():
             infos: Mapping[str, Mapping[str, Any]] = self._files.find(self._root, detail=True)
         begin = len(self._root) + 1
@@ -219,7 +215,9 @@ def _told_by_store(info: Mapping[str, Any]) -> Found:
     return Found(int(info["size"] or 0), md5=own or (etag if MD5.fullmatch(etag) else ""))
 
 
-def is_inside(folder: Path, other: Path) -> bool:
-    """Whether a folder is another one, or lies in it."""
+def is_inside(folder: str, other: str) -> bool:
+    """Whether a folder is another one, or lies in it, by path or URL."""
+    if "://" in folder and "://" in other:
+        return f"{usual(folder)}/".startswith(f"{usual(other)}/")
     one, two = (Path(os.path.realpath(place)) for place in (folder, other))
-    return one.is_relative_to(two)
+    return "://" not in folder + other and one.is_relative_to(two)

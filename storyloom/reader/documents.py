@@ -11,7 +11,7 @@ from typing import Any
 from storyloom.format.reader import ShardReader
 from storyloom.reader.document import Document
 from storyloom.reader.html import dataset_html
-from storyloom.reader.shards import ShardEntry, load_documents, load_manifest
+from storyloom.reader.shards import ShardEntry, as_document, load_documents, load_manifest
 from storyloom.view.counts import count_of
 
 
@@ -50,10 +50,9 @@ class Documents:
         return self._ends[-1] if self._ends else 0
 
     def __iter__(self) -> Iterator[Document]:
-        """All documents, one in memory at a time."""
+        """All documents, a few in memory at a time."""
         for shard in self._shards:
-            for number in range(shard.nsamples):
-                yield from load_documents(self._reader, [(shard, number)])
+            yield from map(as_document, self._reader.documents(shard))
 
     def __getitem__(self, which: str | int) -> Document:
         """A document by its key or its number; negative numbers count from the end.

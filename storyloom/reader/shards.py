@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, ValidationError
 
 from storyloom.format.manifest import bad_manifest, broken_rules, manifest_bytes, shards_flaw
-from storyloom.format.reader import ShardReader
+from storyloom.format.reader import ShardReader, StoredDocument
 from storyloom.format.sample import SchemaName
 from storyloom.format.shard import MOST_DOCUMENTS
 from storyloom.reader.document import Document, parse
@@ -22,12 +22,14 @@ class ShardEntry(BaseModel):
         file: Its path relative to the dataset's folder.
         nsamples: Documents.
         filesize: Bytes.
+        sha256: Of the file, hexadecimal.
     """
 
     split: str
     file: str
     nsamples: Annotated[int, Field(ge=1, le=MOST_DOCUMENTS)]
     filesize: Annotated[int, Field(gt=0, lt=2**63)]
+    sha256: str
 
 
 class Manifest(BaseModel):
@@ -67,8 +69,16 @@ def load_documents(reader: ShardReader, wanted: Sequence[tuple[ShardEntry, int]]
     Raises:
         BadShard: A shard or its index is gone, cut off or damaged.
     """
-    for stored in reader.pick(wanted):
-        try:
-            yield parse(stored.content, stored.jpegs)
-        except ValueError as error:
-            raise stored.bad(f"{stored.key}.json: {error}") from None
+    return map(as_document, reader.pick(wanted))
+
+
+def as_document(stored: StoredDocument) -> Document:
+    """A document as a trainer takes it.
+
+    Raises:
+        BadShard: It is damaged.
+    """
+    try:
+        return parse(stored.content, stored.jpegs)
+    except ValueError as error:
+        raise stored.bad(f"{stored.key}.json: {error}") from None

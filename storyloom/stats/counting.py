@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
@@ -140,7 +140,7 @@ class DocumentSums:
         return int(times[times > 1].sum())
 
 
-def count(output: Path, shard: Shard, numbers: range) -> DocumentSums:
+def count(output: str | os.PathLike[str], shard: Shard, numbers: range) -> DocumentSums:
     """Count the documents of these numbers in a shard of a dataset; no image is read.
 
     Raises:

@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from storyloom.format.manifest import FunnelRow, Published, finished_dataset
 from storyloom.format.reader import BadShard
 from storyloom.format.shard import Shard, Split
+from storyloom.fs.url import redacted
 from storyloom.stats.counting import DocumentSums, count
 from storyloom.stats.distributions import Distribution
 from storyloom.stats.flags import Flag
@@ -108,11 +108,11 @@ class Stats(BaseModel):
     funnel: list[FunnelRow]
 
 
-def dataset_stats(output: Path) -> Stats:
+def dataset_stats(output: str | os.PathLike[str]) -> Stats:
     """Count a dataset, from its manifest, its indexes and its documents' JSON; no image is read.
 
     Raises:
-        UsageError: The folder holds no finished dataset.
+        UsageError: The folder, or the URL, holds no finished dataset.
         BadDataset: The manifest is damaged, or a shard does not match it or its index.
     """
     published = finished_dataset(output)
@@ -123,7 +123,7 @@ def dataset_stats(output: Path) -> Stats:
         if (counts.documents, counts.frames) != (stated.nsamples, stated.nimages):
             found = f"{counts.documents} documents and {counts.frames} images"
             flaw = f"they have {found}, but manifest.json says {stated.nsamples} and {stated.nimages}"
-            raise BadShard.at(f"{output}/data/{split}", "its shards", flaw)
+            raise BadShard.at(f"{redacted(os.fspath(output))}/data/{split}", "its shards", flaw)
         total.merge(counts)
     target = target_of(published)
     return Stats(
@@ -135,7 +135,7 @@ def dataset_stats(output: Path) -> Stats:
     )
 
 
-def _counts(output: Path, published: Published) -> dict[Split, DocumentSums]:
+def _counts(output: str | os.PathLike[str], published: Published) -> dict[Split, DocumentSums]:
     """Sums per split; pieces are merged in their order, so the result does not depend on the processes."""
     by_split = {split: DocumentSums() for split in published.splits}
     shards, numbers = zip(*_pieces(published), strict=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Budget:
         return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
-def gallery_videos(output: Path, published: Published, count: int) -> list[str]:
+def gallery_videos(output: str | os.PathLike[str], published: Published, count: int) -> list[str]:
     """Ids of the videos whose documents a gallery of this size shows.
 
     Raises:
@@ -72,11 +72,11 @@ def gallery_videos(output: Path, published: Published, count: int) -> list[str]:
     return sorted({stored.sample().video_id for stored in chosen})
 
 
-def gallery(output: Path, published: Published, count: int, dropped: DroppedFrames) -> list[Story]:
+def gallery(output: str | os.PathLike[str], published: Published, count: int, dropped: DroppedFrames) -> list[Story]:
     """Documents at equal distances over the shards, the same ones every time.
 
     Args:
-        output: Folder of the dataset.
+        output: Folder of the dataset, or its URL.
         published: Its manifest.
         count: How many documents, at most.
         dropped: Dropped frames, shown in time order inside the documents.

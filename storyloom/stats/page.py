@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,14 @@ def figure_values(stats: Stats) -> dict[str, Any]:
     }
 
 
-def write_page(stats: Stats, output: Path, file: Path, gallery_size: int, dropped: DroppedFrames | None = None) -> None:
+def write_page(
+    stats: Stats, output: str | os.PathLike[str], file: Path, gallery_size: int, dropped: DroppedFrames | None = None
+) -> None:
     """Write the page of a dataset.
 
     Args:
         stats: The figures.
-        output: Folder of the dataset.
+        output: Folder of the dataset, or its URL.
         file: The page; its folder is made.
         gallery_size: Documents on the page, at most.
         dropped: Frames that are in no document, for the videos of `gallery_videos`; None where they are unknown.

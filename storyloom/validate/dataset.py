@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from storyloom.errors import BadDataset
 from storyloom.format.layout import index_of
 from storyloom.format.manifest import MANIFEST
+from storyloom.fs.folder import DataFolder
+from storyloom.fs.place import absolute
+from storyloom.fs.remote import Stated
 from storyloom.validate.indexes import check_indexes, check_syntax
 from storyloom.validate.layout import find_shards
 from storyloom.validate.manifest import check_manifest, load_manifest
@@ -17,7 +22,7 @@ from storyloom.validate.violation import Violations
 
 
 def validate_dataset(
-    folder: Path,
+    place: str | os.PathLike[str],
     *,
     deep: bool = False,
     spread: Spread = over_processes,
@@ -26,20 +31,23 @@ def validate_dataset(
     """Check every rule of docs/format.md. Each shard is read once; memory does not grow with the number of documents.
 
     Args:
-        folder: The dataset.
+        place: Folder of the dataset, or its URL.
         deep: Decode every image, too.
         spread: Distributes the shards over processes.
         on_shard: Called with the progress.
 
     Raises:
         UsageError: The folder is not a dataset.
+        BadDataset: A store fails or refuses; or the dataset was replaced while it was read.
     """
-    folder = folder.absolute()
+    place = absolute(os.fspath(place))
+    folder = DataFolder(place)
     about_files, about_shards = Violations(), Violations()
-    files = find_shards(folder, about_files)
+    before = _version(folder)
     published = load_manifest(folder, about_files)
+    files = find_shards(folder, published, about_files)
     stated = {"max_images": published.max_images, "schema": published.schema_} if published else {}
-    tasks = [ShardTask(str(folder), file, number, stated, deep) for number, file in enumerate(files)]
+    tasks = [ShardTask(place, file, number, stated, deep) for number, file in enumerate(files)]
     facts: dict[str, ShardFacts] = {}
     with Places() as keys, Places() as videos:
         for done, result in enumerate(spread(tasks), 1):
@@ -57,14 +65,25 @@ def validate_dataset(
     else:
         splits = list(dict.fromkeys(Path(file).parent.name for file in files))
         indexes = check_syntax(folder, splits, about_files)
+    if _version(folder) != before:
+        raise BadDataset(f"{folder.address} was replaced, or began to be, while it was checked: check it again")
     about_shards.extend(about_files)
     shard_files = [name for file in files for name in (file, str(index_of(Path(file))))]
     return ValidationReport(
-        dataset=str(folder),
+        dataset=folder.address,
         deep=deep,
         shards=len(files),
         documents=sum(one.nsamples for one in facts.values()),
         images=sum(one.nimages for one in facts.values()),
+        bytes_read=sum(one.filesize for one in facts.values()),
         files=list(dict.fromkeys([*shard_files, MANIFEST, *indexes, *(file for file, _ in about_shards.counts)])),
         violations=about_shards,
     )
+
+
+def _version(folder: DataFolder) -> Stated | None:
+    """What another dataset in the place of this one has otherwise; None where it has no manifest that can be read."""
+    try:
+        return folder.stated(MANIFEST)
+    except OSError:
+        return None

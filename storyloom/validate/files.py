@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from storyloom.fs.folder import DataFolder
 from storyloom.fs.ranges import MOST_WHOLE
-from storyloom.fs.within import read_within
 from storyloom.validate.violation import Violations
 
 
-def read_index(folder: Path, file: str, violations: Violations, most: int = MOST_WHOLE) -> bytes | None:
+def read_index(folder: DataFolder, file: str, violations: Violations, most: int = MOST_WHOLE) -> bytes | None:
     """Content of a required file of at most `most` bytes; None, and a violation, when it cannot be read."""
     try:
-        return read_within(folder, file, most)
+        return folder.read_whole(file, most)
     except FileNotFoundError:
         violations.add(file, "missing_file", "the dataset has no such file")
     except OSError as reason:

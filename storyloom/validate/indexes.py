@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 from storyloom.card.croissant import croissant
 from storyloom.card.front_matter import front_matter
 from storyloom.card.indexes import SAMPLE_LOADER, as_json, as_yaml, index_files
 from storyloom.format.manifest import Published
+from storyloom.fs.folder import DataFolder
 from storyloom.validate.files import read_index
 from storyloom.validate.parse import differences, parse, parse_yaml
 from storyloom.validate.violation import Violations
@@ -34,7 +34,7 @@ RULE_OF = (
 """The rule that is broken by an index file that disagrees with the manifest: the first whose pattern matches."""
 
 
-def check_indexes(folder: Path, published: Published, violations: Violations) -> list[str]:
+def check_indexes(folder: DataFolder, published: Published, violations: Violations) -> list[str]:
     """Compare every index file and the card with the manifest; returns their paths."""
     wanted = index_files(published)
     for file, right in wanted.items():
@@ -52,7 +52,7 @@ def check_indexes(folder: Path, published: Published, violations: Violations) ->
     return [*wanted, CROISSANT, CARD]
 
 
-def check_syntax(folder: Path, splits: Sequence[str], violations: Violations) -> list[str]:
+def check_syntax(folder: DataFolder, splits: Sequence[str], violations: Violations) -> list[str]:
     """Parse the index files of a dataset without a readable manifest; returns their paths."""
     per_split = [name for split in splits for name in (f"data/{split}/sizes.json", f"wids-{split}.json")]
     meta = [".info.json", "split.yaml", "dataset.yaml", "similarity.yaml", "crude.yaml", SAMPLE_LOADER.name]
@@ -95,7 +95,7 @@ def _normal(value: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _check_croissant(folder: Path, published: Published, violations: Violations) -> None:
+def _check_croissant(folder: DataFolder, published: Published, violations: Violations) -> None:
     """Check what a reader loads; descriptions, licences and citations are the owner's."""
     right = croissant(published, "")
     content = read_index(folder, CROISSANT, violations, _most(as_json(right)))
@@ -130,7 +130,7 @@ def _front_matter(content: bytes, violations: Violations, most: int = MOST_UNKNO
     return found
 
 
-def _check_card(folder: Path, published: Published, violations: Violations) -> None:
+def _check_card(folder: DataFolder, published: Published, violations: Violations) -> None:
     """Check the fields that determine what is loaded; the rest of a card belongs to its owner."""
     wanted = front_matter(published)
     most = _most(as_yaml(wanted).encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from storyloom.format.manifest import (
     values_flaw,
 )
 from storyloom.format.shard import Shard
+from storyloom.fs.folder import DataFolder
 from storyloom.validate.files import read_index
 from storyloom.validate.parse import parse
 from storyloom.validate.result import ShardFacts
@@ -28,7 +28,7 @@ KINDS = ("videos", "frames", "sentences", "documents")
 HASHED = ("filesize", "sha256", "md5sum")
 
 
-def load_manifest(folder: Path, violations: Violations) -> Published | None:
+def load_manifest(folder: DataFolder, violations: Violations) -> Published | None:
     """The manifest of a dataset; None, and a violation, when it is missing or unreadable."""
     content = read_index(folder, MANIFEST, violations)
     if content is None:

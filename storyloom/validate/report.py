@@ -26,11 +26,12 @@ class ValidationReport:
     """The outcome for a dataset.
 
     Attributes:
-        dataset: Its folder.
+        dataset: Its folder or URL.
         deep: Whether images were decoded.
         shards: How many are there.
         documents: In the shards that could be read.
         images: In the shards that could be read.
+        bytes_read: Of those shards.
         files: Paths within the dataset of all checked files, shards first.
         violations: The broken rules.
     """
@@ -40,6 +41,7 @@ class ValidationReport:
     shards: int
     documents: int
     images: int
+    bytes_read: int
     files: list[str]
     violations: Violations
 
@@ -65,9 +67,10 @@ class ValidationReport:
         """The last line for a person."""
         counted = {"shards": self.shards, "documents": self.documents, "images": self.images}
         amount = ", ".join(count_of(number, noun) for noun, number in counted.items())
+        read = f"{self.bytes_read:,} bytes read"
         how = "every image decoded" if self.deep else "images not decoded (--deep does)"
         found = count_of(self.violations.total, "violations") if self.violations.total else "all fine"
-        return f"{amount}; {how}: {found}"
+        return f"{amount}, {read}; {how}: {found}"
 
 
 def print_report(report: ValidationReport, console: Console) -> None:
@@ -103,6 +106,7 @@ def as_json(report: ValidationReport) -> str:
         "shards": report.shards,
         "documents": report.documents,
         "images": report.images,
+        "bytes_read": report.bytes_read,
         "nviolations": report.violations.total,
         "violations": [asdict(one) for violations in by_file.values() for one in violations],
         "omitted": report.omitted(),

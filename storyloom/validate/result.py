@@ -21,7 +21,7 @@ class ShardTask:
     """A shard to check.
 
     Attributes:
-        folder: Of the dataset.
+        folder: Of the dataset, or its URL.
         file: Path of the shard within it.
         number: Among all shards, from 0.
         stated: What the manifest says of every document, as `Sample` takes it as context; empty without a manifest.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import re
 from dataclasses import dataclass, field
-from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
 from storyloom.format.sample import KEY_PATTERN, Sample, image_name
 from storyloom.format.tar import INDEX_TYPE, MAX_SAMPLE
-from storyloom.fs.within import open_within
+from storyloom.fs.folder import DataFolder
+from storyloom.fs.ranges import ByteRange
 from storyloom.validate.document import read_document
 from storyloom.validate.jpeg import COLOUR, JpegHeader, decoding_problems, picture
 from storyloom.validate.result import PLACE, ShardFacts, ShardResult, ShardTask
@@ -47,6 +47,7 @@ class _Run:
 class _Reader:
     def __init__(self, task: ShardTask) -> None:
         self.task = task
+        self._folder = DataFolder(task.folder)
         self.violations = Violations()
         self.facts = ShardFacts()
         self.starts: list[int] = []
@@ -60,8 +61,21 @@ class _Reader:
     def report(self, rule: str, message: str, key: str = "") -> None:
         self.violations.add(self.task.file, rule, message, key)
 
-    def read(self, file: FileIO, size: int) -> None:
-        """Check all of an open shard."""
+    def why(self, reason: OSError) -> str:
+        """Why the shard could not be read."""
+        return self._folder.why(reason)
+
+    def read(self) -> None:
+        """Check all of the shard.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        with self._folder.open(self.task.file) as file:
+            self._read(file, file.seek(0, io.SEEK_END))
+
+    def _read(self, file: io.RawIOBase, size: int) -> None:
+        file.seek(0)
         stream = HashedStream(file)
         members = Members(stream, size, self.report)
         for member in members:
@@ -162,14 +176,12 @@ class _Reader:
                 message = f"the document at byte {start} has {end - start} bytes, more than {MAX_SAMPLE}"
                 self.report("member_size", message)
         wanted = np.array(ends, dtype=INDEX_TYPE).tobytes()
-        try:
-            with open_within(self.task.folder, file) as index:
-                found = index.read(len(wanted) + 1)
-        except FileNotFoundError:
+        (found,) = self._folder.read([ByteRange(file, 0, len(wanted) + 1)])
+        if isinstance(found, FileNotFoundError):
             self.violations.add(file, "missing_file", "the shard has no index, so it may be unfinished")
             return
-        except OSError as reason:
-            self.violations.add(file, "unreadable", str(reason))
+        if isinstance(found, Exception):
+            self.violations.add(file, "unreadable", self._folder.why(found))
             return
         if found != wanted:
             self.violations.add(file, "tar_idx", _index_difference(found, wanted))
@@ -180,11 +192,10 @@ def validate_shard(task: ShardTask) -> ShardResult:
     reader = _Reader(task)
     facts: ShardFacts | None = None
     try:
-        with open_within(task.folder, task.file) as file:
-            reader.read(file, os.fstat(file.fileno()).st_size)
+        reader.read()
         facts = reader.facts
     except OSError as reason:
-        reader.report("unreadable", str(reason))
+        reader.report("unreadable", reader.why(reason))
     videos = [(video, task.number, offset) for video, offset in reader.videos.items()]
     return ShardResult(
         task.file, reader.violations, facts, np.array(reader.keys, dtype=PLACE), np.array(videos, dtype=PLACE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from io import FileIO
+from io import RawIOBase
 
 CHUNK = 2**20
 """Bytes read at a time: enough for a disk, and small enough for a processor's cache while it is hashed (our choice)."""
@@ -16,7 +16,7 @@ class HashedStream:
         file: Opened without a buffer, at its start.
     """
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: RawIOBase) -> None:
         self.sha256 = hashlib.sha256()
         self.md5 = hashlib.md5(usedforsecurity=False)
         self.offset = 0

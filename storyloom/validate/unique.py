@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from storyloom.format.tar import BLOCK, MAX_DOCUMENT, read_header
-from storyloom.fs.within import open_within
+from storyloom.fs.folder import DataFolder
+from storyloom.fs.ranges import ByteRange
 from storyloom.validate.result import PLACE
 from storyloom.validate.violation import Violations
 
@@ -71,7 +72,9 @@ class _Document:
     video: str
 
 
-def report_repeated(keys: Places, videos: Places, folder: Path, files: Sequence[str], violations: Violations) -> None:
+def report_repeated(
+    keys: Places, videos: Places, folder: DataFolder, files: Sequence[str], violations: Violations
+) -> None:
     """Report keys of more than one document, and source videos in more than one split.
 
     Args:
@@ -101,13 +104,12 @@ def _split(file: str) -> str:
     return Path(file).parent.name
 
 
-def _document(folder: Path, file: str, offset: int, violations: Violations) -> _Document | None:
+def _document(folder: DataFolder, file: str, offset: int, violations: Violations) -> _Document | None:
     """The names of the document at a place, read again, since only hashes were kept; None if it is gone by now."""
     try:
-        with open_within(folder, file) as shard:
-            shard.seek(offset)
-            name, size = read_header(shard.read(BLOCK))
-            content = shard.read(size) if name.endswith(".json") and size <= MAX_DOCUMENT else b""
+        name, size = read_header(_bytes(folder, file, offset, BLOCK))
+        wanted = name.endswith(".json") and size <= MAX_DOCUMENT
+        content = _bytes(folder, file, offset + BLOCK, size) if wanted else b""
     except (OSError, ValueError) as reason:
         violations.add(file, "unreadable", f"it changed while it was read: {reason}")
         return None
@@ -117,3 +119,15 @@ def _document(folder: Path, file: str, offset: int, violations: Violations) -> _
         document = {}
     video = document.get("video_id") or document.get("video_url", "") if isinstance(document, dict) else ""
     return _Document(file, name.partition(".")[0], str(video))
+
+
+def _bytes(folder: DataFolder, file: str, start: int, size: int) -> bytes:
+    """Bytes of a file.
+
+    Raises:
+        OSError: They cannot be read.
+    """
+    (content,) = folder.read([ByteRange(file, start, start + size)])
+    if isinstance(content, Exception):
+        raise OSError(folder.why(content)) from None
+    return content

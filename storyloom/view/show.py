@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -15,17 +15,18 @@ from storyloom.format.sample import Sample
 from storyloom.view.text import LONGEST_NAME, LONGEST_SENTENCE, shown
 
 
-def find_sample(output: Path, key: str | None) -> Sample:
-    """A document of a finished output folder by its key; the first one without a key.
+def find_sample(output: str | os.PathLike[str], key: str | None) -> Sample:
+    """A document of a finished dataset, in a folder or at a URL, by its key; the first one without a key.
 
     Raises:
-        UsageError: The folder holds no finished dataset, or no such document.
+        UsageError: The place holds no finished dataset, or no such document.
         BadShard: A shard is damaged.
     """
     published = finished_dataset(output)
-    found = ShardReader(output, walk=True).find(published.shards, key)
+    reader = ShardReader(output, walk=True)
+    found = reader.find(published.shards, key)
     if found is None:
-        raise UsageError(f"no document {key!r} in {output}")
+        raise UsageError(f"no document {key!r} in {reader.folder.address}")
     return found.sample()
 
 

@@ -23,6 +23,7 @@ from stages.media.sandbox import Limits
 from stages.media.source import reading
 from stages.media.subtitles.tracks import tracks
 from stages.sample.stage import SampleConfig, SampleFrames
+from storyloom.fs.files import files_at
 from tests.fuzz._mutation import mutated
 from tests.fuzz.subtitles import TRACKS
 
@@ -78,7 +79,7 @@ def check(case: Case) -> None:
         file.write_bytes(case.content)
         key = hashlib.sha256(case.content).hexdigest()[:20]
         line = ManifestRow(video=key, url=str(file), source_id="fuzz")
-        context = Context(seed=0, media=media)
+        context = Context(seed=0, media=files_at(media))
         fetched = _download(context).guarded(Video(line, []))
         assert isinstance(fetched, MediaRow)
         if not fetched.live:
@@ -88,16 +89,15 @@ def check(case: Case) -> None:
         assert not frames.error or frames.error.code != "internal", frames.error
         for track in fetched.audio_tracks:
             try:
-                with reading(media, fetched) as path:
+                with reading(context.media, fetched) as path:
                     sound = decode(track_of(fetched, [track.stream, *track.followers], path), LIMITS)
             except VideoFailed:
                 continue
             assert len(sound.audio) <= (fetched.duration + 10.0) * 16_000, (len(sound.audio), fetched.duration)
-        list(tracks(fetched, media, LIMITS))
+        list(tracks(fetched, context.media, LIMITS))
 
 
 def _download(context: Context) -> Download:
-    context.media.mkdir()
     found = Download(DownloadConfig(probe_seconds=LIMITS.seconds), context)
     found.setup()
     return found

@@ -91,6 +91,11 @@ def terminate_this_process(point: str, stage: str, what: str) -> None:
         time.sleep(60)
 
 
+def tell_this_process_to_end(point: str, stage: str, what: str) -> None:
+    if _here(point, stage) and _first(1):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def fill_the_temporary_folder(point: str, stage: str, what: str) -> None:
     if not _here(point, stage) or not _first(1):
         return

@@ -100,6 +100,14 @@ class Run:
             time.sleep(0.05)
 
 
+def drain(address: str, node: str) -> None:
+    """Tell Ray that a node goes in two minutes, as `ray start --block` does on SIGTERM."""
+    ray = Path(sys.executable).with_name("ray")
+    told = ["--node-id", node, "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "a drill"]
+    command = [str(ray), "drain-node", "--address", address, *told, "--deadline-remaining-seconds", "120"]
+    subprocess.run(command, check=True)
+
+
 def assert_like(config: Any, undisturbed: Finished) -> None:
     """The same bytes as an undisturbed run, and nothing else."""
     assert content_of(config.output) == content_of(undisturbed.config.output)
@@ -110,7 +118,7 @@ def assert_like(config: Any, undisturbed: Finished) -> None:
 def leftovers(config: Any) -> list[str]:
     """Unfinished files, and notes of attempts at units that are finished."""
     files = [file for folder in (config.work, config.output) for file in Path(folder).rglob("*")]
-    attempts = list(Path(config.work, "attempts").glob("*/*/*/*.json"))
+    attempts = list(Path(config.work, "attempts").glob("*/*/*.json"))
     return sorted(str(file) for file in [*attempts, *(file for file in files if TEMPORARY_SUFFIX in file.name)])
 
 
@@ -139,6 +147,45 @@ def test_a_node_is_removed_in_the_middle(clips: Path, tmp_path: Path, undisturbe
         run.wait_for("download", 2)
         nodes.remove_node(lost, allow_graceful=False)
         code, said = run.ended()
+    assert code == 0, said
+    assert_like(run.config, undisturbed)
+
+
+def test_a_worker_of_every_stage_is_told_to_end_and_ends_its_part(
+    clips: Path, tmp_path: Path, undisturbed: Finished
+) -> None:
+    told = tmp_path / "told"
+    told.mkdir()
+    with cluster(2, DRILL_TERM=str(told)) as nodes:
+        run = Run(tmp_path, clips, address=nodes.address)
+        code, said = run.ended()
+    assert code == 0, said
+    assert {mark.name for mark in told.iterdir()} == {stage.name for stage in STAGES} - {"calibrate"}
+    assert_like(run.config, undisturbed)
+
+
+def test_a_worker_that_does_not_end_within_the_grace_drops_its_part(
+    clips: Path, tmp_path: Path, undisturbed: Finished
+) -> None:
+    told = tmp_path / "told"
+    with cluster(1, DRILL_TERM_SLOW=str(told)) as nodes:
+        run = Run(tmp_path, clips, "runner.grace_seconds=1", address=nodes.address)
+        code, said = run.ended()
+    assert code == 0, said
+    assert told.exists()
+    assert_like(run.config, undisturbed)
+
+
+def test_a_node_is_drained_and_its_workers_go_before_it_does(
+    clips: Path, tmp_path: Path, undisturbed: Finished
+) -> None:
+    with cluster(1) as nodes:
+        going = nodes.add_node(num_cpus=6)
+        run = Run(tmp_path, clips, address=nodes.address)
+        run.wait_for("download", 2)
+        drain(nodes.address, going.node_id)
+        code, said = run.ended()
+        assert going.dead_processes(), "its raylet ends once it is drained and idle"
     assert code == 0, said
     assert_like(run.config, undisturbed)
 

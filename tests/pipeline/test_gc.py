@@ -1,14 +1,17 @@
 """What a work folder holds for nobody goes, and nothing else."""
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import RunConfig
-from pipeline.gc import Item, collect, remove
+from pipeline.gc import DAY, Item, collect, remove, unfinished
 from pipeline.workspace import survey
 from storyloom.errors import UsageError
+from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from storyloom.fs.files import files_at
 from tests import machine
 from tests.machine import NAMES, config, files, manifest, ran
@@ -209,3 +212,17 @@ def test_what_was_collected_can_be_made_again_with_the_same_bytes(done: Path) ->
     assert content_of(done / "work") == before
     shutil.rmtree(done / "work")
     assert machine.ran(config(done)).ran == set(NAMES)
+
+
+def test_what_writers_of_other_machines_left_unfinished_long_ago_is_found_in_work_and_output(done: Path) -> None:
+    (done / "out").mkdir(exist_ok=True)
+    for folder in (done / "work", done / "out"):
+        for name, age in (("old", 2 * DAY), ("new", 0.5 * DAY)):
+            left = folder / f".{name}.0123456789abcdef.elsewhere.1{TEMPORARY_SUFFIX}"
+            left.write_bytes(b"1")
+            os.utime(left, (time.time() - age,) * 2)
+    found = unfinished([config(done)])
+    assert [(files.address, entry.name[:5]) for files, entry in found] == [
+        (str(done / "work"), ".old."),
+        (str(done / "out"), ".old."),
+    ]

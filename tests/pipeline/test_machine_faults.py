@@ -67,7 +67,7 @@ def whole(rows: dict[str, Row]) -> bool:
 
 
 def attempts_left(finished: Finished) -> list[Path]:
-    return sorted(Path(finished.config.work).glob("attempts/*/*/*/*.json"))
+    return sorted(Path(finished.config.work).glob("attempts/*/*/*.json"))
 
 
 @pytest.mark.parametrize("cut", [in_one_part, in_three_parts])
@@ -228,12 +228,16 @@ def test_six_killed_processes_cost_no_video(tmp_path: Path, faults: pytest.Monke
     assert attempts_left(finished) == []
 
 
+@pytest.mark.parametrize(("fault", "kept"), [("terminate_this_process", 0), ("tell_this_process_to_end", 1)])
 def test_sigterm_ends_a_run_cleanly_and_the_same_command_goes_on(
-    tmp_path: Path, short: Path, faults: pytest.MonkeyPatch
+    tmp_path: Path, short: Path, faults: pytest.MonkeyPatch, fault: str, kept: int
 ) -> None:
-    let(faults, "terminate_this_process")
+    """A part that ends within the grace is kept, another one is dropped."""
+    let(faults, fault)
     finished = in_three_parts(tmp_path, short)
-    code, said = ended(command(finished.config, "run", *ONLY_SAMPLED))
+    grace = "1" if kept == 0 else "60"
+    code, said = ended(command(finished.config, "run", *ONLY_SAMPLED, "--set", f"runner.grace_seconds={grace}"))
+    assert len(list(Path(finished.config.work).glob("sample/*/part-*.json"))) == kept
     assert code == 143, said
     assert "the same command goes on from here" in said
     assert "Traceback" not in said

@@ -324,7 +324,7 @@ def test_a_revision_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     "name",
     [
         *("plan", "media", "attempts", "manifests", "summaries", "profile"),
-        *("manifest", "work", "output", "seed", "stages", "runner", "parts"),
+        *("manifest", "work", "output", "seed", "stages", "runner", "prices", "parts"),
         *("graph", "stage", "section", "model_dump", "copy"),
     ],
 )

@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from pipeline.profile import KINDS, StageProfile, UnitProfile, UnitTimer
+from pipeline.profile import KINDS, StageProfile, UnitProfile, UnitTimer, WorkerClock
 from pipeline.run import Selection
 from pipeline.worker import Worker
 from pipeline.workspace import survey
@@ -76,7 +76,7 @@ def test_a_profile_changes_no_byte_of_work_and_output(profiled: Finished, demo_r
 
 
 def test_a_run_without_profile_measures_nothing(demo_run: Finished) -> None:
-    assert not (Path(demo_run.config.work) / "profile").exists()
+    assert not any((Path(demo_run.config.work) / "profile").rglob("*"))
     assert demo_run.workspace.job.profiles() == []
 
 
@@ -155,6 +155,28 @@ def test_an_items_making_counts_and_its_consumers_work_does_not(clock: Clock) ->
         found.append(number)
     assert found == [0, 1, 2]
     assert timer.seconds == {"read": 3.0}
+
+
+def test_units_in_hand_at_once_share_the_workers_time(clock: Clock) -> None:
+    worker = WorkerClock()
+    with worker.unit() as first:
+        clock.now += 4.0
+        with worker.unit() as second:
+            clock.now += 6.0
+            assert (first(), second()) == (7.0, 3.0)
+        clock.now += 1.0
+        assert first() == 8.0
+    clock.now += 50.0
+    with worker.unit() as third:
+        clock.now += 2.0
+        assert third() == 2.0
+
+
+def test_what_falls_to_a_unit_that_is_alone_is_its_time_with_what_the_worker_keeps_of_it(profiled: Finished) -> None:
+    found = {stage: units[0] for stage, units in units_of(Path(profiled.config.work)).items()}
+    assert {one.parts for one in found.values()} == {1}
+    for one in found.values():
+        assert sum(one.seconds.values()) - one.seconds["wait"] <= one.share + 1e-3
 
 
 PROFILING = {"runner": {"kind": "inline", "profile": True}}

@@ -25,8 +25,8 @@ def test_every_setting_has_a_meaning_and_none_is_left_out() -> None:
     found = settings()
     assert [one.key for one in found if not one.meaning] == []
     stages = [stage.name for stage in config_class()._registered()]
-    assert {one.section for one in found} - {""} == {*stages, "runner", "parts"}
-    assert {one.key for one in found if not one.section} == set(RunConfig.model_fields) - {"runner", "parts"}
+    assert {one.section for one in found} - {""} == {*stages, "runner", "prices", "parts"}
+    assert {one.key for one in found if not one.section} == set(RunConfig.model_fields) - {"runner", "prices", "parts"}
 
 
 def test_a_setting_has_its_values_default_and_what_a_change_does() -> None:

@@ -77,5 +77,11 @@ def test_a_folder_gets_a_config_and_a_name_of_a_file_is_one(
     assert f"storyloom run {Path(written).name}" in result.output
 
 
+def test_the_recipe_of_a_bucket_keeps_its_places_in_one_and_has_no_credentials() -> None:
+    text = starter(Recipe.S3, "x.yaml")
+    assert all(f"{key}: s3://BUCKET/" in text for key in ("manifest", "work", "output"))
+    assert not re.search(r"(?i)secret|password|key_id: ", text)
+
+
 def test_the_demo_recipe_warns_where_it_is_read() -> None:
     assert "FOR TRYING ONLY" in starter(Recipe.DEMO, "x.yaml").splitlines()[0]

@@ -13,7 +13,7 @@ from pipeline.workspace import Workspace
 from stages.base import InputMissing, StageSetupError, Video
 from stages.media.sandbox import Limits, Program, child
 from storyloom.format.sample import FormatError
-from tests.machine import Echo, EchoRow, Measure, MeasureRow, Pack, config, files, prepared, ready
+from tests.machine import Echo, EchoRow, Measure, MeasureConfig, MeasureRow, Pack, config, files, prepared, ready
 
 SetTrouble = Callable[..., None]
 
@@ -195,6 +195,30 @@ def test_what_a_stage_left_outside_its_rows_and_is_gone_makes_that_stage_do_the_
     problem = failed(worker(workspace).do(part))
     assert (problem.severity, "media/3.mp4 is gone" in problem.text) == ("upstream", True)
     assert part not in workspace.refreshed().done("measure")
+
+
+def test_what_no_other_machine_has_is_brought_back_by_the_worker_that_misses_it(
+    workspace: Workspace, trouble: SetTrouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once() -> BaseException:
+        trouble(ZeroDivisionError, 77)
+        return InputMissing("measure", "media/3.mp4 is gone")
+
+    monkeypatch.setattr(MeasureConfig, "files_stay_here", True)
+    trouble(once, 3)
+    assert done(worker(workspace).do(part_with(workspace, 3))).live == 2
+
+
+def test_a_stage_is_told_once_all_that_read_its_files_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, ...]] = []
+    monkeypatch.setattr(MeasureConfig, "files_go", True)
+    monkeypatch.setattr(Measure, "spent", lambda _, rows: told.append(tuple(row.video for row in rows)))
+    files(tmp_path, range(4))
+    workspace = ready(config(tmp_path), "measure", "echo", "total")
+    assert told == []
+    for part in workspace.plan.parts:
+        done(Worker(workspace.job, "share", None).do(part))
+    assert told == [workspace.plan.members[part] for part in workspace.plan.parts]
 
 
 def test_a_stage_that_cannot_start_is_a_final_problem_with_its_reason(

@@ -17,6 +17,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def media(tmp_path: Path) -> Path:
-    """A media folder that does not exist yet."""
+def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A media folder that does not exist yet, and an empty cache of the machine."""
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "work" / "media"

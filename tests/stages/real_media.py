@@ -14,7 +14,7 @@ from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
 from schemas.row import Row
 from stages.base import Context, Stage, Video, VideoFailed
-from stages.download.files import link, record
+from stages.download.files import record
 from stages.download.probing import probe
 from stages.media import ffmpeg
 from stages.media.audio import Decoded, decode
@@ -23,6 +23,7 @@ from stages.media.sandbox import Limits
 from stages.media.source import MediaSource, content_name, digest
 from stages.media.track import Decoder, opened
 from stages.sample.pictures import PictureSettings, Seen, candidates
+from storyloom.fs.files import files_at
 
 ROOT = Path(__file__).resolve().parents[2]
 NARRATED = ROOT / "demo" / "narrated.mp4"
@@ -65,15 +66,16 @@ def cut_off(media: Path, out: Path, share: float) -> Path:
 def linked(file: Path, key: str = KEY, **fields: Any) -> MediaRow:
     """The row of a file that the media folder links to, whatever it is, as `download` makes it but for `fields`."""
     source = MediaSource.of(file.stat(), digest(file), str(file))
-    final = Path(MEDIA.name) / content_name(key, source.sha256, file.suffix[1:])
-    link(file.absolute(), final)
-    record(final, source)
+    final = content_name(key, source.sha256, file.suffix[1:])
+    files = files_at(MEDIA.name)
+    files.link(final, file.absolute(), source.sha256)
+    record(files, final, source)
     try:
         found = probe(file, LIMITS)
     except VideoFailed:  # for the tests of what cannot be decoded
         found = {"has_audio": True, "has_video": True, "video_stream": 0}
         found["audio_tracks"] = [{"stream": 1, "reason": "only", "end": 0.0}]
-    return MediaRow(video=key, media=final.name, sha256=source.sha256, size=source.size, **found | fields)
+    return MediaRow(video=key, media=final, sha256=source.sha256, size=source.size, **found | fields)
 
 
 def decoded(file: Path) -> Decoded:
@@ -105,4 +107,4 @@ def run(stage: Stage[Any, Any], media: Path, *, language: str = "", **fields: An
 
 
 def context() -> Context:
-    return Context(seed=0, media=Path(MEDIA.name))
+    return Context(seed=0, media=files_at(MEDIA.name))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from schemas.manifest import ManifestRow
 from schemas.rows import AlignedRow, FramesRow, SampledFrame, ScoresRow, Segment, Sentence, TranscriptRow, Word
 from stages.align.stage import Align, AlignConfig
 from stages.base import Context, Video
+from storyloom.fs.files import files_at
 
 KEY = "0123456789abcdef0123"
 MANIFEST = ManifestRow(video=KEY, url="video.mp4", source_id="video.mp4")
-CONTEXT = Context(seed=0, media=Path("media"))
+CONTEXT = Context(seed=0, media=files_at("media"))
 
 
 def sentence(start: float, end: float, text: str = "a few words that were said here", flag: str = "") -> Sentence:

@@ -6,26 +6,27 @@ import hashlib
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from schemas.media import MediaRow
 from stages.media import ffmpeg
 from stages.media.sandbox import ChildFailed, Limits, child
 from stages.media.source import NAME_DIGITS, MediaMissing, reading
 from stages.media.subtitles.cues import Cue, cues
+from storyloom.fs.files import Files
 
 MAX_BYTES = 8 * 2**20
 """Bytes of a track. YouTube's captions with word times have about 130 a second: 2 MB for four hours (our choice)."""
 
 
-def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str] = frozenset()) -> Iterator[list[Cue]]:
+def tracks(media: MediaRow, files: Files, limits: Limits, heard: AbstractSet[str] = frozenset()) -> Iterator[list[Cue]]:
     """The cues of a video's subtitle tracks: the manifest's or those beside it, then the file's own in their order.
 
     Of a clip, those inside it, on its clock.
 
     Args:
         media: The video's row from `download`.
-        folder: Folder of all media.
+        files: The media folder.
         limits: Bounds of the child that extracts a track from the file.
         heard: Recognized words in lower case, which tell the encoding of a track that is not Unicode.
 
@@ -37,10 +38,10 @@ def tracks(media: MediaRow, folder: Path, limits: Limits, heard: AbstractSet[str
         MediaMissing: The manifest's track or the media file is missing or damaged.
     """
     for kept in filter(None, [media.subtitles, *media.other_subtitles]):
-        yield _within(media, cues(_kept(media.video, folder / kept), heard))
+        yield _within(media, cues(_kept(media.video, files, kept), heard))
     for track in media.subtitle_tracks:
         try:
-            with reading(folder, media) as file:
+            with reading(files, media) as file:
                 content = embedded(file, media.container, track, limits)
         except ChildFailed:
             content = b""
@@ -64,14 +65,15 @@ def _within(media: MediaRow, found: list[Cue]) -> list[Cue]:
     return [cue for cue in map(inside, found) if cue]
 
 
-def _kept(video: str, file: Path) -> bytes:
+def _kept(video: str, files: Files, name: str) -> bytes:
     """The content of a track in the media folder, checked against the hash in its name."""
+    missing = MediaMissing(video, f"{files.address}/{name}")
     try:
-        content = file.read_bytes()
+        content = files.read(name)
     except FileNotFoundError as gone:
-        raise MediaMissing(video, file) from gone
-    if not file.stem.endswith(hashlib.sha256(content).hexdigest()[:NAME_DIGITS]):
-        raise MediaMissing(video, file)
+        raise missing from gone
+    if not PurePosixPath(name).stem.endswith(hashlib.sha256(content).hexdigest()[:NAME_DIGITS]):
+        raise missing
     return content
 
 

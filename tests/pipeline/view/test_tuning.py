@@ -19,6 +19,7 @@ from schemas.media import MediaRow
 from schemas.rows import AlignedRow, DocumentsRow, FramesRow, ScoresRow
 from stages.base import Context, Stage, Video
 from stages.filter.stage import Filter, FilterConfig
+from storyloom.fs.files import files_at
 from tests.pipeline.view.made import beside
 from tests.runs import Finished, run_quietly
 
@@ -34,7 +35,7 @@ def videos_of(workspace: Workspace) -> list[Recorded]:
 
 
 def decided(workspace: Workspace, videos: Sequence[Recorded], config: FilterConfig) -> dict[str, DocumentsRow]:
-    stage = Retuned(config, Context(0, Path(), results(workspace)))
+    stage = Retuned(config, Context(0, files_at(""), results(workspace)))
     return {video.line.url: stage.decided(video, Known({}, {}))[0] for video in videos}
 
 
@@ -95,7 +96,7 @@ def test_moves_one_after_the_other_give_what_the_stage_gives_each_time(
     rows: tuple[Workspace, Recorded, Video], moves: list[dict[str, Any]]
 ) -> None:
     workspace, recorded, video = rows
-    context, known = Context(0, Path(), results(workspace)), Known({}, {})
+    context, known = Context(0, files_at(""), results(workspace)), Known({}, {})
     for move in moves:
         config = FilterConfig.model_validate(move)
         stage: Stage[Any, Any] = Filter(config, context)
@@ -106,7 +107,7 @@ def test_a_frame_is_kept_by_similarity_exactly_where_it_reaches_what_is_needed(
     rows: tuple[Workspace, Recorded, Video],
 ) -> None:
     workspace, recorded, _ = rows
-    context = Context(0, Path(), results(workspace))
+    context = Context(0, files_at(""), results(workspace))
     for setting in ({}, {"threshold": 0.12}, {"mode": "time"}, {"false_accept_rate": 0.3, "shift_cost": 2.0}):
         stage = Retuned(FilterConfig.model_validate(setting), context)
         _, assignment = stage.decided(recorded, Known({}, {}))

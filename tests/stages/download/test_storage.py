@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from stages.download.storage import _filesystem, _without_instance
+from storyloom.fs.access import _without_instance, filesystem
 from tests.downloads import CONTENT, SHA256, SOON, downloaded, files, left_by, outcome
 from tests.http_server import Server, serving
 
@@ -52,11 +52,11 @@ def metadata(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url("").rstrip("/"))
-    _filesystem.cache_clear()
+    filesystem.cache_clear()
     with serving(b"") as service:
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.url(""))
         yield service
-    _filesystem.cache_clear()
+    filesystem.cache_clear()
 
 
 def test_a_public_object_is_read_without_asking_the_metadata_service(

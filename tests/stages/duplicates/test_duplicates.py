@@ -14,6 +14,7 @@ from stages.base import Context, Video
 from stages.duplicates.stage import ContentRow, DuplicatesConfig, FindDuplicates
 from stages.filter.stage import Filter, FilterConfig
 from stages.write.stage import WriteConfig, write_group
+from storyloom.fs.files import files_at
 from tests.documents import document, video
 from tests.stages.rows import CONTEXT, KEY, MANIFEST, aligned, frames_row, scored
 
@@ -61,7 +62,7 @@ def test_a_part_sees_of_the_duplicates_only_its_own() -> None:
 def test_a_duplicate_is_dropped_on_demand_with_the_id_of_the_kept_one(wish: str, reason: str) -> None:
     row = aligned(SPOKEN, [1.0])
     config = FilterConfig.model_validate({"duplicates": wish, "threshold": 0.0})
-    stage = Filter(config, Context(0, Path("media"), {"duplicates": Duplicates(same_as={KEY: "talk.mp4"})}))
+    stage = Filter(config, Context(0, files_at("media"), {"duplicates": Duplicates(same_as={KEY: "talk.mp4"})}))
     found = stage.guarded(Video(MANIFEST, [row, scored(row, 0.5), frames_row([1.0])]))
     assert (found.dropped.reason if found.dropped else "") == reason
     if found.dropped:

@@ -22,6 +22,7 @@ from stages.media.subtitles.tracks import tracks
 from stages.media.track import Decoder, opened
 from stages.sample.pictures import PictureSettings, Seen, candidates
 from stages.sample.stage import SampleConfig, SampleFrames
+from storyloom.fs.files import files_at
 from tests.stages.real_media import LIMITS, MEDIA, context, linked, made
 from tests.stages.real_media import track_of as kept_track
 
@@ -179,7 +180,7 @@ def test_cues_of_a_clip_are_shifted_and_cut(tmp_path: Path) -> None:
     )
     file = made(tmp_path / "v.mkv", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=5:d=40", "-i", srt, *H264, "-c:s", "srt")
     row = clip(file, 10.0, 20.0).model_copy(update={"subtitles": kept_track(srt)})
-    for cues in tracks(row, Path(MEDIA.name), LIMITS):
+    for cues in tracks(row, files_at(MEDIA.name), LIMITS):
         words = [(word.text.strip(), word.start, word.end) for cue in cues for word in cue]
         assert [text for text, *_ in words] == ["inside", "within"]
         times = [time for _, start, end in words for time in (start, end)]

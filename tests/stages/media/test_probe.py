@@ -15,6 +15,7 @@ from stages.download.probing import check, probe
 from stages.download.settings import DownloadConfig
 from stages.download.stage import Download
 from stages.media.sandbox import Limits
+from storyloom.fs.files import files_at
 
 ROOT = Path(__file__).parents[3]
 EDGE = ROOT.parent / "shared" / "data" / "edge"
@@ -220,7 +221,7 @@ def test_a_library_that_cannot_be_called_ends_the_set_up(
     library(tmp_path, code, monkeypatch)
     check.cache_clear()
     with pytest.raises(StageSetupError, match=rf"av {version('av')} on Python .*{BROKEN[code]}.*pip install"):
-        Download(DownloadConfig(), Context(seed=0, media=tmp_path)).setup()
+        Download(DownloadConfig(), Context(seed=0, media=files_at(tmp_path))).setup()
 
 
 def test_a_child_that_a_video_crashes_costs_that_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from schemas.media import MediaRow
 from stages.base import VideoFailed
 from stages.media.source import MediaMissing, MediaSource, address_of, read_record, reading, record_of, source_state
+from storyloom.fs.files import files_at
 from tests.downloads import CONTENT, SHA256, downloaded
 from tests.http_server import Server
 
@@ -31,7 +32,7 @@ def linked(media: Path, talk: Path) -> MediaRow:
 
 
 def test_a_record_says_where_a_content_came_from(media: Path, linked: MediaRow, talk: Path, server: Server) -> None:
-    record = read_record(record_of(media / linked.media))
+    record = read_record(files_at(media), record_of(linked.media))
     assert record == MediaSource(
         sha256=SHA256,
         size=len(CONTENT),
@@ -40,20 +41,20 @@ def test_a_record_says_where_a_content_came_from(media: Path, linked: MediaRow, 
         address=address_of(str(talk.resolve())),
     )
     fetched = downloaded(media, server.url("good.mp4?key=secret").replace("http://", "http://user:word@"))
-    record = read_record(record_of(media / fetched.media))
+    record = read_record(files_at(media), record_of(fetched.media))
     assert record is not None
     assert (record.url, record.etag, record.last_modified) == (server.url("good.mp4"), '"v1"', "")
 
 
 def test_a_file_that_is_what_it_was_is_read(media: Path, linked: MediaRow, server: Server) -> None:
     for row in (linked, downloaded(media, server.url("good.mp4"))):
-        with reading(media, row) as file:
+        with reading(files_at(media), row) as file:
             assert file.read_bytes() == CONTENT
 
 
 def test_a_file_that_was_only_touched_is_read(media: Path, linked: MediaRow, talk: Path) -> None:
     os.utime(talk, (1, 1))
-    with reading(media, linked) as file:
+    with reading(files_at(media), linked) as file:
         assert file.read_bytes() == CONTENT
 
 
@@ -76,7 +77,7 @@ def test_a_local_file_that_was_replaced_is_not_read(
     media: Path, linked: MediaRow, talk: Path, change: Callable[[Path], None]
 ) -> None:
     change(talk)
-    with pytest.raises(VideoFailed, match="run again: download notices") as failed, reading(media, linked):
+    with pytest.raises(VideoFailed, match="run again: download notices") as failed, reading(files_at(media), linked):
         pytest.fail("it was read")
     assert (failed.value.code, failed.value.retryable) == ("media_changed", True)
     assert str(talk) in failed.value.message
@@ -87,7 +88,7 @@ def test_a_local_file_that_is_replaced_under_a_decoder_is_said_whatever_the_deco
     media: Path, linked: MediaRow, talk: Path, change: Callable[[Path], None]
 ) -> None:
     def decode() -> None:
-        with reading(media, linked):
+        with reading(files_at(media), linked):
             change(talk)
             raise VideoFailed("picture_undecodable", "half of one video and half of another")
 
@@ -104,12 +105,16 @@ def without_target(file: Path) -> None:
     file.resolve().unlink()
 
 
+def record_file(file: Path) -> Path:
+    return file.parent / record_of(file.name)
+
+
 def without_record(file: Path) -> None:
-    record_of(file).unlink()
+    record_file(file).unlink()
 
 
 def with_a_torn_record(file: Path) -> None:
-    record_of(file).write_bytes(record_of(file).read_bytes()[:40])
+    record_file(file).write_bytes(record_file(file).read_bytes()[:40])
 
 
 @pytest.mark.parametrize("loss", [without_link, without_target, without_record, with_a_torn_record])
@@ -117,9 +122,9 @@ def test_what_is_gone_is_for_the_machine_to_bring_back(
     media: Path, linked: MediaRow, loss: Callable[[Path], None]
 ) -> None:
     loss(media / linked.media)
-    with pytest.raises(MediaMissing) as missing, reading(media, linked):
+    with pytest.raises(MediaMissing) as missing, reading(files_at(media), linked):
         pytest.fail("it was read")
-    assert (missing.value.video, missing.value.path) == (linked.video, media / linked.media)
+    assert (missing.value.video, missing.value.path) == (linked.video, str(media / linked.media))
     assert not isinstance(missing.value, VideoFailed)
 
 
@@ -127,28 +132,28 @@ def test_what_is_gone_is_for_the_machine_to_bring_back(
 def test_what_goes_under_a_decoder_is_for_the_machine_to_bring_back(
     media: Path, linked: MediaRow, loss: Callable[[Path], None]
 ) -> None:
-    with pytest.raises(MediaMissing), reading(media, linked):
+    with pytest.raises(MediaMissing), reading(files_at(media), linked):
         loss(media / linked.media)
 
 
 def test_a_fetched_file_that_was_damaged_is_for_the_machine_to_bring_back(media: Path, server: Server) -> None:
     row = downloaded(media, server.url("good.mp4"))
     (media / row.media).write_bytes(CONTENT[:-1])
-    with pytest.raises(MediaMissing), reading(media, row):
+    with pytest.raises(MediaMissing), reading(files_at(media), row):
         pytest.fail("it was read")
     assert downloaded(media, server.url("good.mp4")) == row
-    with reading(media, row) as file:
+    with reading(files_at(media), row) as file:
         assert file.read_bytes() == CONTENT
 
 
 def test_a_file_that_another_error_has_nothing_to_do_with_is_not_blamed(media: Path, linked: MediaRow) -> None:
-    with pytest.raises(FileNotFoundError, match="elsewhere"), reading(media, linked):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), reading(files_at(media), linked):
         Path("/elsewhere").read_bytes()
 
 
 def test_what_is_missing_can_be_told_to_another_process() -> None:
-    missing = pickle.loads(pickle.dumps(MediaMissing("0" * 20, Path("media/00/x.mp4"))))
-    assert (missing.video, missing.path) == ("0" * 20, Path("media/00/x.mp4"))
+    missing = pickle.loads(pickle.dumps(MediaMissing("0" * 20, "media/00/x.mp4")))
+    assert (missing.video, missing.path) == ("0" * 20, "media/00/x.mp4")
     assert "media/00/x.mp4" in str(missing)
 
 
@@ -203,7 +208,7 @@ def test_a_file_that_was_swapped_for_a_link_is_not_read_though_size_and_time_are
     outside.write_bytes(CONTENT[:-1] + b"x")
     row = downloaded(media, str(inside), local_root=str(inside.parent))
     swap(inside, outside)
-    with pytest.raises(VideoFailed) as failed, reading(media, row):
+    with pytest.raises(VideoFailed) as failed, reading(files_at(media), row):
         pytest.fail("it was read")
     assert failed.value.code == "media_changed"
 
@@ -214,7 +219,7 @@ def test_what_is_swapped_under_a_decoder_is_not_read(media: Path, linked: MediaR
     seen = []
 
     def decode() -> None:
-        with reading(media, linked) as file:
+        with reading(files_at(media), linked) as file:
             talk.unlink()
             talk.symlink_to(secret)
             seen.append(file.read_bytes())
@@ -227,5 +232,5 @@ def test_what_is_swapped_under_a_decoder_is_not_read(media: Path, linked: MediaR
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(media: Path, linked: MediaRow, talk: Path) -> None:
     talk.unlink()
     os.mkfifo(talk)
-    with pytest.raises(VideoFailed, match="replaced"), reading(media, linked):
+    with pytest.raises(VideoFailed, match="replaced"), reading(files_at(media), linked):
         pytest.fail("it was read")

@@ -17,8 +17,9 @@ from stages.score.stage import Score, ScoreConfig
 from stages.timing import Timings
 from stages.transcribe.backends import load_recognizer, recognizer_revision
 from stages.transcribe.settings import TranscribeConfig
+from storyloom.fs.files import files_at
 
-CONTEXT = Context(seed=0, media=Path(), results={})
+CONTEXT = Context(seed=0, media=files_at(""), results={})
 
 
 @pytest.fixture

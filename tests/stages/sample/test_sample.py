@@ -273,7 +273,7 @@ def test_a_video_that_has_gone_is_for_the_machine_to_bring_back(tmp_path: Path) 
     talk.unlink()
     with pytest.raises(MediaMissing) as missing:
         SampleFrames(SampleConfig(), context()).one(Video(MANIFEST, [row]))
-    assert (missing.value.video, missing.value.path) == (row.video, context().media / row.media)
+    assert (missing.value.video, missing.value.path) == (row.video, f"{context().media.address}/{row.media}")
 
 
 @pytest.mark.parametrize("noise", [0, 3, 40, 255])

@@ -301,4 +301,4 @@ def test_a_video_that_has_gone_is_for_the_machine_to_bring_back(stage: Transcrib
     talk.unlink()
     with pytest.raises(MediaMissing) as missing:
         stage.one(Video(MANIFEST, [row]))
-    assert (missing.value.video, missing.value.path) == (row.video, context().media / row.media)
+    assert (missing.value.video, missing.value.path) == (row.video, f"{context().media.address}/{row.media}")

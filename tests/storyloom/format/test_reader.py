@@ -17,7 +17,7 @@ from yarl import URL
 from stages.write.stage import WriteConfig
 from storyloom.errors import BadDataset
 from storyloom.format.manifest import MANIFEST, Published, finished_dataset
-from storyloom.format.reader import JSON_BYTES, BadShard, ShardReader
+from storyloom.format.reader import JSON_BYTES, BadShard, Replaced, ShardReader
 from storyloom.format.shard import Shard
 from storyloom.format.tar import BLOCK, member, read_header, read_index, tar_members
 from storyloom.fs.failure import why
@@ -200,3 +200,53 @@ def test_why_never_gives_what_an_exception_holds_beside_its_message() -> None:
     ):
         assert "s3krit" not in why(reason)
         assert why(reason)
+
+
+def replaced_by(out: Path, other: Path) -> None:
+    """Put another dataset's files in the place of a dataset's, as publishing does: the manifest goes first."""
+    (out / MANIFEST).unlink()
+    for file in sorted(other.rglob("*")):
+        if file.is_file() and file.name != MANIFEST:
+            place = out / file.relative_to(other)
+            place.unlink(missing_ok=True)
+            shutil.copy(file, place)
+    shutil.copy(other / MANIFEST, out / MANIFEST)
+
+
+@pytest.mark.parametrize("place", ["disk", "http"])
+def test_a_dataset_that_is_replaced_while_it_is_read_is_not_mixed_with_the_new_one(
+    place: str, published: tuple[Published, Path], tmp_path: Path
+) -> None:
+    made, out = published
+    copy = broken(out, tmp_path)
+    dataset(tmp_path / "other", [[*videos(4, words="so here he"), video("long", document())]], WriteConfig())
+    with serving_folder(copy) as server:
+        reader = ShardReader(copy if place == "disk" else server.url)
+        documents = reader.pick([(made.shards[0], 0)])
+        assert next(documents).content == next(ShardReader(out).documents(made.shards[0])).content
+        shutil.copytree(tmp_path / "other" / "out", tmp_path / "new")
+        replaced_by(copy, tmp_path / "new")
+        for read in (reader.documents, reader.json_only, reader.keys):
+            with pytest.raises(Replaced, match=r"shard-000000\.tar: is another one since the dataset was replaced"):
+                next(iter(read(made.shards[0])))
+
+
+def test_a_dataset_that_is_about_to_be_replaced_is_told(published: tuple[Published, Path], tmp_path: Path) -> None:
+    made, out = published
+    copy = broken(out, tmp_path)
+    reader = ShardReader(copy)
+    next(reader.documents(made.shards[0]))
+    (copy / MANIFEST).unlink()
+    with pytest.raises(Replaced, match=r"manifest\.json: is gone: a run may be replacing the dataset"):
+        next(reader.documents(made.shards[0]))
+
+
+def test_shards_that_stay_the_same_are_read_on_when_a_dataset_grows(
+    published: tuple[Published, Path], tmp_path: Path
+) -> None:
+    made, out = published
+    copy = broken(out, tmp_path)
+    reader = ShardReader(copy)
+    before = next(reader.documents(made.shards[0]))
+    (copy / MANIFEST).write_text((copy / MANIFEST).read_text() + "\n")
+    assert next(reader.documents(made.shards[0])) == before

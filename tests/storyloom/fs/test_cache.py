@@ -105,3 +105,34 @@ def test_a_process_that_is_killed_in_the_middle_leaves_no_half_file_and_no_lock(
     used(cache, "aa1")
     used(cache, "bb2")  # making room removes what is left over
     assert names(tmp_path) == ["aa1", "bb2"]
+
+
+def test_what_a_power_cut_left_of_a_file_is_brought_again(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path, 100)
+    used(cache, "aa1")
+    (tmp_path / "files" / "aa" / "aa1").write_bytes(b"")
+    used(cache, "aa1")
+
+
+def test_a_file_of_this_machine_is_cached_without_being_brought_and_stays_its_owners(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path / "cache", 100)
+    own, others = cache.folder("media") / "own.mp4", tmp_path / "others.mp4"
+    for name, file in (("aa1", own), ("bb2", others)):
+        file.write_bytes(b"0123456789")
+        os.utime(file, (1, 1))
+        cache.adopt(name, file, given=file == own)
+        with cache.file(name, 10, lambda _: pytest.fail("it is there")) as path:
+            assert path.samefile(file) == (file == own)
+        assert (file.stat().st_mtime, file.read_bytes()) == (1, b"0123456789")
+
+
+def test_what_is_cached_is_told_from_what_is_not(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path, 100)
+    with pytest.raises(FileNotFoundError), cache.kept("aa1"):
+        pytest.fail("it is not there")
+    used(cache, "aa1")
+    with cache.kept("aa1") as path:
+        assert path.read_bytes() == b"0123456789"
+    cache.forget("aa1")
+    with pytest.raises(FileNotFoundError), cache.kept("aa1"):
+        pytest.fail("it is not there any more")

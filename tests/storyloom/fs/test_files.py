@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from storyloom.errors import UsageError
+from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from storyloom.fs.files import Entry, Files, files_at
 from tests import stores
 
@@ -170,6 +172,21 @@ def test_a_scratch_folder_goes_with_its_block_and_is_not_among_the_files(files: 
     assert not folder.exists()
 
 
+def test_what_a_killed_writer_left_long_ago_is_found_and_removed(tmp_path: Path) -> None:
+    files = files_at(tmp_path)
+    files.create("a", b"1")
+    for name in (".old.0123456789abcdef.elsewhere.1", ".new.0123456789abcdef.elsewhere.1"):
+        (tmp_path / f"{name}{TEMPORARY_SUFFIX}").mkdir()
+    os.utime(tmp_path / f".old.0123456789abcdef.elsewhere.1{TEMPORARY_SUFFIX}", (0, 0))
+    (found,) = files.unfinished(3600)
+    files.abandon(found)
+    files.abandon(found)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        f".new.0123456789abcdef.elsewhere.1{TEMPORARY_SUFFIX}",
+        "a",
+    ]
+
+
 def test_a_store_that_fsspec_does_not_know_is_refused_without_the_secrets_of_its_url() -> None:
     with pytest.raises(UsageError, match="nonesuch://host/x cannot be opened") as refused:
         files_at("nonesuch://me:secret@host/x")
@@ -179,3 +196,27 @@ def test_a_store_that_fsspec_does_not_know_is_refused_without_the_secrets_of_its
 def test_files_on_a_disk_are_where_their_names_say(tmp_path: Path) -> None:
     files_at(tmp_path).create("x/a", b"1")
     assert (tmp_path / "x" / "a").read_bytes() == b"1"
+
+
+def test_entries_can_be_asked_for_by_their_beginning(files: Files) -> None:
+    for name in ("a/one-1.mp4", "a/one-2.mp4", "a/other.mp4", "a/b/one-3.mp4", "one-4.mp4"):
+        files.create(name, b"x")
+    assert names(files.entries("a", "one-")) == ["a/one-1.mp4", "a/one-2.mp4"]
+    assert names(files.entries("a", "none")) == names(files.entries("none", "one-")) == []
+
+
+def test_a_file_of_this_machine_is_seen_under_a_name_in_place_of_what_was_there(files: Files, tmp_path: Path) -> None:
+    for content in (b"first", b"other"):
+        (tmp_path / "file").unlink(missing_ok=True)
+        (tmp_path / "file").write_bytes(content)
+        files.link("x/a", tmp_path / "file", content.hex())
+        assert files.read("x/a") == content
+        with files.local("x/a", content.hex()) as path:
+            assert path.read_bytes() == content
+
+
+def test_a_link_is_no_file_with_the_content_that_it_leads_to(tmp_path: Path) -> None:
+    files = files_at(tmp_path / "folder")
+    (tmp_path / "file").write_bytes(b"first")
+    files.link("a", tmp_path / "file", "")
+    assert not files.create("a", b"first")

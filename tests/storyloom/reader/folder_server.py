@@ -32,6 +32,9 @@ class FolderServer(ThreadingHTTPServer):
         self.ignores_ranges = False
         self.sent: Counter[str] = Counter()
 
+    def handle_error(self, *_: object) -> None:
+        """Nothing on the terminal when a client has gone."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
@@ -51,14 +54,20 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, b"")
         else:
             content = file.read_bytes()
+            size = len(content)
             wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or "")
             if wanted and not self.server.ignores_ranges:
                 content = content[int(wanted[1]) : int(wanted[2]) + 1]
             self.server.sent[name] += len(content)
-            self.answer(206 if wanted else 200, content)
+            if wanted:
+                self.answer(206, content, f"bytes {wanted[1]}-{wanted[2]}/{size}")
+            else:
+                self.answer(200, content)
 
-    def answer(self, status: int, body: bytes) -> None:
+    def answer(self, status: int, body: bytes, content_range: str = "") -> None:
         self.send_response(status)
+        if content_range:
+            self.send_header("Content-Range", content_range)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

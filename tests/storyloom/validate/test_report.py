@@ -27,7 +27,10 @@ def storyloom(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_good_dataset_ends_with_0_and_a_line(good: Path) -> None:
     result = storyloom(good)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "3 shards, 12 documents, 24 images; images not decoded (--deep does): all fine\n"
+    assert (
+        result.stdout
+        == "3 shards, 12 documents, 24 images, 81,920 bytes read; images not decoded (--deep does): all fine\n"
+    )
 
 
 def test_a_violation_is_a_line_with_shard_key_and_rule_and_ends_with_1(out: Path, tmp_path: Path) -> None:
@@ -37,7 +40,7 @@ def test_a_violation_is_a_line_with_shard_key_and_rule_and_ends_with_1(out: Path
     assert (result.returncode, result.stderr) == (1, "")
     line, last = result.stdout.splitlines()
     assert line == f"{SHARD}  {key}  unknown_key: more: Extra inputs are not permitted"
-    assert last == "3 shards, 12 documents, 24 images; every image decoded: 1 violation"
+    assert last == "3 shards, 12 documents, 24 images, 81,920 bytes read; every image decoded: 1 violation"
     assert ET.parse(junit).getroot().get("failures") == "1"
 
 

@@ -71,14 +71,14 @@ def test_the_files_beside_a_video_come_in_their_order_before_its_own_tracks(tmp_
 def test_a_track_that_is_gone_or_damaged_is_for_the_machine_to_bring_back(tmp_path: Path) -> None:
     (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n")
     media = linked(NARRATED, subtitles=track_of(tmp_path / "talk.vtt"))
-    kept = context().media / media.subtitles
+    kept = Path(context().media.address) / media.subtitles
     kept.write_text(kept.read_text().replace("Hello", "Jello"))
     with pytest.raises(MediaMissing, match="-subtitles-"):
         list(tracks(media, context().media, LIMITS))
     kept.unlink()
     with pytest.raises(MediaMissing) as missing:
         list(tracks(media, context().media, LIMITS))
-    assert (missing.value.video, missing.value.path) == (media.video, kept)
+    assert (missing.value.video, missing.value.path) == (media.video, str(kept))
 
 
 def test_a_track_inside_a_video_that_was_replaced_is_not_read(tmp_path: Path) -> None:
