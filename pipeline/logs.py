@@ -312,7 +312,7 @@ class Logs:
                 every = len(groups) == len(segment.groups)
                 filters = None if every else pc.is_in(pc.field("group"), value_set=pa.array(groups))
                 return pq.read_table(file, filters=filters)
-        except FileNotFoundError:
+        except (FileNotFoundError, pa.ArrowException):
             return None
 
     def write(self, place: Place, rows: Sequence[GroupRow], units: pa.Table) -> None:

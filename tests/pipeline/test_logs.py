@@ -270,10 +270,10 @@ def test_what_is_void_stays_so_in_merged_logs(done: Path, monkeypatch: pytest.Mo
 def test_lost_and_damaged_logs_are_made_of_the_marks_again(
     done: Path, kind: str, damage: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "_checked", set())
     before = status(survey(config(done)))
     for file in (done / "work" / "logs").rglob(f"*.{kind}.parquet"):
         damage(file)
+    monkeypatch.setattr(logs, "_checked", set())
     assert status(survey(config(done))) == before
     assert worked(config(done)) == []
     if kind == "groups":
