@@ -135,13 +135,15 @@ class Job:
             self.store.invalidate(found[0])
 
     def invalidate_damaged(self, stage: str, unit: str) -> None:
-        """Invalidate what a unit reads, directly or not, where its mark is damaged."""
+        """Invalidate what a unit reads, directly or not, where its mark is damaged, or gone and perhaps in the logs."""
         lineage = self.lineage()
         for part in self.groups.get(unit, (unit,)):
             for name in self.graph.read_by({stage}):
                 if not issubclass(self.graph.stages[name], CorpusStep):
                     found = lineage.of_part(name, part, self.lines_of(part))
-                    if found and found[1] is None and self.store.files.entry(self.store.mark_file(found[0])):
+                    if found is None or found[1] is not None:
+                        continue
+                    if self.store.has_logs(found[0]) or self.store.files.entry(self.store.mark_file(found[0])):
                         self.store.invalidate(found[0])
 
     def attempts(self, stage: str, unit: str) -> Attempts:

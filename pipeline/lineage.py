@@ -104,6 +104,7 @@ class Lineage:
         results: Known results of corpus steps.
         marks: Source of the marks.
         found: Cache of lookups, by stage and part; when units may have changed, a new lineage is made.
+        addresses: Cache of addresses, likewise.
     """
 
     graph: Graph
@@ -111,6 +112,7 @@ class Lineage:
     results: Mapping[str, Result]
     marks: Marks
     found: dict[tuple[str, str], tuple[Address, Mark | None] | None] = field(default_factory=dict)
+    addresses: dict[tuple[str, str], Address] = field(default_factory=dict)
 
     def of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> tuple[Address, Mark | None] | None:
         """The address of a part in a stage, and its mark when it is done; None while an input is not done.
@@ -121,9 +123,24 @@ class Lineage:
             lines: The manifest's lines of its videos, in their order.
         """
         if (name, part) not in self.found:
-            inputs = self.inputs_of_part(name, part, lines)
-            self.found[name, part] = None if inputs is None else self._looked_up(name, f"part-{part}", inputs)
+            address = self.address_of_part(name, part, lines)
+            self.found[name, part] = None if address is None else (address, self.marks.mark(address))
         return self.found[name, part]
+
+    def address_of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> Address | None:
+        """The address of a part in a stage, done or not; None while an input is not done.
+
+        Args:
+            name: The stage's.
+            part: Its id.
+            lines: The manifest's lines of its videos, in their order.
+        """
+        if (name, part) not in self.addresses:
+            inputs = self.inputs_of_part(name, part, lines)
+            if inputs is None:
+                return None
+            self.addresses[name, part] = self._address(name, f"part-{part}", inputs)
+        return self.addresses[name, part]
 
     def waits(self, name: str, part: str) -> bool:
         """Whether an input of a part is known not to be done, without a look at the manifest's lines."""
@@ -169,15 +186,12 @@ class Lineage:
             if of_part is None:
                 return None
             inputs |= {f"{part}/{source}": sha256 for source, sha256 in of_part.items()}
-        return self._looked_up(name, f"group-{group}", inputs)
+        address = self._address(name, f"group-{group}", inputs)
+        return address, self.marks.mark(address)
 
     def of_corpus(self, name: str, summaries: Mapping[str, str]) -> Address:
         """The address of a corpus step's result over the hashes of its parts' rows."""
         return self._address(name, CORPUS, summaries)
-
-    def _looked_up(self, name: str, unit: str, inputs: Mapping[str, str]) -> tuple[Address, Mark | None]:
-        address = self._address(name, unit, inputs)
-        return address, self.marks.mark(address)
 
     def _address(self, name: str, unit: str, inputs: Mapping[str, str]) -> Address:
         return Address(name, self.keys[name], unit, unit_key(self.keys[name], inputs))

@@ -178,7 +178,7 @@ def test_what_sigterm_does_is_as_before_once_the_work_is_done() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", DEMO, "--set", "work=s3://bucket/work"], "not s3://"),
+        (["run", DEMO, "--set", "work=ftp://host/work"], "nothing is written to ftp://"),
         (["run", "nowhere.yaml"], "no config at"),
         (["run", DEMO, "--set", "filter.treshold=1"], "did you mean 'threshold'?"),
         (["run", DEMO, "--set", "manifest=nowhere.txt"], "no manifest at"),

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import kept, workspace
 from pipeline.config import RunConfig
+from pipeline.manifest import Listed
 from pipeline.run import Selection
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import RunFailed
@@ -46,7 +47,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """Grows with each time that a manifest is read."""
     found: list[RunConfig] = []
     read = workspace.listed
-    monkeypatch.setattr(workspace, "listed", lambda config: found.append(config) or read(config))
+
+    def counted(config: RunConfig) -> Listed:
+        found.append(config)
+        return read(config)
+
+    monkeypatch.setattr(workspace, "listed", counted)
     return found
 
 

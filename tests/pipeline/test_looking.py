@@ -70,9 +70,9 @@ def test_a_look_at_a_finished_run_changes_no_file(
     assert state() == before
 
 
-@pytest.mark.parametrize("setting", ["work=s3://bucket/x", "output=gs://bucket/out", "work=abfs://x/y"])
+@pytest.mark.parametrize("setting", ["work=sftp://host/x", "output=https://host/out", "work=hf://x/y"])
 @pytest.mark.parametrize("command", ["run", "status"])
-def test_a_place_that_is_no_folder_of_this_machine_is_refused(
+def test_a_place_that_nothing_is_written_to_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str, command: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -80,7 +80,7 @@ def test_a_place_that_is_no_folder_of_this_machine_is_refused(
     key, _, place = setting.partition("=")
     scheme = place.partition("://")[0]
     said = capsys.readouterr().err
-    assert f"{key}: only folders and files of this machine's file systems serve here, not {scheme}://" in said
+    assert f"{key}: nothing is written to {scheme}://, but to paths, s3://" in said
     assert tree(tmp_path) == []
 
 
