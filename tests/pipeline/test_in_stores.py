@@ -75,7 +75,7 @@ def test_what_is_damaged_in_a_store_is_done_again(folder: str, tmp_path: Path, m
     assert content_of(folder) == content_of(undisturbed.work)
     monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "of-another-machine"))
     files = files_at(folder)
-    for kind in ("measure/.*rows", "echo/.*letters", "share/.*json", "pack/.*txt"):
+    for kind in ("measure/.*rows", "echo/.*letters", "share/.*part-.*json", "pack/.*group-.*json"):
         names = [one.name for one in files.tree() if re.search(kind, one.name)]
         for name, damage in zip(names, cycle(DAMAGES), strict=False):
             if (after := damage(files.read(name))) is None:
@@ -83,7 +83,7 @@ def test_what_is_damaged_in_a_store_is_done_again(folder: str, tmp_path: Path, m
             else:
                 files.replace(name, after)
     workspace = machine.prepared(config)
-    for name in ("share", "pack"):
+    for name in ("pack", "share"):
         workspace.invalidate(name, workspace.units(name))
     machine.ran(config)
     assert content_of(folder) == content_of(undisturbed.work)
