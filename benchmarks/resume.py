@@ -67,36 +67,50 @@ class Empty(Stage[StageConfig, Nothing]):
 
 
 class Step0(Empty):
+    """Reads the manifest alone."""
+
     name = "step0"
     manifest_fields = ("url", "folder")
 
 
 class Step1(Empty):
+    """Reads the step before."""
+
     name = "step1"
     reads = (Input("step0"),)
 
 
 class Step2(Empty):
+    """Reads the step before."""
+
     name = "step2"
     reads = (Input("step1"),)
 
 
 class Step3(Empty):
+    """Reads the step before."""
+
     name = "step3"
     reads = (Input("step2"),)
 
 
 class Step4(Empty):
+    """Reads the step before."""
+
     name = "step4"
     reads = (Input("step3"),)
 
 
 class Step5(Empty):
+    """Reads the step before."""
+
     name = "step5"
     reads = (Input("step4"),)
 
 
 class Step6(Empty):
+    """Reads the step before."""
+
     name = "step6"
     reads = (Input("step5"),)
 
@@ -204,13 +218,16 @@ def make_logs(workspace: Workspace, *, groups: int, units: bool) -> None:
         bounds = np.append(workspace.basis.groups.starts, len(workspace.plan.parts))
         counts = np.diff(bounds).tolist()
 
-        def totals(at: int, *, of_groups: bool = of_groups, counts: list[int] = counts) -> Totals:
-            count = 1 if of_groups else counts[at]
-            return Totals(count, count * VIDEOS, count * VIDEOS, 0, 0, numbers, frozenset({"storyloom"}))
-
+        by_count = {
+            count: Totals(count, count * VIDEOS, count * VIDEOS, 0, 0, numbers, frozenset({"storyloom"}))
+            for count in {1, *counts}
+        }
         for start in range(0, groups, LARGEST):
             some = range(start, min(groups, start + LARGEST))
-            rows = [GroupRow(at, given[at].tobytes(), outputs[name][at].tobytes(), totals(at)) for at in some]
+            rows = [
+                GroupRow(at, given[at].tobytes(), outputs[name][at].tobytes(), by_count[1 if of_groups else counts[at]])
+                for at in some
+            ]
             logs.write((name, key), rows, _units(workspace, name, given, some if units else some[:1]))
 
 
@@ -301,15 +318,6 @@ def made(work: str, parts: int, missing: float, *, units: bool) -> None:
     make_logs(workspace, groups=groups - round(groups * missing), units=units)
 
 
-def scattered(work: str, parts: int) -> None:
-    """Invalidate parts here and there: each makes its group one that is under way."""
-    workspace = workspace_of(config_at(work), planned(parts))
-    key = workspace.job.keys["step3"].key
-    some = workspace.plan.parts[:: round(1 / MISSING)]
-    workspace.invalidate("step3", some)
-    assert key
-
-
 @contextmanager
 def _folder(work: str) -> Iterator[str]:
     if work:
@@ -341,10 +349,8 @@ def main() -> None:
         (parts,) = given.parts
         if what.startswith("make"):
             made(work, parts, float(what.removeprefix("make")), units=not given.no_units)
-        elif what == "scatter":
-            scattered(work, parts)
         else:
-            print(json.dumps(measured(work, parts, what)))
+            print(json.dumps(measured(work, parts, what)))  # noqa: T201
         return
     for parts in given.parts:
         for missing in (0.0, MISSING):
@@ -353,7 +359,7 @@ def main() -> None:
                 _in_a_process([*words, "--one", f"make{missing}", work])
                 for what in ("status", "resume"):
                     line = json.loads(_in_a_process([*words, "--one", what, work]))
-                    print(json.dumps({"missing": missing, "on": given.work or "disk", **line}), flush=True)
+                    print(json.dumps({"missing": missing, "on": given.work or "disk", **line}), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ from storyloom.format.model import Model
 KEY_DIGITS = 16
 """Hexadecimal digits of a key (our choice: 64 bits, and a unit's key is looked for among those of its own name)."""
 
+REMEMBERED = 50_000
+"""Marks that are remembered to show how a run goes on (our choice: those of a wave in several stages)."""
+
 CORPUS = "corpus"
 """Name of the one unit of a corpus step's result."""
 
@@ -92,6 +95,29 @@ class Marks(Protocol):
 
     def mark(self, address: Address) -> Mark | None:
         """The mark of a unit, None when it is not done."""
+
+
+class Remembered:
+    """Marks as they were first read.
+
+    Args:
+        marks: Where they are read.
+    """
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._known: dict[Address, Mark] = {}
+
+    def mark(self, address: Address) -> Mark | None:
+        """The mark of a unit, None when it was not done either time."""
+        if address not in self._known:
+            found = self._marks.mark(address)
+            if found is None:
+                return None
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[address] = found
+        return self._known[address]
 
 
 @dataclass

@@ -259,6 +259,15 @@ class Logs:
                 found += _sums(segment, rows)
         return found
 
+    def quiet(self, place: Place, counted: Counted) -> npt.NDArray[np.bool_]:
+        """Whether a row counts for each group, and no row of its units failed in the stage itself."""
+        found = counted.there.copy()
+        for number, segment in enumerate(self.segments(place)):
+            (mine,) = np.nonzero(counted.segment == number)
+            rows = counted.row[mine]
+            found[mine] = (segment.own[rows] == 0) & (segment.retryable[rows] == 0)
+        return found
+
     def units(self, place: Place, groups: Collection[int]) -> pa.Table | None:
         """The rows of the units of some groups that are not void, whatever they were done for; None without any."""
         found = []

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.config import RunConfig
 from pipeline.execute import Job
 from pipeline.extras import check_extras, setup_problem
@@ -158,17 +161,34 @@ class Workspace:
 
     def unfolded(self, name: str, units: Sequence[str]) -> Sequence[str]:
         """The ones of some units of a stage that the logs do not count for: those that are under way."""
+        return self._outside_of(name, units, self.folded.counted(name).there) if self.folded.in_use(name) else units
+
+    def failing(self, name: str) -> Sequence[str]:
+        """The units of a stage but those of groups of which the logs say that nothing failed in it."""
+        units = self.units(name)
         if not self.folded.in_use(name):
             return units
-        there = self.folded.counted(name).there
-        if not there.any():
+        place = name, self.job.keys[name].key
+        return self._outside_of(name, units, self.summaries.logs.quiet(place, self.folded.counted(name)))
+
+    def _outside_of(self, name: str, units: Sequence[str], inside: npt.NDArray[np.bool_]) -> Sequence[str]:
+        """Those of some units of a stage that are not in some groups."""
+        if not inside.any():
             return units
-        open_groups = {group_id(number) for number in self.basis.numbers[~there].tolist()}
+        groups = {group_id(number) for number in self.basis.numbers[~inside].tolist()}
         if issubclass(self.graph.stages[name], GroupStage):
-            return [unit for unit in units if unit in open_groups]
+            return [unit for unit in units if unit in groups]
         if len(units) < len(self.plan.parts):
-            return [unit for unit in units if self.basis.group_of_part(unit) in open_groups]
-        return [part for group in sorted(open_groups, key=int) for part in self.job.groups[group]]
+            return [unit for unit in units if self.basis.group_of_part(unit) in groups]
+        return [part for group in sorted(groups, key=int) for part in self.job.groups[group]]
+
+    def ran(self, name: str) -> list[str]:
+        """The models, programs and libraries that were used for the finished units of a stage, sorted."""
+        found = set(self.summaries.ran(self.done(name, self.unfolded(name, self.units(name))).values()))
+        if self.folded.in_use(name):
+            place = name, self.job.keys[name].key
+            found |= self.summaries.logs.totals(place, self.folded.counted(name)).ran
+        return sorted(found)
 
     def summary(self, name: str) -> Summary:
         """The sums over the finished units of a stage."""

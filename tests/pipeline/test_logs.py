@@ -50,6 +50,7 @@ def unfolded(workspace: Workspace) -> dict[str, list[str]]:
     return {name: list(workspace.unfolded(name, workspace.units(name))) for name in NAMES}
 
 
+@pytest.mark.slow
 def test_all_that_ended_is_in_the_logs(done: Path) -> None:
     assert unfolded(survey(config(done))) == {name: [] for name in NAMES}
 
@@ -60,6 +61,7 @@ def test_the_status_by_logs_is_that_by_marks(done: Path) -> None:
     assert [one.done for one in by_logs] == [6, 6, 6, 6, 3]
 
 
+@pytest.mark.slow
 def test_what_is_done_is_the_same_by_logs_and_by_marks(done: Path) -> None:
     workspace = survey(config(done))
     by_logs = {name: list(workspace.done(name).items()) for name in NAMES}, group_marks(workspace, "pack")
@@ -129,6 +131,7 @@ CHANGES: tuple[Callable[[Path], None], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("prefix", ["", ">"])
 def test_the_same_is_stale_with_logs_and_without(
@@ -149,6 +152,7 @@ def test_the_same_is_stale_with_logs_and_without(
     assert found["logs"] == found["marks"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [Selection(force=True), Selection(only=("echo",), force=True)])
 def test_what_is_forced_is_done_again_and_the_logs_hold_again(done: Path, selection: Selection) -> None:
     again = {stage for stage, _ in worked(config(done), selection)}
@@ -158,6 +162,7 @@ def test_what_is_forced_is_done_again_and_the_logs_hold_again(done: Path, select
     assert unfolded(survey(config(done))) == {name: [] for name in NAMES}
 
 
+@pytest.mark.slow
 def test_only_what_failed_is_retried(tmp_path: Path) -> None:
     files(tmp_path, SIZES)
     (tmp_path / "5.bin").unlink()
@@ -226,6 +231,7 @@ def test_a_log_of_marks_that_were_read_before_they_went_does_not_count(done: Pat
     assert [unit for stage, unit in worked(config(done)) if stage == "echo"] == [part]
 
 
+@pytest.mark.slow
 def test_two_drivers_write_the_same_logs(done: Path) -> None:
     shutil.rmtree(done / "work" / "logs")
     both = [survey(config(done), write=True) for _ in range(2)]
@@ -254,6 +260,7 @@ def test_merged_logs_say_the_same(done: Path, *, killed: bool, monkeypatch: pyte
     assert status(survey(config(done))) == before == without_logs(config(done))
 
 
+@pytest.mark.slow
 def test_what_is_void_stays_so_in_merged_logs(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = survey(config(done), write=True)
     part, address = one_address(workspace)
@@ -265,6 +272,7 @@ def test_what_is_void_stays_so_in_merged_logs(done: Path, monkeypatch: pytest.Mo
     assert len(unfolded(now)["echo"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["groups", "units"])
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"damaged")])
 def test_lost_and_damaged_logs_are_made_of_the_marks_again(
