@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import socket
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -245,13 +245,12 @@ def doing(files: Files, keys: Mapping[str, str]) -> dict[str, Doing]:
         files: The work folder's.
         keys: The stages' keys.
     """
-    found: dict[str, Doing] = {}
-    for name, key in keys.items():
-        with contextlib.suppress(OSError):
-            notes = [_is_setup(one.name) for one in files.entries(f"{ATTEMPTS}/{name}/{key}")]
-            if notes:
-                found[name] = "setup" if all(notes) else "work"
-    return found
+    notes: dict[str, list[bool]] = defaultdict(list)
+    with contextlib.suppress(OSError):
+        for one in files.tree(ATTEMPTS):  # one request to a store, which is asked each second
+            notes[one.name.rpartition("/")[0]].append(_is_setup(one.name))
+    there = {name: notes.get(f"{ATTEMPTS}/{name}/{key}", []) for name, key in keys.items()}
+    return {name: "setup" if all(some) else "work" for name, some in there.items() if some}
 
 
 def remove_notes(files: Files) -> None:

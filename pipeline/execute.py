@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache, partial
 from importlib import metadata
 from typing import Any
 
@@ -16,7 +16,7 @@ from pipeline import seam
 from pipeline.attempts import Attempts, given_up, of_device, one_by_one
 from pipeline.config import RunConfig
 from pipeline.graph import Graph
-from pipeline.lineage import Lineage, Result, StageKey, with_fields_of
+from pipeline.lineage import Lineage, Marks, Remembered, Result, StageKey, with_fields_of
 from pipeline.lines import part_lines
 from pipeline.order import ContractBroken, handed, rows_in_order
 from pipeline.profile import StageProfile, UnitTimer, stage_profiles
@@ -26,6 +26,9 @@ from schemas.row import Row, RowError
 from stages.base import ROWS, AnyStage, Context, CorpusStep, GroupStage, Input, Stage, StageSetupError, Video, passed_on
 from stages.turns import FolderTurns, Turns
 from storyloom.format.model import Model
+
+LINES_KEPT = 16
+"""Parts whose lines a process remembers (our choice)."""
 
 
 class NotReady(RuntimeError):
@@ -53,8 +56,11 @@ class Job:
     turns: Turns = field(default_factory=FolderTurns)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the graph: pickle could not find classes of the user's own stages before the config names them."""
-        return {name: value for name, value in self.__dict__.items() if name != "graph"}
+        """Without the graph: pickle could not find classes of the user's own stages before the config names them.
+
+        What a process remembers stays there, too.
+        """
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
     def graph(self) -> Graph:
@@ -74,12 +80,22 @@ class Job:
 
     def lines_of(self, part: str) -> list[ManifestRow]:
         """The manifest's lines of a part."""
-        return part_lines(self.store.files, self.lines, part)
+        return self._lines(part)
 
-    def lineage(self) -> Lineage:
-        """The lineage by the current state of the work folder."""
+    @cached_property
+    def _lines(self) -> Callable[[str], list[ManifestRow]]:
+        """The lines of a part, which are asked for several times for a unit."""
+        return lru_cache(LINES_KEPT)(partial(part_lines, self.store.files, self.lines))
+
+    @cached_property
+    def remembered(self) -> Remembered:
+        """The marks as they were first read, to show how a run goes on; what is done is never decided by them."""
+        return Remembered(self.store)
+
+    def lineage(self, marks: Marks | None = None) -> Lineage:
+        """The lineage by the current state of the work folder, or by other marks."""
         keys = {name: one.key for name, one in self.keys.items()}
-        return Lineage(self.graph, keys, self.results, self.store)
+        return Lineage(self.graph, keys, self.results, marks or self.store)
 
     def ready_stage(self, name: str) -> AnyStage[Any]:
         """A stage by name, set up.
@@ -113,7 +129,7 @@ class Job:
         """
         if unit in self.groups:
             return 0.0
-        graph, lines, lineage = self.graph, lines or self.lines_of(unit), self.lineage()
+        graph, lines, lineage = self.graph, lines or self.lines_of(unit), self.lineage(self.remembered)
         found = (lineage.of_part(name, unit, lines) for name in graph.names if not graph.upstream(name))
         marks = (one[1] for one in found if one is not None)
         return sum(mark.counts.get("media_ms", 0) for mark in marks if mark is not None) / 1000
@@ -135,13 +151,15 @@ class Job:
             self.store.invalidate(found[0])
 
     def invalidate_damaged(self, stage: str, unit: str) -> None:
-        """Invalidate what a unit reads, directly or not, where its mark is damaged."""
+        """Invalidate what a unit reads, directly or not, where its mark is damaged, or gone and perhaps in the logs."""
         lineage = self.lineage()
         for part in self.groups.get(unit, (unit,)):
             for name in self.graph.read_by({stage}):
                 if not issubclass(self.graph.stages[name], CorpusStep):
                     found = lineage.of_part(name, part, self.lines_of(part))
-                    if found and found[1] is None and self.store.files.entry(self.store.mark_file(found[0])):
+                    if found is None or found[1] is not None:
+                        continue
+                    if self.store.has_logs(found[0]) or self.store.files.entry(self.store.mark_file(found[0])):
                         self.store.invalidate(found[0])
 
     def attempts(self, stage: str, unit: str) -> Attempts:

@@ -95,10 +95,11 @@ def failures(workspace: Workspace, *, beyond: bool = False) -> Iterator[Failure]
     """
     before = _Ledger(workspace.job.store.files)
     for stage in sorted(set(workspace.graph.names) - set(workspace.graph.group_stages)):
-        done = workspace.done(stage)
+        asked = workspace.failing(stage)
+        done = workspace.done(stage, asked)
         tried = dict(_unfinished(workspace, stage, done))
         left_out = workspace.plan.left_out if beyond else {}
-        for part in sorted({*workspace.units(stage), *left_out}):
+        for part in sorted({*asked, *left_out}):
             known = before.at(stage, part)
             if part in left_out:
                 yield from known.values()
@@ -152,7 +153,10 @@ def to_retry(
     found: dict[str, list[str]] = {}
     for name in workspace.graph.names:
         if name in stages and name not in workspace.graph.group_stages:
-            done, wanted = workspace.done(name), {one.removeprefix(f"{name}.") for one in codes}
+            done, wanted = (
+                workspace.done(name, workspace.failing(name)),
+                {one.removeprefix(f"{name}.") for one in codes},
+            )
             found[name] = [
                 part
                 for part, address in done.items()
@@ -166,7 +170,7 @@ def codes_there(workspace: Workspace) -> set[str]:
     """The codes of all failures as ``stage.code``, also of the last run's under other settings."""
     stages = [name for name in workspace.graph.names if name not in workspace.graph.group_stages]
     before = {f"{one.stage}.{one.code}" for one in _lines(workspace.job.store.files)}
-    now = {code for name in stages for code in workspace.summaries.summary(workspace.done(name).values()).failed}
+    now = {code for name in stages for code in workspace.summary(name).failed}
     return before | now
 
 

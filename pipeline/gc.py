@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pipeline.config import RunConfig
 from pipeline.kept import kept_name
 from pipeline.plan import unused_files
 from pipeline.store import ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMARIES, Store
+from pipeline.voids import LOGS, voided
 from pipeline.workspace import Workspace, survey
 from schemas.row import KEY_DIGITS
 from storyloom.errors import UsageError
@@ -59,6 +61,7 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
         raise UsageError(f"the configs use different work folders: {', '.join(sorted(folders))}")
     store = workspaces[0].job.store
     return {
+        "logs": list(_logs(store, workspaces)),
         "units": list(_units(store, workspaces)),
         "plans and manifests": list(_lists(store, workspaces)),
         "media": list(_media(store, workspaces)),
@@ -78,13 +81,38 @@ def _whole(config: RunConfig) -> RunConfig:
 
 
 def remove(files: Files, found: Mapping[str, Sequence[Item]]) -> None:
-    """Remove the items that `collect` found, marks before their units."""
+    """Remove the items that `collect` found, marks before their units.
+
+    What the logs say of units must not come to hold again once a config wants them again.
+    """
+    marks: dict[Folder, list[str]] = {}
+    for item in (item for items in found.values() for item in items if item.name.endswith(".json")):
+        unit = UNIT.match(item.name.rpartition("/")[2])
+        if unit and item.name.count("/") == 2:  # noqa: PLR2004 - WORK/<stage>/<key>/<unit>.<unit key>.json
+            stage, key, _ = item.name.split("/")
+            marks.setdefault((stage, key), []).append(unit["stem"])
+    with ExitStack() as removing:
+        for place, stems in marks.items():
+            removing.enter_context(voided(files, *place, stems))
+        _remove(files, found)
+
+
+def _remove(files: Files, found: Mapping[str, Sequence[Item]]) -> None:
     for items in found.values():
         for item in sorted(items, key=lambda item: (not item.name.endswith(".json"), item.name)):
             if item.is_folder:
                 files.remove_folder(item.name)
             else:
                 files.remove(item.name)
+
+
+def _logs(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
+    """Logs of other keys; they go before the units of which they tell."""
+    keys = {(name, key.key) for workspace in workspaces for name, key in workspace.job.keys.items()}
+    for stage in store.files.folders(LOGS):
+        for folder in store.files.folders(stage):
+            if _is_of_others(folder, keys):
+                yield _folder(store.files, folder)
 
 
 def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
@@ -151,7 +179,7 @@ def _notes(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
                 yield _file(entry)
 
 
-def _is_of_others(name: str, keys: set[Folder]) -> bool:
+def _is_of_others(name: str, keys: Collection[Folder]) -> bool:
     """Whether a file or folder is named by a stage and a key that no config has."""
     place = _place(name)
     return bool(KEY.fullmatch(place[1])) and place not in keys

@@ -24,6 +24,9 @@ from storyloom.format.model import Model
 KEY_DIGITS = 16
 """Hexadecimal digits of a key (our choice: 64 bits, and a unit's key is looked for among those of its own name)."""
 
+REMEMBERED = 50_000
+"""Marks that are remembered to show how a run goes on (our choice: those of a wave in several stages)."""
+
 CORPUS = "corpus"
 """Name of the one unit of a corpus step's result."""
 
@@ -94,6 +97,29 @@ class Marks(Protocol):
         """The mark of a unit, None when it is not done."""
 
 
+class Remembered:
+    """Marks as they were first read.
+
+    Args:
+        marks: Where they are read.
+    """
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._known: dict[Address, Mark] = {}
+
+    def mark(self, address: Address) -> Mark | None:
+        """The mark of a unit, None when it was not done either time."""
+        if address not in self._known:
+            found = self._marks.mark(address)
+            if found is None:
+                return None
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[address] = found
+        return self._known[address]
+
+
 @dataclass
 class Lineage:
     """Addresses and inputs of units.
@@ -104,6 +130,7 @@ class Lineage:
         results: Known results of corpus steps.
         marks: Source of the marks.
         found: Cache of lookups, by stage and part; when units may have changed, a new lineage is made.
+        addresses: Cache of addresses, likewise.
     """
 
     graph: Graph
@@ -111,6 +138,7 @@ class Lineage:
     results: Mapping[str, Result]
     marks: Marks
     found: dict[tuple[str, str], tuple[Address, Mark | None] | None] = field(default_factory=dict)
+    addresses: dict[tuple[str, str], Address] = field(default_factory=dict)
 
     def of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> tuple[Address, Mark | None] | None:
         """The address of a part in a stage, and its mark when it is done; None while an input is not done.
@@ -121,9 +149,24 @@ class Lineage:
             lines: The manifest's lines of its videos, in their order.
         """
         if (name, part) not in self.found:
-            inputs = self.inputs_of_part(name, part, lines)
-            self.found[name, part] = None if inputs is None else self._looked_up(name, f"part-{part}", inputs)
+            address = self.address_of_part(name, part, lines)
+            self.found[name, part] = None if address is None else (address, self.marks.mark(address))
         return self.found[name, part]
+
+    def address_of_part(self, name: str, part: str, lines: Sequence[ManifestRow]) -> Address | None:
+        """The address of a part in a stage, done or not; None while an input is not done.
+
+        Args:
+            name: The stage's.
+            part: Its id.
+            lines: The manifest's lines of its videos, in their order.
+        """
+        if (name, part) not in self.addresses:
+            inputs = self.inputs_of_part(name, part, lines)
+            if inputs is None:
+                return None
+            self.addresses[name, part] = self._address(name, f"part-{part}", inputs)
+        return self.addresses[name, part]
 
     def waits(self, name: str, part: str) -> bool:
         """Whether an input of a part is known not to be done, without a look at the manifest's lines."""
@@ -169,15 +212,12 @@ class Lineage:
             if of_part is None:
                 return None
             inputs |= {f"{part}/{source}": sha256 for source, sha256 in of_part.items()}
-        return self._looked_up(name, f"group-{group}", inputs)
+        address = self._address(name, f"group-{group}", inputs)
+        return address, self.marks.mark(address)
 
     def of_corpus(self, name: str, summaries: Mapping[str, str]) -> Address:
         """The address of a corpus step's result over the hashes of its parts' rows."""
         return self._address(name, CORPUS, summaries)
-
-    def _looked_up(self, name: str, unit: str, inputs: Mapping[str, str]) -> tuple[Address, Mark | None]:
-        address = self._address(name, unit, inputs)
-        return address, self.marks.mark(address)
 
     def _address(self, name: str, unit: str, inputs: Mapping[str, str]) -> Address:
         return Address(name, self.keys[name], unit, unit_key(self.keys[name], inputs))

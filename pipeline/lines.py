@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
@@ -120,10 +120,20 @@ class Lines:
 
     def parts_with(self, source_ids: list[str]) -> list[str]:
         """The parts that hold videos with these ids of the manifest."""
-        wanted, begin = pa.array(source_ids, pa.string()), 0
+        wanted = pa.array(source_ids, pa.string())
+        return self.parts_where(["source_id"], lambda table: pc.is_in(table["source_id"], value_set=wanted))
+
+    def parts_where(self, columns: list[str], test: Callable[[pa.Table], Any]) -> list[str]:
+        """The parts that hold a line which a test finds, in the order of their ids.
+
+        Args:
+            columns: What the test reads.
+            test: Tells of each row of a table whether it is wanted.
+        """
+        begin = 0
         ranks: list[npt.NDArray[Any]] = []
-        for table in self._tables(["source_id"]):
-            at = begin + np.flatnonzero(pc.is_in(table["source_id"], value_set=wanted))
+        for table in self._tables(columns):
+            at = begin + np.flatnonzero(test(table))
             ranks.append(np.searchsorted(self._ends, at, "right"))
             begin += len(table)
         found = np.unique(np.concatenate(ranks)) if ranks else np.empty(0, np.int64)

@@ -184,7 +184,7 @@ def _finished(
     workspace: Workspace, selected: frozenset[str], listener: Listener, *, replace: bool
 ) -> list[StageStatus]:
     """Report the result of the work, and publish it."""
-    workspace = workspace.refreshed()
+    workspace = workspace.looked_again()
     after = status(workspace)
     listener.finished(after, workspace.job.context.results)
     for note in notes(workspace):

@@ -10,9 +10,11 @@ from itertools import groupby
 from pipeline.config import RunConfig
 from pipeline.executors.background import Background
 from pipeline.executors.executor import Executor
+from pipeline.fold import fold
+from pipeline.folded import can_fold
+from pipeline.parts import group_id
 from pipeline.progress.listener import Advance, advance
 from pipeline.workspace import Workspace
-from stages.base import CorpusStep
 from storyloom.errors import RunFailed
 from storyloom.view.counts import count_of
 
@@ -51,7 +53,7 @@ class Scheduler:
             Damaged: A part that a corpus step reads does not match its mark.
         """
         segments = self._segments(workspace)
-        order = list(waves(workspace.job.groups))
+        order = list(waves(self._under_way(workspace)))
         ahead, behind = Background(), Background()
         self._reached = dict.fromkeys(range(len(order)), 0)
         for number, wave in enumerate(order):
@@ -64,6 +66,7 @@ class Scheduler:
             self._check_failures(workspace, segments[:1], wave)
             behind.join()
             workspace = self._resolved(workspace)
+            self._fold(workspace, order[: number + 1])
             catch_up = partial(self._catch_up, workspace, segments, order[: number + 1])
             if self.executor.overlaps and number + 1 < len(order):
                 behind.start(catch_up)
@@ -73,7 +76,28 @@ class Scheduler:
         while (resolved := self._resolved(workspace)).job.results.keys() != workspace.job.results.keys():
             workspace = resolved
             self._catch_up(workspace, segments, order)
+        self._fold(resolved, order)
         return resolved
+
+    def _under_way(self, workspace: Workspace) -> Wave:
+        """The groups of which a selected stage is not known by the logs to have ended."""
+        graph, groups = workspace.graph, workspace.job.groups
+        if not all(workspace.folded.in_use(name) for name in self.selected if can_fold(graph.stages[name])):
+            return groups
+        open_groups = set[str]()
+        for name in self.selected:
+            if can_fold(graph.stages[name]):
+                there = workspace.folded.counted(name).there
+                open_groups.update(map(group_id, workspace.basis.numbers[~there].tolist()))
+            else:
+                missing = set(workspace.units(name)) - workspace.done(name).keys()
+                open_groups.update(workspace.basis.group_of_part(part) for part in missing)
+        return {group: groups[group] for group in sorted(open_groups, key=int)}
+
+    def _fold(self, workspace: Workspace, order: Sequence[Wave]) -> None:
+        """Write the logs of the groups that ended, of the waves so far."""
+        read = workspace.graph.read_by(self.selected)
+        fold(workspace, self.selected | read, [group for wave in order for group in wave])
 
     def _segments(self, workspace: Workspace) -> list[list[str]]:
         """The selected stages by the number of corpus results that they need, fewest first."""
@@ -111,7 +135,7 @@ class Scheduler:
         for name in names:
             key = workspace.job.keys[name]
             workspace.job.store.describe(name, key.key, key.ingredients)
-            wanted = set(workspace.units(name)) if issubclass(graph.stages[name], CorpusStep) else None
+            wanted = None if can_fold(graph.stages[name]) else set(workspace.units(name))
             work[name] = [part for part in parts if wanted is None or part in wanted]
         groups = {name: tuple(wave) for name in names if name in graph.group_stages}
         for some in ({name: units for name, units in work.items() if name not in groups}, groups):
@@ -125,8 +149,8 @@ class Scheduler:
         fresh = workspace.refreshed()
         parts = [part for some in wave.values() for part in some]
         for name in (name for segment in segments for name in segment if name not in workspace.graph.group_stages):
-            asked = set(fresh.units(name))
-            units = [part for part in parts if part in asked]
+            asked = None if can_fold(fresh.graph.stages[name]) else set(fresh.units(name))
+            units = [part for part in parts if asked is None or part in asked]
             so_far = fresh.summaries.summary(fresh.done(name, units).values())
             check_failures(workspace.config, so_far.failed, so_far.videos)
 

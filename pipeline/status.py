@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 
 from pipeline.lineage import StageKey, what_changed
 from pipeline.store import DESCRIPTION, Mark, Store
+from pipeline.summaries import SHARD_COUNTS, group_counts
 from pipeline.workspace import Workspace
 from stages.base import CorpusStep, GroupStage
 
@@ -66,28 +68,27 @@ def status(workspace: Workspace) -> list[StageStatus]:
 
 def group_marks(workspace: Workspace, name: str) -> dict[str, Mark]:
     """The marks of a stage's finished groups, by the group's id."""
-    store = workspace.job.store
-    marks = ((group, store.mark(address)) for group, address in workspace.done(name).items())
-    return {group: mark for group, mark in marks if mark is not None}
+    store, units = workspace.job.store, workspace.units(name)
+    found = workspace.folded_groups(name)
+    for group, address in workspace.done(name, [unit for unit in units if unit not in found]).items():
+        if (mark := store.mark(address)) is not None:
+            found[group] = mark
+    return {group: found[group] for group in units if group in found}
 
 
 def _part_status(workspace: Workspace, name: str) -> StageStatus:
-    done = workspace.done(name)
-    summary = asdict(workspace.summaries.summary(done.values()))
+    summary = asdict(workspace.summary(name))
     unreduced = issubclass(workspace.graph.stages[name], CorpusStep) and name not in workspace.job.results
     return StageStatus(stage=name, units=len(workspace.units(name)), unreduced=unreduced, **summary)
 
 
 def _group_status(workspace: Workspace, name: str) -> StageStatus:
-    marks = group_marks(workspace, name)
-    shards = [shard for mark in marks.values() for shard in (mark.result or {}).get("shards", [])]
-    counts = {
-        "documents": sum(shard["nsamples"] for shard in shards),
-        "frames": sum(shard["nimages"] for shard in shards),
-        "shards": len(shards),
-        "bytes": sum(shard["filesize"] for shard in shards),
-    }
-    return StageStatus(stage=name, unit="group", units=len(workspace.units(name)), done=len(marks), counts=counts)
+    units, store = workspace.units(name), workspace.job.store
+    found = workspace.folded_summary(name)
+    addresses = workspace.done(name, workspace.unfolded(name, units)).values()
+    marks = [mark for address in addresses if (mark := store.mark(address)) is not None]
+    counts = {one: found.counts.get(one, 0) + sum(group_counts(mark)[one] for mark in marks) for one in SHARD_COUNTS}
+    return StageStatus(stage=name, unit="group", units=len(units), done=found.done + len(marks), counts=counts)
 
 
 def _why(workspace: Workspace, name: str) -> str:
@@ -113,14 +114,10 @@ def _changed_inputs(workspace: Workspace, name: str) -> str:
     """The changed input of the first missing unit that was done before."""
     stage, store = workspace.graph.stages[name], workspace.job.store
     prefix = "group" if issubclass(stage, GroupStage) else "part"
-    folder = store.folder(name, workspace.job.keys[name].key)
-    earlier: dict[str, list[str]] = defaultdict(list)
-    for entry in store.files.entries(folder):
-        unit, dot, _ = entry.name.removeprefix(f"{folder}/{prefix}-").partition(".")
-        if dot and entry.name.endswith(".json") and "/" not in unit:
-            earlier[unit].append(entry.name)
-    done = workspace.done(name, earlier.keys() & set(workspace.units(name)))
-    for unit in workspace.units(name):
+    under_way = workspace.unfolded(name, workspace.units(name))
+    earlier = _earlier(workspace, name, prefix, under_way)
+    done = workspace.done(name, earlier.keys() & set(under_way))
+    for unit in under_way:
         if unit in done or unit not in earlier:
             continue
         contents = store.files.read_all(earlier[unit])
@@ -136,6 +133,23 @@ def _changed_inputs(workspace: Workspace, name: str) -> str:
         changed |= {_source(key) for key in marks[-1].inputs.keys() - now.keys()}
         return ", ".join(f"{source} changed" for source in sorted(changed))
     return ""
+
+
+def _earlier(workspace: Workspace, name: str, prefix: str, units: Sequence[str]) -> dict[str, list[str]]:
+    """The marks of units, whatever their keys, by the unit's id; of a stage with logs those that the logs name."""
+    store, place = workspace.job.store, (name, workspace.job.keys[name].key)
+    folder, found = store.folder(*place), defaultdict[str, list[str]](list)
+    if workspace.folded.in_use(name):
+        groups = {int(unit if prefix == "group" else workspace.basis.group_of_part(unit)) for unit in units}
+        table = workspace.summaries.logs.units(place, groups)
+        names = [] if table is None else [f"{folder}/{stem}.json" for stem in table["stem"].to_pylist()]
+    else:
+        names = [entry.name for entry in store.files.entries(folder) if entry.name.endswith(".json")]
+    for file in names:
+        unit, dot, _ = file.removeprefix(f"{folder}/{prefix}-").partition(".")
+        if dot and "/" not in unit:
+            found[unit].append(file)
+    return found
 
 
 def _inputs_now(workspace: Workspace, name: str, unit: str) -> dict[str, str] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from pipeline.voids import BEGUN, LOGS, voided
 from schemas.row import Row
 from stages.base import ROWS
 from storyloom.errors import UsageError
@@ -136,7 +137,7 @@ DESCRIPTION = "stage.json"
 
 PLAN, MANIFESTS, MEDIA, SUMMARIES = "plan", "manifests", "media", "summaries"
 ATTEMPTS, PROFILE, PUBLISHED = "attempts", "profile", "published"
-FOLDERS = (PLAN, MANIFESTS, MEDIA, SUMMARIES, ATTEMPTS, PROFILE, PUBLISHED)
+FOLDERS = (PLAN, MANIFESTS, MEDIA, SUMMARIES, LOGS, ATTEMPTS, PROFILE, PUBLISHED)
 FAILURES, SPEEDS = "failures.parquet", "speeds.json"
 """Folders and files of the work folder beside those of the stages."""
 
@@ -310,17 +311,38 @@ class Store:
             found = mark.sealed()
         return found
 
-    def invalidate(self, address: Address) -> None:
-        """Remove a finished unit, mark first, so that it is done again."""
-        self.files.remove(self.mark_file(address))
-        folder = self.folder(address.stage, address.stage_key)
-        of_unit = f"{folder}/{address.stem}."
+    def invalidate(self, *addresses: Address) -> None:
+        """Remove finished units, marks first, so that they are done again."""
+        by_stage: dict[tuple[str, str], list[Address]] = defaultdict(list)
+        for address in addresses:
+            by_stage[address.stage, address.stage_key].append(address)
+        for place, some in by_stage.items():
+            with voided(self.files, *place, [address.stem for address in some]):
+                self._remove(self.folder(*place), some)
+
+    def _remove(self, folder: str, addresses: Sequence[Address]) -> None:
+        """Remove units of one stage: the tables that their marks name, else, and of groups, all that is named so."""
+        unknown = set()
+        for address in addresses:
+            mark = self.mark(address)
+            self.files.remove(self.mark_file(address))
+            if mark is None or mark.files:
+                unknown.add(address.stem)
+                continue
+            for table in mark.tables:
+                self.files.remove(self.table_file(address, table))
+        if not unknown:
+            return
         for entry in self.files.entries(folder):
-            if entry.name.startswith(of_unit):
+            if _stem(entry.name) in unknown:
                 self.files.remove(entry.name)
         for inner in self.files.folders(folder):
-            if inner.startswith(of_unit):
+            if _stem(inner) in unknown:
                 self.files.remove_folder(inner)
+
+    def has_logs(self, address: Address) -> bool:
+        """Whether there may be a log that says that a unit is done."""
+        return self.files.entry(f"{LOGS}/{address.stage}/{address.stage_key}/{BEGUN}") is not None
 
     def describe(self, stage: str, stage_key: str, ingredients: Mapping[str, object]) -> None:
         """Write the ingredients of a stage's key beside its units, so that a later run can report what changed."""
@@ -384,6 +406,11 @@ class _Sums:
     def fields(self) -> dict[str, Any]:
         """The sums as fields of a mark."""
         return {**self._numbers, **{name: by_name(counter) for name, counter in self._named.items()}}
+
+
+def _stem(name: str) -> str:
+    """The stem of the unit that a file or folder belongs to: ``<unit>.<key>``."""
+    return ".".join(name.rpartition("/")[2].split(".")[:2])
 
 
 def rows_of(file: pq.ParquetFile, row: type[RowT], without: tuple[str, ...] = ()) -> Iterator[RowT]:

@@ -7,22 +7,30 @@ it may be removed and made again, so a cached row is valid only while the file i
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.logs import KINDS, NUMBERS, Logs, Place, Totals, sums_of
 from pipeline.store import SUMMARIES, Address, Mark, Store
+from pipeline.voids import Void
 from storyloom.fs.files import Files
 
-KINDS = ("failed", "dropped", "warnings", "counts")
+FEW, PROBED = 1_000, 5
+"""Marks of a stage with logs that are asked for one by one rather than listed: so many, or one of so many units in the
+logs (our choice: stores answer many requests for files at once, but list a page after the other)."""
 
-_COUNT = pa.struct([("kind", pa.string()), ("name", pa.string()), ("n", pa.int64())])
+KEPT = 20_000
+"""Marks of a stage with logs that are remembered from one look to the next: more than a wave's (our choice)."""
+
+SHARD_COUNTS = ("documents", "frames", "shards", "bytes")
+"""What the shards of groups are counted by."""
+
 _TABLE = pa.struct([("name", pa.string()), ("sha256", pa.string())])
 
 SCHEMA = pa.schema(
@@ -34,7 +42,7 @@ SCHEMA = pa.schema(
         ("retryable", pa.int64()),
         ("ran", pa.string()),
         ("tables", pa.list_(_TABLE)),
-        ("numbers", pa.list_(_COUNT)),
+        ("numbers", NUMBERS),
     ]
 )
 """A finished unit: the version of its mark's file, which another one has that is made again; then the mark's fields."""
@@ -56,38 +64,131 @@ class Summary:
     warnings: dict[str, int]
     counts: dict[str, int]
 
+    @classmethod
+    def of(cls, totals: Totals) -> Summary:
+        """The sums of logs."""
+        numbers = {kind: dict(totals.numbers.get(kind, {})) for kind in KINDS}
+        return cls(totals.units, totals.videos, totals.live, totals.retryable, **numbers)
 
-@dataclass(frozen=True)
+    def __add__(self, other: Summary) -> Summary:
+        numbers = {kind: _added(getattr(self, kind), getattr(other, kind)) for kind in KINDS}
+        return Summary(
+            done=self.done + other.done,
+            videos=self.videos + other.videos,
+            live=self.live + other.live,
+            retryable=self.retryable + other.retryable,
+            **numbers,
+        )
+
+
+def group_counts(mark: Mark) -> dict[str, int]:
+    """What the shards of a group come to."""
+    shards = (mark.result or {}).get("shards", [])
+    return {
+        "documents": sum(shard["nsamples"] for shard in shards),
+        "frames": sum(shard["nimages"] for shard in shards),
+        "shards": len(shards),
+        "bytes": sum(shard["filesize"] for shard in shards),
+    }
+
+
 class _Stage:
-    """The marks of one stage: the table, its lists by column, and the row of each unit's stem."""
+    """The marks of one stage: a table, its lists by column, and the row of each unit's stem.
 
-    table: pa.Table
-    tables: list[list[dict[str, str]]]
-    numbers: list[list[dict[str, Any]]]
-    retryable: list[int]
-    rows: dict[str, int]
+    Attributes:
+        held_against: Tokens of what was void and over before any row was read or kept, of a stage with logs.
+        asked: Stems that were looked for, of a stage with logs.
+        loaded: Numbers of the groups whose units' rows were taken from the logs.
+        listed: The stems that have a mark, once its folder was listed.
+    """
+
+    def __init__(self, table: pa.Table, held_against: frozenset[str] | None = None) -> None:
+        self.held_against = held_against
+        self._pieces: list[pa.Table] = []
+        self.tables: list[list[dict[str, str]]] = []
+        self.numbers: list[list[dict[str, Any]]] = []
+        self.retryable: list[int] = []
+        self.rows: dict[str, int] = {}
+        self.asked: set[str] = set()
+        self.loaded: set[int] = set()
+        self.listed: frozenset[str] | None = None
+        self.add(table)
+
+    @property
+    def table(self) -> pa.Table:
+        """All rows."""
+        if len(self._pieces) != 1:
+            self._pieces = [pa.concat_tables(self._pieces).combine_chunks()]
+        return self._pieces[0]
+
+    def add(self, table: pa.Table) -> None:
+        """Add rows."""
+        self._pieces.append(table)
+        self.rows.update((stem, len(self.retryable) + row) for row, stem in enumerate(table["stem"].to_pylist()))
+        self.tables += table["tables"].to_pylist()
+        self.numbers += table["numbers"].to_pylist()
+        self.retryable += table["retryable"].to_pylist()
 
 
 class Summaries:
     """The marks of a work folder, read when a stage is first accessed; `refreshed` reads them again.
 
+    Of a stage that has logs, marks are not listed: who asks for many says so by `look`. What was read of a mark holds
+    until it is void; see `pipeline/voids.py`.
+
     Args:
         store: The work folder.
         keep: Whether the cache is written to the folder; commands that only read do not write it.
-        before: Earlier tables, by stage and key: an unchanged mark is not read again.
+        before: Earlier ones: an unchanged mark is not read again.
     """
 
-    def __init__(self, store: Store, *, keep: bool, before: Mapping[tuple[str, str], pa.Table] | None = None) -> None:
+    def __init__(self, store: Store, *, keep: bool, before: Summaries | None = None) -> None:
         self._store = store
         self._keep = keep
-        self._before = before or {}
-        self._stages: dict[tuple[str, str], _Stage] = {}
-        self._lock = Lock()
+        self.logs: Logs = Logs(store.files) if before is None else before.logs.refreshed()
+        self._before: dict[Place, _Stage] = {} if before is None else {**before._before, **before._stages}  # noqa: SLF001
+        self._stages: dict[Place, _Stage] = {}
+        self._lock = RLock()
 
     def refreshed(self) -> Summaries:
         """The current marks of the same folder."""
-        known = {place: stage.table for place, stage in self._stages.items()}
-        return Summaries(self._store, keep=self._keep, before={**self._before, **known})
+        return Summaries(self._store, keep=self._keep, before=self)
+
+    def load(self, place: Place, groups: Iterable[int]) -> None:
+        """Take the rows of the units of some groups from the logs of a stage, if it has any."""
+        if not self.logs.in_use(place):
+            return
+        with self._lock:
+            stage = self._stage(place)
+            new = set(groups) - stage.loaded
+            stage.loaded |= new
+            if new and (found := self.logs.units(place, new)) is not None:
+                known = pa.array(list(stage.rows), pa.string())
+                fresh = found.filter(pc.invert(pc.is_in(found["stem"], value_set=known)))
+                stage.add(fresh.select(SCHEMA.names))
+
+    def look(self, place: Place, addresses: Iterable[Address]) -> None:
+        """Read the marks of some units of a stage that has logs, at once; those of other stages are listed anyway."""
+        if not self.logs.in_use(place):
+            return
+        with self._lock:
+            stage = self._stage(place)
+            new = [one for one in addresses if one.stem not in stage.rows and one.stem not in stage.asked]
+            stage.asked.update(one.stem for one in new)
+            folded = sum(segment.totals.units for segment in self.logs.segments(place))
+            if len(new) > max(FEW, folded // PROBED):
+                if stage.listed is None:
+                    stage.listed = frozenset(_marks(self._store.files, self._store.folder(*place)))
+                new = [one for one in new if one.stem in (stage.listed or ())]
+            contents = self._store.files.read_all([self._store.mark_file(one) for one in new])
+            found = [_line(one.stem, "", content) for one, content in zip(new, contents, strict=True)]
+            if rows := [row for row in found if row is not None]:
+                stage.add(pa.Table.from_pylist(rows, schema=SCHEMA))
+
+    def rows(self, addresses: Sequence[Address]) -> pa.Table:
+        """The rows of finished units of one stage, in this order."""
+        found = [self._row(one) for one in addresses]
+        return found[0][0].table.take(pa.array([row for _, row in found], pa.int64()))
 
     def mark(self, address: Address) -> Mark | None:
         """The mark of a unit, with its tables and no sums; None when it is not done."""
@@ -110,10 +211,13 @@ class Summaries:
         wanted = list(addresses)
         if not wanted:
             return Summary(0, 0, 0, 0, {}, {}, {}, {})
-        stage, _ = self._row(wanted[0])
+        place = wanted[0].stage, wanted[0].stage_key
+        self.look(place, wanted)
+        with self._lock:
+            stage = self._stage(place)
         rows = [stage.rows[one.stem] for one in wanted if one.stem in stage.rows]
         table = stage.table.take(pa.array(rows, pa.int64()))
-        numbers = _sums(table)
+        numbers = sums_of(table["numbers"])
         return Summary(
             done=len(table),
             **{name: pc.sum(table[name], min_count=0).as_py() for name in ("videos", "live", "retryable")},
@@ -150,16 +254,45 @@ class Summaries:
         """The table of the unit's stage, and the unit's row in it."""
         place = address.stage, address.stage_key
         with self._lock:
-            if place not in self._stages:
-                table = _up_to_date(self._store, place, self._before.get(place), keep=self._keep)
-                lists = {name: table[name].to_pylist() for name in ("tables", "numbers", "retryable", "stem")}
-                rows = {stem: row for row, stem in enumerate(lists.pop("stem"))}
-                self._stages[place] = _Stage(table, rows=rows, **lists)
-            stage = self._stages[place]
+            stage = self._stage(place)
+            if address.stem not in stage.rows:
+                self.look(place, [address])
         return stage, stage.rows.get(address.stem)
 
+    def _stage(self, place: Place) -> _Stage:
+        if place not in self._stages:
+            before = self._before.get(place)
+            if not self.logs.in_use(place):
+                known = None if before is None else before.table
+                self._stages[place] = _Stage(_up_to_date(self._store, place, known, keep=self._keep))
+                return self._stages[place]
+            voids = self.logs.voids(place)
+            table = SCHEMA.empty_table()  # a log is made of marks that were read since its stage's were begun
+            kept = before if before is not None and len(before.rows) <= KEPT else None
+            if kept is not None and kept.held_against is not None:
+                table = _without(kept.table, [voids[token] for token in voids.keys() - kept.held_against])
+            over = frozenset(token for token, void in voids.items() if void.over)
+            self._stages[place] = _Stage(table, over)
+            if kept is not None and len(table):
+                self._stages[place].loaded |= kept.loaded
+        return self._stages[place]
 
-def _up_to_date(store: Store, place: tuple[str, str], known_before: pa.Table | None, *, keep: bool) -> pa.Table:
+
+def _added(some: Mapping[str, int], others: Mapping[str, int]) -> dict[str, int]:
+    return {name: some.get(name, 0) + others.get(name, 0) for name in sorted({*some, *others})}
+
+
+def _without(known: pa.Table, voids: Iterable[Void]) -> pa.Table:
+    """The rows of units that are not void."""
+    stems: set[str] = set()
+    for void in voids:
+        if void.stems is None:
+            return SCHEMA.empty_table()
+        stems |= void.stems
+    return known.filter(pc.invert(pc.is_in(known["stem"], value_set=pa.array(sorted(stems), pa.string()))))
+
+
+def _up_to_date(store: Store, place: Place, known_before: pa.Table | None, *, keep: bool) -> pa.Table:
     """One row per mark: cached for unchanged marks, otherwise read now and added to the cache."""
     cache, folder = f"{SUMMARIES}/{place[0]}/{place[1]}.parquet", store.folder(*place)
     stamp = store.files.stamp(folder).encode()
@@ -220,12 +353,3 @@ def _line(stem: str, version: str, content: bytes | None) -> dict[str, object] |
         "tables": [{"name": name, "sha256": sha256} for name, sha256 in mark.tables.items()],
         "numbers": numbers,
     }
-
-
-def _sums(table: pa.Table) -> dict[str, dict[str, int]]:
-    flat = pc.list_flatten(table["numbers"])
-    numbers = pa.table({name: pc.struct_field(flat, name) for name in ("kind", "name", "n")})
-    sums: dict[str, dict[str, int]] = defaultdict(dict)
-    for line in numbers.group_by(["kind", "name"]).aggregate([("n", "sum")]).to_pylist():
-        sums[line["kind"]][line["name"]] = line["n_sum"]
-    return {kind: dict(sorted(sums[kind].items())) for kind in KINDS}

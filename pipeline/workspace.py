@@ -7,19 +7,25 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.config import RunConfig
 from pipeline.execute import Job
 from pipeline.extras import check_extras, setup_problem
+from pipeline.folded import GROUP, PART, Basis, Folded
 from pipeline.graph import Graph
 from pipeline.kept import Kept, State, keep, read_kept, state_of
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.lists import expanded
+from pipeline.logs import LogDamaged, Totals
 from pipeline.manifest import Listed, list_manifest
+from pipeline.parts import group_id
 from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
 from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, rows_of
-from pipeline.summaries import Summaries
+from pipeline.summaries import Summaries, Summary
 from schemas.row import Row
 from stages.base import Context, CorpusStep, GroupStage, Stage, StageSetupError
 from storyloom.errors import RunFailed, UsageError
@@ -48,6 +54,7 @@ class Workspace:
         lines: The manifest's lines by part.
         summaries: The marks when they were last read.
         told: What was passed over, changed and cleaned in the manifest.
+        basis: For what groups are done, as it was when last looked at.
     """
 
     job: Job
@@ -55,6 +62,7 @@ class Workspace:
     lines: Lines
     summaries: Summaries
     told: tuple[str, ...]
+    basis: Basis
 
     @property
     def config(self) -> RunConfig:
@@ -72,6 +80,16 @@ class Workspace:
         keys = {name: one.key for name, one in self.job.keys.items()}
         return Lineage(self.graph, keys, self.job.results, self.summaries)
 
+    @cached_property
+    def folded(self) -> Folded:
+        """Which groups the logs count for."""
+        keys = {name: one.key for name, one in self.job.keys.items()}
+        return Folded(self.graph, keys, self.job.results, self.summaries.logs, self.basis)
+
+    def looked_again(self) -> Workspace:
+        """The workspace with the current state outside, marks and results."""
+        return replace(self, basis=Basis(self.graph, self.lines, self.plan, self.config.parts.group)).refreshed()
+
     def refreshed(self) -> Workspace:
         """The workspace with the current marks and results."""
         known = replace(self, job=replace(self.job, results={}), summaries=self.summaries.refreshed())
@@ -88,6 +106,11 @@ class Workspace:
 
     def found(self, name: str, unit: str) -> tuple[Address, Mark | None] | None:
         """The address of a unit and, when it is done, its mark; None while an input is not done."""
+        if (name, unit) not in self.lineage.found:
+            self._look(name, [unit])
+        return self._found(name, unit)
+
+    def _found(self, name: str, unit: str) -> tuple[Address, Mark | None] | None:
         if issubclass(self.graph.stages[name], GroupStage):
             return self.lineage.of_group(name, unit, {part: self.lines[part] for part in self.job.groups[unit]})
         if (name, unit) in self.lineage.found:
@@ -96,15 +119,112 @@ class Workspace:
             return None
         return self.lineage.of_part(name, unit, self.lines[unit])
 
+    def _look(self, name: str, units: Sequence[str]) -> None:
+        """Read what the logs and marks of stages that have logs say of some units and what they read, at once."""
+        if not units or not self.summaries.logs.used:
+            return
+        read = self.graph.read_by({name})
+        names = [one for one in self.graph.names if one == name or one in read]
+        of_groups = issubclass(self.graph.stages[name], GroupStage)
+        groups = units if of_groups else sorted({self.basis.group_of_part(unit) for unit in units})
+        parts = [part for group in units for part in self.job.groups[group]] if of_groups else units
+        lines = {part: self.lines[part] for part in parts}
+        for one in names:
+            place = one, self.job.keys[one].key
+            self.summaries.load(place, map(int, groups))
+            if not issubclass(self.graph.stages[one], GroupStage):
+                found = (self.lineage.address_of_part(one, part, lines[part]) for part in parts)
+                self.summaries.look(place, [address for address in found if address is not None])
+
     def done(self, name: str, units: Iterable[str] | None = None) -> dict[str, Address]:
         """The finished ones of a stage's units, or of some of them, with their addresses."""
-        tried = ((unit, self.found(name, unit)) for unit in (self.units(name) if units is None else units))
+        if units is not None:
+            return self._done(name, tuple(units))
+        every = self.units(name)
+        if not self.folded.in_use(name):
+            return self._done(name, every)
+        key, prefix = self.job.keys[name].key, GROUP if issubclass(self.graph.stages[name], GroupStage) else PART
+        try:
+            table = self.summaries.logs.counted_units((name, key), self.folded.counted(name))
+        except LogDamaged:
+            return self._done(name, every)
+        stems = [] if table is None else table["stem"].to_pylist()
+        named = (stem.split(".") for stem in stems)
+        found = {unit.removeprefix(prefix): Address(name, key, unit, of_unit) for unit, of_unit in named}
+        found |= self._done(name, self.unfolded(name, every))
+        return {unit: found[unit] for unit in every if unit in found}
+
+    def _done(self, name: str, units: Sequence[str]) -> dict[str, Address]:
+        self._look(name, units)
+        tried = ((unit, self._found(name, unit)) for unit in units)
         return {unit: found[0] for unit, found in tried if found is not None and found[1] is not None}
+
+    def unfolded(self, name: str, units: Sequence[str]) -> Sequence[str]:
+        """The ones of some units of a stage that the logs do not count for: those that are under way."""
+        return self._outside_of(name, units, self.folded.counted(name).there) if self.folded.in_use(name) else units
+
+    def failing(self, name: str) -> Sequence[str]:
+        """The units of a stage but those of groups of which the logs say that nothing failed in it."""
+        units = self.units(name)
+        if not self.folded.in_use(name):
+            return units
+        place = name, self.job.keys[name].key
+        return self._outside_of(name, units, self.summaries.logs.quiet(place, self.folded.counted(name)))
+
+    def _outside_of(self, name: str, units: Sequence[str], inside: npt.NDArray[np.bool_]) -> Sequence[str]:
+        """Those of some units of a stage that are not in some groups."""
+        if not inside.any():
+            return units
+        groups = {group_id(number) for number in self.basis.numbers[~inside].tolist()}
+        if issubclass(self.graph.stages[name], GroupStage):
+            return [unit for unit in units if unit in groups]
+        if len(units) < len(self.plan.parts):
+            return [unit for unit in units if self.basis.group_of_part(unit) in groups]
+        return [part for group in sorted(groups, key=int) for part in self.job.groups[group]]
+
+    def ran(self, name: str) -> list[str]:
+        """The models, programs and libraries that were used for the finished units of a stage, sorted."""
+        found = set(self.summaries.ran(self.done(name, self.unfolded(name, self.units(name))).values()))
+        if self.folded.in_use(name):
+            place = name, self.job.keys[name].key
+            found |= self.summaries.logs.totals(place, self.folded.counted(name)).ran
+        return sorted(found)
+
+    def summary(self, name: str) -> Summary:
+        """The sums over the finished units of a stage."""
+        found = self.summaries.summary(self._done(name, self.unfolded(name, self.units(name))).values())
+        return found + self.folded_summary(name)
+
+    def folded_summary(self, name: str) -> Summary:
+        """The sums over the units of a stage that the logs count for."""
+        if not self.folded.in_use(name):
+            return Summary.of(Totals())
+        place = name, self.job.keys[name].key
+        return Summary.of(self.summaries.logs.totals(place, self.folded.counted(name)))
+
+    def folded_groups(self, name: str) -> dict[str, Mark]:
+        """The marks, without their inputs, of the groups of a stage of groups that the logs count for, by id."""
+        if not self.folded.in_use(name):
+            return {}
+        place = name, self.job.keys[name].key
+        try:
+            table = self.summaries.logs.counted_units(place, self.folded.counted(name))
+        except LogDamaged:
+            return {}
+        found = {}
+        for line in [] if table is None else table.select(["stem", "group_mark"]).to_pylist():
+            mark = Mark.model_validate_json(line["group_mark"])
+            found[mark.unit.removeprefix(GROUP)] = mark
+        return found
 
     def missing(self, work: Work) -> dict[str, set[str]]:
         """The unfinished units of some work, by the current marks."""
         fresh = replace(self, summaries=self.summaries.refreshed())
-        return {name: set(units) - fresh.done(name, units).keys() for name, units in work.items()}
+        found = {}
+        for name, units in work.items():
+            under_way = fresh.unfolded(name, units)
+            found[name] = set(under_way) - fresh._done(name, under_way).keys()  # noqa: SLF001 - its own
+        return found
 
     def rows(self, name: str, part: str, row: type[RowT], without: tuple[str, ...] = ()) -> Iterator[RowT]:
         """The rows of a part that is done in a stage, some columns left out.
@@ -125,8 +245,7 @@ class Workspace:
 
     def invalidate(self, name: str, units: Iterable[str]) -> None:
         """Invalidate finished units, so that they are done again."""
-        for address in self.done(name, units).values():
-            self.job.store.invalidate(address)
+        self.job.store.invalidate(*self.done(name, units).values())
 
     def resolved(self, *, write: bool) -> Workspace:
         """The workspace with the result of every corpus step whose parts are done.
@@ -190,7 +309,9 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
         lines=found.lines.name if write else "",
         groups=found.plan.groups(config.parts.group),
     )
-    return Workspace(job, found.plan, found.lines, Summaries(store, keep=write), found.told).resolved(write=False)
+    basis = Basis(config.graph, found.lines, found.plan, config.parts.group)
+    summaries = Summaries(store, keep=write)
+    return Workspace(job, found.plan, found.lines, summaries, found.told, basis).resolved(write=False)
 
 
 def _planned(config: RunConfig, store: Store, state: State, *, write: bool, refresh: bool) -> Kept:

@@ -200,6 +200,8 @@ class AnyStage(ABC, Generic[ConfigT]):
         scope: Kind of its unit of work.
         reads: Its inputs; `inputs` may make them depend on the config.
         manifest_fields: Fields of the manifest that it reads. A changed field makes only its readers stale.
+        outside_of: Lines of which `outside` tells anything: all, or those that name a local file; none where it tells
+            nothing.
         seeded: Whether it draws random numbers.
         Config: Its section of the config.
     """
@@ -209,8 +211,14 @@ class AnyStage(ABC, Generic[ConfigT]):
     scope: ClassVar[Scope]
     reads: ClassVar[tuple[Input, ...]] = ()
     manifest_fields: ClassVar[tuple[str, ...]] = ()
+    outside_of: ClassVar[Literal["all", "local", "none"]] = "none"
     seeded: ClassVar[bool] = False
     Config: ClassVar[type[StageConfig]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "outside" in cls.__dict__ and "outside_of" not in cls.__dict__:
+            cls.outside_of = "all"
 
     def __init__(self, config: ConfigT, context: Context) -> None:
         self.config = config

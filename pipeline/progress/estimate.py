@@ -53,20 +53,22 @@ def estimate(workspace: Workspace) -> Estimate | None:
     graph = workspace.graph
     hours, measured = 0.0, 0
     for name in (one for one in graph.names if not graph.upstream(one)):
-        done = workspace.done(name)
-        if found := _hours(workspace, name, done):
-            hours, measured, source = found, len(done), name
+        found = workspace.summary(name)
+        if media := found.counts.get("media_ms", 0):
+            hours, measured, source = media / 3.6e6, found.done, name
             break
     if not hours:
         return None
     documents = frames = None
     through = of = len(workspace.plan.parts)
     for name in (one for one, stage in graph.stages.items() if not issubclass(stage, GroupStage | CorpusStep)):
-        done = workspace.done(name)
-        through = min(through, len(done) or of)
-        counts = workspace.summaries.summary(done.values()).counts
-        if "documents" in counts and (of_these := _hours(workspace, source, done)):
-            documents, frames = counts["documents"] / of_these, counts.get("frames", 0) / of_these
+        found = workspace.summary(name)
+        through = min(through, found.done or of)
+        if "documents" not in found.counts:
+            continue
+        of_these = hours if found.done == measured else _hours(workspace, source, workspace.done(name))
+        if of_these:
+            documents, frames = found.counts["documents"] / of_these, found.counts.get("frames", 0) / of_these
     return Estimate(
         parts=through,
         of=of,

@@ -71,8 +71,9 @@ def advance(workspace: Workspace, stage: str, unit: str) -> Advance:
     """The progress event of a finished unit."""
     if unit in workspace.job.groups:
         return Advance(stage, unit)
-    found = workspace.job.lineage().of_part(stage, unit, workspace.lines[unit])
-    if found is None or (mark := workspace.job.store.mark(found[0])) is None:
+    job, lines = workspace.job, workspace.lines[unit]
+    address = job.lineage(job.remembered).address_of_part(stage, unit, lines)
+    if address is None or (mark := job.store.mark(address)) is None:
         return Advance(stage, unit)
     failed = sum(count for code, count in mark.failed.items() if code.startswith(f"{stage}."))
-    return Advance(stage, unit, mark.videos, failed, workspace.job.media_seconds(unit, workspace.lines[unit]))
+    return Advance(stage, unit, mark.videos, failed, job.media_seconds(unit, lines))

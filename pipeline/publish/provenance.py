@@ -20,7 +20,7 @@ SOME = "videos"
 def provenance(workspace: Workspace, after: Sequence[StageStatus]) -> Provenance:
     """The provenance of a complete run, from the status of the stages that the shards depend on."""
     keys = {one.stage: workspace.job.keys[one.stage] for one in after}
-    ran = {name: " | ".join(workspace.summaries.ran(workspace.done(name).values())) for name in keys}
+    ran = {name: " | ".join(workspace.ran(name)) for name in keys}
     return Provenance(
         config=_settings(workspace, keys),
         fingerprints={name: one.key for name, one in keys.items()},

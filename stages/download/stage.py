@@ -48,6 +48,7 @@ class Download(Stage[DownloadConfig, MediaRow]):
     name: ClassVar[str] = "download"
     version: ClassVar[int] = 5
     reads: ClassVar[tuple[Input, ...]] = ()
+    outside_of = "local"
     manifest_fields: ClassVar[tuple[str, ...]] = (
         "url",
         "folder",

@@ -42,6 +42,7 @@ def collected(*configs: RunConfig) -> dict[str, list[Item]]:
 def test_what_a_config_reads_stays(done: Path) -> None:
     before = content_of(done / "work")
     assert collected(config(done)) == {
+        "logs": [],
         "units": [],
         "plans and manifests": [],
         "media": [],

@@ -1,0 +1,515 @@
+"""Logs: what the marks of ended groups say, folded into a few large files that are never changed.
+
+At ``WORK/logs/<stage>/<stage key>/`` a segment is two Parquet files: one with a row for each of its groups, which says
+for what the group was done and what came out, and one with a row for each of its units, as `Summaries` keeps them. The
+first is named by the number of its groups and its hash and names the second, and comes last. Marks stay what is true:
+segments may be removed at any time, and are made of the marks again. `pipeline/voids.py` has what does not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.voids import BEGUN, LOGS, Void, voids_of
+from storyloom.fs.files import Entry, Files
+
+DIGEST_BYTES = 16
+"""Bytes of the digests in a log (our choice: 128 bits)."""
+
+MERGED = 16
+"""Segments of about one size that are merged into a larger one (our choice)."""
+
+LARGEST = 16_384
+"""Groups of a segment which is not merged any more: a million parts of the default size (our choice)."""
+
+UNIT_ROWS = 4_096
+"""Units of a Parquet row group (our choice: those of 64 groups)."""
+
+SEGMENT = re.compile(r"(?P<groups>\d{7})-(?P<hash>[0-9a-f]{32})\.groups\.parquet")
+
+HEADER = b"storyloom"
+"""Metadata of a file of groups: what `Segment` has beside its rows, as JSON."""
+
+KINDS = ("failed", "dropped", "warnings", "counts")
+
+Place = tuple[str, str]
+"""A stage's name and key."""
+
+Digests = npt.NDArray[np.uint8]
+"""A digest a row."""
+
+Positions = npt.NDArray[np.int64]
+
+NUMBERS = pa.list_(pa.struct([("kind", pa.string()), ("name", pa.string()), ("n", pa.int64())]))
+
+SUMS = ("units", "videos", "live", "retryable", "own")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over groups or units; as in `Mark`.
+
+    Attributes:
+        units: Number of units.
+        own: Rows that failed in the stage itself.
+        numbers: The sums by name, by kind.
+        ran: What made them.
+    """
+
+    units: int = 0
+    videos: int = 0
+    live: int = 0
+    retryable: int = 0
+    own: int = 0
+    numbers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    ran: frozenset[str] = frozenset()
+
+    def __add__(self, other: Totals) -> Totals:
+        numbers: dict[str, dict[str, int]] = {kind: dict(self.numbers.get(kind, {})) for kind in KINDS}
+        for kind, some in other.numbers.items():
+            for name, n in some.items():
+                numbers[kind][name] = numbers[kind].get(name, 0) + n
+        sums = {name: getattr(self, name) + getattr(other, name) for name in SUMS}
+        return Totals(**sums, numbers=numbers, ran=self.ran | other.ran)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of groups.
+
+    Attributes:
+        name: Its name.
+        units: Name of the file of their units.
+        units_sha256: Its hash.
+        answers: What was void and over before the marks were read which it is made of.
+        totals: Sums over all its groups.
+        groups: Number of each group.
+        given: For what each was done; see `Folded`.
+        output: Digest of each one's output.
+        retryable: Rows with a retryable failure.
+        own: Rows that failed in the stage itself.
+        content: The whole file.
+    """
+
+    name: str
+    units: str
+    units_sha256: str
+    answers: frozenset[str]
+    totals: Totals
+    groups: Positions
+    given: Digests
+    output: Digests
+    retryable: Positions
+    own: Positions
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A group as it comes into a log: its number, for what it was done, its output's digest, and sums."""
+
+    group: int
+    given: bytes
+    output: bytes
+    totals: Totals
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The rows of a stage's logs that count for groups.
+
+    Attributes:
+        segment: Of each group, the place of its segment; -1 for a group without a row.
+        row: And the row within.
+        output: Digest of its output.
+    """
+
+    segment: Positions
+    row: Positions
+    output: Digests
+
+    @property
+    def there(self) -> npt.NDArray[np.bool_]:
+        """Whether each group has a row."""
+        return self.segment >= 0
+
+
+class LogDamaged(Exception):
+    """A file of units is gone or damaged: their marks must be read."""
+
+
+class Logs:
+    """The logs of a work folder at one time; `refreshed` looks again.
+
+    Args:
+        files: The work folder's.
+        before: An earlier look: what never changes is not read again.
+    """
+
+    def __init__(self, files: Files, before: Logs | None = None) -> None:
+        self._files = files
+        self._read: dict[str, Segment | None] = {} if before is None else before._read  # noqa: SLF001 - its own
+        self._known = {} if before is None else {place: dict(some) for place, some in before._voids.items()}  # noqa: SLF001
+        self._voids: dict[Place, dict[str, Void]] = {}
+        self._segments: dict[Place, list[Segment]] = {}
+        self._lock = Lock()
+
+    def refreshed(self) -> Logs:
+        """The current logs of the same folder."""
+        return Logs(self._files, self)
+
+    @cached_property
+    def _entries(self) -> dict[Place, list[Entry]]:
+        found: dict[Place, list[Entry]] = defaultdict(list)
+        for entry in self._files.tree(LOGS):
+            _, *place, _ = entry.name.split("/")
+            if len(place) == 2:  # noqa: PLR2004 - stage and key
+                found[place[0], place[1]].append(entry)
+        return found
+
+    @cached_property
+    def used(self) -> bool:
+        """Whether logs of any stage were begun."""
+        return any(map(self.in_use, self._entries))
+
+    def in_use(self, place: Place) -> bool:
+        """Whether logs of a stage were begun."""
+        return place in self._entries and f"{_folder(place)}/{BEGUN}" in {one.name for one in self._entries[place]}
+
+    def begin(self, place: Place) -> None:
+        """Begin the logs of a stage; marks that a log is made of must be read after that."""
+        self._files.create(f"{_folder(place)}/{BEGUN}", b"")
+
+    def voids(self, place: Place) -> Mapping[str, Void]:
+        """What is void in the logs of a stage, by its token."""
+        with self._lock:
+            if place not in self._voids:
+                self._voids[place] = voids_of(self._files, self._entries.get(place, []), self._known.get(place, {}))
+            return self._voids[place]
+
+    def segments(self, place: Place) -> list[Segment]:
+        """The valid segments of a stage, by name."""
+        with self._lock:
+            if place not in self._segments:
+                names = [one.name for one in self._entries.get(place, []) if _segment_name(one.name)]
+                new = [name for name in names if name not in self._read]
+                for name, content in zip(new, self._files.read_all(new), strict=True):
+                    self._read[name] = _segment(name, content)
+                self._segments[place] = [one for name in names if (one := self._read[name]) is not None]
+            return self._segments[place]
+
+    def counted(
+        self, place: Place, groups: Positions, given: Digests, group_of: Callable[[str], int | None]
+    ) -> Counted:
+        """The rows that count for groups.
+
+        Args:
+            place: The stage.
+            groups: Numbers of the groups, ascending.
+            given: For what each has to be done.
+            group_of: Number of a unit's group, by the unit's name, if it has one; asked for few.
+        """
+        found = Counted(
+            np.full(len(groups), -1, np.int64),
+            np.full(len(groups), -1, np.int64),
+            np.zeros((len(groups), DIGEST_BYTES), np.uint8),
+        )
+        for number, segment in enumerate(self.segments(place)):
+            if segment.given.shape[1] != given.shape[1] or not len(groups):
+                continue
+            at = np.minimum(np.searchsorted(groups, segment.groups), len(groups) - 1)
+            counts = (groups[at] == segment.groups) & (segment.given == given[at]).all(axis=1)
+            counts &= ~self._is_void(place, segment, group_of)
+            (rows,) = np.nonzero(counts)
+            found.segment[at[rows]], found.row[at[rows]] = number, rows
+            found.output[at[rows]] = segment.output[rows]
+        return found
+
+    def _is_void(self, place: Place, segment: Segment, group_of: Callable[[str], int | None]) -> npt.NDArray[np.bool_]:
+        """Whether each group of a segment has a unit that is void for it."""
+        unanswered = [void for token, void in self.voids(place).items() if token not in segment.answers]
+        if any(void.stems is None for void in unanswered):
+            return np.ones(len(segment.groups), np.bool_)
+        units = {stem.partition(".")[0] for void in unanswered for stem in void.stems or ()}
+        groups = [group for unit in sorted(units) if (group := group_of(unit)) is not None]
+        return np.isin(segment.groups, np.array(groups, np.int64))
+
+    def totals(self, place: Place, counted: Counted) -> Totals:
+        """The sums over the groups that count."""
+        found = Totals()
+        for number, segment in enumerate(self.segments(place)):
+            rows = np.sort(counted.row[counted.segment == number])
+            if len(rows) == len(segment.groups):
+                found += segment.totals
+            elif len(rows):
+                found += _sums(segment, rows)
+        return found
+
+    def quiet(self, place: Place, counted: Counted) -> npt.NDArray[np.bool_]:
+        """Whether a row counts for each group, and no row of its units failed in the stage itself."""
+        found = counted.there.copy()
+        for number, segment in enumerate(self.segments(place)):
+            (mine,) = np.nonzero(counted.segment == number)
+            rows = counted.row[mine]
+            found[mine] = (segment.own[rows] == 0) & (segment.retryable[rows] == 0)
+        return found
+
+    def units(self, place: Place, groups: Collection[int]) -> pa.Table | None:
+        """The rows of the units of some groups that are not void, whatever they were done for; None without any."""
+        found = []
+        wanted = np.array(sorted(groups), np.int64)
+        for segment in self.segments(place):
+            some = np.intersect1d(segment.groups, wanted)
+            if not len(some):
+                continue
+            void = [one for token, one in self.voids(place).items() if token not in segment.answers]
+            if any(one.stems is None for one in void):
+                continue
+            table = self._units(segment, some)
+            if table is None:
+                continue
+            stems = sorted({stem for one in void for stem in one.stems or ()})
+            if stems:
+                table = table.filter(pc.invert(pc.is_in(table["stem"], value_set=pa.array(stems, pa.string()))))
+            found.append(table)
+        return pa.concat_tables(found) if found else None
+
+    def counted_units(
+        self, place: Place, counted: Counted, which: npt.NDArray[np.bool_] | None = None
+    ) -> pa.Table | None:
+        """The rows of the units of the groups that count, or of those of them which are asked for; None without any.
+
+        Raises:
+            LogDamaged: A file of units is gone or damaged.
+        """
+        found = []
+        for number, segment in enumerate(self.segments(place)):
+            mine = counted.segment == number
+            rows = np.sort(counted.row[mine if which is None else mine & which])
+            if not len(rows):
+                continue
+            table = self._units(segment, segment.groups[rows])
+            if table is None:
+                raise LogDamaged(segment.units)
+            wanted = pa.array(sorted({digest(one.tobytes()) for one in segment.given[rows]}), pa.binary(DIGEST_BYTES))
+            found.append(table.filter(pc.is_in(table["given"], value_set=wanted)))
+        return pa.concat_tables(found) if found else None
+
+    def _units(self, segment: Segment, groups: Positions) -> pa.Table | None:
+        """The rows of units of some groups of a segment; None where its file is gone or damaged."""
+        try:
+            with self._files.local(segment.units, segment.units_sha256) as file:
+                if segment.units not in _checked:
+                    with file.open("rb") as content:
+                        if hashlib.file_digest(content, "sha256").hexdigest() != segment.units_sha256:
+                            return None
+                    _checked.add(segment.units)
+                every = len(groups) == len(segment.groups)
+                filters = None if every else pc.is_in(pc.field("group"), value_set=pa.array(groups))
+                return pq.read_table(file, filters=filters)
+        except (FileNotFoundError, pa.ArrowException):
+            return None
+
+    def write(self, place: Place, rows: Sequence[GroupRow], units: pa.Table) -> None:
+        """Add a segment, which answers all that was over at this look.
+
+        Args:
+            place: The stage.
+            rows: Its groups.
+            units: Their units' rows, with the column `group`, and `given`: the digest of what the row has so.
+        """
+        answers = sorted(token for token, void in self.voids(place).items() if void.over)
+        self._create(place, sorted(rows, key=lambda row: row.group), units, answers)
+
+    def _create(self, place: Place, rows: Sequence[GroupRow], units: pa.Table, answers: Sequence[str]) -> None:
+        folder = _folder(place)
+        content = _parquet(units.sort_by("group"), UNIT_ROWS)
+        units_sha256 = hashlib.sha256(content).hexdigest()
+        name = f"{folder}/{units_sha256[:32]}.units.parquet"
+        self._files.create(name, content)
+        totals = sum((row.totals for row in rows), Totals())
+        header = {
+            "units": name,
+            "units_sha256": units_sha256,
+            "answers": answers,
+            "totals": {**{name: getattr(totals, name) for name in SUMS}, "numbers": totals.numbers},
+            "ran": sorted(totals.ran),
+        }
+        table = _groups_table(rows).replace_schema_metadata({HEADER: json.dumps(header)})
+        content = _parquet(table, len(rows))
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._files.create(f"{folder}/{len(rows):07d}-{sha256[:32]}.groups.parquet", content)
+
+    def merge(self, place: Place) -> None:
+        """Merge segments of about one size, and remove them; what is void goes with them."""
+        by_size: dict[int, list[Segment]] = defaultdict(list)
+        for segment in self.segments(place):
+            if len(segment.groups) < LARGEST:
+                by_size[_size_class(len(segment.groups))].append(segment)
+        for some in by_size.values():
+            if len(some) >= MERGED:
+                self._merge(place, some)
+
+    def _merge(self, place: Place, some: Sequence[Segment]) -> None:
+        voids = self.voids(place)
+        if any(void.stems is None or not void.over for void in voids.values()):
+            return  # rare: they stay as they are
+        rows: dict[tuple[int, bytes], GroupRow] = {}
+        tables = []
+        for segment in some:
+            void = sorted(
+                {stem for token, one in voids.items() if token not in segment.answers for stem in one.stems or ()}
+            )
+            units = self._units(segment, segment.groups)
+            if units is None:
+                continue
+            touched = units.filter(pc.is_in(units["stem"], value_set=pa.array(void, pa.string())))["group"]
+            keep = np.isin(segment.groups, _numbers_of(touched), invert=True)
+            fresh = [row for row in _group_rows(segment.content, keep) if (row.group, row.given) not in rows]
+            rows |= {(row.group, row.given): row for row in fresh}
+            kept = pa.array(sorted({digest(row.given) for row in fresh}), pa.binary(DIGEST_BYTES))
+            tables.append(units.filter(pc.is_in(units["given"], value_set=kept)))
+        if rows:
+            order = [rows[key] for key in sorted(rows)]
+            self._create(place, order, pa.concat_tables(tables), sorted(voids))
+        for segment in some:
+            self._files.remove(segment.name)
+            self._files.remove(segment.units)
+
+
+_checked: set[str] = set()
+"""Files of units whose hash was checked by this process; they never change."""
+
+
+def digest(*parts: bytes | str) -> bytes:
+    """A digest of texts or bytes."""
+    found = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        found.update(len(raw).to_bytes(8))
+        found.update(raw)
+    return found.digest()[:DIGEST_BYTES]
+
+
+def sums_of(numbers: pa.ChunkedArray) -> dict[str, dict[str, int]]:
+    """The sums by kind and name of a column of `NUMBERS`."""
+    flat = pc.list_flatten(numbers)
+    table = pa.table({name: pc.struct_field(flat, name) for name in ("kind", "name", "n")})
+    sums: dict[str, dict[str, int]] = defaultdict(dict)
+    for line in table.group_by(["kind", "name"]).aggregate([("n", "sum")]).to_pylist():
+        sums[line["kind"]][line["name"]] = line["n_sum"]
+    return {kind: dict(sorted(sums[kind].items())) for kind in KINDS}
+
+
+def _folder(place: Place) -> str:
+    return f"{LOGS}/{place[0]}/{place[1]}"
+
+
+def _segment_name(name: str) -> re.Match[str] | None:
+    return SEGMENT.fullmatch(name.rpartition("/")[2])
+
+
+def _segment(name: str, content: bytes | None) -> Segment | None:
+    """The segment in a file; None when it is gone or damaged."""
+    named = _segment_name(name)
+    assert named is not None
+    if content is None or hashlib.sha256(content).hexdigest()[:32] != named["hash"]:
+        return None
+    with pq.ParquetFile(pa.BufferReader(content)) as file:
+        header = json.loads((file.schema_arrow.metadata or {})[HEADER])
+        table = file.read(columns=["group", "given", "output", "retryable", "own"])
+    return Segment(
+        name=name,
+        units=header["units"],
+        units_sha256=header["units_sha256"],
+        answers=frozenset(header["answers"]),
+        totals=Totals(**header["totals"], ran=frozenset(header["ran"])),
+        groups=_numbers_of(table["group"]),
+        given=_bytes_of(table["given"]),
+        output=_bytes_of(table["output"]),
+        retryable=_numbers_of(table["retryable"]),
+        own=_numbers_of(table["own"]),
+        content=content,
+    )
+
+
+def _sums(segment: Segment, rows: Positions) -> Totals:
+    """The sums over some rows of a segment."""
+    table = pq.read_table(pa.BufferReader(segment.content)).take(pa.array(rows))
+    return Totals(
+        **{name: pc.sum(table[name], min_count=0).as_py() for name in SUMS},
+        numbers=sums_of(table["numbers"]),
+        ran=frozenset(pc.unique(pc.list_flatten(table["ran"])).to_pylist()),
+    )
+
+
+def _numbers_of(column: pa.ChunkedArray) -> Positions:
+    """The values of a column of numbers; `to_numpy` of Arrow's would import pandas."""
+    return _bytes_of(column).view(np.int64).ravel()
+
+
+def _bytes_of(column: pa.ChunkedArray) -> Digests:
+    """The bytes of a column of fixed width, a row a value."""
+    array = column.combine_chunks()
+    width = array.type.byte_width if pa.types.is_fixed_size_binary(array.type) else array.type.bit_width // 8
+    raw = np.frombuffer(array.buffers()[1], np.uint8)[array.offset * width : (array.offset + len(array)) * width]
+    return raw.reshape(len(array), width)
+
+
+def _groups_table(rows: Sequence[GroupRow]) -> pa.Table:
+    numbers = [
+        [{"kind": kind, "name": name, "n": n} for kind in KINDS for name, n in row.totals.numbers.get(kind, {}).items()]
+        for row in rows
+    ]
+    columns: dict[str, pa.Array] = {
+        "group": pa.array([row.group for row in rows], pa.int64()),
+        "given": pa.array([row.given for row in rows], pa.binary(len(rows[0].given))),
+        "output": pa.array([row.output for row in rows], pa.binary(DIGEST_BYTES)),
+    }
+    columns |= {name: pa.array([getattr(row.totals, name) for row in rows], pa.int64()) for name in SUMS}
+    columns["numbers"] = pa.array(numbers, NUMBERS)
+    columns["ran"] = pa.array([sorted(row.totals.ran) for row in rows], pa.list_(pa.string()))
+    return pa.table(columns)
+
+
+def _group_rows(content: bytes, keep: npt.NDArray[np.bool_]) -> Iterator[GroupRow]:
+    """Rows of a file of groups."""
+    table = pq.read_table(pa.BufferReader(content)).filter(pa.array(keep))
+    for line in table.to_pylist():
+        yield GroupRow(line["group"], line["given"], line["output"], _totals(line))
+
+
+def _totals(line: Mapping[str, Any]) -> Totals:
+    numbers: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
+    for one in line["numbers"]:
+        numbers[one["kind"]][one["name"]] = one["n"]
+    return Totals(**{name: line[name] for name in SUMS}, numbers=numbers, ran=frozenset(line["ran"]))
+
+
+def _parquet(table: pa.Table, row_group: int) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", row_group_size=max(1, row_group))
+    found: bytes = sink.getvalue().to_pybytes()
+    return found
+
+
+def _size_class(groups: int) -> int:
+    """How often a segment of 64 groups, a wave's most, was merged to come to this size."""
+    found = 0
+    while groups > 64:  # noqa: PLR2004
+        groups, found = groups // MERGED, found + 1
+    return found

@@ -1,0 +1,93 @@
+"""What must not count any more of the logs: units that were invalidated, each call in a file of its own.
+
+A log says what marks said when they were read. Who removes marks writes the units' names first, removes them, and
+writes that it is over. A log counts for none of these units unless it was made of marks that were read after that: it
+names what was over before. So neither a killed process nor a second driver makes a log count for what is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from storyloom.fs.files import Entry, Files
+
+LOGS = "logs"
+"""Folder of the work folder."""
+
+BEGUN = "begun"
+"""File that is there once logs of a stage are written: without it nobody needs to say what is void."""
+
+VOID, OVER = ".void", ".over"
+
+MOST_NAMED = 10_000
+"""Units that a file names; of more than these it says that every unit of the stage is void (our choice)."""
+
+
+@dataclass(frozen=True)
+class Void:
+    """Units of a stage that were invalidated together.
+
+    Attributes:
+        stems: Of their files' names; None for all units of the stage.
+        over: Whether their files are gone; otherwise they may go at any time.
+    """
+
+    stems: frozenset[str] | None
+    over: bool
+
+
+@contextmanager
+def voided(files: Files, stage: str, stage_key: str, stems: Collection[str]) -> Iterator[None]:
+    """Hold units out of the logs for good; their files are removed in the block.
+
+    Args:
+        files: The work folder's.
+        stage: The stage's name.
+        stage_key: Its key.
+        stems: Of the units.
+    """
+    folder = f"{LOGS}/{stage}/{stage_key}"
+    token = f"{folder}/{secrets.token_hex(8)}"
+    named = sorted(stems) if len(stems) <= MOST_NAMED else None
+    content = json.dumps(named).encode()
+    before = files.entry(f"{folder}/{BEGUN}") is not None
+    if before:
+        files.create(token + VOID, content)
+    yield
+    if not before:  # the first log may have been begun meanwhile, by marks that were still there
+        if files.entry(f"{folder}/{BEGUN}") is None:
+            return
+        files.create(token + VOID, content)
+    files.create(token + OVER, b"")
+
+
+def voids_of(files: Files, entries: Collection[Entry], known: Mapping[str, Void]) -> dict[str, Void]:
+    """What is void in the logs of a stage, by its token.
+
+    Args:
+        files: The work folder's.
+        entries: The files of the stage's logs.
+        known: Those that were read before; their files never change.
+    """
+    names = {entry.name for entry in entries}
+    there = [name.removesuffix(VOID) for name in sorted(names) if name.endswith(VOID)]
+    new = [token for token in there if token not in known]
+    stems = {token: known[token].stems for token in there if token in known}
+    stems |= {
+        token: _stems(content)
+        for token, content in zip(new, files.read_all([token + VOID for token in new]), strict=True)
+    }
+    return {token: Void(some, over=token + OVER in names) for token, some in stems.items()}
+
+
+def _stems(content: bytes | None) -> frozenset[str] | None:
+    """The stems in a file; None, which stands for all units, also of a damaged one."""
+    try:
+        found = json.loads(content or b"null")
+    except ValueError:
+        return None
+    return frozenset(found) if isinstance(found, list) else None
