@@ -161,7 +161,7 @@ def forecast(workspace: Workspace, machines: Machines) -> Forecast:
     objects = sum(one.objects or 0 for one in stages)
     prices = config.prices
     return Forecast(
-        videos=sum(map(len, workspace.plan.videos)),
+        videos=workspace.plan.members.count,
         parts=len(workspace.plan.parts),
         groups=len(workspace.job.groups),
         media_hours=found.hours if found else None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,9 +37,10 @@ class Fault:
 
     Attributes:
         method: Of the requests; empty for all.
-        within: What their path and query contain.
+        within: What their path and query match somewhere, as a regular expression.
         times: How many of them.
         key: The access key that they are signed with; empty for all.
+        act: Called before anything else, such as to kill who asks.
         delay: Seconds that pass before anything else.
         status: What is answered in place of the store; 0 asks it.
         code: S3's, of that answer.
@@ -49,6 +51,7 @@ class Fault:
     within: str = ""
     times: int = 1
     key: str = ""
+    act: Callable[[], object] = bool
     delay: float = 0.0
     status: int = 0
     code: str = ""
@@ -58,7 +61,7 @@ class Fault:
         return (
             self.times > 0
             and self.method in ("", request.method)
-            and self.within in request.path
+            and re.search(self.within, request.path) is not None
             and self.key in ("", request.key)
         )
 
@@ -118,6 +121,7 @@ def _handled(handler: BaseHTTPRequestHandler, upstream: str, proxy: Misbehaving)
     key = handler.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
     request = Request(handler.command, handler.path, key)
     fault = proxy.fault(request)
+    fault.act()
     time.sleep(fault.delay)
     if fault.status:
         content = f"<Error><Code>{fault.code}</Code><Message>{fault.code}</Message></Error>".encode()

@@ -28,6 +28,7 @@ from schemas.row import Row
 from stages.base import Stage
 from stages.media import ffmpeg
 from storyloom.format.model import Model
+from storyloom.fs.files import files_at
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -149,14 +150,17 @@ def content_of(folder: str | Path) -> dict[str, str]:
 
     Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times,
     attempts and failures, and what was merged for one output or published.
+
+    Args:
+        folder: Its path, or the URL of one in a store.
     """
+    without = {"media", "manifests", "summaries", "attempts", "rests", "published", "failures.parquet", "speeds.json"}
+    if "://" in str(folder):
+        there = files_at(folder)
+        names = [one.name for one in there.tree() if not without & set(one.name.split("/"))]
+        return {name: hashlib.sha256(there.read(name)).hexdigest() for name in names}
     files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
-    kept = [
-        file
-        for file in files
-        if not {"media", "manifests", "summaries", "attempts", "rests", "published", "failures.parquet", "speeds.json"}
-        & set(file.relative_to(folder).parts)
-    ]
+    kept = [file for file in files if not without & set(file.relative_to(folder).parts)]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in kept}
 
 

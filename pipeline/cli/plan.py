@@ -58,7 +58,7 @@ def _print_plan(workspace: Workspace, *, as_json: bool) -> None:
 
     plan, groups, stages = workspace.plan, workspace.job.groups, status(workspace)
     if as_json:
-        size = {"videos": sum(map(len, plan.videos)), "parts": len(plan.parts), "groups": len(groups)}
+        size = {"videos": plan.members.count, "parts": len(plan.parts), "groups": len(groups)}
         told = [{"stage": one.stage, "unit": one.unit, "units": one.units, "to_do": one.to_do} for one in stages]
         typer.echo(json.dumps({**size, "new_parts": plan.new_parts, "stages": told}, indent=1))
         return

@@ -45,6 +45,10 @@ SHRUNK_SECONDS = 20.0
 CANCEL_SECONDS = 60.0
 """Seconds within which a cancelled Dataset must release its workers (our choice)."""
 
+BALLAST = bytes(128 * 1024)
+"""What makes Ray keep a row on the node where it was made (over 100 KB, its `max_direct_call_object_size`), and prefer
+a free worker there for the next stage: that node's cache has the part's media."""
+
 WEIGHT: dict[Severity, int] = {"final": 4, "machine": 3, "narrowed": 2, "upstream": 1, "again": 0}
 """Precedence of a round's problems: the most informative one is reported."""
 
@@ -65,6 +69,7 @@ class StageWorker:
         self._units = units
         self._metrics = StageMetrics(name)
         on_sigterm(self._leave)
+        self._heavy = {"ballast": [BALLAST]} if job.store.files.cached else {}
         self._broken = self._worker.set_up()
         self._poisoned = False
 
@@ -77,7 +82,7 @@ class StageWorker:
             if found is not None:
                 problem, severity = found.text, found.severity
                 self._poisoned = found.poisoned
-        return {"unit": [unit], "problem": [problem], "severity": [severity]}
+        return {"unit": [unit], "problem": [problem], "severity": [severity], **self._heavy}
 
     def _attempt(self, unit: str) -> Problem | None:
         with self._metrics.timed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import re
 import shutil
@@ -25,6 +26,9 @@ NAME = re.compile(r"[0-9a-z-]{2,200}(\.[0-9a-z]{1,10})?")
 FOLDER, BYTES = "STORYLOOM_CACHE", "STORYLOOM_CACHE_BYTES"
 """Variables of the environment: the cache's folder, and bytes that it may have."""
 
+MANY = 1000
+"""Files at which looking at all of them takes some milliseconds (our choice)."""
+
 USUAL_SHARE = 0.5
 """Share of the disk's bytes, those of other files left out, that the cache may have where nothing is said (our choice).
 """
@@ -44,6 +48,7 @@ class NodeCache:
     def __init__(self, folder: Path, most: int | None = None) -> None:
         self._folder = folder
         self._most = most
+        self._spare = 0
 
     def folder(self, name: str) -> Path:
         """A folder beside the cached files, in which nothing is removed."""
@@ -120,11 +125,19 @@ class NodeCache:
         return path
 
     def _make_room(self, size: int) -> None:
-        """Remove the files that were not used for longest, until another one of this size fits in."""
+        """Remove the files that were not used for longest, until another one of this size fits in.
+
+        Where there are many, more of them go, and they are not looked at for each: that takes longer than to bring one.
+        """
+        if size <= self._spare:
+            self._spare -= size
+            return
         files = sorted(self._files(), key=lambda one: one[1].st_atime_ns)
         there = sum(stated.st_size for _, stated in files)
         most = int(USUAL_SHARE * (there + shutil.disk_usage(self._folder).free)) if self._most is None else self._most
-        left = there + size - most
+        many = len(files) >= MANY
+        left = there + size - (most - most // 16 if many else most)
+        self._spare = most // 256 if many else 0
         for path, stated in files:
             if left <= 0:
                 break
@@ -144,7 +157,11 @@ def machine_cache() -> NodeCache:
     """The cache that all processes of this machine's user share."""
     folder = Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir()) / f"storyloom-cache-{os.getuid()}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    most = os.environ.get(BYTES)
+    return _at(folder, os.environ.get(BYTES, ""))
+
+
+@functools.cache
+def _at(folder: Path, most: str) -> NodeCache:
     return NodeCache(folder, int(most) if most else None)
 
 

@@ -36,6 +36,7 @@ class DiskFiles:
     """
 
     keeps_bytes = False
+    cached = False
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -44,10 +44,12 @@ class Files(Protocol):
         address: Its path, or its URL without secrets, without a slash at its end.
         keeps_bytes: Whether what is there is what was written, since the store itself checks its bytes; else it is held
             against a hash before it is given on.
+        cached: Whether what is read as a whole is brought to each machine that reads it.
     """
 
     address: str
     keeps_bytes: bool
+    cached: bool
 
     def within(self, folder: str) -> Files:
         """The files of a folder of this one."""

@@ -85,6 +85,7 @@ class StoreFiles:
     """
 
     keeps_bytes = True
+    cached = True
 
     def __init__(self, url: str, cache: NodeCache) -> None:
         self._url = url.rstrip("/")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from schemas.config import RunnerConfig
 from tests.runs import ROOT
 
 CLUSTER = ROOT / "configs" / "cluster"
@@ -84,6 +85,11 @@ def test_each_node_has_a_cache_on_a_disk_with_room_for_it() -> None:
     )
     (disk,) = read("ray-up.yaml")["available_node_types"]["gpu"]["node_config"]["BlockDeviceMappings"]
     assert int(options["STORYLOOM_CACHE_BYTES"]) < disk["Ebs"]["VolumeSize"] * 2**30
+
+
+def test_workers_have_longer_to_end_than_the_grace_and_no_longer_than_any_cloud_gives() -> None:
+    for pod, _ in [*pods()][1:]:
+        assert RunnerConfig().grace_seconds < pod["terminationGracePeriodSeconds"] <= 30
 
 
 def test_what_a_pod_mounts_is_a_volume_of_its_own() -> None:

@@ -15,6 +15,7 @@ from pipeline.status import status
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import UsageError
 from tests.machine import config, files, ran
+from tests.stores import moto
 
 PARTS = {"videos": 1, "group": 2}
 ONE = Machines(cpus=2.0)
@@ -161,6 +162,22 @@ def test_what_is_finished_has_its_media_and_prices_and_a_price_makes_nothing_sta
     assert found.storage == pytest.approx((found.work_bytes + (found.output_bytes or 0)) / 1000)
     assert found.egress is None
     assert {one.to_do for one in status(survey(priced))} == {0}
+
+
+@pytest.mark.slow
+def test_the_files_in_a_bucket_are_those_on_a_disk(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = {"parts": {**PARTS, "limit": 1}}
+    ran(config(three, **one))
+    here = forecast(survey(config(three, **one)), ONE)
+    with moto() as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        there = config(three, work=store.folder(), **one)
+        ran(there)
+        found = forecast(survey(there), ONE)
+    files_of = [[(told.stage, told.seen, told.objects, told.bytes) for told in each.stages] for each in (here, found)]
+    assert files_of[0] == files_of[1]
+    assert found.objects == here.objects > 0
 
 
 def storyloom(*arguments: str) -> str:

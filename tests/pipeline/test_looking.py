@@ -87,14 +87,11 @@ def test_a_place_that_nothing_is_written_to_is_refused(
 @pytest.mark.parametrize(
     ("command", "named"),
     [
-        ("export OUT s3://bucket/x --to mmc4", "DEST"),
         ("stats OUT --html s3://bucket/page.html", "--html"),
         ("validate OUT --junit s3://bucket/x.xml", "--junit"),
         ("schema export s3://bucket/json", "DIR"),
         ("schema check s3://bucket/json", "DIR"),
         ("bench align --json s3://bucket/x.json", "--json"),
-        ("show s3://bucket/out", "OUT"),
-        ("validate s3://bucket/out", "OUT"),
     ],
 )
 def test_a_url_where_only_a_file_or_folder_serves_is_refused(

@@ -8,13 +8,14 @@ import pytest
 from pipeline import preflight
 from pipeline.executors.executor import UnitsMissing
 from pipeline.executors.inline import IN_A_ROW, InlineExecutor
-from pipeline.executors.ray import RayExecutor
+from pipeline.executors.ray import RayExecutor, StageWorker
 from pipeline.executors.ray_session import ray_session
 from pipeline.run import Selection, run
 from pipeline.workspace import Work, Workspace, survey
 from schemas.config import RunnerConfig
 from stages.base import StageSetupError, Video
 from storyloom.errors import RunFailed
+from storyloom.fs.disk import DiskFiles
 from tests import machine
 from tests.machine import Echo, EchoRow, MeasureRow
 from tests.runs import EVERYTHING, Finished, Recorder, clip, content_of, demo_config, run_quietly
@@ -213,3 +214,19 @@ def test_ray_tells_each_unit_once_and_leaves_alone_what_is_done(small: Workspace
     with ray_session(""):
         RayExecutor(MACHINE_STAGES).run(small, work(small), lambda stage, unit: done.append((stage, unit)))
     assert len(done) == len(set(done)) == 16 - 3
+
+
+def test_rows_are_heavy_enough_to_have_a_node_where_media_are_brought_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.files(tmp_path, range(2))
+    workspace = machine.prepared(machine.config(tmp_path))
+    batch = {"unit": [workspace.plan.parts[0]], "problem": [""], "severity": [""]}
+
+    def weight() -> int:
+        made = StageWorker(workspace.job, "measure", frozenset())(batch)
+        return sum(len(str(value)) if isinstance(value, str) else len(value) for (value,) in made.values())
+
+    assert weight() < 1000
+    monkeypatch.setattr(DiskFiles, "cached", True)
+    assert weight() > 102_400

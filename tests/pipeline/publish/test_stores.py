@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -181,6 +182,7 @@ published(files_at(sys.argv[1]), Path(sys.argv[1]), files_at(sys.argv[2]))
 """
 
 
+@pytest.mark.parametrize("store", ["seaweed"], indirect=True)
 def test_after_a_killed_publisher_the_next_one_publishes(
     store: stores.Store, groups: Path, local: dict[str, bytes]
 ) -> None:
@@ -225,19 +227,24 @@ def test_a_reader_is_told_that_its_dataset_was_replaced(store: stores.Store, gro
         list(documents)
 
 
+@pytest.mark.parametrize("store", ["seaweed"], indirect=True)
 def test_another_s_dataset_is_replaced_only_where_that_is_said(
     store: stores.Store, clips_run: Finished, tmp_path: Path
 ) -> None:
-    url = store.folder()
-    run_quietly(over_clips(clips_run, tmp_path / "theirs", url, "filter.min_words=20"))
+    url, fewer = store.folder(), "filter.min_words=20"
+    run_quietly(over_clips(clips_run, tmp_path / "theirs", url))
     theirs = contents(files_at(url))
-    ours = over_clips(clips_run, tmp_path / "ours", url)
-    with pytest.raises(OutputOfAnother, match=f"{url} holds a dataset of"):
+    ours = over_clips(clips_run, tmp_path / "ours", url, fewer)
+    shutil.rmtree(Path(ours.work, "published"))  # a work folder that never published what is there
+    with pytest.raises(
+        OutputOfAnother, match=f"{url} holds a dataset of .* made with filter.min_words 1 instead of 20"
+    ):
         run_quietly(ours)
     assert contents(files_at(url)) == theirs
     run_quietly(ours, Selection(replace_output=True))
-    there = {name: content for name, (content, _) in tree(Path(clips_run.config.output)).items()}
-    assert contents(files_at(url)) == there
+    run_quietly(ours.model_copy(update={"output": str(tmp_path / "beside")}))
+    beside = {name: content for name, (content, _) in tree(tmp_path / "beside").items()}
+    assert contents(files_at(url)) == beside != theirs
 
 
 def over_clips(clips_run: Finished, folder: Path, output: str, *settings: str) -> RunConfig:

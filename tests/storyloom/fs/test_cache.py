@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -105,6 +106,25 @@ def test_a_process_that_is_killed_in_the_middle_leaves_no_half_file_and_no_lock(
     used(cache, "aa1")
     used(cache, "bb2")  # making room removes what is left over
     assert names(tmp_path) == ["aa1", "bb2"]
+
+
+def test_many_small_files_are_not_looked_at_for_each_and_still_keep_within_the_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    look = NodeCache._files
+    monkeypatch.setattr("storyloom.fs.cache.MANY", 50)
+
+    def looked(self: NodeCache) -> Iterator[tuple[Path, os.stat_result]]:
+        looks.append(1)
+        return look(self)
+
+    monkeypatch.setattr(NodeCache, "_files", looked)
+    cache = NodeCache(tmp_path, 5120)
+    for number in range(700):
+        used(cache, f"{number:04}")
+    assert len(names(tmp_path)) * 10 <= 5120
+    assert len(looks) < 450
 
 
 def test_what_a_power_cut_left_of_a_file_is_brought_again(tmp_path: Path) -> None:

@@ -18,7 +18,10 @@ MULTIPART = 120 * 2**20
 """Bytes of a file that s3fs sends in parts."""
 
 
-@pytest.fixture(scope="module", params=["disk", "seaweed", "moto"])
+SERVERS = ("seaweed", "moto", "fake_gcs", "azurite")
+
+
+@pytest.fixture(scope="module", params=["disk", *(pytest.param(one, marks=pytest.mark.slow) for one in SERVERS)])
 def new_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
     """Makes empty folders of one kind of place."""
     if request.param == "disk":

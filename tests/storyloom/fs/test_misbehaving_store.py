@@ -1,5 +1,8 @@
 """What `Files` promises holds over a store, or a network before it, that misbehaves."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -7,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from storyloom.fs import connect
 from storyloom.fs import store as under_test
+from storyloom.fs.cache import LOCK_SUFFIX
 from storyloom.fs.files import Files, files_at
 from storyloom.fs.store import StoreFailed
 from tests.misbehaving import Fault, Misbehaving, misbehaving
+from tests.runs import ROOT
 from tests.stores import Store, seaweed
 
 pytestmark = pytest.mark.slow
@@ -45,7 +51,7 @@ def files(proxy: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> Files:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     monkeypatch.setattr(s3fs.core, "calculate_chunksize", lambda size, chunksize=None: PART)
-    monkeypatch.setattr(under_test, "_connections", {})
+    monkeypatch.setattr(connect, "_known", {})
     monkeypatch.setattr(under_test, "ATTEMPTS", ATTEMPTS)
     monkeypatch.setattr(under_test, "PAUSE", 0.02)
     proxy.faults.clear()
@@ -262,3 +268,52 @@ def test_a_bucket_that_is_missing_is_told(files: Files, proxy: Misbehaving) -> N
     proxy.faults.append(Fault("PUT", status=404, code="NoSuchBucket", times=10**6))
     with pytest.raises(StoreFailed, match=rf"{files.address}: .*NoSuchBucket"):
         files.create("a", b"1")
+
+
+IN_PARTS = f"""
+import sys
+from pathlib import Path
+import s3fs.core
+from storyloom.fs import store
+from storyloom.fs.files import files_at
+
+s3fs.core.calculate_chunksize = lambda size, chunksize=None: {PART}
+store.PIECE = {PART // 8}
+url, what, file = sys.argv[1:]
+if what == "create":
+    files_at(url).create("a", Path(file))
+else:
+    with files_at(url).local("a", {"f" * 64!r}):
+        pass
+"""
+
+
+def kill_in(files: Files, proxy: Misbehaving, what: str, file: Path, method: str, within: str) -> None:
+    """Let another process do something, and kill it at a request of it."""
+    process = subprocess.Popen([sys.executable, "-c", IN_PARTS, files.address, what, str(file)], cwd=ROOT)
+    proxy.faults.append(Fault(method, within, act=process.kill))
+    assert process.wait(120) == -signal.SIGKILL
+
+
+def test_a_writer_that_is_killed_between_parts_leaves_no_file(files: Files, proxy: Misbehaving, tmp_path: Path) -> None:
+    kill_in(files, proxy, "create", large(tmp_path, b"1"), "PUT", "partNumber=2")
+    assert files.entry("a") is None
+    assert [*files.tree()] == []
+    (left,) = files.unfinished(0)
+    assert files.create("a", large(tmp_path, b"2"))
+    files.abandon(left)
+    with files.open("a") as opened:
+        assert opened.read() == b"2" * (2 * PART + 1)
+
+
+def test_a_reader_that_is_killed_while_it_fills_the_cache_leaves_no_half_file(
+    files: Files, proxy: Misbehaving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    content = large(tmp_path, b"1")
+    files.create("a", content)
+    kill_in(files, proxy, "local", content, "GET", "/a")
+    with files_at(files.address).local("a", "f" * 64) as path:
+        assert path.read_bytes() == content.read_bytes()
+    left = [one for one in (tmp_path / "cache").rglob("*") if one.is_file() and one.suffix != LOCK_SUFFIX]
+    assert [one.stat().st_size for one in left] == [2 * PART + 1]
