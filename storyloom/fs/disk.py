@@ -249,7 +249,7 @@ class DiskFiles:
     def _content(self, name: str) -> bytes | None:
         try:
             return (self.root / name).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def _in(self, folder: str) -> list[os.DirEntry[str]]:
