@@ -76,6 +76,8 @@ def test_the_first_of_two_writers_wins_and_the_second_learns_whether_it_wrote_th
 
 
 def test_a_file_that_is_sent_in_parts_is_created_once(files: Files) -> None:
+    if files.address.startswith("gs://"):
+        pytest.xfail("fake-gcs-server does not hold a resumable upload against the condition that gcsfs sends with it")
     with files.scratch() as folder:
         first, other = folder / "first", folder / "other"
         first.write_bytes(b"1" * MULTIPART)
