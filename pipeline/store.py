@@ -28,6 +28,7 @@ from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.model import Model
 from storyloom.fs.files import Files, files_at
+from storyloom.fs.store import StoreFailed
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -284,6 +285,8 @@ class Store:
                         for row in rows_of(table, model):
                             if name == ROWS:
                                 sums.add(row)
+            except StoreFailed:
+                raise
             except (pa.ArrowException, OSError, ValidationError) as reason:
                 self.invalidate(address)
                 raise Damaged(address, f"{file} was left damaged by another writer ({reason})") from reason

@@ -62,6 +62,18 @@ def found_below(prefix: str, without: Collection[str] = ()) -> Found:
     return found.settled()
 
 
+def is_prefix(url: str) -> bool:
+    """Whether a URL without a slash at its end is that of a folder of a store, and of no file.
+
+    Raises:
+        UsageError: There is nothing, or it cannot be asked for.
+    """
+    if scheme_of(url) in HTTP or url.endswith("/") or "*" in url:
+        return False
+    with _failures_typed(url):
+        return bool(_storage(url).info(url)["type"] == "directory")
+
+
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
     """A file behind a URL that can be seeked in: a copy of a list, a tar itself.
@@ -104,6 +116,8 @@ def _failures_typed(url: str) -> Iterator[None]:
     shown, scheme = redacted(url), scheme_of(url)
     try:
         yield
+    except UsageError:
+        raise
     except ImportError as missing:
         raise UsageError(f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)") from missing
     except FileNotFoundError as reason:

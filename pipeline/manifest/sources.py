@@ -20,7 +20,7 @@ from pipeline.manifest.folder import MEDIA_SUFFIXES, METADATA, Found, folder_lin
 from pipeline.manifest.jsons import array_lines, json_lines
 from pipeline.manifest.opened import ListUnreadable, NoUrls, as_text, unpacked, unpacked_suffix
 from pipeline.manifest.parquet import parquet_batches
-from pipeline.manifest.remote import folder_of, found_below, opened, suffix_of, version_at
+from pipeline.manifest.remote import folder_of, found_below, is_prefix, opened, suffix_of, version_at
 from pipeline.manifest.tars import tar_lines
 from pipeline.manifest.text import text_lines
 from storyloom.errors import UsageError
@@ -95,9 +95,11 @@ def _version(path: str) -> str:
 
 
 def _remote(url: str, without: Collection[str]) -> list[Source]:
-    """The lists behind a URL; a prefix ends with a slash, or is a pattern."""
+    """The lists behind a URL; a prefix ends with a slash, or is a pattern, or its store says that it is one."""
     if suffix_of(url) in MEDIA_SUFFIXES and "*" not in url:
         return [Source(redacted(url), media=(url,))]
+    if not suffix_of(url) and is_prefix(url):
+        url += "/"
     if not (url.endswith("/") or "*" in url):
         name = redacted(url).rpartition("/")[2]
         return [Source(name, path=url, prefix=folder_of(url), remote=True)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stages.base import VideoFailed, of_the_machine
 from stages.download.fetch import Bounds, chunks_of, save, waited, with_retries
@@ -15,6 +15,8 @@ from storyloom.fs.cache import machine_cache
 from storyloom.fs.objects import StoredObject, looked_up
 from storyloom.fs.url import redacted, scheme_of
 
+T = TypeVar("T")
+
 
 def stored_object(url: str, bounds: Bounds, *, instance_credentials: bool) -> StoredObject | None:
     """The object at a URL, which can stay in its store; None where the store does not tell its contents apart.
@@ -22,13 +24,13 @@ def stored_object(url: str, bounds: Bounds, *, instance_credentials: bool) -> St
     Raises:
         VideoFailed: As `from_storage` does.
     """
-    filesystem = _opened(url, bounds, instance_credentials=instance_credentials)
 
     def look() -> StoredObject | None:
+        filesystem = _opened(url, bounds, instance_credentials=instance_credentials)
         with _failures_typed(url):
             return waited(lambda: looked_up(url, filesystem, instance_credentials=instance_credentials), bounds)
 
-    return with_retries(look, bounds)
+    return _with_new_credentials(lambda: with_retries(look, bounds))
 
 
 @contextmanager
@@ -41,13 +43,12 @@ def object_here(known: StoredObject, bounds: Bounds) -> Iterator[Path]:
     credentials = known.instance_credentials
 
     def bring(file: Path) -> None:
-        filesystem = _opened(known.url, bounds, instance_credentials=credentials)
-
         def copy() -> None:
+            filesystem = _opened(known.url, bounds, instance_credentials=credentials)
             with file.open("wb") as copied:
                 save(_stored(filesystem, known.url, None, bounds), copied, 0, bounds)
 
-        with_retries(copy, bounds)
+        _with_new_credentials(lambda: with_retries(copy, bounds))
         if stored_object(known.url, bounds, instance_credentials=credentials) != known:
             raise VideoFailed("media_changed", f"{known.url} was replaced while it was read; run again", retryable=True)
 
@@ -82,9 +83,9 @@ def from_storage(
             ``too_slow``.
         VideoDropped: ``too_large``.
     """
-    filesystem = _opened(url, bounds, instance_credentials=instance_credentials)
 
     def copy() -> Validators | None:
+        filesystem = _opened(url, bounds, instance_credentials=instance_credentials)
         with _failures_typed(url):
             found = Validators(etag=waited(lambda: filesystem.ukey(url), bounds))
             if known and known.etag == found.etag:
@@ -93,7 +94,25 @@ def from_storage(
             save(_stored(filesystem, url, part, bounds), copied, 0, bounds)
         return found
 
-    return with_retries(copy, bounds)
+    return _with_new_credentials(lambda: with_retries(copy, bounds))
+
+
+def _with_new_credentials(request: Callable[[], T]) -> T:
+    """The answer to a request; one that is refused is sent again with credentials that are read anew.
+
+    Raises:
+        VideoFailed: ``forbidden`` may be tried again: credentials that are out of date are the machine's fault.
+    """
+    for last in (False, True):
+        try:
+            return request()
+        except VideoFailed as failed:
+            if failed.code != "forbidden":
+                raise
+            if last:
+                raise VideoFailed(failed.code, failed.message, retryable=True) from failed
+        access.filesystem.cache_clear()
+    raise AssertionError("the last one returns or raises")
 
 
 def unreadable(url: str, timeout: float, *, instance_credentials: bool) -> str:

@@ -81,26 +81,38 @@ def brought(known: StoredObject) -> Iterator[Path]:
     def opened() -> Any:
         return filesystem(scheme_of(known.url), PATIENCE, instance_credentials=known.instance_credentials)
 
+    def look() -> StoredObject | None:
+        return looked_up(known.url, opened(), instance_credentials=known.instance_credentials)
+
     def check() -> None:
-        if _tried(lambda: looked_up(known.url, opened(), instance_credentials=known.instance_credentials)) != known:
+        if _tried(look, known.url) != known:
             raise FileNotFoundError(f"{known.url} was replaced: its content is another one by now")
 
     def bring(file: Path) -> None:
-        _tried(lambda: opened().get_file(known.url, str(file)))
+        _tried(lambda: opened().get_file(known.url, str(file)), known.url)
         check()
-
-    def _tried(request: Callable[[], T]) -> T:
-        for attempt in range(ATTEMPTS):
-            try:
-                return request()
-            except FileNotFoundError:
-                raise
-            except Exception as reason:
-                if attempt == ATTEMPTS - 1:
-                    raise StoreFailed(without_secrets(why(reason), known.url)) from reason
-                time.sleep(PAUSE * 2**attempt)
-        raise AssertionError("the last attempt raises")
 
     check()
     with machine_cache().file(known.identity, known.size, bring) as file:
         yield file
+
+
+def _tried(request: Callable[[], T], url: str) -> T:
+    """The answer to a request that is sent several times, once it was refused with credentials that are read anew.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        StoreFailed: Anything else.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return request()
+        except FileNotFoundError:
+            raise
+        except Exception as reason:
+            if attempt == ATTEMPTS - 1:
+                raise StoreFailed(f"{url}: {without_secrets(why(reason), url)}") from reason
+            if isinstance(reason, PermissionError):
+                filesystem.cache_clear()
+        time.sleep(PAUSE * 2**attempt)
+    raise AssertionError("the last attempt raises")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from storyloom.fs.url import URL, local_path, redacted, scheme_of
@@ -52,10 +53,12 @@ def folder_place(place: str) -> str:
         raise ValueError(f"a folder in a store is named as in s3://bucket/folder, got {shown}")
     if "@" in found[2] or found[4] is not None or "#" in place:
         raise ValueError(f"a URL with a password, a query or a fragment is none of a folder; {CREDENTIALS}")
+    if {".", ".."} & set(found[3].split("/")):
+        raise ValueError(f"a URL has no . and .. in its path, got {shown}")
     if (scheme := scheme_of(place)) not in STORES:
         known = ", ".join(f"{one}://" for one in dict.fromkeys(STORES.values()))
         raise ValueError(f"nothing is written to {scheme}://, but to paths, {known}")
-    return usual(place).rstrip("/")
+    return re.sub(r"(?<!:)//+", "/", usual(place)).rstrip("/")  # which some stores take for one slash, too
 
 
 def usual(url: str) -> str:

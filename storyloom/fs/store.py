@@ -65,6 +65,9 @@ MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 """Where they have the time of a file."""
 
 
+TRIED = ".writable"
+"""Name of an empty file that shows whether files can be created; of killed ones it stays, and is no file of anybody."""
+
 _answered: set[str] = set()
 """Servers that answered this process, by `StoreFiles._place`."""
 
@@ -107,8 +110,10 @@ class StoreFiles:
                 self.prepare([])
             else:
                 self.entries()
-        except OSError as reason:
-            return str(reason)
+        except StoreFailed as reason:
+            if isinstance(reason.__cause__, PermissionError | FileNotFoundError):  # of a bucket
+                return str(reason)
+            raise  # it is down: another place would not help
         return ""
 
     def free(self) -> int | None:
@@ -142,7 +147,8 @@ class StoreFiles:
         return self._tried(partial(self._looked_up, name))
 
     def entries(self, folder: str = "", beginning: str = "") -> list[Entry]:
-        found = map(self._entry, self._listed(folder, "file") if not beginning else self._beginning(folder, beginning))
+        listed = self._beginning(folder, beginning) if beginning else self._listed(folder, "file")
+        found = (one for one in map(self._entry, listed) if one.name != TRIED)
         return sorted(found, key=lambda one: one.name)
 
     def tree(self, folder: str = "") -> Iterator[Entry]:
@@ -150,7 +156,8 @@ class StoreFiles:
             found = self._tried(lambda: self._files.find(self._path(folder), detail=True))
         except FileNotFoundError:
             return
-        yield from sorted(map(self._entry, found.values()), key=lambda one: one.name)
+        entries = (one for one in map(self._entry, found.values()) if one.name != TRIED)
+        yield from sorted(entries, key=lambda one: one.name)
 
     def folders(self, folder: str = "") -> list[str]:
         return sorted(self._name(found) for found in self._listed(folder, "directory"))
@@ -164,9 +171,8 @@ class StoreFiles:
 
     def prepare(self, folders: Sequence[str]) -> None:
         del folders
-        name = f".writable-{secrets.token_hex(8)}"
-        self.create(name, b"")
-        self.remove(name)
+        self.create(TRIED, b"")
+        self.remove(TRIED)
 
     def remove_leftovers(self) -> None:
         """Nothing: an upload that was not completed is no file; see `gc`."""

@@ -14,6 +14,7 @@ from storyloom.format.manifest import MANIFEST, finished_dataset
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.place import local_place
 from storyloom.fs.ranges import MOST_WHOLE
+from storyloom.fs.store import TRIED
 from storyloom.push.files import CARD, OURS, PushFile, dataset_files
 from storyloom.push.hub import HubTarget
 from storyloom.push.licences import check_licences
@@ -27,8 +28,8 @@ HUB = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)/?")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """The Hub's names of repositories."""
 
-HARMLESS = frozenset({".gitattributes", "LICENSE", "LICENSE.txt", "LICENSE.md"})
-"""Files that a new repository has."""
+HARMLESS = frozenset({".gitattributes", "LICENSE", "LICENSE.txt", "LICENSE.md", TRIED})
+"""Files that a new repository has, and what a run that was killed as it began leaves in a store."""
 
 MOST_BYTES_TOGETHER = 5 * 2**30
 """Bytes of files that are sent at once, or a single larger one (our choice)."""

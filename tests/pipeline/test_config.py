@@ -107,6 +107,7 @@ def test_documents_may_not_hold_more_images_than_shards_declare(tmp_path: Path) 
         ("sftp://host/folder", "nothing is written to sftp://, but to paths, s3://, gs://, az://, memory://"),
         ("https://example.org/folder", "nothing is written to https://"),
         ("zip://a.zip::s3://bucket/folder", "a folder in a store is named as in s3://bucket/folder"),
+        ("s3://bucket/x/../folder", "a URL has no . and .. in its path"),
         ("s3:///folder", "a folder in a store is named as in s3://bucket/folder"),
         ("s3://key:secret@bucket/folder", "credentials belong into the environment"),
         ("s3://bucket/folder?token=secret", "credentials belong into the environment"),
@@ -127,6 +128,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_a_folder_of_its_name_i
     ("place", "taken"),
     [
         ("s3a://bucket/folder/", "s3://bucket/folder"),
+        ("s3://bucket//a//folder", "s3://bucket/a/folder"),
         ("abfs://container/folder", "az://container/folder"),
         ("file:///tmp/a%20folder", "/tmp/a folder"),
     ],

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import functools
 import importlib.util
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from storyloom.fs import access
 from storyloom.fs.access import _without_instance, filesystem
 from tests.downloads import CONTENT, SHA256, SOON, downloaded, files, left_by, outcome
 from tests.http_server import Server, serving
@@ -136,3 +140,30 @@ def test_google_is_asked_for_no_instance_credentials(monkeypatch: pytest.MonkeyP
 
 def test_a_scheme_that_needs_a_host_is_refused(media: Path) -> None:
     assert outcome(downloaded(media, "ftp://127.0.0.1/talk.mp4", schemes=("ftp",))) == "scheme_refused"
+
+
+class _Refusing(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A store whose credentials are out of date."""
+
+    cachable = False
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        raise PermissionError("The provided token has expired.")
+
+
+def test_credentials_are_read_anew_before_a_video_is_refused(
+    stored: str, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [MemoryFileSystem(), _Refusing()]
+    monkeypatch.setattr(access, "filesystem", functools.cache(lambda *_, **__: made.pop()))
+    assert downloaded(media, stored, schemes=("memory",)).error is None
+    assert not made
+
+
+def test_a_video_that_credentials_do_not_open_may_be_tried_again(
+    stored: str, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "filesystem", functools.cache(lambda *_, **__: _Refusing()))
+    error = downloaded(media, stored, schemes=("memory",)).error
+    assert error is not None
+    assert (error.code, error.retryable) == ("forbidden", True)

@@ -225,3 +225,13 @@ def test_a_link_is_no_file_with_the_content_that_it_leads_to(tmp_path: Path) -> 
     (tmp_path / "file").write_bytes(b"first")
     files.link("a", tmp_path / "file", "")
     assert not files.create("a", b"first")
+
+
+def test_what_was_written_to_see_whether_files_can_be_is_no_file_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = files_at("memory://tried/folder")
+    with monkeypatch.context() as killed:
+        killed.setattr(type(files), "remove", lambda *_: None)
+        files.prepare([])
+    assert files.entries() == []
+    assert list(files.tree()) == []
+    files.prepare([])
