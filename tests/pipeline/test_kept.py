@@ -127,6 +127,21 @@ def test_a_subtitle_file_that_appears_beside_local_videos_is_found(tmp_path: Pat
     assert found == ["videos/3.vtt"]
 
 
+def test_media_and_subtitles_that_are_links_are_looked_at_each_time(tmp_path: Path, listed: Path) -> None:
+    """As those of git-annex and DVC are: their folder does not change when what they lead to comes."""
+    for folder in ("videos", "annex"):
+        (tmp_path / folder).mkdir()
+    listed.write_text("".join(f"videos/{n}.mp4\n" for n in range(COUNT)))
+    for name in ("3.mp4", "3.vtt"):
+        (tmp_path / "videos" / name).symlink_to(tmp_path / "annex" / name)
+    survey(of(listed), write=True)
+    for name in ("3.mp4", "3.vtt"):
+        (tmp_path / "annex" / name).touch()
+    after = survey(of(listed))
+    found = [line.subtitles for part in after.plan.parts for line in after.lines[part] if line.subtitles]
+    assert found == ["videos/3.vtt"]
+
+
 def test_what_changed_a_moment_ago_is_not_kept(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "SETTLED_NS", 10 * 10**9)
     survey(of(listed), write=True)
