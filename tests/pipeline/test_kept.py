@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline import kept, workspace
 from pipeline.config import RunConfig
@@ -146,6 +148,22 @@ def test_what_changed_a_moment_ago_is_not_kept(listed: Path, monkeypatch: pytest
     monkeypatch.setattr(kept, "SETTLED_NS", 10 * 10**9)
     survey(of(listed), write=True)
     assert not (listed.parent / "work" / kept.FOLDER).exists()
+
+
+@pytest.mark.parametrize(("version", "kept_of_it"), [({"ETag": '"a1"'}, True), ({}, False)], ids=["tag", "time alone"])
+def test_a_list_in_a_store_that_tells_only_its_time_is_not_kept(
+    listed: Path, monkeypatch: pytest.MonkeyPatch, version: dict[str, str], *, kept_of_it: bool
+) -> None:
+    """Another list of the same size may be written within the same second."""
+
+    class Told(MemoryFileSystem):  # type: ignore[misc]
+        def info(self, path: str, **options: Any) -> dict[str, Any]:
+            return {**super().info(path, **options), **version}
+
+    monkeypatch.setattr("pipeline.manifest.remote._storage", lambda url: Told())
+    MemoryFileSystem().pipe_file("/kept/list.txt", listed.read_bytes())
+    survey(config(listed.parent, manifest="memory://kept/list.txt", parts={"videos": 3, "group": 2}), write=True)
+    assert (listed.parent / "work" / kept.FOLDER).exists() == kept_of_it
 
 
 def test_a_small_manifest_is_not_kept(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
