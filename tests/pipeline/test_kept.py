@@ -1,6 +1,7 @@
 """A large manifest that did not change is not read again, and one that did is never taken for what it was."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.run import Selection
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import RunFailed
 from storyloom.fs.files import files_at
-from tests.machine import config, prepared, ran
+from tests.machine import Measure, config, prepared, ran
 
 COUNT = 30
 
@@ -106,6 +107,33 @@ def test_other_settings_read_the_list(
     read = reads(monkeypatch)
     changed = {"manifest": str(listed), "parts": {"videos": 3, "group": 2}, **setting}
     survey(config(listed.parent, **changed))
+    assert len(read) == 1
+
+
+def test_another_version_of_a_stage_that_recognises_lists_reads_the_list(
+    listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Measure, "lists", classmethod(lambda cls, urls, config: []))
+    survey(of(listed), write=True)
+    read = reads(monkeypatch)
+    survey(of(listed))
+    assert read == []
+    monkeypatch.setattr(Measure, "version", Measure.version + 1)
+    survey(of(listed))
+    assert len(read) == 1
+
+
+def test_a_package_of_a_stage_that_comes_to_any_place_makes_the_list_be_read(
+    tmp_path: Path, listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """yt-dlp is often another one than that of the environment, in a folder of `PYTHONPATH`."""
+    survey(of(listed), write=True)
+    read = reads(monkeypatch)
+    (tmp_path / "packages" / "yt_dlp").mkdir(parents=True)
+    (tmp_path / "packages" / "yt_dlp" / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "yt_dlp", raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    survey(of(listed))
     assert len(read) == 1
 
 
