@@ -51,11 +51,13 @@ class Beside:
 
     Attributes:
         stamps: What each folder that was listed was before, as `stamp_of` has it.
+        linked: Whether one has a link: what that leads to comes and goes without a change of the folder.
     """
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, list[_Track]]] = {}
         self.stamps: dict[str, str] = {}
+        self.linked = False
 
     def of(self, video: str, language: str) -> list[str]:
         """The names of the subtitle files beside a video, the likeliest first; at most `MAX_FILES`.
@@ -71,7 +73,9 @@ class Beside:
         folder, name = os.path.split(video)
         if folder not in self._folders:
             self.stamps[folder] = stamp_of(folder)
-            self._folders[folder] = _tracks_of(_names_in(folder))
+            names, linked = _names_in(folder)
+            self._folders[folder] = _tracks_of(names)
+            self.linked = self.linked or linked
         stem = os.path.splitext(name)[0]  # noqa: PTH122 - a million videos
         tracks = self._folders[folder].get(_composed(stem), [])
         if len(tracks) < 2:  # noqa: PLR2004 - most videos
@@ -91,13 +95,14 @@ def stamp_of(folder: str) -> str:
     return f"{found.st_dev} {found.st_ino} {found.st_mtime_ns}"
 
 
-def _names_in(folder: str) -> list[str]:
-    """Names of the files in a folder, as far as they are text; none of a folder that cannot be listed."""
+def _names_in(folder: str) -> tuple[list[str], bool]:
+    """Names of the files in a folder, as far as they are text, and whether it has a link; none where it has no list."""
     try:
-        with os.scandir(folder or ".") as entries:
-            return [entry.name for entry in entries if _is_text(entry.name) and _is_file(entry)]
+        with os.scandir(folder or ".") as found:
+            entries = [entry for entry in found if _is_text(entry.name)]
     except (OSError, ValueError):
-        return []
+        return [], False
+    return [one.name for one in entries if _is_file(one)], any(one.is_symlink() for one in entries)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ import pyarrow.parquet as pq
 
 from pipeline.beside import stamp_of
 from pipeline.config import RunConfig
+from pipeline.extras import EXTRA_OF
 from pipeline.lines import Lines
 from pipeline.manifest.sources import identities
 from pipeline.parts import Parts
 from pipeline.plan import Plan, keys_in_files
 from pipeline.store import PLAN, SUMMARIES, Store, canonical_digest
 from stages.base import AnyStage
+from stages.registry import AnyStageClass
 from storyloom.fs.disk import SETTLED_NS
 
 VERSION = 1
@@ -78,9 +81,15 @@ def kept_name(config: RunConfig) -> str:
         "columns": dict(config.columns),
         "parts": config.parts.model_dump(mode="json"),
         "seed": config.seed,
+        "stages": {name: _recogniser(graph.stages[name]) for name in asking},
         "sections": {name: config.stage(name).model_dump(mode="json") for name in asking},
     }
     return f"{FOLDER}/{canonical_digest(settings)[:16]}.parquet"
+
+
+def _recogniser(stage: AnyStageClass) -> str:
+    """What is another one once the code of a stage recognises lists otherwise."""
+    return f"{stage.__module__}.{stage.__qualname__} {stage.version}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,20 @@ class State:
 def state_of(config: RunConfig) -> State:
     """What the manifest is now."""
     with_packages = os.stat(sysconfig.get_path("purelib"))  # noqa: PTH116
-    return State(identities(config.manifest), f"{with_packages.st_mtime_ns}")
+    packages = [f"{with_packages.st_mtime_ns}", *map(_package, EXTRA_OF)]
+    return State(identities(config.manifest), canonical_digest(packages))
+
+
+def _package(name: str) -> str:
+    """What is another one once a package is replaced, comes or goes, wherever Python would find it."""
+    found = find_spec(name)
+    if found is None or found.origin is None:
+        return ""
+    try:
+        state = os.stat(found.origin)  # noqa: PTH116
+    except OSError:  # in a ZIP file
+        return found.origin
+    return f"{found.origin} {state.st_size} {state.st_mtime_ns}"
 
 
 def read_kept(config: RunConfig, store: Store, state: State) -> Kept | None:

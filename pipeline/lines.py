@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.manifest import SCHEMA, Rows
+from pipeline.manifest.rows import no_room
 from pipeline.parts import Numbers, Parts, part_ids, places_in, runs
 from pipeline.plan import Plan
 from pipeline.store import MANIFESTS
@@ -41,6 +42,9 @@ class Lines:
     Args:
         manifest: With the columns of `ManifestRow`; keys are unique.
         plan: Its parts contain each video once.
+
+    Raises:
+        UsageError: There is no room for many lines on this machine.
     """
 
     def __init__(self, manifest: Rows, plan: Plan) -> None:
@@ -49,17 +53,26 @@ class Lines:
         self._files: Files | None = None
         self._places: list[str] | None = None
         self._known: Sequence[str] = ()
-        self._folder = tempfile.TemporaryDirectory(prefix="storyloom-lines-") if manifest.many else None
-        file = None if self._folder is None else Path(self._folder.name, "lines.parquet")
-        sink = pa.BufferOutputStream() if file is None else pa.OSFile(str(file), "wb")
-        order = _order(self._parts, manifest.keys)
-        rows = _cut(manifest.ordered(order, SCHEMA.names), self._parts)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._content: bytes | Path
+        if not manifest.many:
+            sink = pa.BufferOutputStream()
+            self._write(manifest, sink)
+            self._content = sink.getvalue().to_pybytes()
+            return
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="storyloom-lines-")
+            self._content = Path(self._folder.name, "lines.parquet")
+            self._write(manifest, pa.OSFile(str(self._content), "wb"))
+            self._content.chmod(0o600)  # as `save` promises
+        except OSError as reason:
+            raise no_room(reason) from reason
+
+    def _write(self, manifest: Rows, sink: pa.NativeFile) -> None:
+        rows = _cut(manifest.ordered(_order(self._parts, manifest.keys), SCHEMA.names), self._parts)
         with sink, pq.ParquetWriter(sink, _FILE_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
             for parts, table in rows:
                 writer.write_table(table.add_column(0, _FILE_SCHEMA.field(0), parts))
-        self._content: bytes | Path = sink.getvalue().to_pybytes() if file is None else file
-        if file is not None:
-            file.chmod(0o600)  # as `save` promises
 
     @classmethod
     def saved(cls, files: Files, name: str, parts: Parts, *, places: list[str], digests: Sequence[str]) -> Lines:

@@ -61,7 +61,7 @@ class Listed(NamedTuple):
         rows: With the columns of `ManifestRow`, one row per video, in the manifest's order.
         told: What was passed over, changed and cleaned, a sentence each.
         folders: By the path of each folder of local videos what it was, as `stamp_of` has it; None where lines were
-            read by something else that lies beside the list.
+            read by something else that lies beside the list, or a folder has links.
     """
 
     rows: Rows
@@ -127,7 +127,7 @@ def _read(manifest: str, url_parameters: Collection[str], columns: Columns, with
         raise UsageError(f"the manifest {shown} holds no paths, URLs or media{_besides(told)}")
     rows = _first_of_each(rows, told)
     _check_problems(rows, shown, told)
-    return Listed(rows, tuple(told.lines()), None if told.looked else beside.stamps)
+    return Listed(rows, tuple(told.lines()), None if told.looked or beside.linked else beside.stamps)
 
 
 _INNER = SCHEMA.append(pa.field("named_by", pa.string())).append(pa.field("place", pa.string()))

@@ -13,7 +13,7 @@ from pipeline.beside import SUFFIXES as SUBTITLES
 from pipeline.manifest.folder import MEDIA_SUFFIXES, Found
 from pipeline.manifest.opened import unpacked_suffix
 from storyloom.errors import UsageError
-from storyloom.fs.connect import connected, version_of
+from storyloom.fs.connect import OF_CONTENT, connected, version_of
 from storyloom.fs.place import usual
 from storyloom.fs.url import redacted, scheme_of
 
@@ -95,7 +95,7 @@ def opened(url: str) -> Iterator[BinaryIO]:
 
 
 def version_at(url: str) -> str:
-    """What is another one once a file behind a URL changes; empty where nothing tells.
+    """What is another one once a file behind a URL changes; empty where nothing tells, or a time alone.
 
     Raises:
         UsageError: It cannot be asked for.
@@ -104,7 +104,8 @@ def version_at(url: str) -> str:
         return ""
     with _failures_typed(url):
         found = _storage(url).info(url)
-    return f"{version_of(found)} {found.get('size')}" if version_of(found) else ""
+    version = version_of(found, OF_CONTENT)
+    return f"{version} {found.get('size')}" if version else ""
 
 
 def _storage(url: str) -> Any:

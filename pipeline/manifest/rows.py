@@ -23,6 +23,15 @@ READ_AT_ONCE = 1 << 15
 """Rows of a table that comes from the sort (our choice)."""
 
 
+def no_room(reason: Exception) -> UsageError:
+    """What is said when the folder of many rows is full."""
+    why = str(reason).strip().partition("\n")[0]  # after it DuckDB tells of its settings
+    return UsageError(
+        f"a manifest of over {IN_MEMORY:,} lines is sorted in {tempfile.gettempdir()}, which has no room ({why});"
+        " name another folder in TMPDIR"
+    )
+
+
 class Rows:
     """Rows with a column `video` of keys. They lie in `tempfile`'s folder when they are many, and go with the object.
 
@@ -57,10 +66,7 @@ class Rows:
             try:
                 self._write()
             except OSError as reason:
-                raise UsageError(
-                    f"a manifest of over {IN_MEMORY:,} lines is sorted in {tempfile.gettempdir()}, which has no room"
-                    f" ({reason}); name another folder in TMPDIR"
-                ) from reason
+                raise no_room(reason) from reason
 
     def _write(self) -> None:
         if self._folder is None:
@@ -89,12 +95,19 @@ class Rows:
         return self._keys[0]
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Some columns of the rows, in tables one after the other."""
+        """Some columns of the rows, in tables one after the other.
+
+        Raises:
+            UsageError: There is no room for the end of their file.
+        """
         if self._folder is None:
             yield from (table.select(columns) for table in self._tables)
             return
         if self._writer is not None:
-            self._writer.close()
+            try:
+                self._writer.close()
+            except OSError as reason:
+                raise no_room(reason) from reason
             self._writer = None
         with pq.ParquetFile(self._file) as file:
             for number in range(file.num_row_groups):
@@ -124,7 +137,11 @@ class Rows:
         return pa.schema([self._schema.field(name) for name in columns]).empty_table()
 
     def ordered(self, places: Numbers, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Some columns of the rows at some places, each once, in this order, in tables one after the other."""
+        """Some columns of the rows at some places, each once, in this order, in tables one after the other.
+
+        Raises:
+            UsageError: There is no room to sort them on this machine.
+        """
         if self._folder is None:
             yield self.table(columns).take(pa.array(places))
             return
@@ -149,9 +166,12 @@ class Rows:
             "memory_limit": SORT_MEMORY,
             "temp_directory": str(self._file.parent),
         }
-        with duckdb.connect(config=settings) as database:
-            database.execute("SET enable_progress_bar = false")
-            database.register("manifest", pa.RecordBatchReader.from_batches(schema, placed()))
-            found = database.sql("SELECT * FROM manifest ORDER BY place_of_row")
-            for batch in found.to_arrow_reader(READ_AT_ONCE):
-                yield pa.Table.from_batches([batch]).select(columns).cast(pa.schema(list(schema)[:-1]))
+        try:
+            with duckdb.connect(config=settings) as database:
+                database.execute("SET enable_progress_bar = false")
+                database.register("manifest", pa.RecordBatchReader.from_batches(schema, placed()))
+                found = database.sql("SELECT * FROM manifest ORDER BY place_of_row")
+                for batch in found.to_arrow_reader(READ_AT_ONCE):
+                    yield pa.Table.from_batches([batch]).select(columns).cast(pa.schema(list(schema)[:-1]))
+        except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as reason:
+            raise no_room(reason) from reason

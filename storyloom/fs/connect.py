@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storyloom.errors import UsageError
@@ -14,7 +14,10 @@ from storyloom.fs.url import redacted, scheme_of, without_secrets
 EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
 """The extra that brings the package of a store, by the store's usual scheme."""
 
-VERSIONS = ("ETag", "etag", "generation", "md5", "md5Hash", "last_modified", "LastModified", "mtime", "created")
+OF_CONTENT = ("ETag", "etag", "generation", "md5", "md5Hash")
+"""Those of `VERSIONS` that differ between any two contents; times may not."""
+
+VERSIONS = (*OF_CONTENT, "last_modified", "LastModified", "mtime", "created")
 """Where the stores of fsspec have what changes with a file's content, the surest first."""
 
 ENVIRONMENT = ("AWS_", "FSSPEC_", "GOOGLE_", "GCSFS_", "STORAGE_", "AZURE_")
@@ -59,6 +62,6 @@ def _made(url: str, **options: Any) -> tuple[Any, str]:
     return found
 
 
-def version_of(found: Mapping[str, Any]) -> str:
+def version_of(found: Mapping[str, Any], keys: Sequence[str] = VERSIONS) -> str:
     """What tells a file's content from another one under the same name, from what fsspec says of the file."""
-    return next((str(found[key]).strip('"') for key in VERSIONS if found.get(key)), "")
+    return next((str(found[key]).strip('"') for key in keys if found.get(key)), "")

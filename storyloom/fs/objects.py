@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from storyloom.fs.access import filesystem
 from storyloom.fs.cache import machine_cache
-from storyloom.fs.connect import VERSIONS
+from storyloom.fs.connect import OF_CONTENT, version_of
 from storyloom.fs.failure import why
 from storyloom.fs.store import ATTEMPTS, PAUSE, StoreFailed
 from storyloom.fs.url import redacted, scheme_of, without_secrets
@@ -21,9 +21,6 @@ T = TypeVar("T")
 
 PATIENCE = 60.0
 """Seconds without data after which a connection is closed (our choice)."""
-
-OF_CONTENT = VERSIONS[:5]
-"""Those of `VERSIONS` that differ between any two contents; times may not."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def looked_up(url: str, opened: Any, *, instance_credentials: bool) -> StoredObj
     if redacted(url) != url or "::" in url:
         return None
     found = opened.info(url)
-    version = next((str(found[key]).strip('"') for key in OF_CONTENT if found.get(key)), "")
+    version = version_of(found, OF_CONTENT)
     if not version or found.get("size") is None or found["type"] == "directory":
         return None
     return StoredObject(url, version, int(found["size"]), instance_credentials)

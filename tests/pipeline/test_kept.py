@@ -1,10 +1,13 @@
 """A large manifest that did not change is not read again, and one that did is never taken for what it was."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline import kept, workspace
 from pipeline.config import RunConfig
@@ -13,7 +16,7 @@ from pipeline.run import Selection
 from pipeline.workspace import Workspace, survey
 from storyloom.errors import RunFailed
 from storyloom.fs.files import files_at
-from tests.machine import config, prepared, ran
+from tests.machine import Measure, config, prepared, ran
 
 COUNT = 30
 
@@ -107,6 +110,33 @@ def test_other_settings_read_the_list(
     assert len(read) == 1
 
 
+def test_another_version_of_a_stage_that_recognises_lists_reads_the_list(
+    listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Measure, "lists", classmethod(lambda cls, urls, config: []))
+    survey(of(listed), write=True)
+    read = reads(monkeypatch)
+    survey(of(listed))
+    assert read == []
+    monkeypatch.setattr(Measure, "version", Measure.version + 1)
+    survey(of(listed))
+    assert len(read) == 1
+
+
+def test_a_package_of_a_stage_that_comes_to_any_place_makes_the_list_be_read(
+    tmp_path: Path, listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """yt-dlp is often another one than that of the environment, in a folder of `PYTHONPATH`."""
+    survey(of(listed), write=True)
+    read = reads(monkeypatch)
+    (tmp_path / "packages" / "yt_dlp").mkdir(parents=True)
+    (tmp_path / "packages" / "yt_dlp" / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "yt_dlp", raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    survey(of(listed))
+    assert len(read) == 1
+
+
 def test_a_plan_that_another_run_extended_is_read(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     survey(of(listed), write=True)
     survey(of(written(listed.parent, range(COUNT + 9), "longer.txt")), write=True)
@@ -127,10 +157,41 @@ def test_a_subtitle_file_that_appears_beside_local_videos_is_found(tmp_path: Pat
     assert found == ["videos/3.vtt"]
 
 
+def test_media_and_subtitles_that_are_links_are_looked_at_each_time(tmp_path: Path, listed: Path) -> None:
+    """As those of git-annex and DVC are: their folder does not change when what they lead to comes."""
+    for folder in ("videos", "annex"):
+        (tmp_path / folder).mkdir()
+    listed.write_text("".join(f"videos/{n}.mp4\n" for n in range(COUNT)))
+    for name in ("3.mp4", "3.vtt"):
+        (tmp_path / "videos" / name).symlink_to(tmp_path / "annex" / name)
+    survey(of(listed), write=True)
+    for name in ("3.mp4", "3.vtt"):
+        (tmp_path / "annex" / name).touch()
+    after = survey(of(listed))
+    found = [line.subtitles for part in after.plan.parts for line in after.lines[part] if line.subtitles]
+    assert found == ["videos/3.vtt"]
+
+
 def test_what_changed_a_moment_ago_is_not_kept(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "SETTLED_NS", 10 * 10**9)
     survey(of(listed), write=True)
     assert not (listed.parent / "work" / kept.FOLDER).exists()
+
+
+@pytest.mark.parametrize(("version", "kept_of_it"), [({"ETag": '"a1"'}, True), ({}, False)], ids=["tag", "time alone"])
+def test_a_list_in_a_store_that_tells_only_its_time_is_not_kept(
+    listed: Path, monkeypatch: pytest.MonkeyPatch, version: dict[str, str], *, kept_of_it: bool
+) -> None:
+    """Another list of the same size may be written within the same second."""
+
+    class Told(MemoryFileSystem):  # type: ignore[misc]
+        def info(self, path: str, **options: Any) -> dict[str, Any]:
+            return {**super().info(path, **options), **version}
+
+    monkeypatch.setattr("pipeline.manifest.remote._storage", lambda url: Told())
+    MemoryFileSystem().pipe_file("/kept/list.txt", listed.read_bytes())
+    survey(config(listed.parent, manifest="memory://kept/list.txt", parts={"videos": 3, "group": 2}), write=True)
+    assert (listed.parent / "work" / kept.FOLDER).exists() == kept_of_it
 
 
 def test_a_small_manifest_is_not_kept(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from pipeline.store import PLAN
 from schemas.config import PartsConfig
 from schemas.manifest import ManifestRow
 from schemas.row import video_key
+from storyloom.errors import UsageError
 from storyloom.fs.files import files_at
 from tests.manifests import table
 
@@ -230,6 +233,48 @@ def test_a_long_list_is_read_as_a_short_one(tmp_path: Path, monkeypatch: pytest.
     assert long.rows.table(SCHEMA.names).to_pylist() == short.rows.to_pylist()
     assert long.told == short.told
     assert np.array_equal(long.rows.keys, keys_of(short.rows["video"]))
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file may grow beyond some bytes, which to a program looks like a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_is_full_while_rows_are_added_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    many(monkeypatch)
+    lines = table([ManifestRow(video=video_key(str(n)), url=f"{n}", source_id=f"{n}") for n in range(60)])
+    with full_disk(1000), pytest.raises(UsageError, match=rf"sorted in {tmp_path}, which has no room .*in TMPDIR"):
+        list(Rows(SCHEMA, [lines]).tables(["url"]))
+
+
+def test_a_disk_that_is_full_while_rows_are_sorted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(manifest_rows, "SORT_MEMORY", "16MB")
+    many(monkeypatch)
+    videos = pa.array([video_key(str(n)) for n in range(200_000)])
+    rows = Rows(pa.schema({"video": pa.string()}), [pa.table({"video": videos})])
+    list(rows.tables(["video"]))
+    back = np.arange(len(rows))[::-1]
+    with full_disk(1000), pytest.raises(UsageError, match=rf"sorted in {tmp_path}, which has no room .*in TMPDIR"):
+        list(rows.ordered(back, ["video"]))
+
+
+def test_a_disk_that_is_full_while_lines_are_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    many(monkeypatch)
+    lines = table([ManifestRow(video=video_key(str(n)), url=f"{n}", source_id=f"{n}") for n in range(60)])
+    rows = Rows(SCHEMA, [lines])
+    plan = make_plan(rows.keys, files_at(tmp_path / "work"), PartsConfig(videos=3), 0)
+    list(rows.tables(["url"]))
+    with full_disk(1000), pytest.raises(UsageError, match=rf"sorted in {tmp_path}, which has no room .*in TMPDIR"):
+        Lines(rows, plan)
 
 
 def test_what_is_sorted_on_the_disk_goes_with_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
