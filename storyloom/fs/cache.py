@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from storyloom.errors import UsageError
 from storyloom.fs.atomic import TEMPORARY_SUFFIX, remove_leftovers, temporary
 
 LOCK_SUFFIX = ".lock"
@@ -146,6 +148,8 @@ class NodeCache:
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for folder in (self._folder / "files").iterdir():
+            if not folder.is_dir():
+                continue
             remove_leftovers(folder)
             for path in folder.iterdir():
                 if not path.name.endswith((LOCK_SUFFIX, TEMPORARY_SUFFIX)):
@@ -154,10 +158,36 @@ class NodeCache:
 
 
 def machine_cache() -> NodeCache:
-    """The cache that all processes of this machine's user share."""
-    folder = Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir()) / f"storyloom-cache-{os.getuid()}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return _at(folder, os.environ.get(BYTES, ""))
+    """The cache that all processes of this machine's user share.
+
+    Raises:
+        UsageError: The environment names no folder that can be used, or no number of bytes.
+    """
+    named, most = os.environ.get(FOLDER), os.environ.get(BYTES, "")
+    if not re.fullmatch(r"[0-9]*", most):
+        raise UsageError(f"{BYTES} is {most!r}, and must be bytes as a whole number, such as {50 * 10**9} for 50 GB")
+    folder = Path(named or Path(tempfile.gettempdir()) / f"storyloom-cache-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = [folder / "files", folder / "folders"]
+        for one in own:
+            one.mkdir(mode=0o700, exist_ok=True)
+        # A folder that was named may be a mount that is everybody's; what is trusted lies in those made within it.
+        others = [one for one in (own if named else [folder, *own]) if not _of_this_user(one)]
+    except OSError as reason:
+        raise UsageError(f"the cache folder {folder} cannot be used ({reason}): name another in {FOLDER}") from reason
+    if others:
+        raise UsageError(
+            f"the cache folder {others[0]} is another user's, or others may write to it, and would be trusted: name"
+            f" another in {FOLDER}"
+        )
+    return _at(folder, most)
+
+
+def _of_this_user(folder: Path) -> bool:
+    """Whether a folder, and no link to one, belongs to this user, and nobody else may write to it."""
+    stated = folder.lstat()
+    return stat.S_ISDIR(stated.st_mode) and stated.st_uid == os.getuid() and not stated.st_mode & 0o022
 
 
 @functools.cache
@@ -182,6 +212,8 @@ def _bring(path: Path, bring: Callable[[Path], object]) -> None:
     unfinished = temporary(path)
     try:
         bring(unfinished)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave other bytes under its name
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from storyloom.fs.cache import NodeCache
+from storyloom.errors import UsageError
+from storyloom.fs.cache import NodeCache, machine_cache
 
 
 def names(folder: Path) -> list[str]:
@@ -156,3 +157,66 @@ def test_what_is_cached_is_told_from_what_is_not(tmp_path: Path) -> None:
     cache.forget("aa1")
     with pytest.raises(FileNotFoundError), cache.kept("aa1"):
         pytest.fail("it is not there any more")
+
+
+def test_what_lies_beside_the_folders_of_the_cache_is_left_alone(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path, 10)
+    used(cache, "aa1")
+    (tmp_path / "files" / ".DS_Store").write_bytes(b"x")
+    used(cache, "bb2")
+    assert (tmp_path / "files" / ".DS_Store").exists()
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[bool] = []
+    sync = os.fsync
+
+    def synced(file: int) -> None:
+        named.append((tmp_path / "files" / "aa" / "aa1").exists())
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    used(NodeCache(tmp_path, 100), "aa1")
+    assert named == [False]
+
+
+@pytest.mark.parametrize("said", ["10GB", "abc", "-5", "1e9", "1.5"])
+def test_bytes_that_are_no_whole_number_are_refused(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path))
+    monkeypatch.setenv("STORYLOOM_CACHE_BYTES", said)
+    with pytest.raises(UsageError, match=f"STORYLOOM_CACHE_BYTES is '{said}', and must be bytes as a whole number"):
+        machine_cache()
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "{}/file", "{}/file/x"])
+def test_a_folder_that_cannot_be_made_is_refused(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("STORYLOOM_CACHE", place.format(tmp_path))
+    with pytest.raises(UsageError, match=r"cannot be used .*name another in STORYLOOM_CACHE"):
+        machine_cache()
+
+
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORYLOOM_CACHE", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    machine_cache()
+    (folder,) = tmp_path.iterdir()
+    folder.chmod(0o777)
+    with pytest.raises(UsageError, match=r"others may write to it.*name another in STORYLOOM_CACHE"):
+        machine_cache()
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="others may write to it"):
+        machine_cache()
+
+
+def test_in_a_mount_that_is_everybodys_the_cache_is_its_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path))
+    machine_cache()
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o700}
+    (tmp_path / "files").chmod(0o770)
+    with pytest.raises(UsageError, match="others may write to it"):
+        machine_cache()
