@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import hashlib
 import os
 import re
 import shutil
@@ -19,7 +20,9 @@ from storyloom.errors import UsageError
 from storyloom.fs.atomic import TEMPORARY_SUFFIX, remove_leftovers, temporary
 
 LOCK_SUFFIX = ".lock"
-"""Suffix of the file that stands for a cached one while it is brought, used, or removed."""
+"""Suffix of the file that stands for a cached one while it is brought, used, or removed.
+
+It holds the SHA-256 of what was brought, where that is no part of the name."""
 
 NAME = re.compile(r"[0-9a-z-]{2,200}(\.[0-9a-z]{1,10})?")
 """A name that tells a content apart from every other."""
@@ -59,13 +62,14 @@ class NodeCache:
         return path
 
     @contextmanager
-    def file(self, name: str, size: int, bring: Callable[[Path], object]) -> Iterator[Path]:
+    def file(self, name: str, size: int, bring: Callable[[Path], object], *, noted: bool = False) -> Iterator[Path]:
         """Yield a cached file, which stays as long as the block lasts.
 
         Args:
             name: Tells its content apart: `NAME`.
             size: Bytes that it will have: room is made for them.
             bring: Writes the file to a path, where it is not there yet; one process of the machine at a time does.
+            noted: Whether the hash of what was brought is kept for `note`, since the name does not tell it.
         """
         path, brought = self._path(name), False
         while True:
@@ -74,10 +78,12 @@ class NodeCache:
                     _used_now(path)
                     yield path
                     return
-            with _locked(path, fcntl.LOCK_EX):
+            with _locked(path, fcntl.LOCK_EX) as lock:
                 if _size(path) != size:
                     self._make_room(size)
-                    _bring(path, bring)
+                    lock.truncate(0)
+                    sha256 = _bring(path, bring, noted=noted)
+                    lock.write(sha256.encode())
                 brought = True
 
     @contextmanager
@@ -115,6 +121,11 @@ class NodeCache:
             if _size(path) != size:
                 self._make_room(size)
                 _bring(path, bring)
+
+    def note(self, name: str) -> str:
+        """The SHA-256 of a cached file when it was brought; empty where that was not noted or is lost."""
+        path = self._path(name)
+        return path.with_name(path.name + LOCK_SUFFIX).read_text()
 
     def forget(self, name: str) -> None:
         """Remove a cached file, which is damaged, even if it is in use."""
@@ -208,15 +219,18 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _bring(path: Path, bring: Callable[[Path], object]) -> None:
+def _bring(path: Path, bring: Callable[[Path], object], *, noted: bool = False) -> str:
+    """Bring a file; returns its SHA-256 where it is `noted`, else nothing."""
     unfinished = temporary(path)
     try:
         bring(unfinished)
         with unfinished.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest() if noted else ""
             os.fsync(file.fileno())  # else a power cut may leave other bytes under its name
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+    return sha256
 
 
 def _locked(path: Path, kind: int) -> BinaryIO:

@@ -102,5 +102,5 @@ def brought(known: StoredObject) -> Iterator[Path]:
         raise AssertionError("the last attempt raises")
 
     check()
-    with machine_cache().file(known.identity, known.size, bring) as file:
+    with machine_cache().file(known.identity, known.size, bring, noted=True) as file:
         yield file
