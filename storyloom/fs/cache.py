@@ -24,6 +24,9 @@ LOCK_SUFFIX = ".lock"
 
 It holds the SHA-256 of what was brought, where that is no part of the name."""
 
+COMING = "coming"
+"""Folder of the cache with an empty file for each that is being brought, of the size that it will have."""
+
 NAME = re.compile(r"[0-9a-z-]{2,200}(\.[0-9a-z]{1,10})?")
 """A name that tells a content apart from every other."""
 
@@ -71,20 +74,24 @@ class NodeCache:
             bring: Writes the file to a path, where it is not there yet; one process of the machine at a time does.
             noted: Whether the hash of what was brought is kept for `note`, since the name does not tell it.
         """
-        path, brought = self._path(name), False
-        while True:
-            with _locked(path, fcntl.LOCK_SH):
-                if _size(path) == size or (brought and path.exists()):  # a power cut may leave less of it
-                    _used_now(path)
-                    yield path
-                    return
-            with _locked(path, fcntl.LOCK_EX) as lock:
-                if _size(path) != size:
-                    self._make_room(size)
-                    lock.truncate(0)
-                    sha256 = _bring(path, bring, noted=noted)
-                    lock.write(sha256.encode())
-                brought = True
+        path, brought, too_much = self._path(name), False, False
+        try:
+            while True:
+                with _locked(path, fcntl.LOCK_SH):
+                    if _size(path) == size or (brought and path.exists()):  # a power cut may leave less of it
+                        _used_now(path)
+                        yield path
+                        return
+                with _locked(path, fcntl.LOCK_EX) as lock:
+                    if _size(path) != size:
+                        with self._room(size) as too_much:
+                            lock.truncate(0)
+                            sha256 = _bring(path, bring, noted=noted)
+                            lock.write(sha256.encode())
+                    brought = True
+        finally:
+            if too_much:
+                self._trim()
 
     @contextmanager
     def kept(self, name: str) -> Iterator[Path]:
@@ -119,8 +126,8 @@ class NodeCache:
         path, size = self._path(name), file.stat().st_size
         with _locked(path, fcntl.LOCK_EX):
             if _size(path) != size:
-                self._make_room(size)
-                _bring(path, bring)
+                with self._room(size):
+                    _bring(path, bring)
 
     def note(self, name: str) -> str:
         """The SHA-256 of a cached file when it was brought; empty where that was not noted or is lost."""
@@ -137,25 +144,59 @@ class NodeCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _make_room(self, size: int) -> None:
-        """Remove the files that were not used for longest, until another one of this size fits in.
+    @contextmanager
+    def _room(self, size: int) -> Iterator[bool]:
+        """Make room for a file of this size, which counts as if it were there as long as the block lasts.
 
-        Where there are many, more of them go, and they are not looked at for each: that takes longer than to bring one.
+        Yields:
+            Whether there is too much even so, since all the others are in use.
         """
         if size <= self._spare:
             self._spare -= size
+            yield False
             return
-        files = sorted(self._files(), key=lambda one: one[1].st_atime_ns)
-        there = sum(stated.st_size for _, stated in files)
-        most = int(USUAL_SHARE * (there + shutil.disk_usage(self._folder).free)) if self._most is None else self._most
-        many = len(files) >= MANY
-        left = there + size - (most - most // 16 if many else most)
-        self._spare = most // 256 if many else 0
-        for path, stated in files:
-            if left <= 0:
-                break
-            if _removed(path):
-                left -= stated.st_size
+        coming = temporary(self._folder / COMING / "file")
+        too_much = self._trim(size, coming)
+        try:
+            yield too_much
+        finally:
+            coming.unlink(missing_ok=True)
+
+    def _trim(self, size: int = 0, coming: Path | None = None) -> bool:
+        """Remove the files that were not used for longest, until another one of this size fits in.
+
+        Where there are many, more of them go, and they are not looked at for each: that takes longer than to bring one.
+
+        Args:
+            size: Of the other one.
+            coming: An empty file of that size, in which all processes see what is on its way; it is made here.
+
+        Returns:
+            Whether there is too much even so.
+        """
+        on_the_way = self._folder / COMING
+        on_the_way.mkdir(exist_ok=True)
+        with (self._folder / f"{COMING}{LOCK_SUFFIX}").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            remove_leftovers(on_the_way)
+            files = sorted(self._files(), key=lambda one: one[1].st_atime_ns)
+            there = sum(stated.st_size for _, stated in files)
+            most = self._most
+            if most is None:
+                most = int(USUAL_SHARE * (there + shutil.disk_usage(self._folder).free))
+            many = len(files) >= MANY
+            left = there + size + sum(max(0, _size(one)) for one in on_the_way.iterdir())
+            left -= most - most // 16 if many else most
+            self._spare = most // 256 if many else 0
+            for path, stated in files:
+                if left <= 0:
+                    break
+                if _removed(path):
+                    left -= stated.st_size
+            if coming is not None:
+                with coming.open("xb") as file:
+                    file.truncate(size)
+        return left > 0
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for folder in (self._folder / "files").iterdir():

@@ -220,3 +220,59 @@ def test_in_a_mount_that_is_everybodys_the_cache_is_its_users_own(
     (tmp_path / "files").chmod(0o770)
     with pytest.raises(UsageError, match="others may write to it"):
         machine_cache()
+
+
+def test_what_is_being_brought_counts(tmp_path: Path) -> None:
+    cache = NodeCache(tmp_path, 40)
+    for name in ("aa1", "bb2", "cc3"):
+        used(cache, name)
+    began, go_on = threading.Event(), threading.Event()
+
+    def bring(path: Path) -> None:
+        began.set()
+        assert go_on.wait(60)
+        path.write_bytes(bytes(20))
+
+    def use() -> None:
+        with NodeCache(tmp_path, 40).file("dd4", 20, bring):
+            pass
+
+    slow = threading.Thread(target=use)
+    slow.start()
+    assert began.wait(60)
+    used(cache, "ee5")
+    assert len(list(tmp_path.glob("files/*/???"))) == 2
+    go_on.set()
+    slow.join()
+    assert sorted(names(tmp_path))[-2:] == ["dd4", "ee5"]
+
+
+def test_after_many_were_brought_at_once_there_is_not_too_much(tmp_path: Path) -> None:
+    together = threading.Barrier(8, timeout=60)
+
+    def bring(path: Path) -> None:
+        together.wait()
+        path.write_bytes(b"0123456789")
+
+    def use(number: int) -> None:
+        with NodeCache(tmp_path, 20).file(f"{number:03}", 10, bring):
+            pass
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert 1 <= len(names(tmp_path)) <= 2
+
+
+def test_what_a_killed_process_was_bringing_does_not_count(tmp_path: Path) -> None:
+    program = (
+        "import os, signal; from pathlib import Path; from storyloom.fs.cache import NodeCache\n"
+        f"with NodeCache(Path({str(tmp_path)!r}), 30).file('aa1', 20, lambda _: os.kill(os.getpid(), 9)): pass\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    cache = NodeCache(tmp_path, 30)
+    for name in ("bb2", "cc3", "dd4"):
+        used(cache, name)
+    assert len(list(tmp_path.glob("files/*/???"))) == 3
