@@ -58,9 +58,14 @@ class NodeCache:
         self._most = most
         self._spare = 0
 
+    @property
+    def folders(self) -> Path:
+        """The parent of what `folder` gives."""
+        return self._folder / "folders"
+
     def folder(self, name: str) -> Path:
-        """A folder beside the cached files, in which nothing is removed."""
-        path = self._folder / "folders" / name
+        """A folder beside the cached files, in which the cache removes nothing."""
+        path = self.folders / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
