@@ -25,7 +25,7 @@ LOCK_SUFFIX = ".lock"
 It holds the SHA-256 of what was brought, where that is no part of the name."""
 
 COMING = "coming"
-"""Folder of the cache with an empty file for each that is being brought, of the size that it will have."""
+"""Folder of the cache with a file without content for each that is being brought, of the size that it will have."""
 
 NAME = re.compile(r"[0-9a-z-]{2,200}(\.[0-9a-z]{1,10})?")
 """A name that tells a content apart from every other."""
@@ -36,6 +36,9 @@ FOLDER, BYTES = "STORYLOOM_CACHE", "STORYLOOM_CACHE_BYTES"
 
 MANY = 1000
 """Files at which looking at all of them takes some milliseconds (our choice)."""
+
+PATIENCE, PAUSE = 60.0, 0.2
+"""Most seconds to wait for what others bring, and between two looks at it (our choice)."""
 
 USUAL_SHARE = 0.5
 """Share of the disk's bytes, those of other files left out, that the cache may have where nothing is said (our choice).
@@ -153,6 +156,8 @@ class NodeCache:
     def _room(self, size: int) -> Iterator[bool]:
         """Make room for a file of this size, which counts as if it were there as long as the block lasts.
 
+        What others are bringing is waited for where there is too much otherwise, not for longer than `PATIENCE`.
+
         Yields:
             Whether there is too much even so, since all the others are in use.
         """
@@ -160,47 +165,67 @@ class NodeCache:
             self._spare -= size
             yield False
             return
-        coming = temporary(self._folder / COMING / "file")
-        too_much = self._trim(size, coming)
-        try:
-            yield too_much
-        finally:
-            coming.unlink(missing_ok=True)
+        on_the_way = self._folder / COMING
+        on_the_way.mkdir(exist_ok=True)
+        until = time.monotonic() + PATIENCE
+        with temporary(on_the_way / "file").open("xb") as coming:
+            try:
+                fcntl.flock(coming, fcntl.LOCK_EX)  # which a killed process no more holds
+                while too_much := self._trim(size, coming, wait=time.monotonic() < until):
+                    if os.fstat(coming.fileno()).st_size == size:
+                        break
+                    time.sleep(PAUSE)
+                yield too_much
+            finally:
+                Path(coming.name).unlink(missing_ok=True)
 
-    def _trim(self, size: int = 0, coming: Path | None = None) -> bool:
+    def _on_the_way(self) -> int:
+        """Bytes of what is being brought; what killed processes brought is forgotten."""
+        found = 0
+        remove_leftovers(self._folder / COMING)
+        for path in (self._folder / COMING).glob("*"):  # one of another container may have a name of no process here
+            with suppress(FileNotFoundError), path.open("rb") as coming:
+                size = os.fstat(coming.fileno()).st_size
+                try:
+                    fcntl.flock(coming, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    found += size
+                else:
+                    if size:
+                        path.unlink()
+        return found
+
+    def _trim(self, size: int = 0, coming: BinaryIO | None = None, *, wait: bool = False) -> bool:
         """Remove the files that were not used for longest, until another one of this size fits in.
 
         Where there are many, more of them go, and they are not looked at for each: that takes longer than to bring one.
 
         Args:
             size: Of the other one.
-            coming: An empty file of that size, in which all processes see what is on its way; it is made here.
+            coming: A file that gets that size here, in which all processes see what is on its way.
+            wait: Whether it does not where there is too much, and others are on their way.
 
         Returns:
             Whether there is too much even so.
         """
-        on_the_way = self._folder / COMING
-        on_the_way.mkdir(exist_ok=True)
         with (self._folder / f"{COMING}{LOCK_SUFFIX}").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            remove_leftovers(on_the_way)
             files = sorted(self._files(), key=lambda one: one[1].st_atime_ns)
             there = sum(stated.st_size for _, stated in files)
             most = self._most
             if most is None:
                 most = int(USUAL_SHARE * (there + shutil.disk_usage(self._folder).free))
             many = len(files) >= MANY
-            left = there + size + sum(max(0, _size(one)) for one in on_the_way.iterdir())
-            left -= most - most // 16 if many else most
+            others = self._on_the_way()
+            left = there + size + others - (most - most // 16 if many else most)
             self._spare = most // 256 if many else 0
             for path, stated in files:
                 if left <= 0:
                     break
                 if _removed(path):
                     left -= stated.st_size
-            if coming is not None:
-                with coming.open("xb") as file:
-                    file.truncate(size)
+            if coming is not None and not (wait and left > 0 and others):
+                coming.truncate(size)
         return left > 0
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
