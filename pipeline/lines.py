@@ -6,8 +6,8 @@ import hashlib
 import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -321,21 +321,47 @@ def _texts(table: pa.Table) -> pa.StringArray:
 
 @contextmanager
 def _opened(files: Files, name: str) -> Iterator[pq.ParquetFile]:
-    """A file that `Lines.save` wrote.
+    """A file that `Lines.save` wrote; what a machine's cache has of it is held against the hash in its name.
 
     Raises:
         RunFailed: The file is damaged, or gone.
     """
-    try:
-        with (
-            files.local(name, f"lines-{name[len(MANIFESTS) + 1 : -len('.parquet')]}") as file,
-            pq.ParquetFile(file, page_checksum_verification=True) as found,
-        ):
-            yield found
-    except (pa.ArrowException, OSError) as reason:
-        raise RunFailed(
-            f"{files.address}/{name}, the manifest as workers read it, is damaged ({str(reason).strip()}); run again"
-        ) from reason
+    digits = name[len(MANIFESTS) + 1 : -len(".parquet")]
+    identity = f"lines-{digits}"
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(files.local(name, identity))
+            if files.cached and not _sha256(file, _state(file)).startswith(digits):
+                files.forget(identity)
+                stack.close()
+                file = stack.enter_context(files.local(name, identity))
+        except FileNotFoundError as gone:
+            raise _lost(files, name, "gone") from gone
+        try:
+            with pq.ParquetFile(file, page_checksum_verification=True) as found:
+                yield found
+        except (pa.ArrowException, OSError) as reason:
+            if isinstance(reason, OSError) and reason.errno:  # of the machine; Arrow's own for a damaged file have none
+                raise
+            files.forget(identity)
+            raise _lost(files, name, f"damaged ({str(reason).strip()})") from reason
+
+
+def _lost(files: Files, name: str, flaw: str) -> RunFailed:
+    return RunFailed(f"{files.address}/{name}, the manifest as workers read it, is {flaw}; run again")
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    stated = file.stat()
+    return stated.st_size, stated.st_mtime_ns, stated.st_ino
+
+
+@lru_cache(maxsize=16)
+def _sha256(file: Path, state: tuple[int, ...]) -> str:
+    """The hash of a file, read once as long as its state is the same."""
+    del state
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def part_lines(files: Files, name: str, part: str) -> list[ManifestRow]:

@@ -11,11 +11,11 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -214,16 +214,27 @@ class Store:
         """
         name, wanted = self.table_file(address, table), mark.tables.get(table, "")
         try:
-            local = self.files.local(name, wanted)
-            with local as path, path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != wanted:
-                    self.files.forget(wanted)
+            with ExitStack() as stack:
+                file = self._opened(stack, name, wanted)
+                if file is None and self.files.cached:  # perhaps what was brought is damaged, and not the store's
+                    file = self._opened(stack, name, wanted)
+                if file is None:
                     raise Damaged(address, f"{name} was changed since it was written")
-                file.seek(0)
                 with pq.ParquetFile(file) as found:
                     yield found
         except FileNotFoundError:
             raise Damaged(address, f"{name} is gone") from None
+
+    def _opened(self, stack: ExitStack, name: str, sha256: str) -> BinaryIO | None:
+        """A file, open as long as `stack` is; None, with nothing of it left there, where its content is another one."""
+        path = stack.enter_context(self.files.local(name, sha256))
+        file = stack.enter_context(path.open("rb"))
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            self.files.forget(sha256)
+            stack.close()
+            return None
+        file.seek(0)
+        return file
 
     @contextmanager
     def unchecked(self, address: Address, table: str = ROWS) -> Iterator[pq.ParquetFile]:

@@ -18,6 +18,7 @@ from pipeline.profile import UnitProfile, UnitTimer, WorkerClock, keep_profile
 from pipeline.store import Damaged, Mark
 from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError
 from storyloom.format.sample import FormatError
+from storyloom.fs.cache import BYTES
 
 LONGEST_PAUSE = 60.0
 """Most seconds that a worker waits after consecutive failures (our choice)."""
@@ -42,6 +43,10 @@ class Problem:
     severity: Severity
     poisoned: bool = False
     missing: str = ""
+
+
+TIMES = 3
+"""Times in a row that a worker brings back what a part reads and its machine's cache has removed (our choice)."""
 
 
 class Worker:
@@ -106,10 +111,18 @@ class Worker:
     def do(self, unit: str) -> Mark | Problem:
         """Bring a part or a group, by its id, up to date; a finished unit is left as it is."""
         outcome = self._do(unit)
-        missing = outcome.missing if isinstance(outcome, Problem) else ""
-        if missing and self.job.config.stage(missing).files_stay_here:  # no other machine can bring them back
-            Worker(self.job, missing, self._pause).do(unit)
-            return self._do(unit)
+        for _ in range(TIMES):
+            missing = outcome.missing if isinstance(outcome, Problem) else ""
+            if not missing or not self.job.config.stage(missing).files_stay_here:
+                return outcome
+            Worker(self.job, missing, self._pause).do(unit)  # no other machine can bring them back
+            outcome = self._do(unit)
+        if isinstance(outcome, Problem) and outcome.missing:
+            text = (
+                f"{outcome.text}. It did {TIMES} times, and was gone again: this machine's cache has too little room"
+                f" for what its workers have in hand. Raise {BYTES}, or let {outcome.missing}.keep be until_used"
+            )
+            return Problem(text, "final")
         return outcome
 
     def _do(self, unit: str) -> Mark | Problem:

@@ -15,7 +15,7 @@ from pathlib import Path
 from stages.base import VideoFailed
 from stages.download.fetch import Bounds
 from stages.media.source import NAME_DIGITS, RECORD_SUFFIX, MediaSource, read_record, record_of
-from storyloom.fs.atomic import temporary
+from storyloom.fs.atomic import remove_leftovers, temporary
 from storyloom.fs.cache import machine_cache
 from storyloom.fs.files import Entry, Files
 from storyloom.fs.url import scheme_of
@@ -23,11 +23,15 @@ from storyloom.fs.url import scheme_of
 TURN_PAUSE = 0.2
 """Seconds between two tries to get a lock (our choice)."""
 
-PARTIAL = ".partial"
-"""Suffix of a folder with an unfinished download."""
+PARTIAL, LOCK_SUFFIX = ".partial", ".lock"
+"""Suffixes of a folder with an unfinished download, and of the lock of a file that clips share."""
 
 VALIDATOR_SUFFIX = ".validator"
 """Suffix of the file that identifies the content of a partial download; without it, nothing can be resumed."""
+
+
+LEFT = 24 * 3600.0
+"""Seconds after which nobody goes on with an unfinished download in a machine's cache (our choice)."""
 
 
 def fetched_before(files: Files, folder: str, name: str) -> tuple[str, MediaSource, float] | None:
@@ -117,6 +121,25 @@ def unfinished(folder: Path, key: str) -> Iterator[Path]:
                 shutil.rmtree(place.rename(temporary(place)), ignore_errors=True)
 
 
+def remove_left(folder: Path) -> None:
+    """Remove unfinished downloads and locks that nobody has touched for `LEFT` from the cache's folders.
+
+    Args:
+        folder: Of the cache; each work folder has one in it.
+    """
+    before = time.time() - LEFT
+    for place in folder.glob("*/*"):
+        remove_leftovers(place)
+    for one in (*folder.glob(f"*/*/*{PARTIAL}"), *folder.glob(f"*/*/*{LOCK_SUFFIX}")):
+        with suppress(FileNotFoundError):  # its worker has ended
+            if max(touched.stat().st_mtime for touched in (one, *one.rglob("*"))) >= before:
+                continue
+            if one.is_dir():
+                shutil.rmtree(one.rename(temporary(one)), ignore_errors=True)
+            else:
+                one.unlink()
+
+
 @contextmanager
 def alone(folder: Path, name: str, bounds: Bounds) -> Iterator[None]:
     """Wait until no other worker fetches the file of this name; at once where the file system has no locks.
@@ -125,7 +148,7 @@ def alone(folder: Path, name: str, bounds: Bounds) -> Iterator[None]:
         VideoFailed: ``too_slow``: the other one still fetches it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("wb") as lock:
+    with (folder / f"{name}{LOCK_SUFFIX}").open("wb") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

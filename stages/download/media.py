@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -136,8 +139,7 @@ class MediaFiles:
     def _left(self, found: StoredObject, line: ManifestRow) -> Kept:
         """What is known of an object that stays in its store: it is read whole, and no copy is made of it."""
         self._check_size(found.size)
-        with self._fetcher.brought(found) as file:
-            sha256 = self._digest(file, file.stat(), line)
+        with self._brought(found, line) as (file, sha256):
             probed = self._checked(file, sha256, line)
             source = MediaSource.of(file.stat(), sha256, found.url, Validators(found.version))
         asked = {"stored": True, "instance_credentials": found.instance_credentials}
@@ -145,6 +147,25 @@ class MediaFiles:
         name = self._name(line.media_name, sha256, _extension_of(probed))
         record(self._files, name, source)
         return Kept(name, source, probed)
+
+    @contextmanager
+    def _brought(self, found: StoredObject, line: ManifestRow) -> Iterator[tuple[Path, str]]:
+        """An object's content on this machine and its SHA-256; what its disk has made of it since is brought again.
+
+        Raises:
+            OSError: The disk gives other bytes than were written just now.
+        """
+        cache = machine_cache()
+        with ExitStack() as stack:
+            for _ in range(2):
+                file = stack.enter_context(self._fetcher.brought(found))
+                sha256 = self._digest(file, file.stat(), line)
+                if sha256 == cache.note(found.identity):
+                    yield file, sha256
+                    return
+                cache.forget(found.identity)
+                stack.close()
+        raise OSError(errno.EIO, f"the disk of the cache changes what is written ({file})")
 
     def _of_site(self, site: str, line: ManifestRow, folder: Path) -> Kept:
         """A site's video; of one that is there, the page alone when other subtitles are wanted."""

@@ -11,6 +11,8 @@ from stages.download.settings import DownloadConfig
 from stages.download.sites.extractors import listed_site
 from stages.download.sites.settings import check_cookies
 from stages.download.storage import unreadable
+from storyloom.errors import UsageError
+from storyloom.fs.cache import machine_cache
 from storyloom.fs.url import scheme_of
 
 WEB = ("http", "https", "file", "")
@@ -54,6 +56,11 @@ def _sites(config: DownloadConfig, urls: Collection[str]) -> Iterator[str]:
 
 def _stores(config: DownloadConfig, urls: Collection[str]) -> Iterator[str]:
     stored = [url for url in urls if scheme_of(url) not in WEB and scheme_of(url) in config.schemes]
+    if stored or config.keep == "never":
+        try:
+            machine_cache()
+        except UsageError as reason:
+            yield str(reason)
     for url in stored[:MOST_STORES]:
         if problem := unreadable(url, config.timeout, instance_credentials=config.instance_credentials):
             yield problem

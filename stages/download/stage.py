@@ -17,7 +17,7 @@ from schemas.row import Row
 from stages.base import Input, Listing, Stage, Video, VideoFailed
 from stages.download.clip import clipped
 from stages.download.fetcher import Fetcher
-from stages.download.files import from_web
+from stages.download.files import from_web, remove_left
 from stages.download.media import MediaFiles
 from stages.download.probing import check
 from stages.download.ready import missing_for
@@ -29,6 +29,7 @@ from stages.download.tracks import kept_track
 from stages.media.source import read_record, record_of, source_state
 from stages.timing import Timings
 from stages.turns import FolderTurns
+from storyloom.fs.cache import machine_cache
 from storyloom.fs.url import without_secrets
 
 
@@ -111,6 +112,8 @@ class Download(Stage[DownloadConfig, MediaRow]):
         self._files = MediaFiles(self.context.media, self.config, self._fetcher, self.timings)
         check(self.config.probe_limits)
         check_cookies(self.config.site_cookies)
+        if self.context.media.cached:
+            remove_left(machine_cache().folders)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Process several videos at once: nearly all the time is spent waiting for servers."""

@@ -52,7 +52,7 @@ def object_here(known: StoredObject, bounds: Bounds) -> Iterator[Path]:
         if stored_object(known.url, bounds, instance_credentials=credentials) != known:
             raise VideoFailed("media_changed", f"{known.url} was replaced while it was read; run again", retryable=True)
 
-    with machine_cache().file(known.identity, known.size, bring) as file:
+    with machine_cache().file(known.identity, known.size, bring, noted=True) as file:
         yield file
 
 

@@ -177,18 +177,24 @@ def reading(files: Files, row: MediaRow) -> Iterator[Path]:
     missing = MediaMissing(row.video, record.url if record and record.stored else f"{files.address}/{row.media}")
     if record is None or record.sha256 != row.sha256:
         raise missing
+    again = record.stored or files.cached
     with ExitStack() as stack:
-        try:
-            file = stack.enter_context(content_here(files, row.media, record))
-            own = stack.enter_context(held(file))
-            linked = file.readlink() if file.is_symlink() else file.resolve()
-        except FileNotFoundError as gone:
-            raise missing from gone
-        # A link's target is the user's file, which the next run checks; any other file can only be restored.
-        altered = _changed(file) if file.is_symlink() else missing
-        if not record.matches(own.path, moved=own.real != linked):
+        while True:
+            try:
+                file = stack.enter_context(content_here(files, row.media, record))
+                own = stack.enter_context(held(file))
+                linked = file.readlink() if file.is_symlink() else file.resolve()
+            except FileNotFoundError as gone:
+                raise missing from gone
+            # A link's target is the user's file, which the next run checks; any other file can only be restored.
+            altered = _changed(file) if file.is_symlink() else missing
+            if record.matches(own.path, moved=own.real != linked):
+                break
             machine_cache().forget(record.stored_object.identity if record.stored else record.sha256)
-            raise altered
+            if not again:
+                raise altered
+            again = False  # perhaps what was brought is damaged, and not the store's
+            stack.close()
         before = _state(own.path)
         try:
             yield own.path

@@ -90,7 +90,7 @@ def brought(known: StoredObject) -> Iterator[Path]:
         check()
 
     check()
-    with machine_cache().file(known.identity, known.size, bring) as file:
+    with machine_cache().file(known.identity, known.size, bring, noted=True) as file:
         yield file
 
 

@@ -1,5 +1,6 @@
 """The manifest's lines by part, in memory and in the file that workers read."""
 
+import errno
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -91,3 +92,43 @@ def test_parts_are_found_by_the_manifests_ids_of_their_videos(tmp_path: Path) ->
     assert f"{3:020x}" in plan.members[part]
     assert set(lines.parts_with([f"{n}.mp4" for n in range(7)])) == set(plan.parts)
     assert lines.parts_with(["nothing"]) == []
+
+
+def test_a_file_that_is_damaged_in_the_cache_alone_is_brought_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    plan, lines = made(manifest(4), tmp_path)
+    files = files_at("memory://damaged-lines/work")
+    name, part = lines.save(files), plan.parts[0]
+    assert part_lines(files, name, part) == lines[part]
+    (cached,) = (tmp_path / "cache").glob("files/li/lines-*[!k]")
+    content = cached.read_bytes()
+    cached.write_bytes(content[:200] + bytes(200) + content[400:])
+    assert part_lines(files, name, part) == lines[part]
+
+
+def test_a_file_that_is_damaged_in_its_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    plan, lines = made(manifest(4), tmp_path)
+    files = files_at("memory://damaged-lines-of-the-store/work")
+    name = lines.save(files)
+    files.replace(name, files.read(name)[:200])
+    with pytest.raises(RunFailed, match=rf"{name}, the manifest as workers read it, is damaged .*run again"):
+        part_lines(files, name, plan.parts[0])
+    files.remove(name)
+    with pytest.raises(RunFailed, match=rf"{name}, the manifest as workers read it, is gone; run again"):
+        part_lines(files, name, plan.parts[0])
+
+
+def test_what_fails_on_this_machine_is_not_said_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, lines = made(manifest(4), tmp_path)
+    files = files_at(tmp_path)
+    name = lines.save(files)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(pq, "ParquetFile", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        part_lines(files, name, plan.parts[0])

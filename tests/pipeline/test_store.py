@@ -317,3 +317,31 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert commit(one, "ab", "c") == commit(two, "ab", "c")
     assert table_file(one).read_bytes() == table_file(two).read_bytes()
     assert pq.ParquetFile(table_file(one)).num_row_groups == 2
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Path]]:
+    """The files of this machine's cache."""
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    return lambda: [file for file in (tmp_path / "cache").glob("files/*/*") if file.suffix != ".lock"]
+
+
+def test_a_table_that_is_damaged_in_the_cache_alone_is_brought_again(cached: Callable[[], list[Path]]) -> None:
+    store = Store("memory://damaged-cache/work")
+    commit(store, "one", "two")
+    assert said(store) == ["one", "two"]
+    (file,) = cached()
+    file.write_bytes(bytes(file.stat().st_size))
+    assert said(store) == ["one", "two"]
+
+
+def test_a_table_that_is_damaged_in_the_store_is_damaged_however_often_it_is_brought(
+    cached: Callable[[], list[Path]],
+) -> None:
+    store = Store("memory://damaged-store/work")
+    commit(store, "one", "two")
+    name = store.table_file(ADDRESS, "rows")
+    store.files.replace(name, bytes(len(store.files.read(name))))
+    with pytest.raises(Damaged, match="was changed since it was written"):
+        said(store)
+    assert cached() == []

@@ -209,6 +209,23 @@ def test_what_no_other_machine_has_is_brought_back_by_the_worker_that_misses_it(
     assert done(worker(workspace).do(part_with(workspace, 3))).live == 2
 
 
+def test_what_goes_again_as_often_as_it_is_brought_back_ends_the_run_and_says_what_is_too_small(
+    workspace: Workspace, trouble: SetTrouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def always() -> BaseException:
+        tries.append(1)
+        return InputMissing("measure", "media/3.mp4 is gone")
+
+    monkeypatch.setattr(MeasureConfig, "files_stay_here", True)
+    trouble(always, 3)
+    problem = failed(worker(workspace).do(part_with(workspace, 3)))
+    assert (problem.severity, len(tries)) == ("final", 4)
+    assert "media/3.mp4 is gone" in problem.text
+    assert "Raise STORYLOOM_CACHE_BYTES, or let measure.keep be until_used" in problem.text
+
+
 def test_a_stage_is_told_once_all_that_read_its_files_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, ...]] = []
     monkeypatch.setattr(MeasureConfig, "files_go", True)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,20 @@ def test_processes_that_fetch_a_video_at_once_leave_one_file(media: Path, server
     assert outcome(row := downloaded(media, server.url("tagged"))) == "live"
     assert files(media) == left_by(row)
     assert [folder for folder in media.rglob("*") if folder.is_dir()] == [media / row.video[:2]]
+
+
+def test_what_killed_workers_left_in_the_cache_goes_after_a_day(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "folders" / "0123456789abcdef" / "aa"
+    for name in ("old.partial", "new.partial", "resumed.partial"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "media").write_bytes(b"half")
+    (folder / "old.lock").touch()
+    (folder / "new.lock").touch()
+    long_ago = time.time() - 25 * 3600
+    for path in (*folder.glob("old.partial/*"), *folder.glob("old.*"), folder / "resumed.partial"):
+        os.utime(path, (long_ago, long_ago))
+    downloaded("memory://what-was-left/media", server.url("tagged"))
+    assert sorted(path.name for path in folder.iterdir()) == ["new.lock", "new.partial", "resumed.partial"]

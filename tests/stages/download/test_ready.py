@@ -67,3 +67,11 @@ def test_a_root_or_cookie_file_that_is_not_there_is_told(tmp_path: Path) -> None
     cookies, root = missing_for(config, [])
     assert "cookies.txt cannot be read" in cookies
     assert root.startswith(f"download.local_root {tmp_path / 'root'} is no folder")
+
+
+def test_a_cache_that_cannot_be_used_is_told_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYLOOM_CACHE_BYTES", "10GB")
+    assert missing_for(DownloadConfig(), ["https://example.org/a.mp4"]) == []
+    stored = missing_for(DownloadConfig(schemes=("memory",)), ["memory://bucket/a.mp4"])
+    never = missing_for(DownloadConfig(keep="never"), ["https://example.org/a.mp4"])
+    assert [one.partition(",")[0] for one in (*stored, *never)] == ["STORYLOOM_CACHE_BYTES is '10GB'"] * 2

@@ -72,6 +72,17 @@ def test_a_public_object_is_read_without_asking_the_metadata_service(
     assert {seen.authorization for seen in server.requests} == {None}
 
 
+def test_an_object_that_its_cache_has_damaged_is_brought_again(media: Path, metadata: Server, tmp_path: Path) -> None:
+    downloaded(media, "s3://tagged/talk.mp4")
+    (cached,) = (file for file in (tmp_path / "cache").glob("files/*/*") if file.suffix != ".lock")
+    brought = cached.stat().st_ino
+    assert downloaded(media, "s3://tagged/talk.mp4").sha256 == SHA256
+    assert cached.stat().st_ino == brought
+    cached.write_bytes(CONTENT[:1000] + bytes(1000) + CONTENT[2000:])
+    row = downloaded(media, "s3://tagged/talk.mp4")
+    assert (row.error, row.sha256, cached.read_bytes()) == (None, SHA256, CONTENT)
+
+
 def test_the_metadata_service_is_asked_where_that_is_configured(media: Path, metadata: Server) -> None:
     downloaded(media, "s3://bucket/talk.mp4", instance_credentials=True, attempts=1)
     assert "/latest/meta-data/iam/security-credentials/" in [seen.path for seen in metadata.requests]

@@ -15,7 +15,7 @@ from tests.http_server import Server
 from tests.stages.real_media import made
 
 
-def read(media: Path, row: MediaRow) -> bytes:
+def read(media: Path | str, row: MediaRow) -> bytes:
     with reading(files_at(media), row) as file:
         return file.read_bytes()
 
@@ -74,3 +74,25 @@ def test_a_damaged_file_of_the_cache_is_not_read_and_not_kept(media: Path, serve
     with pytest.raises(MediaMissing):
         read(media, row)
     assert not cached.exists()
+
+
+@pytest.mark.usefixtures("media")
+def test_a_file_that_is_damaged_in_the_cache_alone_is_brought_again(server: Server, tmp_path: Path) -> None:
+    media = "memory://damaged-cache/media"
+    row = downloaded(media, server.url("tagged"))
+    (cached,) = (tmp_path / "cache" / "files").glob(f"*/{row.sha256}")
+    cached.unlink()
+    cached.write_bytes(bytes(len(CONTENT)))
+    assert read(media, row) == CONTENT
+
+
+@pytest.mark.usefixtures("media")
+def test_a_file_that_is_damaged_in_its_store_is_missing_however_often_it_is_brought(
+    server: Server, tmp_path: Path
+) -> None:
+    stored = "memory://damaged-store/media"
+    row = downloaded(stored, server.url("tagged"))
+    files_at(stored).replace(row.media, bytes(len(CONTENT)))
+    shutil.rmtree(tmp_path / "cache" / "files")
+    with pytest.raises(MediaMissing):
+        read(stored, row)
