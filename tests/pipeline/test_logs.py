@@ -15,8 +15,9 @@ from pipeline.status import StageStatus, group_marks, status
 from pipeline.store import Address, Mark, Store
 from pipeline.voids import voided
 from pipeline.workspace import Workspace, survey
+from stages.base import Video
 from storyloom.fs.files import files_at
-from tests.machine import NAMES, config, files, manifest, ran, worked
+from tests.machine import NAMES, Measure, MeasureRow, config, files, manifest, ran, worked
 
 SIZES = range(1, 13)
 """Twelve videos: six parts in three groups."""
@@ -286,6 +287,29 @@ def test_lost_and_damaged_logs_are_made_of_the_marks_again(
     assert worked(config(done)) == []
     if kind == "groups":
         assert unfolded(survey(config(done))) == {name: [] for name in NAMES}
+
+
+def test_a_file_that_was_away_while_its_group_was_done_is_not_counted_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path, SIZES)
+    workspace = survey(config(tmp_path), write=True)
+    last = workspace.plan.parts[-1]
+    (late, _) = (tmp_path / line.url for line in workspace.lines[last])
+    one, seen = Measure.one, []
+
+    def unmounted(stage: Measure, video: Video) -> MeasureRow:
+        seen.append(video)
+        if len(seen) == 5 and late.exists():  # after the first wave, which is one group of four
+            late.rename(tmp_path / "away")
+        return one(stage, video)
+
+    monkeypatch.setattr(Measure, "one", unmounted)
+    ran(config(tmp_path))
+    (tmp_path / "away").rename(late)
+    assert ("measure", last) in worked(config(tmp_path))
+    assert status(survey(config(tmp_path)))[0].failed == {}
+    assert unfolded(survey(config(tmp_path))) == {name: [] for name in NAMES}
 
 
 def test_a_mark_that_somebody_removed_is_missed_once_it_is_read(done: Path) -> None:
