@@ -19,7 +19,7 @@ LOGS = "logs"
 """Folder of the work folder."""
 
 BEGUN = "begun"
-"""File that is there once logs of a stage are written: without it nobody needs to say what is void."""
+"""File that is there once logs of a stage are written: without it nothing is void once it is over."""
 
 VOID, OVER = ".void", ".over"
 
@@ -54,15 +54,12 @@ def voided(files: Files, stage: str, stage_key: str, stems: Collection[str]) -> 
     token = f"{folder}/{secrets.token_hex(8)}"
     named = sorted(stems) if len(stems) <= MOST_NAMED else None
     content = json.dumps(named).encode()
-    before = files.entry(f"{folder}/{BEGUN}") is not None
-    if before:
-        files.create(token + VOID, content)
+    files.create(token + VOID, content)
     yield
-    if not before:  # the first log may have been begun meanwhile, by marks that were still there
-        if files.entry(f"{folder}/{BEGUN}") is None:
-            return
-        files.create(token + VOID, content)
-    files.create(token + OVER, b"")
+    if files.entry(f"{folder}/{BEGUN}") is None:  # the first log will be made of marks that are read after that
+        files.remove(token + VOID)
+    else:
+        files.create(token + OVER, b"")
 
 
 def voids_of(files: Files, entries: Collection[Entry], known: Mapping[str, Void]) -> dict[str, Void]:

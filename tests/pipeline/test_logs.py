@@ -217,6 +217,26 @@ def test_no_log_is_made_of_what_is_being_removed(done: Path) -> None:
     assert len(now.done("echo")) == 5
 
 
+def test_the_first_log_counts_for_no_mark_that_went_meanwhile(done: Path) -> None:
+    shutil.rmtree(done / "work" / "logs")
+    workspace = survey(config(done), write=True)
+    part, address = one_address(workspace)
+    store = workspace.job.store
+    removing = voided(store.files, address.stage, address.stage_key, [address.stem])
+    removing.__enter__()
+    another = survey(config(done), write=True)
+    write_logs(another, NAMES, another.job.groups)
+    store.files.remove(store.mark_file(address))  # and then its process is killed
+    assert part not in survey(config(done)).done("echo")
+
+
+def test_what_is_void_is_not_kept_where_there_are_no_logs(tmp_path: Path) -> None:
+    work = files_at(tmp_path)
+    with voided(work, "echo", "0" * 16, ["part-0.1"]):
+        assert len(list(work.tree())) == 1
+    assert list(work.tree()) == []
+
+
 def test_a_log_of_marks_that_were_read_before_they_went_does_not_count(done: Path) -> None:
     shutil.rmtree(done / "work" / "logs")
     before = survey(config(done), write=True)
