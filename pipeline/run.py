@@ -215,6 +215,9 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener, *,
                 raise
             problem = str(reason)
         workspace = workspace.refreshed()
+        for name in scheduler.selected | workspace.graph.read_by(scheduler.selected):
+            workspace.job.store.invalidate(*workspace.lost(name))  # where one is missing, others may be
+        workspace = workspace.refreshed()
         lost = [one.stage for one in status(workspace) if one.to_do and one.stage not in scheduler.selected]
         if lost and set(lost) & workspace.graph.read_by(scheduler.selected):
             raise RunFailed(f"{problem}. {lost[0]} has parts to do again: run without --only, or --from {lost[0]}")

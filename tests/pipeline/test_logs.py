@@ -341,6 +341,24 @@ def test_a_mark_that_somebody_removed_is_missed_once_it_is_read(done: Path) -> N
     assert status(survey(config(done))) == without_logs(config(done))
 
 
+def test_marks_that_somebody_removed_are_all_made_again_by_one_run(tmp_path: Path) -> None:
+    files(tmp_path, range(1, 7))
+    parts = {"videos": 1, "group": 6}
+    ran(config(tmp_path, parts=parts))
+    for mark in (tmp_path / "work" / "measure").glob("*/part-*.json"):
+        mark.unlink()
+    again = [stage for stage, _ in worked(config(tmp_path, parts=parts, echo={"prefix": ">"}))]
+    assert (again.count("measure"), again.count("echo")) == (6, 6)
+
+
+def test_what_the_logs_count_for_without_a_mark_is_found(done: Path) -> None:
+    workspace = survey(config(done), write=True)
+    for mark in (done / "work" / "pack").glob("*/group-*.json"):
+        mark.unlink()
+    assert len(workspace.lost("pack")) == 3
+    assert workspace.lost("echo") == []
+
+
 def test_what_was_collected_is_done_again_when_it_is_wanted_again(done: Path) -> None:
     first = config(done, echo={"prefix": ">"})
     ran(first)
