@@ -101,6 +101,7 @@ def run(
     check_target(config, selected)
     refuse_early(config, selected, replace=selection.replace_output)
     workspace = surveyed(config, selected, write=True, refresh=selection.refresh, again=selection.again)
+    workspace.summaries.logs.end_killed()
     told = replaced(workspace, selected, replace=selection.replace_output)
     if selection.force:
         for name in selected:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,15 @@ BEGUN = "begun"
 """File that is there once logs of a stage are written: without it nothing is void once it is over."""
 
 VOID, OVER = ".void", ".over"
+
+KILLED = b"killed"
+"""Content of the file that says that it is over where another process says so; else it is empty."""
+
+GIVEN_UP = 3_600.0
+"""Seconds after which a process that is removing units is taken for killed (our choice)."""
+
+KEPT = 86_400.0
+"""Seconds for which it is kept what was void, since a log may yet come of marks that were read before (our choice)."""
 
 MOST_NAMED = 10_000
 """Units that a file names; of more than these it says that every unit of the stage is void (our choice)."""
@@ -58,8 +68,39 @@ def voided(files: Files, stage: str, stage_key: str, stems: Collection[str]) -> 
     yield
     if files.entry(f"{folder}/{BEGUN}") is None:  # the first log will be made of marks that are read after that
         files.remove(token + VOID)
-    else:
-        files.create(token + OVER, b"")
+    elif not files.create(token + OVER, b""):  # it took long, and another said that it was over
+        with voided(files, stage, stage_key, stems):
+            pass
+
+
+def end_killed(files: Files, entries: Collection[Entry]) -> None:
+    """Say that what killed processes were removing is over: what they left is there, and stays.
+
+    Args:
+        files: The work folder's.
+        entries: The files of a stage's logs.
+    """
+    names, latest = {entry.name for entry in entries}, time.time() - GIVEN_UP
+    for entry in entries:
+        token = entry.name.removesuffix(VOID)
+        if token != entry.name and token + OVER not in names and 0 < entry.modified < latest:
+            files.create(token + OVER, KILLED)
+
+
+def drop_answered(files: Files, entries: Collection[Entry], answers: Collection[Collection[str]]) -> None:
+    """Remove what was void and has long been over, once every segment answers it.
+
+    Args:
+        files: The work folder's.
+        entries: The files of a stage's logs.
+        answers: What each of its segments answers.
+    """
+    latest = time.time() - KEPT
+    for entry in entries:
+        token = entry.name.removesuffix(OVER)
+        if token != entry.name and 0 < entry.modified < latest and all(token in some for some in answers):
+            files.remove(token + VOID)
+            files.remove(token + OVER)
 
 
 def voids_of(files: Files, entries: Collection[Entry], known: Mapping[str, Void]) -> dict[str, Void]:

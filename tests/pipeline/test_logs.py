@@ -1,19 +1,22 @@
 """Logs of ended groups say what the marks say: nothing more is done for them, nothing less, whatever happened."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline import fold, logs
+from pipeline import fold, logs, voids
 from pipeline.config import RunConfig
 from pipeline.fold import fold as write_logs
 from pipeline.gc import collect, remove
+from pipeline.logs import Logs
 from pipeline.run import Selection
 from pipeline.status import StageStatus, group_marks, status
 from pipeline.store import Address, Mark, Store
-from pipeline.voids import voided
+from pipeline.voids import Void, voided
 from pipeline.workspace import Workspace, survey
 from stages.base import Video
 from storyloom.fs.files import files_at
@@ -193,6 +196,12 @@ def invalidation_killed(store: Store, address: Address, point: str) -> None:
         store.files.remove(store.table_file(address, "rows"))
 
 
+def aged(folder: Path, kind: str, hours: int) -> None:
+    """Let files beside the logs be older."""
+    for file in folder.rglob(f"logs/*/*/*.{kind}"):
+        os.utime(file, (time.time() - 3600 * hours,) * 2)
+
+
 @pytest.mark.parametrize("point", ["before", "during", "after"])
 def test_an_invalidation_that_was_killed_leaves_nothing_wrong(done: Path, point: str) -> None:
     workspace = survey(config(done))
@@ -291,6 +300,47 @@ def test_what_is_void_stays_so_in_merged_logs(done: Path, monkeypatch: pytest.Mo
     now = survey(config(done))
     assert (len(now.done("echo")), part in now.done("echo")) == (5, False)
     assert len(unfolded(now)["echo"]) == 2
+
+
+@pytest.mark.parametrize("hours", [0, 2])
+def test_an_invalidation_that_was_killed_long_ago_is_over(done: Path, hours: int) -> None:
+    _, address = one_address(survey(config(done)))
+    invalidation_killed(Store(done / "work"), address, "during")
+    aged(done, "void", hours)
+    ran(config(done))
+    assert len(unfolded(survey(config(done)))["echo"]) == (2 if hours == 0 else 0)
+    assert status(survey(config(done))) == without_logs(config(done))
+
+
+def test_who_invalidates_for_long_and_was_taken_for_killed_says_it_again(tmp_path: Path) -> None:
+    work = files_at(tmp_path)
+    work.create("logs/echo/key/begun", b"")
+    with voided(work, "echo", "key", ["part-0.1"]):
+        aged(tmp_path, "void", 2)
+        Logs(work).end_killed()
+        taken = set(Logs(work).voids(("echo", "key")))
+    now = Logs(work).voids(("echo", "key"))
+    assert len(taken) == 1
+    assert [now[token] for token in now.keys() - taken] == [Void(frozenset({"part-0.1"}), over=True)]
+
+
+@pytest.mark.parametrize("named", [0, 10])
+def test_what_is_void_is_dropped_once_no_log_counts_for_it(
+    done: Path, named: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voids, "MOST_NAMED", named)
+    monkeypatch.setattr(logs, "MERGED", 1)
+    workspace = survey(config(done), write=True)
+    part, address = one_address(workspace)
+    workspace.job.store.invalidate(address)
+    for hours in (0, 48):
+        aged(done, "over", hours)
+        survey(config(done)).summaries.logs.merge((address.stage, address.stage_key))
+        assert part not in survey(config(done)).done("echo")
+        survey(config(done)).summaries.logs.merge((address.stage, address.stage_key))
+        assert len(list((done / "work" / "logs").rglob("*.void"))) == (1 if hours == 0 else 0)
+    assert bool(segments(done, "echo")) == bool(named)  # without names, all of the stage was void
+    assert status(survey(config(done))) == without_logs(config(done))
 
 
 @pytest.mark.slow
