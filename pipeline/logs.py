@@ -182,13 +182,17 @@ class Logs:
         return found
 
     @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(entry.name for entries in self._entries.values() for entry in entries)
+
+    @cached_property
     def used(self) -> bool:
         """Whether logs of any stage were begun."""
         return any(map(self.in_use, self._entries))
 
     def in_use(self, place: Place) -> bool:
         """Whether logs of a stage were begun."""
-        return place in self._entries and f"{_folder(place)}/{BEGUN}" in {one.name for one in self._entries[place]}
+        return f"{_folder(place)}/{BEGUN}" in self._names
 
     def begin(self, place: Place) -> None:
         """Begin the logs of a stage; marks that a log is made of must be read after that."""
@@ -316,13 +320,16 @@ class Logs:
 
     def _units(self, segment: Segment, groups: Positions) -> pa.Table | None:
         """The rows of units of some groups of a segment; None where its file is gone or damaged."""
+        if segment.units not in self._names:  # gone, or a folder or a pipe
+            return None
+        file_address = f"{self._files.address}/{segment.units}"
         try:
             with self._files.local(segment.units, segment.units_sha256) as file:
-                if segment.units not in _checked:
+                if file_address not in _checked:
                     with file.open("rb") as content:
                         if hashlib.file_digest(content, "sha256").hexdigest() != segment.units_sha256:
                             return None
-                    _checked.add(segment.units)
+                    _checked.add(file_address)
                 every = len(groups) == len(segment.groups)
                 filters = None if every else pc.is_in(pc.field("group"), value_set=pa.array(groups))
                 return pq.read_table(file, filters=filters)
@@ -413,7 +420,7 @@ class Logs:
 
 
 _checked: set[str] = set()
-"""Files of units whose hash was checked by this process; they never change."""
+"""Addresses of files of units whose hash was checked by this process; they never change."""
 
 
 def digest(*parts: bytes | str) -> bytes:

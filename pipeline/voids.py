@@ -126,6 +126,6 @@ def _stems(content: bytes | None) -> frozenset[str] | None:
     """The stems in a file; None, which stands for all units, also of a damaged one."""
     try:
         found = json.loads(content or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return frozenset(found) if isinstance(found, list) else None
+    return frozenset(found) if isinstance(found, list) and all(isinstance(one, str) for one in found) else None

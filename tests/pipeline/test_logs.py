@@ -359,6 +359,39 @@ def test_lost_and_damaged_logs_are_made_of_the_marks_again(
         assert unfolded(survey(config(done))) == {name: [] for name in NAMES}
 
 
+def _folder_for(kind: str) -> Callable[[Path], None]:
+    def put(logs_of: Path) -> None:
+        for file in logs_of.glob(f"*.{kind}.parquet"):
+            file.unlink()
+            file.mkdir()
+
+    return put
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        _folder_for("units"),
+        _folder_for("groups"),
+        lambda logs_of: (logs_of / "ab.void").write_text("[1, [2]]"),
+        lambda logs_of: (logs_of / "ab.void").write_text("[" * 100_000),
+        lambda logs_of: (logs_of / "ab.void").mkdir(),
+        lambda logs_of: (logs_of / "ab.over").write_text(""),
+    ],
+    ids=["units-folder", "groups-folder", "nested-void", "deep-void", "void-folder", "over-alone"],
+)
+def test_odd_files_among_the_logs_count_as_damaged(
+    done: Path, put: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = status(survey(config(done)))
+    for logs_of in (done / "work" / "logs").glob("*/*"):
+        put(logs_of)
+    monkeypatch.setattr(logs, "_checked", set())
+    assert status(survey(config(done))) == before
+    assert collect([config(done)])["units"] == []
+    assert worked(config(done)) == []
+
+
 def test_a_file_that_was_away_while_its_group_was_done_is_not_counted_as_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
