@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.folded import can_fold
-from pipeline.logs import DIGEST_BYTES, Digests, GroupRow, Totals, digest, sums_of
+from pipeline.folded import Folded, can_fold
+from pipeline.logs import DIGEST_BYTES, Digests, GroupRow, Positions, Totals, digest, sums_of
 from pipeline.parts import group_id
 from pipeline.store import Address, canonical_digest
 from pipeline.summaries import group_counts
@@ -45,10 +46,35 @@ def fold(workspace: Workspace, names: Collection[str], groups: Iterable[str]) ->
 
 
 def _fold(fresh: Workspace, names: Sequence[str], groups: Sequence[str]) -> None:
+    """Write the rows of groups, but those of which the state outside changed since `Basis.digests`, or meanwhile.
+
+    A row of such a group would say that it was done for the one state, and name units that were done for the other.
+    """
     basis, folded = fresh.basis, fresh.folded
     asked = np.isin(basis.numbers, np.array([int(group) for group in groups], np.int64))
+    known = [folded.counted(name).there for name in names if folded.in_use(name) and not folded.waits(name)]
+    (places,) = np.nonzero(asked & ~np.all(known, axis=0)) if known else (np.empty(0, np.int64),)
+    for start in range(0, len(places), AT_ONCE):
+        some = places[start : start + AT_ONCE]
+        some = some[basis.unchanged(some)]
+        made = _made(replace(fresh), folded, names, some)  # with a lineage of its own, that looks outside now
+        still = set(basis.numbers[some[basis.unchanged(some)]].tolist())
+        for name, found in made.items():
+            if kept := [(row, units) for row, units in found if row.group in still]:
+                place = name, fresh.job.keys[name].key
+                rows, tables = zip(*kept, strict=True)
+                fresh.summaries.logs.write(place, rows, pa.concat_tables(tables))
+
+
+def _made(
+    fresh: Workspace, folded: Folded, names: Sequence[str], places: Positions
+) -> dict[str, list[tuple[GroupRow, pa.Table]]]:
+    """By stage the rows of those of some groups, by their places, that ended and have none, and their units' rows."""
+    numbers = fresh.basis.numbers
+    asked = np.isin(np.arange(len(numbers)), places)
     outputs: dict[str, Digests] = {}
     there: dict[str, npt.NDArray[np.bool_]] = {}
+    found: dict[str, list[tuple[GroupRow, pa.Table]]] = {}
     for name in fresh.graph.names:
         if not can_fold(fresh.graph.stages[name]) or not folded.in_use(name):
             continue
@@ -63,18 +89,14 @@ def _fold(fresh: Workspace, names: Sequence[str], groups: Sequence[str]) -> None
         for one in sources:
             ready &= there[one]
         given = folded.given(name, {one: outputs[one] for one in sources})
-        ended = [group_id(number) for number in basis.numbers[ready].tolist()]
-        for start in range(0, len(ended), AT_ONCE):
-            rows, tables = [], []
-            for group, addresses in _ended(fresh, name, ended[start : start + AT_ONCE]).items():
-                at = int(np.searchsorted(basis.numbers, int(group)))
-                made = _row(fresh, name, int(group), given[at].tobytes(), addresses)
-                if made is not None:
-                    outputs[name][at], there[name][at] = np.frombuffer(made[0].output, np.uint8), True
-                    rows.append(made[0])
-                    tables.append(made[1])
-            if rows:
-                fresh.summaries.logs.write((name, fresh.job.keys[name].key), rows, pa.concat_tables(tables))
+        found[name] = []
+        for group, addresses in _ended(fresh, name, [group_id(number) for number in numbers[ready].tolist()]).items():
+            at = int(np.searchsorted(numbers, int(group)))
+            made = _row(fresh, name, int(group), given[at].tobytes(), addresses)
+            if made is not None:
+                outputs[name][at], there[name][at] = np.frombuffer(made[0].output, np.uint8), True
+                found[name].append(made)
+    return found
 
 
 def _ended(fresh: Workspace, name: str, groups: Sequence[str]) -> dict[str, list[Address]]:

@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import groupby
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -72,15 +73,33 @@ class Basis:
     @cached_property
     def digests(self) -> Digests:
         """A digest of each group's parts with their lines and the state outside."""
-        raw = b"".join(bytes.fromhex(one)[:DIGEST_BYTES] for one in self._lines.group_digests(self._size))
-        found = np.frombuffer(raw, np.uint8).reshape(len(self.groups), DIGEST_BYTES).copy()
-        if self._outside:
-            local = all(stage.outside_of == "local" for stage in self._outside)
-            parts = self._lines.parts_where(LOCATIONS, _local) if local else self._parts.ids
-            for group, some in groupby(parts, self.group_of_part):
-                at = int(np.searchsorted(self.numbers, int(group)))
-                found[at] = np.frombuffer(digest(found[at].tobytes(), *self._states(list(some))), np.uint8)
+        return self._now(np.arange(len(self.groups)))
+
+    def unchanged(self, places: Positions) -> npt.NDArray[np.bool_]:
+        """Whether the state outside of some groups, by their places, is the one now that `digests` has."""
+        found: npt.NDArray[np.bool_] = (self._now(places) == self.digests[places]).all(axis=1)
         return found
+
+    def _now(self, places: Positions) -> Digests:
+        """The `digests` of some groups, by their places, with the state outside now."""
+        found = self._of_lines[places].copy()
+        for at, number in enumerate(self.numbers[places].tolist() if self._outside else ()):
+            if parts := self._of_outside.get(number):
+                found[at] = np.frombuffer(digest(found[at].tobytes(), *self._states(parts)), np.uint8)
+        return found
+
+    @cached_property
+    def _of_lines(self) -> Digests:
+        """A digest of each group's parts with their lines."""
+        raw = b"".join(bytes.fromhex(one)[:DIGEST_BYTES] for one in self._lines.group_digests(self._size))
+        return np.frombuffer(raw, np.uint8).reshape(len(self.groups), DIGEST_BYTES)
+
+    @cached_property
+    def _of_outside(self) -> dict[int, list[str]]:
+        """The parts of each group, by its number, with lines of which there is a state outside."""
+        local = all(stage.outside_of == "local" for stage in self._outside)
+        parts = self._lines.parts_where(LOCATIONS, _local) if local else self._parts.ids
+        return {int(group): list(some) for group, some in groupby(parts, self.group_of_part)}
 
     def _states(self, parts: Sequence[str]) -> Iterator[str]:
         """The state outside of the lines of some parts."""

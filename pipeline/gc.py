@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipeline.config import RunConfig
 from pipeline.kept import kept_name
+from pipeline.logs import Logs
 from pipeline.plan import unused_files
 from pipeline.store import ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMARIES, Store
 from pipeline.voids import LOGS, voided
@@ -85,6 +86,7 @@ def remove(files: Files, found: Mapping[str, Sequence[Item]]) -> None:
 
     What the logs say of units must not come to hold again once a config wants them again.
     """
+    Logs(files).end_killed()
     marks: dict[Folder, list[str]] = {}
     for item in (item for items in found.values() for item in items if item.name.endswith(".json")):
         unit = UNIT.match(item.name.rpartition("/")[2])

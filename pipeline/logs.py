@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.voids import BEGUN, LOGS, Void, voids_of
+from pipeline.voids import BEGUN, LOGS, Void, drop_answered, end_killed, voids_of
 from storyloom.fs.files import Entry, Files
 
 DIGEST_BYTES = 16
@@ -182,13 +182,17 @@ class Logs:
         return found
 
     @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(entry.name for entries in self._entries.values() for entry in entries)
+
+    @cached_property
     def used(self) -> bool:
         """Whether logs of any stage were begun."""
         return any(map(self.in_use, self._entries))
 
     def in_use(self, place: Place) -> bool:
         """Whether logs of a stage were begun."""
-        return place in self._entries and f"{_folder(place)}/{BEGUN}" in {one.name for one in self._entries[place]}
+        return f"{_folder(place)}/{BEGUN}" in self._names
 
     def begin(self, place: Place) -> None:
         """Begin the logs of a stage; marks that a log is made of must be read after that."""
@@ -200,6 +204,11 @@ class Logs:
             if place not in self._voids:
                 self._voids[place] = voids_of(self._files, self._entries.get(place, []), self._known.get(place, {}))
             return self._voids[place]
+
+    def end_killed(self) -> None:
+        """Say that what killed processes were removing is over; the next look sees it."""
+        for entries in self._entries.values():
+            end_killed(self._files, entries)
 
     def segments(self, place: Place) -> list[Segment]:
         """The valid segments of a stage, by name."""
@@ -311,13 +320,16 @@ class Logs:
 
     def _units(self, segment: Segment, groups: Positions) -> pa.Table | None:
         """The rows of units of some groups of a segment; None where its file is gone or damaged."""
+        if segment.units not in self._names:  # gone, or a folder or a pipe
+            return None
+        file_address = f"{self._files.address}/{segment.units}"
         try:
             with self._files.local(segment.units, segment.units_sha256) as file:
-                if segment.units not in _checked:
+                if file_address not in _checked:
                     with file.open("rb") as content:
                         if hashlib.file_digest(content, "sha256").hexdigest() != segment.units_sha256:
                             return None
-                    _checked.add(segment.units)
+                    _checked.add(file_address)
                 every = len(groups) == len(segment.groups)
                 filters = None if every else pc.is_in(pc.field("group"), value_set=pa.array(groups))
                 return pq.read_table(file, filters=filters)
@@ -335,7 +347,10 @@ class Logs:
         answers = sorted(token for token, void in self.voids(place).items() if void.over)
         self._create(place, sorted(rows, key=lambda row: row.group), units, answers)
 
-    def _create(self, place: Place, rows: Sequence[GroupRow], units: pa.Table, answers: Sequence[str]) -> None:
+    def _create(
+        self, place: Place, rows: Sequence[GroupRow], units: pa.Table, answers: Sequence[str]
+    ) -> tuple[str, str]:
+        """Write a segment; returns the names of its files."""
         folder = _folder(place)
         content = _parquet(units.sort_by("group"), UNIT_ROWS)
         units_sha256 = hashlib.sha256(content).hexdigest()
@@ -352,22 +367,35 @@ class Logs:
         table = _groups_table(rows).replace_schema_metadata({HEADER: json.dumps(header)})
         content = _parquet(table, len(rows))
         sha256 = hashlib.sha256(content).hexdigest()
-        self._files.create(f"{folder}/{len(rows):07d}-{sha256[:32]}.groups.parquet", content)
+        groups = f"{folder}/{len(rows):07d}-{sha256[:32]}.groups.parquet"
+        self._files.create(groups, content)
+        return groups, name
 
     def merge(self, place: Place) -> None:
-        """Merge segments of about one size, and remove them; what is void goes with them."""
+        """Merge segments of about one size, and remove them; what is void goes with them, once it is over."""
+        voids = self.voids(place)
+        if not all(void.over for void in voids.values()):
+            return
+        every = {token for token, void in voids.items() if void.stems is None}
         by_size: dict[int, list[Segment]] = defaultdict(list)
         for segment in self.segments(place):
-            if len(segment.groups) < LARGEST:
+            if not every <= segment.answers:
+                self._drop(segment)
+            elif len(segment.groups) < LARGEST:
                 by_size[_size_class(len(segment.groups))].append(segment)
         for some in by_size.values():
             if len(some) >= MERGED:
                 self._merge(place, some)
+        answers = [segment.answers for segment in self.segments(place)]
+        drop_answered(self._files, self._entries.get(place, []), answers)
+
+    def _drop(self, segment: Segment, but: Collection[str] = ()) -> None:
+        for name in (segment.name, segment.units):
+            if name not in but:
+                self._files.remove(name)
 
     def _merge(self, place: Place, some: Sequence[Segment]) -> None:
         voids = self.voids(place)
-        if any(void.stems is None or not void.over for void in voids.values()):
-            return  # rare: they stay as they are
         rows: dict[tuple[int, bytes], GroupRow] = {}
         tables = []
         for segment in some:
@@ -383,16 +411,16 @@ class Logs:
             rows |= {(row.group, row.given): row for row in fresh}
             kept = pa.array(sorted({digest(row.given) for row in fresh}), pa.binary(DIGEST_BYTES))
             tables.append(units.filter(pc.is_in(units["given"], value_set=kept)))
+        made: tuple[str, ...] = ()
         if rows:
             order = [rows[key] for key in sorted(rows)]
-            self._create(place, order, pa.concat_tables(tables), sorted(voids))
+            made = self._create(place, order, pa.concat_tables(tables), sorted(voids))
         for segment in some:
-            self._files.remove(segment.name)
-            self._files.remove(segment.units)
+            self._drop(segment, made)  # one of them may be all that is left
 
 
 _checked: set[str] = set()
-"""Files of units whose hash was checked by this process; they never change."""
+"""Addresses of files of units whose hash was checked by this process; they never change."""
 
 
 def digest(*parts: bytes | str) -> bytes:

@@ -101,6 +101,7 @@ def run(
     check_target(config, selected)
     refuse_early(config, selected, replace=selection.replace_output)
     workspace = surveyed(config, selected, write=True, refresh=selection.refresh, again=selection.again)
+    workspace.summaries.logs.end_killed()
     told = replaced(workspace, selected, replace=selection.replace_output)
     if selection.force:
         for name in selected:
@@ -214,6 +215,9 @@ def _repaired(scheduler: Scheduler, workspace: Workspace, listener: Listener, *,
             if not reason.upstream:
                 raise
             problem = str(reason)
+        workspace = workspace.refreshed()
+        for name in scheduler.selected | workspace.graph.read_by(scheduler.selected):
+            workspace.job.store.invalidate(*workspace.lost(name))  # where one is missing, others may be
         workspace = workspace.refreshed()
         lost = [one.stage for one in status(workspace) if one.to_do and one.stage not in scheduler.selected]
         if lost and set(lost) & workspace.graph.read_by(scheduler.selected):

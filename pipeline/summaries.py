@@ -178,7 +178,7 @@ class Summaries:
             folded = sum(segment.totals.units for segment in self.logs.segments(place))
             if len(new) > max(FEW, folded // PROBED):
                 if stage.listed is None:
-                    stage.listed = frozenset(_marks(self._store.files, self._store.folder(*place)))
+                    stage.listed = frozenset(marks_in(self._store.files, self._store.folder(*place)))
                 new = [one for one in new if one.stem in (stage.listed or ())]
             contents = self._store.files.read_all([self._store.mark_file(one) for one in new])
             found = [_line(one.stem, "", content) for one, content in zip(new, contents, strict=True)]
@@ -300,7 +300,7 @@ def _up_to_date(store: Store, place: Place, known_before: pa.Table | None, *, ke
     kept_stamp = (before.schema.metadata or {}).get(STAMP, b"")
     if stamp and stamp == kept_stamp:
         return before
-    marks = _marks(store.files, folder)
+    marks = marks_in(store.files, folder)
     lines = zip(before["stem"].to_pylist(), before["version"].to_pylist(), strict=True)
     known = before.filter(pa.array([marks.get(stem) == version for stem, version in lines], pa.bool_()))
     new = sorted(marks.keys() - set(known["stem"].to_pylist()))
@@ -318,7 +318,7 @@ def _up_to_date(store: Store, place: Place, known_before: pa.Table | None, *, ke
     return table
 
 
-def _marks(files: Files, folder: str) -> dict[str, str]:
+def marks_in(files: Files, folder: str) -> dict[str, str]:
     """The version of each mark's file, by the unit's stem."""
     begin = len(folder) + 1
     named = ((entry.name[begin:], entry.version) for entry in files.entries(folder))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +20,18 @@ LOGS = "logs"
 """Folder of the work folder."""
 
 BEGUN = "begun"
-"""File that is there once logs of a stage are written: without it nobody needs to say what is void."""
+"""File that is there once logs of a stage are written: without it nothing is void once it is over."""
 
 VOID, OVER = ".void", ".over"
+
+KILLED = b"killed"
+"""Content of the file that says that it is over where another process says so; else it is empty."""
+
+GIVEN_UP = 3_600.0
+"""Seconds after which a process that is removing units is taken for killed (our choice)."""
+
+KEPT = 86_400.0
+"""Seconds for which it is kept what was void, since a log may yet come of marks that were read before (our choice)."""
 
 MOST_NAMED = 10_000
 """Units that a file names; of more than these it says that every unit of the stage is void (our choice)."""
@@ -54,15 +64,43 @@ def voided(files: Files, stage: str, stage_key: str, stems: Collection[str]) -> 
     token = f"{folder}/{secrets.token_hex(8)}"
     named = sorted(stems) if len(stems) <= MOST_NAMED else None
     content = json.dumps(named).encode()
-    before = files.entry(f"{folder}/{BEGUN}") is not None
-    if before:
-        files.create(token + VOID, content)
+    files.create(token + VOID, content)
     yield
-    if not before:  # the first log may have been begun meanwhile, by marks that were still there
-        if files.entry(f"{folder}/{BEGUN}") is None:
-            return
-        files.create(token + VOID, content)
-    files.create(token + OVER, b"")
+    if files.entry(f"{folder}/{BEGUN}") is None:  # the first log will be made of marks that are read after that
+        files.remove(token + VOID)
+    elif not files.create(token + OVER, b""):  # it took long, and another said that it was over
+        with voided(files, stage, stage_key, stems):
+            pass
+
+
+def end_killed(files: Files, entries: Collection[Entry]) -> None:
+    """Say that what killed processes were removing is over: what they left is there, and stays.
+
+    Args:
+        files: The work folder's.
+        entries: The files of a stage's logs.
+    """
+    names, latest = {entry.name for entry in entries}, time.time() - GIVEN_UP
+    for entry in entries:
+        token = entry.name.removesuffix(VOID)
+        if token != entry.name and token + OVER not in names and 0 < entry.modified < latest:
+            files.create(token + OVER, KILLED)
+
+
+def drop_answered(files: Files, entries: Collection[Entry], answers: Collection[Collection[str]]) -> None:
+    """Remove what was void and has long been over, once every segment answers it.
+
+    Args:
+        files: The work folder's.
+        entries: The files of a stage's logs.
+        answers: What each of its segments answers.
+    """
+    latest = time.time() - KEPT
+    for entry in entries:
+        token = entry.name.removesuffix(OVER)
+        if token != entry.name and 0 < entry.modified < latest and all(token in some for some in answers):
+            files.remove(token + VOID)
+            files.remove(token + OVER)
 
 
 def voids_of(files: Files, entries: Collection[Entry], known: Mapping[str, Void]) -> dict[str, Void]:
@@ -88,6 +126,6 @@ def _stems(content: bytes | None) -> frozenset[str] | None:
     """The stems in a file; None, which stands for all units, also of a damaged one."""
     try:
         found = json.loads(content or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return frozenset(found) if isinstance(found, list) else None
+    return frozenset(found) if isinstance(found, list) and all(isinstance(one, str) for one in found) else None

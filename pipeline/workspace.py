@@ -25,7 +25,7 @@ from pipeline.parts import group_id
 from pipeline.places import check_places
 from pipeline.plan import Plan, make_plan, save_plan
 from pipeline.store import Address, Damaged, Mark, Store, canonical_digest, rows_of
-from pipeline.summaries import Summaries, Summary
+from pipeline.summaries import Summaries, Summary, marks_in
 from schemas.row import Row
 from stages.base import Context, CorpusStep, GroupStage, Stage, StageSetupError
 from storyloom.errors import RunFailed, UsageError
@@ -143,16 +143,35 @@ class Workspace:
         every = self.units(name)
         if not self.folded.in_use(name):
             return self._done(name, every)
-        key, prefix = self.job.keys[name].key, GROUP if issubclass(self.graph.stages[name], GroupStage) else PART
         try:
-            table = self.summaries.logs.counted_units((name, key), self.folded.counted(name))
+            found = self._logged(name)
         except LogDamaged:
             return self._done(name, every)
-        stems = [] if table is None else table["stem"].to_pylist()
-        named = (stem.split(".") for stem in stems)
-        found = {unit.removeprefix(prefix): Address(name, key, unit, of_unit) for unit, of_unit in named}
         found |= self._done(name, self.unfolded(name, every))
         return {unit: found[unit] for unit in every if unit in found}
+
+    def _logged(self, name: str) -> dict[str, Address]:
+        """The units of a stage that has logs which these count for.
+
+        Raises:
+            LogDamaged: A file of units is gone or damaged.
+        """
+        key, prefix = self.job.keys[name].key, GROUP if issubclass(self.graph.stages[name], GroupStage) else PART
+        table = self.summaries.logs.counted_units((name, key), self.folded.counted(name))
+        stems = [] if table is None else table["stem"].to_pylist()
+        named = (stem.split(".") for stem in stems)
+        return {unit.removeprefix(prefix): Address(name, key, unit, of_unit) for unit, of_unit in named}
+
+    def lost(self, name: str) -> list[Address]:
+        """The units of a stage that the logs count for and that have no mark: somebody removed it."""
+        if not self.folded.in_use(name):
+            return []
+        try:
+            logged = self._logged(name)
+        except LogDamaged:
+            return []
+        there = marks_in(self.job.store.files, self.job.store.folder(name, self.job.keys[name].key))
+        return [address for address in logged.values() if address.stem not in there]
 
     def _done(self, name: str, units: Sequence[str]) -> dict[str, Address]:
         self._look(name, units)

@@ -70,7 +70,8 @@ class InlineExecutor:
             raise RunFailed(f"{problem.text}. Nothing is lost: mend that and run again")
         self._failed[name].add(unit)
         if len(self._failed[name]) == IN_A_ROW:
-            raise UnitsMissing(f"{IN_A_ROW} parts in a row failed. Last: {problem.text}")
+            message = f"{IN_A_ROW} parts in a row failed. Last: {problem.text}"
+            raise UnitsMissing(message, upstream=problem.severity == "upstream")
 
     def _worker(self, workspace: Workspace, name: str) -> Worker:
         """The stage's worker, set up once for all waves of the run."""

@@ -1,22 +1,26 @@
 """Logs of ended groups say what the marks say: nothing more is done for them, nothing less, whatever happened."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline import fold, logs
+from pipeline import fold, logs, voids
 from pipeline.config import RunConfig
 from pipeline.fold import fold as write_logs
 from pipeline.gc import collect, remove
+from pipeline.logs import Logs
 from pipeline.run import Selection
 from pipeline.status import StageStatus, group_marks, status
 from pipeline.store import Address, Mark, Store
-from pipeline.voids import voided
+from pipeline.voids import Void, voided
 from pipeline.workspace import Workspace, survey
+from stages.base import Video
 from storyloom.fs.files import files_at
-from tests.machine import NAMES, config, files, manifest, ran, worked
+from tests.machine import NAMES, Measure, MeasureRow, config, files, manifest, ran, worked
 
 SIZES = range(1, 13)
 """Twelve videos: six parts in three groups."""
@@ -192,6 +196,12 @@ def invalidation_killed(store: Store, address: Address, point: str) -> None:
         store.files.remove(store.table_file(address, "rows"))
 
 
+def aged(folder: Path, kind: str, hours: int) -> None:
+    """Let files beside the logs be older."""
+    for file in folder.rglob(f"logs/*/*/*.{kind}"):
+        os.utime(file, (time.time() - 3600 * hours,) * 2)
+
+
 @pytest.mark.parametrize("point", ["before", "during", "after"])
 def test_an_invalidation_that_was_killed_leaves_nothing_wrong(done: Path, point: str) -> None:
     workspace = survey(config(done))
@@ -214,6 +224,26 @@ def test_no_log_is_made_of_what_is_being_removed(done: Path) -> None:
     now = survey(config(done))
     assert len(unfolded(now)["echo"]) == 2
     assert len(now.done("echo")) == 5
+
+
+def test_the_first_log_counts_for_no_mark_that_went_meanwhile(done: Path) -> None:
+    shutil.rmtree(done / "work" / "logs")
+    workspace = survey(config(done), write=True)
+    part, address = one_address(workspace)
+    store = workspace.job.store
+    removing = voided(store.files, address.stage, address.stage_key, [address.stem])
+    removing.__enter__()
+    another = survey(config(done), write=True)
+    write_logs(another, NAMES, another.job.groups)
+    store.files.remove(store.mark_file(address))  # and then its process is killed
+    assert part not in survey(config(done)).done("echo")
+
+
+def test_what_is_void_is_not_kept_where_there_are_no_logs(tmp_path: Path) -> None:
+    work = files_at(tmp_path)
+    with voided(work, "echo", "0" * 16, ["part-0.1"]):
+        assert len(list(work.tree())) == 1
+    assert list(work.tree()) == []
 
 
 def test_a_log_of_marks_that_were_read_before_they_went_does_not_count(done: Path) -> None:
@@ -272,6 +302,47 @@ def test_what_is_void_stays_so_in_merged_logs(done: Path, monkeypatch: pytest.Mo
     assert len(unfolded(now)["echo"]) == 2
 
 
+@pytest.mark.parametrize("hours", [0, 2])
+def test_an_invalidation_that_was_killed_long_ago_is_over(done: Path, hours: int) -> None:
+    _, address = one_address(survey(config(done)))
+    invalidation_killed(Store(done / "work"), address, "during")
+    aged(done, "void", hours)
+    ran(config(done))
+    assert len(unfolded(survey(config(done)))["echo"]) == (2 if hours == 0 else 0)
+    assert status(survey(config(done))) == without_logs(config(done))
+
+
+def test_who_invalidates_for_long_and_was_taken_for_killed_says_it_again(tmp_path: Path) -> None:
+    work = files_at(tmp_path)
+    work.create("logs/echo/key/begun", b"")
+    with voided(work, "echo", "key", ["part-0.1"]):
+        aged(tmp_path, "void", 2)
+        Logs(work).end_killed()
+        taken = set(Logs(work).voids(("echo", "key")))
+    now = Logs(work).voids(("echo", "key"))
+    assert len(taken) == 1
+    assert [now[token] for token in now.keys() - taken] == [Void(frozenset({"part-0.1"}), over=True)]
+
+
+@pytest.mark.parametrize("named", [0, 10])
+def test_what_is_void_is_dropped_once_no_log_counts_for_it(
+    done: Path, named: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voids, "MOST_NAMED", named)
+    monkeypatch.setattr(logs, "MERGED", 1)
+    workspace = survey(config(done), write=True)
+    part, address = one_address(workspace)
+    workspace.job.store.invalidate(address)
+    for hours in (0, 48):
+        aged(done, "over", hours)
+        survey(config(done)).summaries.logs.merge((address.stage, address.stage_key))
+        assert part not in survey(config(done)).done("echo")
+        survey(config(done)).summaries.logs.merge((address.stage, address.stage_key))
+        assert len(list((done / "work" / "logs").rglob("*.void"))) == (1 if hours == 0 else 0)
+    assert bool(segments(done, "echo")) == bool(named)  # without names, all of the stage was void
+    assert status(survey(config(done))) == without_logs(config(done))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["groups", "units"])
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"damaged")])
@@ -288,6 +359,62 @@ def test_lost_and_damaged_logs_are_made_of_the_marks_again(
         assert unfolded(survey(config(done))) == {name: [] for name in NAMES}
 
 
+def _folder_for(kind: str) -> Callable[[Path], None]:
+    def put(logs_of: Path) -> None:
+        for file in logs_of.glob(f"*.{kind}.parquet"):
+            file.unlink()
+            file.mkdir()
+
+    return put
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        _folder_for("units"),
+        _folder_for("groups"),
+        lambda logs_of: (logs_of / "ab.void").write_text("[1, [2]]"),
+        lambda logs_of: (logs_of / "ab.void").write_text("[" * 100_000),
+        lambda logs_of: (logs_of / "ab.void").mkdir(),
+        lambda logs_of: (logs_of / "ab.over").write_text(""),
+    ],
+    ids=["units-folder", "groups-folder", "nested-void", "deep-void", "void-folder", "over-alone"],
+)
+def test_odd_files_among_the_logs_count_as_damaged(
+    done: Path, put: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = status(survey(config(done)))
+    for logs_of in (done / "work" / "logs").glob("*/*"):
+        put(logs_of)
+    monkeypatch.setattr(logs, "_checked", set())
+    assert status(survey(config(done))) == before
+    assert collect([config(done)])["units"] == []
+    assert worked(config(done)) == []
+
+
+def test_a_file_that_was_away_while_its_group_was_done_is_not_counted_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path, SIZES)
+    workspace = survey(config(tmp_path), write=True)
+    last = workspace.plan.parts[-1]
+    (late, _) = (tmp_path / line.url for line in workspace.lines[last])
+    one, seen = Measure.one, []
+
+    def unmounted(stage: Measure, video: Video) -> MeasureRow:
+        seen.append(video)
+        if len(seen) == 5 and late.exists():  # after the first wave, which is one group of four
+            late.rename(tmp_path / "away")
+        return one(stage, video)
+
+    monkeypatch.setattr(Measure, "one", unmounted)
+    ran(config(tmp_path))
+    (tmp_path / "away").rename(late)
+    assert ("measure", last) in worked(config(tmp_path))
+    assert status(survey(config(tmp_path)))[0].failed == {}
+    assert unfolded(survey(config(tmp_path))) == {name: [] for name in NAMES}
+
+
 def test_a_mark_that_somebody_removed_is_missed_once_it_is_read(done: Path) -> None:
     part, address = one_address(survey(config(done)), "measure")
     (done / "work" / Store(done / "work").mark_file(address)).unlink()
@@ -295,6 +422,24 @@ def test_a_mark_that_somebody_removed_is_missed_once_it_is_read(done: Path) -> N
     again = worked(config(done))
     assert ("measure", part) in again
     assert status(survey(config(done))) == without_logs(config(done))
+
+
+def test_marks_that_somebody_removed_are_all_made_again_by_one_run(tmp_path: Path) -> None:
+    files(tmp_path, range(1, 7))
+    parts = {"videos": 1, "group": 6}
+    ran(config(tmp_path, parts=parts))
+    for mark in (tmp_path / "work" / "measure").glob("*/part-*.json"):
+        mark.unlink()
+    again = [stage for stage, _ in worked(config(tmp_path, parts=parts, echo={"prefix": ">"}))]
+    assert (again.count("measure"), again.count("echo")) == (6, 6)
+
+
+def test_what_the_logs_count_for_without_a_mark_is_found(done: Path) -> None:
+    workspace = survey(config(done), write=True)
+    for mark in (done / "work" / "pack").glob("*/group-*.json"):
+        mark.unlink()
+    assert len(workspace.lost("pack")) == 3
+    assert workspace.lost("echo") == []
 
 
 def test_what_was_collected_is_done_again_when_it_is_wanted_again(done: Path) -> None:

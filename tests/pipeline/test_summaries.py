@@ -139,7 +139,7 @@ def test_a_folder_that_was_left_alone_is_not_listed_again(tmp_path: Path, monkey
     mark(store, "a")
     left_alone(store)
     assert videos(store, "a") == 1
-    monkeypatch.setattr(summaries, "_marks", None)
+    monkeypatch.setattr(summaries, "marks_in", None)
     assert videos(store, "a") == 1
 
 
