@@ -76,7 +76,7 @@ class StageWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         (unit,), (problem,), (severity,) = batch["unit"], batch["problem"], batch["severity"]
         if not problem and str(unit) in self._units:
-            if self._poisoned or given.is_set() or _node_goes():
+            if self._poisoned or given.is_set():
                 os._exit(1)  # a device failed here, or here is no time left: Ray starts another process for this unit
             found = self._broken or self._attempt(str(unit))
             if found is not None:
@@ -99,14 +99,6 @@ class StageWorker:
         while self._worker.busy and time.monotonic() < until:
             time.sleep(0.1)
         os._exit(1)
-
-
-def _node_goes() -> bool:
-    """Whether Ray was told that this worker's node is taken away: it starts the worker again on another one."""
-    import ray
-    from ray._private.state import state
-
-    return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
 
 
 @dataclass(frozen=True)

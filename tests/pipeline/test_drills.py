@@ -100,14 +100,6 @@ class Run:
             time.sleep(0.05)
 
 
-def drain(address: str, node: str) -> None:
-    """Tell Ray that a node goes in two minutes, as `ray start --block` does on SIGTERM."""
-    ray = Path(sys.executable).with_name("ray")
-    told = ["--node-id", node, "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "a drill"]
-    command = [str(ray), "drain-node", "--address", address, *told, "--deadline-remaining-seconds", "120"]
-    subprocess.run(command, check=True)
-
-
 def assert_like(config: Any, undisturbed: Finished) -> None:
     """The same bytes as an undisturbed run, and nothing else."""
     assert content_of(config.output) == content_of(undisturbed.config.output)
@@ -173,20 +165,6 @@ def test_a_worker_that_does_not_end_within_the_grace_drops_its_part(
         code, said = run.ended()
     assert code == 0, said
     assert told.exists()
-    assert_like(run.config, undisturbed)
-
-
-def test_a_node_is_drained_and_its_workers_go_before_it_does(
-    clips: Path, tmp_path: Path, undisturbed: Finished
-) -> None:
-    with cluster(1) as nodes:
-        going = nodes.add_node(num_cpus=6)
-        run = Run(tmp_path, clips, address=nodes.address)
-        run.wait_for("download", 2)
-        drain(nodes.address, going.node_id)
-        code, said = run.ended()
-        assert going.dead_processes(), "its raylet ends once it is drained and idle"
-    assert code == 0, said
     assert_like(run.config, undisturbed)
 
 
