@@ -117,8 +117,8 @@ def _failures_typed(url: str) -> Iterator[None]:
     shown, scheme = redacted(url), scheme_of(url)
     try:
         yield
-    except UsageError:
-        raise
+    except UsageError as reason:
+        raise UsageError(f"the manifest {reason}") from reason
     except ImportError as missing:
         raise UsageError(f"{scheme}:// needs a package that is not there: {missing} (s3: s3fs, gs: gcsfs)") from missing
     except FileNotFoundError as reason:

@@ -115,6 +115,13 @@ def test_what_is_not_there_is_said(url: str) -> None:
         read_manifest(url)
 
 
+def test_a_folder_of_a_store_needs_no_slash() -> None:
+    storage = fsspec.filesystem("memory")
+    storage.pipe_file("/without/slash/a.mp4", b"video")
+    rows = rows_of(read_manifest("memory://without/slash").rows)
+    assert [row.url for row in rows] == ["memory://without/slash/a.mp4"]
+
+
 def test_a_file_url_is_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "a list.txt").write_text("a.mp4\n")
     (row,) = rows_of(read_manifest(f"file://{tmp_path}/a%20list.txt").rows)
