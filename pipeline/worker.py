@@ -143,6 +143,7 @@ class Worker:
             attempts.begin(Attempt(worker=f"{worker_name()}#{self._setups}"))
             note_crashes(self.job.store.files)
             if isinstance(stage, GroupStage):
+                attempts.ended()  # those of killed workers go with this one
                 mark = run_group(self.job, stage, unit, timer)
             else:
                 assert isinstance(stage, Stage)

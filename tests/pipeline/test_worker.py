@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.attempts import Attempt
 from pipeline.store import Mark
 from pipeline.worker import LONGEST_PAUSE, Problem, Worker
 from pipeline.workspace import Workspace
@@ -277,6 +278,14 @@ def test_a_document_that_breaks_the_format_is_a_final_problem(tmp_path: Path, mo
     problem = failed(Worker(workspace.job, "pack", None).do("00000"))
     assert problem.severity == "final"
     assert "key-0000" in problem.text
+
+
+def test_the_attempt_of_a_worker_that_was_killed_goes_once_its_group_is_done(tmp_path: Path) -> None:
+    files(tmp_path, [1, 2])
+    workspace = ready(config(tmp_path), "measure", "echo", "total", "share")
+    workspace.job.attempts("pack", "00000").begin(Attempt(worker="another machine.1#1"))
+    done(Worker(workspace.job, "pack", None).do("00000"))
+    assert not list(Path(workspace.config.work, "attempts", "pack").rglob("*.json"))
 
 
 def test_ctrl_c_is_no_attempt_and_goes_on_upward(workspace: Workspace, trouble: SetTrouble) -> None:
