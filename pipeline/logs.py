@@ -176,8 +176,8 @@ class Logs:
     def _entries(self) -> dict[Place, list[Entry]]:
         found: dict[Place, list[Entry]] = defaultdict(list)
         for entry in self._files.tree(LOGS):
-            _, *place, _ = entry.name.split("/")
-            if len(place) == 2:  # noqa: PLR2004 - stage and key
+            _, *place = entry.name.split("/")
+            if len(place) == 3:  # noqa: PLR2004 - stage, key and file
                 found[place[0], place[1]].append(entry)
         return found
 

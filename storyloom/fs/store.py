@@ -156,7 +156,10 @@ class StoreFiles:
             found = self._tried(lambda: self._files.find(self._path(folder), detail=True))
         except FileNotFoundError:
             return
-        entries = (one for one in map(self._entry, found.values()) if one.name != TRIED)
+        files = (
+            one for one in found.values() if one["type"] == "file" and one["name"].strip("/") != self._path(folder)
+        )
+        entries = (one for one in map(self._entry, files) if one.name != TRIED)
         yield from sorted(entries, key=lambda one: one.name)
 
     def folders(self, folder: str = "") -> list[str]:
