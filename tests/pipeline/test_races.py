@@ -64,18 +64,20 @@ def letter(video: int, number: int) -> LetterRow:
 
 
 def read_all_the_time(work: str, ended: Event, seen: Any) -> None:
-    """Until the writers have ended, and once more."""
+    """Until the writers have ended, and once more; what fails ends the test, too."""
     store = Store(work)
     last = False
-    while not last:
-        last = ended.is_set()
-        for address in PARTS:
-            if found := part_of(store, address):
-                seen.put((address.unit, found))
-        for address in GROUPS:
-            if found := group_of(store, address):
-                seen.put((address.unit, found))
-    seen.put(None)
+    try:
+        while not last:
+            last = ended.is_set()
+            for address in PARTS:
+                if found := part_of(store, address):
+                    seen.put((address.unit, found))
+            for address in GROUPS:
+                if found := group_of(store, address):
+                    seen.put((address.unit, found))
+    finally:
+        seen.put(None)
 
 
 def part_of(store: Store, address: Address) -> tuple[str, ...] | None:
