@@ -26,9 +26,10 @@ import pyarrow as pa
 from pipeline.config import RunConfig, config_from
 from pipeline.execute import Job
 from pipeline.executors.executor import OnDone
-from pipeline.folded import Basis
 from pipeline.lineage import stage_keys, unit_key
-from pipeline.logs import DIGEST_BYTES, LARGEST, GroupRow, Totals, digest
+from pipeline.logs.folded import Basis
+from pipeline.logs.logs import LARGEST
+from pipeline.logs.segments import DIGEST_BYTES, GroupRow, Totals, digest
 from pipeline.parts import Keys, Parts
 from pipeline.plan import Plan
 from pipeline.scheduler import Scheduler

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from pipeline.config import RunConfig
 from pipeline.kept import kept_name
-from pipeline.logs import Logs
+from pipeline.logs.logs import Logs
+from pipeline.logs.voids import LOGS, voided
 from pipeline.plan import unused_files
 from pipeline.store import ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMARIES, Store
-from pipeline.voids import LOGS, voided
 from pipeline.workspace import Workspace, survey
 from schemas.row import KEY_DIGITS
 from storyloom.errors import UsageError
@@ -23,7 +23,7 @@ KEY = re.compile(r"[0-9a-f]{16}")
 """A key, which names folders of units, of attempts and of summaries."""
 
 UNIT = re.compile(
-    r"(?P<stem>(?P<name>(part|group)-[0-9a-f-]+)\.[0-9a-f]{16})(\.[\w-]+\.parquet|\.json|\.[0-9a-f]{16})?$"
+    r"(?P<stem>(?P<name>(part|group)-[0-9a-f-]+)\.[0-9a-f]{16})((\.[0-9a-f]{16})?\.[\w-]+\.parquet|\.json|\.[0-9a-f]{16})?$"
 )
 """The name of a unit's file or folder."""
 

@@ -24,6 +24,9 @@ from storyloom.format.model import Model
 KEY_DIGITS = 16
 """Hexadecimal digits of a key (our choice: 64 bits, and a unit's key is looked for among those of its own name)."""
 
+LAYOUT = 2
+"""Version of how the files of units are named in a work folder: 2 names tables and folders by their hashes."""
+
 REMEMBERED = 50_000
 """Marks that are remembered to show how a run goes on (our choice: those of a wave in several stages)."""
 
@@ -66,6 +69,7 @@ def stage_keys(config: RunConfig, context: Context, names: Collection[str] = ())
             raise StageSetupError(f"{name}.revision() failed: {type(reason).__name__}: {reason}") from reason
         ingredients = {
             "stage": name,
+            "layout": LAYOUT,
             "version": stage.version,
             "config": section.identity(),
             "revision": revision,
@@ -84,7 +88,12 @@ def what_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     ]
     changes += [
         f"{label} {_shown(old.get(key))} → {_shown(new[key])}"
-        for key, label in (("version", "code version"), ("revision", "model or tool"), ("seed", "seed"))
+        for key, label in (
+            ("version", "code version"),
+            ("layout", "names of its files"),
+            ("revision", "model or tool"),
+            ("seed", "seed"),
+        )
         if old.get(key) != new[key]
     ]
     return ", ".join(changes)

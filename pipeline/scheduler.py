@@ -10,8 +10,8 @@ from itertools import groupby
 from pipeline.config import RunConfig
 from pipeline.executors.background import Background
 from pipeline.executors.executor import Executor
-from pipeline.fold import fold
-from pipeline.folded import can_fold
+from pipeline.logs.fold import fold
+from pipeline.logs.folded import can_fold
 from pipeline.parts import group_id
 from pipeline.progress.listener import Advance, advance
 from pipeline.workspace import Workspace

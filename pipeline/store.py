@@ -21,14 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipeline.voids import BEGUN, LOGS, voided
+from pipeline.logs.voids import BEGUN, LOGS, voided
 from schemas.row import Row
 from stages.base import ROWS
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.model import Model
 from storyloom.fs.files import Files, files_at
-from storyloom.fs.store import StoreFailed
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -188,9 +187,9 @@ class Store:
         """The file that marks a unit as done."""
         return f"{address.stage}/{address.stage_key}/{address.stem}.json"
 
-    def table_file(self, address: Address, table: str) -> str:
-        """The Parquet file of a part's table."""
-        return f"{address.stage}/{address.stage_key}/{address.stem}.{table}.parquet"
+    def table_file(self, address: Address, table: str, sha256: str) -> str:
+        """The Parquet file of a part's table, named by its hash: writers of other rows do not meet there."""
+        return f"{address.stage}/{address.stage_key}/{address.stem}.{sha256[:16]}.{table}.parquet"
 
     def group_folder(self, address: Address, hashes: Mapping[str, str]) -> str:
         """The folder of a group's files, named by their hashes: writers of other bytes do not meet there."""
@@ -212,7 +211,8 @@ class Store:
         Raises:
             Damaged: It is missing or does not match.
         """
-        name, wanted = self.table_file(address, table), mark.tables.get(table, "")
+        wanted = mark.tables.get(table, "")
+        name = self.table_file(address, table, wanted)
         try:
             with ExitStack() as stack:
                 file = self._opened(stack, name, wanted)
@@ -244,8 +244,11 @@ class Store:
             OSError: It is gone.
             pa.ArrowException: It is damaged.
         """
+        mark = self.mark(address)
+        if mark is None:
+            raise FileNotFoundError(f"{self.address}/{self.mark_file(address)}")
         with (
-            self.files.open(self.table_file(address, table)) as file,
+            self.files.open(self.table_file(address, table, mark.tables.get(table, ""))) as file,
             pq.ParquetFile(file, page_checksum_verification=True) as found,
         ):
             yield found
@@ -253,16 +256,13 @@ class Store:
     def commit_rows(self, address: Address, draft: Mark, tables: Mapping[str, type[Row]], rows: Iterable[Row]) -> Mark:
         """Write a part's tables, one row group a row so that readers can stream, then the mark.
 
-        The first of several writers wins; the mark describes the files that are there.
+        The first of several writers of a mark wins, and the tables of the others go.
 
         Args:
             address: The unit.
             draft: Its mark, without hashes and sums.
             tables: The row model of each table.
             rows: Of all tables, those of one video side by side.
-
-        Raises:
-            Damaged: An existing table without a mark is damaged.
         """
         names = {model: name for name, model in tables.items()}
         sums = _Sums(address.stage)
@@ -275,36 +275,18 @@ class Store:
                     if name == ROWS:
                         sums.add(row)
             hashes = {name: _sha256(file) for name, file in made.items()}
-            ours = {name: self.files.create(self.table_file(address, name), file) for name, file in made.items()}
-        if not all(ours.values()):  # another writer was first, perhaps with other rows
-            hashes, sums = self._found(address, tables)
-        return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
-
-    def _found(self, address: Address, tables: Mapping[str, type[Row]]) -> tuple[dict[str, str], _Sums]:
-        """The hashes of tables that have no mark yet, and the sums over their rows.
-
-        Raises:
-            Damaged: A table is damaged; all of them were removed.
-        """
-        hashes, sums = {}, _Sums(address.stage)
-        for name, model in tables.items():
-            file = self.table_file(address, name)
-            try:
-                with self.files.local(file) as path:
-                    hashes[name] = _sha256(path)
-                    with pq.ParquetFile(path, page_checksum_verification=True) as table:
-                        for row in rows_of(table, model):
-                            if name == ROWS:
-                                sums.add(row)
-            except StoreFailed:
-                raise
-            except (pa.ArrowException, OSError, ValidationError) as reason:
-                self.invalidate(address)
-                raise Damaged(address, f"{file} was left damaged by another writer ({reason})") from reason
-        return hashes, sums
+            for name, file in made.items():
+                place = self.table_file(address, name, hashes[name])
+                if not self.files.create(place, file):  # what is there is damaged
+                    self.files.replace(place, file)
+        mark = self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
+        for name, sha256 in hashes.items():
+            if mark.tables.get(name) != sha256:
+                self.files.remove(self.table_file(address, name, sha256))
+        return mark
 
     def commit_group(self, address: Address, mark: Mark, folder: Path) -> Mark:
-        """Put a group's files into their place, then the mark.
+        """Put a group's files into their place, then the mark; those of who was later go.
 
         Args:
             address: The unit.
@@ -312,7 +294,10 @@ class Store:
             folder: In a `scratch` of `files`; has the files, and nothing else.
         """
         self.files.create_folder(self.group_folder(address, mark.files), folder)
-        return self.commit_mark(address, mark)
+        found = self.commit_mark(address, mark)
+        if found.files != mark.files:
+            self.files.remove_folder(self.group_folder(address, mark.files))
+        return found
 
     def commit_mark(self, address: Address, mark: Mark) -> Mark:
         """Mark a unit as done; an existing valid mark is kept."""
@@ -343,8 +328,8 @@ class Store:
             if mark is None or mark.files:
                 unknown.add(address.stem)
                 continue
-            for table in mark.tables:
-                self.files.remove(self.table_file(address, table))
+            for table, sha256 in mark.tables.items():
+                self.files.remove(self.table_file(address, table, sha256))
         if not unknown:
             return
         for entry in self.files.entries(folder):

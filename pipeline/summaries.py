@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.logs import KINDS, NUMBERS, Logs, Place, Totals, sums_of
+from pipeline.logs.logs import Logs, Place
+from pipeline.logs.segments import KINDS, NUMBERS, Totals, sums_of
+from pipeline.logs.voids import Void
 from pipeline.store import SUMMARIES, Address, Mark, Store
-from pipeline.voids import Void
 from storyloom.fs.files import Files
 
 FEW, PROBED = 1_000, 5
@@ -134,7 +135,7 @@ class Summaries:
     """The marks of a work folder, read when a stage is first accessed; `refreshed` reads them again.
 
     Of a stage that has logs, marks are not listed: who asks for many says so by `look`. What was read of a mark holds
-    until it is void; see `pipeline/voids.py`.
+    until it is void; see `pipeline/logs/voids.py`.
 
     Args:
         store: The work folder.

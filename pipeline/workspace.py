@@ -13,13 +13,14 @@ import numpy.typing as npt
 from pipeline.config import RunConfig
 from pipeline.execute import Job
 from pipeline.extras import check_extras, setup_problem
-from pipeline.folded import GROUP, PART, Basis, Folded
 from pipeline.graph import Graph
 from pipeline.kept import Kept, State, keep, read_kept, state_of
 from pipeline.lineage import CORPUS, Lineage, Result, stage_keys
 from pipeline.lines import Lines
 from pipeline.lists import expanded
-from pipeline.logs import LogDamaged, Totals
+from pipeline.logs.folded import GROUP, PART, Basis, Folded
+from pipeline.logs.logs import LogDamaged
+from pipeline.logs.segments import Totals
 from pipeline.manifest import Listed, list_manifest
 from pipeline.parts import group_id
 from pipeline.places import check_places

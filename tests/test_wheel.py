@@ -102,7 +102,10 @@ def test_help_lists_the_commands(installed: Installed) -> None:
 @pytest.mark.parametrize(
     ("command", "printed"),
     [
-        ("validate shards", "1 shard, 6 documents, 12 images; images not decoded (--deep does): all fine"),
+        (
+            "validate shards",
+            "1 shard, 6 documents, 12 images, 40,960 bytes read; images not decoded (--deep does): all fine",
+        ),
         ("stats shards", "texts by source: asr 12"),
         ("stats shards --html page.html", "page: page.html"),
         ("show shards", "“so here we "),

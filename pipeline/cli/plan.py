@@ -38,8 +38,8 @@ def plan_command(
     if not estimate:
         _print_plan(workspace, as_json=as_json)
         return
-    from pipeline.forecast import forecast, machines_for
-    from pipeline.forecast_table import print_forecast
+    from pipeline.forecast.forecast import forecast, machines_for
+    from pipeline.forecast.table import print_forecast
 
     found = forecast(workspace, machines_for(workspace, machines, cpus, gpus))
     if as_json:

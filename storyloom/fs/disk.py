@@ -115,7 +115,7 @@ class DiskFiles:
         return sorted(_joined(folder, one.name) for one in self._in(folder) if one.is_dir(follow_symlinks=False))
 
     def stamp(self, folder: str) -> str:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             changed = (self.root / folder).stat().st_mtime_ns
             return str(changed) if time.time_ns() - changed > SETTLED_NS else ""
         return ""

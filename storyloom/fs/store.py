@@ -260,15 +260,32 @@ class StoreFiles:
         renewing.start()
         try:
             yield
-        except unchanged:
+        except BaseException as reason:
             ended.set()
             renewing.join()
-            self.remove(marker)
+            if isinstance(reason, unchanged):
+                self._leave(marker, token)
             raise
-        finally:
-            ended.set()
-            renewing.join()
+        ended.set()
+        renewing.join()
+        self._leave(marker, token)
+
+    def _leave(self, marker: str, token: str) -> None:
+        """Remove the marker of who holds it.
+
+        Raises:
+            StoreFailed: Another one took it meanwhile, and may have changed the folder, too.
+        """
+        if not self._holds(marker, token):
+            raise StoreFailed(
+                f"{self.address}: another process took {marker} while this one could not renew it for {LEASE:g} s;"
+                " what it is doing there is not known: run again"
+            )
         self.remove(marker)
+
+    def _holds(self, marker: str, token: str) -> bool:
+        (content,) = self.read_all([marker])
+        return content is not None and content.split()[:1] == [token.encode()]
 
     def _take(self, marker: str, token: str) -> None:
         """Create the marker; one whose owner gives no sign of life is taken away."""
@@ -296,7 +313,8 @@ class StoreFiles:
         while not ended.wait(RENEWAL):
             number += 1
             with suppress(OSError):  # the next sign of life comes through
-                self.replace(marker, f"{token} {number}".encode())
+                if self._holds(marker, token):
+                    self.replace(marker, f"{token} {number}".encode())
 
     def remove(self, name: str) -> None:
         try:

@@ -254,7 +254,7 @@ def test_a_work_folder_that_cannot_be_written_is_named_before_anything_starts(cl
     (tmp_path / "work").write_text("a file where the folder should be")
     code, said = Run(tmp_path, clips).ended()
     assert code == 2
-    assert f"the work folder {tmp_path / 'work'} cannot be written" in said
+    assert f"{tmp_path / 'work'} is no folder: choose another `work`" in said
     assert (tmp_path / "work").read_text() == "a file where the folder should be"
 
 

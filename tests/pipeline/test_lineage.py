@@ -98,12 +98,13 @@ def test_a_stage_sees_only_the_fields_of_the_manifest_that_it_names() -> None:
 
 def test_what_changed_is_said_in_words() -> None:
     def ingredients(**changes: Any) -> dict[str, Any]:
-        whole = {"stage": "echo", "version": 1, "config": {"prefix": ""}, "revision": "small@1", "seed": 0}
+        whole = {"stage": "echo", "version": 1, "layout": 1, "config": {"prefix": ""}, "revision": "small@1", "seed": 0}
         return StageKey("", whole | changes).ingredients
 
-    new = ingredients(version=2, config={"prefix": ">", "new": [1]}, revision="é", seed=1)
+    new = ingredients(version=2, layout=2, config={"prefix": ">", "new": [1]}, revision="é", seed=1)
     assert what_changed(ingredients(), new) == (
-        'echo.prefix "" → ">", echo.new null → [1], code version 1 → 2, model or tool "small@1" → "é", seed 0 → 1'
+        'echo.prefix "" → ">", echo.new null → [1], code version 1 → 2,'
+        ' names of its files 1 → 2, model or tool "small@1" → "é", seed 0 → 1'
     )
     assert what_changed(ingredients(), ingredients()) == ""
 

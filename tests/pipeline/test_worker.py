@@ -175,7 +175,8 @@ def test_a_damaged_input_is_forgotten_so_that_it_is_done_again(workspace: Worksp
     part = workspace.plan.parts[0]
     found = workspace.found("measure", part)
     assert found is not None
-    table = tmp_path / "work" / workspace.job.store.table_file(found[0], "rows")
+    assert found[1] is not None
+    table = tmp_path / "work" / workspace.job.store.table_file(found[0], "rows", found[1].tables["rows"])
     table.write_bytes(table.read_bytes()[:-9])
     one = worker(workspace)
     problem = failed(one.do(part))

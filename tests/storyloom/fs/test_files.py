@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from storyloom.errors import UsageError
+from storyloom.fs import store as of_stores
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from storyloom.fs.files import Entry, Files, files_at
+from storyloom.fs.store import StoreFailed
 from tests import stores
 
 MULTIPART = 120 * 2**20
@@ -235,3 +238,20 @@ def test_what_was_written_to_see_whether_files_can_be_is_no_file_of_the_folder(m
     assert files.entries() == []
     assert list(files.tree()) == []
     files.prepare([])
+
+
+def test_who_lost_a_folder_to_another_process_learns_of_it_and_leaves_the_other_s_marker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(of_stores, "SETTLING", 0.0)
+    monkeypatch.setattr(of_stores, "RENEWAL", 0.01)
+    files = files_at("memory://lost-lease/out")
+
+    def lose_it() -> None:
+        with files.alone(".publishing", ValueError):
+            files.replace(".publishing", b"another")
+            time.sleep(0.1)  # for signs of life
+
+    with pytest.raises(StoreFailed, match=r"another process took \.publishing"):
+        lose_it()
+    assert files.read(".publishing") == b"another"

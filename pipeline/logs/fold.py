@@ -1,4 +1,4 @@
-"""Folding the marks of ended groups into logs; see `pipeline/logs.py`."""
+"""Folding the marks of ended groups into logs; see `pipeline/logs/logs.py`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.folded import Folded, can_fold
-from pipeline.logs import DIGEST_BYTES, Digests, GroupRow, Positions, Totals, digest, sums_of
+from pipeline.logs.folded import Folded, can_fold
+from pipeline.logs.segments import DIGEST_BYTES, Digests, GroupRow, Positions, Totals, digest, sums_of
 from pipeline.parts import group_id
 from pipeline.store import Address, canonical_digest
 from pipeline.summaries import group_counts

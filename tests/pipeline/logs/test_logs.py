@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import fold, logs, voids
 from pipeline.config import RunConfig
-from pipeline.fold import fold as write_logs
 from pipeline.gc import collect, remove
-from pipeline.logs import Logs
+from pipeline.logs import fold, logs, voids
+from pipeline.logs.fold import fold as write_logs
+from pipeline.logs.logs import Logs
+from pipeline.logs.voids import Void, voided
 from pipeline.run import Selection
 from pipeline.status import StageStatus, group_marks, status
 from pipeline.store import Address, Mark, Store
-from pipeline.voids import Void, voided
 from pipeline.workspace import Workspace, survey
 from stages.base import Video
 from storyloom.fs.files import files_at
@@ -190,10 +190,12 @@ def invalidation_killed(store: Store, address: Address, point: str) -> None:
     """What a process leaves that is killed while it invalidates a unit."""
     removing = voided(store.files, address.stage, address.stage_key, [address.stem])
     removing.__enter__()
+    mark = store.mark(address)
+    assert mark is not None
     if point != "before":
         store.files.remove(store.mark_file(address))
     if point == "after":
-        store.files.remove(store.table_file(address, "rows"))
+        store.files.remove(store.table_file(address, "rows", mark.tables["rows"]))
 
 
 def aged(folder: Path, kind: str, hours: int) -> None:

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from pipeline.config import RunConfig
-from pipeline.forecast import HOUR, Forecast, StageForecast
+from pipeline.forecast.forecast import HOUR, Forecast, StageForecast
 from pipeline.progress.pace import FEW, about
 from storyloom.view.counts import count_of
 

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from pipeline.graph import Graph
 from pipeline.lineage import Result
 from pipeline.lines import Lines
-from pipeline.logs import DIGEST_BYTES, Counted, Digests, Logs, Positions, digest
+from pipeline.logs.logs import Counted, Logs
+from pipeline.logs.segments import DIGEST_BYTES, Digests, Positions, digest
 from pipeline.plan import Plan
 from stages.base import CorpusStep
 from stages.registry import AnyStageClass

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import RunConfig
-from pipeline.forecast import Forecast, Machines, StageForecast, forecast, machines_for
+from pipeline.forecast.forecast import Forecast, Machines, StageForecast, forecast, machines_for
 from pipeline.profile import UnitProfile, keep_profile
 from pipeline.status import status
 from pipeline.workspace import Workspace, survey

@@ -1,0 +1,1 @@
+"""What a run will take and cost, from the first parts that it finished."""

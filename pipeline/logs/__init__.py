@@ -1,0 +1,1 @@
+"""What the marks of ended groups say, folded into a few large files."""
