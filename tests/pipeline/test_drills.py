@@ -1,4 +1,7 @@
-"""What clusters do to a run, done to it on purpose: nothing is lost, doubled or left behind, and no byte differs."""
+"""What clusters do to a run, done to it on purpose: nothing is lost, doubled or left behind, and no byte differs.
+
+Where work and output are in a store, the nodes have nothing else in common.
+"""
 
 import os
 import signal
@@ -42,6 +45,24 @@ def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Finish
     config = demo_config(tmp_path_factory.mktemp("undisturbed"), f"manifest={clips}", *SETTINGS, "runner.kind=inline")
     run_quietly(config)
     return Finished(config)
+
+
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[stores.Store]:
+    with stores.seaweed() as store:
+        yield store
+
+
+@pytest.fixture(params=["disk", "seaweed"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The folder of a run: on a disk, or in a store to which the environment leads."""
+    if request.param == "disk":
+        return str(tmp_path)
+    store: stores.Store = request.getfixturevalue("seaweed")
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache-of-the-driver"))
+    return store.folder()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
@@ -36,8 +37,9 @@ def work(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         yield store.folder()
 
 
-def write(work: str, number: int, start: Barrier) -> None:
+def write(work: str, environment: dict[str, str], number: int, start: Barrier) -> None:
     """Commit every unit with rows and files that tell this writer."""
+    os.environ.update(environment)
     store = Store(work)
     start.wait()
     for address in PARTS:
@@ -63,8 +65,9 @@ def letter(video: int, number: int) -> LetterRow:
     return LetterRow(video=f"{video:020x}", letter=str(number))
 
 
-def read_all_the_time(work: str, ended: Event, seen: Any) -> None:
+def read_all_the_time(work: str, environment: dict[str, str], ended: Event, seen: Any) -> None:
     """Until the writers have ended, and once more; what fails ends the test, too."""
+    os.environ.update(environment)
     store = Store(work)
     last = False
     try:
@@ -81,7 +84,7 @@ def read_all_the_time(work: str, ended: Event, seen: Any) -> None:
 
 
 def part_of(store: Store, address: Address) -> tuple[str, ...] | None:
-    """The mark's hash, and the writer of each of a finished part's tables."""
+    """The mark's hash, and the writer of it and of each of a finished part's tables."""
     if (mark := store.mark(address)) is None:
         return None
     with store.table(address, mark) as file:
@@ -90,8 +93,8 @@ def part_of(store: Store, address: Address) -> tuple[str, ...] | None:
         letters = [row.letter for row in rows_of(file, LetterRow)]
     assert len(sizes) == len(letters) == mark.videos == ROWS_EACH
     assert mark.counts["bytes"] == sum(sizes)
-    (size,), (letter,) = {*sizes}, {*letters}
-    return mark.sha256, str(size), letter
+    (writer,) = {*map(str, sizes), *letters, mark.ran}
+    return mark.sha256, writer
 
 
 def group_of(store: Store, address: Address) -> tuple[str, ...] | None:
@@ -111,8 +114,9 @@ def test_one_of_six_writers_wins_and_whoever_reads_meanwhile_sees_nothing_else(w
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pipeline.store", "tests.machine", "s3fs"])  # once for all
     start, ended, seen = context.Barrier(WRITERS), context.Event(), context.SimpleQueue()
-    reader = context.Process(target=read_all_the_time, args=(work, ended, seen))
-    writers = [context.Process(target=write, args=(work, number, start)) for number in range(WRITERS)]
+    now = dict(os.environ)  # the server that forks has that of its own start
+    reader = context.Process(target=read_all_the_time, args=(work, now, ended, seen))
+    writers = [context.Process(target=write, args=(work, now, number, start)) for number in range(WRITERS)]
     for one in (reader, *writers):
         one.start()
     found: dict[str, set[tuple[str, ...]]] = {}
