@@ -4,9 +4,11 @@ Where work and output are in a store, the nodes have nothing else in common.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +18,13 @@ from typing import Any
 import pytest
 
 from pipeline import seam
+from pipeline.config import RunConfig, load_config
 from pipeline.manifest import read_manifest
 from schemas.rows import FramesRow
 from stages.registry import STAGES
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
+from storyloom.fs.files import files_at
+from tests import stores
 from tests.runs import FOR_FULL_DISKS, ROOT, Finished, clip, content_of, demo_config, run_quietly
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -61,7 +66,6 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     store: stores.Store = request.getfixturevalue("seaweed")
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("STORYLOOM_CACHE", str(tmp_path / "cache-of-the-driver"))
     return store.folder()
 
 
@@ -74,16 +78,20 @@ def cluster(nodes: int, **environment: str) -> Iterator[Any]:
     before = dict(os.environ)
     drill = {"PYTHONPATH": f"{FAULTS}:{ROOT}", seam.VARIABLE: "faults:fault"} if environment else {}
     os.environ.update({"RAY_BACKEND_LOG_LEVEL": "fatal", **drill, **environment})
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "include_dashboard": False})
-    try:
-        for _ in range(nodes - 1):
-            found.add_node(num_cpus=3)
-        yield found
-    finally:
-        ray.shutdown()
-        found.shutdown()
-        os.environ.clear()
-        os.environ.update(before)
+    with tempfile.TemporaryDirectory() as caches:
+        os.environ["STORYLOOM_CACHE"] = f"{caches}/0"
+        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "include_dashboard": False})
+        try:
+            for number in range(1, nodes):
+                os.environ["STORYLOOM_CACHE"] = f"{caches}/{number}"
+                found.add_node(num_cpus=3)
+            os.environ["STORYLOOM_CACHE"] = f"{caches}/driver"
+            yield found
+        finally:
+            ray.shutdown()
+            found.shutdown()
+            os.environ.clear()
+            os.environ.update(before)
 
 
 class Run:
@@ -91,15 +99,15 @@ class Run:
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         clips: Path,
         *options: str,
         address: str = "",
         runner: str = "ray",
         program: Sequence[str] = (sys.executable, "-m", "pipeline.cli"),
     ) -> None:
-        self.config = demo_config(folder, f"manifest={clips}", *SETTINGS)
-        places = [f"{name}={getattr(self.config, name)}" for name in ("manifest", "work", "output")]
+        places = [f"manifest={clips}", f"work={folder}/work", f"output={folder}/out"]
+        self.config = load_config(ROOT / "configs" / "demo.yaml", [*places, *SETTINGS])
         overrides = [part for setting in [*places, *SETTINGS, *options] for part in ("--set", setting)]
         command = [*program, "run", str(ROOT / "configs" / "demo.yaml"), *overrides]
         command += ["--runner", runner, *(["--address", address] if address else [])]
@@ -115,7 +123,7 @@ class Run:
     def wait_for(self, stage: str, parts: int) -> None:
         """Until a stage has finished so many parts."""
         until = time.monotonic() + PATIENCE
-        while len(list(Path(self.config.work).glob(f"{stage}/*/part-*.json"))) < parts:
+        while len(marks_of(self.config, stage)) < parts:
             assert self.process.poll() is None, self.process.communicate()[0]
             assert time.monotonic() < until, f"{stage} did not finish {parts} parts"
             time.sleep(0.05)
@@ -128,11 +136,19 @@ def assert_like(config: Any, undisturbed: Finished) -> None:
     assert leftovers(config) == []
 
 
-def leftovers(config: Any) -> list[str]:
+def marks_of(config: RunConfig, stage: str) -> list[str]:
+    """The marks of the parts that a stage has finished."""
+    names = (one.name for one in files_at(config.work).tree(stage))
+    return [name for name in names if re.fullmatch(r".*/part-[^/]*\.json", name)]
+
+
+def leftovers(config: RunConfig) -> list[str]:
     """Unfinished files, and notes of attempts at units that are finished."""
-    files = [file for folder in (config.work, config.output) for file in Path(folder).rglob("*")]
-    attempts = list(Path(config.work, "attempts").glob("*/*/*.json"))
-    return sorted(str(file) for file in [*attempts, *(file for file in files if TEMPORARY_SUFFIX in file.name)])
+    attempts = [one.name for one in files_at(config.work).tree("attempts") if one.name.endswith(".json")]
+    places = (config.work, config.output)
+    unfinished = [one.name for place in places for one in files_at(place).unfinished(0.0)]
+    on_disk = [file for place in places if "://" not in place for file in Path(place).rglob(f"*{TEMPORARY_SUFFIX}*")]
+    return sorted([*attempts, *unfinished, *map(str, on_disk)])
 
 
 def key_of(clips: Path, name: str) -> str:
@@ -142,21 +158,21 @@ def key_of(clips: Path, name: str) -> str:
     return str(key)
 
 
-def test_a_worker_of_every_stage_is_killed(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+def test_a_worker_of_every_stage_is_killed(clips: Path, folder: str, tmp_path: Path, undisturbed: Finished) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
     with cluster(2, DRILL_KILL=str(killed)) as nodes:
-        run = Run(tmp_path, clips, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert {mark.name for mark in killed.iterdir()} == {stage.name for stage in STAGES} - {"calibrate"}
     assert_like(run.config, undisturbed)
 
 
-def test_a_node_is_removed_in_the_middle(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+def test_a_node_is_removed_in_the_middle(clips: Path, folder: str, undisturbed: Finished) -> None:
     with cluster(1) as nodes:
         lost = nodes.add_node(num_cpus=6)
-        run = Run(tmp_path, clips, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         run.wait_for("download", 2)
         nodes.remove_node(lost, allow_graceful=False)
         code, said = run.ended()
@@ -165,12 +181,12 @@ def test_a_node_is_removed_in_the_middle(clips: Path, tmp_path: Path, undisturbe
 
 
 def test_a_worker_of_every_stage_is_told_to_end_and_ends_its_part(
-    clips: Path, tmp_path: Path, undisturbed: Finished
+    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     told = tmp_path / "told"
     told.mkdir()
     with cluster(2, DRILL_TERM=str(told)) as nodes:
-        run = Run(tmp_path, clips, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert {mark.name for mark in told.iterdir()} == {stage.name for stage in STAGES} - {"calibrate"}
@@ -178,11 +194,11 @@ def test_a_worker_of_every_stage_is_told_to_end_and_ends_its_part(
 
 
 def test_a_worker_that_does_not_end_within_the_grace_drops_its_part(
-    clips: Path, tmp_path: Path, undisturbed: Finished
+    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     told = tmp_path / "told"
     with cluster(1, DRILL_TERM_SLOW=str(told)) as nodes:
-        run = Run(tmp_path, clips, "runner.grace_seconds=1", address=nodes.address)
+        run = Run(folder, clips, "runner.grace_seconds=1", address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert told.exists()
@@ -190,41 +206,41 @@ def test_a_worker_that_does_not_end_within_the_grace_drops_its_part(
 
 
 def test_a_worker_that_hangs_is_ended_and_its_part_done_again(
-    clips: Path, tmp_path: Path, undisturbed: Finished
+    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     hung = tmp_path / "hung"
     with cluster(1, DRILL_HANG=str(hung)) as nodes:
-        run = Run(tmp_path, clips, "runner.stall_seconds=60", address=nodes.address)
+        run = Run(folder, clips, "runner.stall_seconds=60", address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert hung.exists()
     assert_like(run.config, undisturbed)
 
 
-def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, folder: str, undisturbed: Finished) -> None:
     with cluster(2) as nodes:
-        first = Run(tmp_path, clips, address=nodes.address)
+        first = Run(folder, clips, address=nodes.address)
         first.wait_for("sample", 1)
         os.killpg(first.process.pid, signal.SIGKILL)
         first.process.wait()
-        second = Run(tmp_path, clips, address=nodes.address)
+        second = Run(folder, clips, address=nodes.address)
         code, said = second.ended()
     assert code == 0, said
     assert "sample     3 of 3" not in said
     assert_like(second.config, undisturbed)
 
 
-def test_two_drivers_work_on_one_folder_at_once(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+def test_two_drivers_work_on_one_folder_at_once(clips: Path, folder: str, undisturbed: Finished) -> None:
     with cluster(2) as nodes:
-        runs = [Run(tmp_path, clips, address=nodes.address) for _ in range(2)]
+        runs = [Run(folder, clips, address=nodes.address) for _ in range(2)]
         ends = [run.ended() for run in runs]
     assert [code for code, _ in ends] == [0, 0], ends
     assert_like(runs[0].config, undisturbed)
 
 
-def test_a_video_that_crashes_native_code_fails_alone(clips: Path, tmp_path: Path) -> None:
+def test_a_video_that_crashes_native_code_fails_alone(clips: Path, folder: str) -> None:
     with cluster(1, DRILL_CRASH=key_of(clips, "3.mp4")) as nodes:
-        run = Run(tmp_path, clips, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert "sample.worker_crashed 1" in said
@@ -237,11 +253,13 @@ def test_a_video_that_crashes_native_code_fails_alone(clips: Path, tmp_path: Pat
     assert leftovers(run.config) == []
 
 
-def test_six_killed_workers_in_one_video_lose_no_video(clips: Path, tmp_path: Path, undisturbed: Finished) -> None:
+def test_six_killed_workers_in_one_video_lose_no_video(
+    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
+) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
     with cluster(1, DRILL_KILL_ON=key_of(clips, "3.mp4"), DRILL_KILLED=str(killed)) as nodes:
-        run = Run(tmp_path, clips, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert len(list(killed.iterdir())) == 6
