@@ -53,7 +53,11 @@ test-consumers: install ## load shards with every trainer's library, two of them
 
 .PHONY: test-slow
 test-slow: install ## the tests that take too long for `make test`
-	$(UV) run --no-sync pytest -m slow
+	$(UV) run --no-sync pytest -m "slow and not long"
+
+.PHONY: test-long
+test-long: install ## drills that CI does on a disk alone, in a store
+	$(UV) run --no-sync pytest -m long
 
 FUZZ_SECONDS ?= 600
 SEED ?= 0

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.growth import Curve, drawn
 from pipeline.config import RunConfig, config_from
 from pipeline.execute import Job
 from pipeline.executors.executor import OnDone
@@ -343,6 +344,7 @@ def main() -> None:
     parser.add_argument(
         "--no-units", action="store_true", help="logs without units, which no look at all of them reads"
     )
+    parser.add_argument("--svg", type=Path, help="draws the growth")
     parser.add_argument("--one", nargs=2, metavar=("WHAT", "WORK"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -353,14 +355,30 @@ def main() -> None:
         else:
             print(json.dumps(measured(work, parts, what)))  # noqa: T201
         return
-    for parts in given.parts:
-        for missing in (0.0, MISSING):
-            with _folder(given.work) as work:
-                words = ["--parts", str(parts), *(["--no-units"] if given.no_units else [])]
-                _in_a_process([*words, "--one", f"make{missing}", work])
-                for what in ("status", "resume"):
-                    line = json.loads(_in_a_process([*words, "--one", what, work]))
-                    print(json.dumps({"missing": missing, "on": given.work or "disk", **line}), flush=True)  # noqa: T201
+    found = [line for parts in given.parts for line in _looks(parts, given.work, units=not given.no_units)]
+    if given.svg:
+        given.svg.write_text(drawn(list(_curves(found)), "parts"))
+
+
+def _looks(parts: int, work: str, *, units: bool) -> Iterator[dict[str, Any]]:
+    """Look at all done, and at 1 % of the groups missing; each figure is printed as it comes."""
+    for missing in (0.0, MISSING):
+        with _folder(work) as folder:
+            words = ["--parts", str(parts), *([] if units else ["--no-units"])]
+            _in_a_process([*words, "--one", f"make{missing}", folder])
+            for what in ("status", "resume"):
+                line = json.loads(_in_a_process([*words, "--one", what, folder]))
+                line = {"missing": missing, "on": work or "disk", **line}
+                print(json.dumps(line), flush=True)  # noqa: T201
+                yield line
+
+
+def _curves(found: Sequence[dict[str, Any]]) -> Iterator[Curve]:
+    for missing, state in ((0.0, "all done"), (MISSING, "1 % missing")):
+        for what in ("status", "resume"):
+            lines = [line for line in found if (line["missing"], line["what"]) == (missing, what)]
+            if lines:
+                yield Curve(f"{what}, {state}, s", [(line["parts"], line["seconds"]) for line in lines])
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ SETTINGS = ["parts.videos=2", "parts.group=2", "filter.threshold=0.0", "filter.m
 
 PATIENCE = 600.0
 
+IN_BOTH = pytest.mark.parametrize("folder", ["disk", "seaweed"], indirect=True)
+"""Drills of what writers leave in a store; the others are done there by `make test-long`."""
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -58,7 +61,7 @@ def seaweed() -> Iterator[stores.Store]:
         yield store
 
 
-@pytest.fixture(params=["disk", "seaweed"])
+@pytest.fixture(params=["disk", pytest.param("seaweed", marks=pytest.mark.long)])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The folder of a run: on a disk, or in a store to which the environment leads."""
     if request.param == "disk":
@@ -158,6 +161,7 @@ def key_of(clips: Path, name: str) -> str:
     return str(key)
 
 
+@IN_BOTH
 def test_a_worker_of_every_stage_is_killed(clips: Path, folder: str, tmp_path: Path, undisturbed: Finished) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
@@ -217,6 +221,7 @@ def test_a_worker_that_hangs_is_ended_and_its_part_done_again(
     assert_like(run.config, undisturbed)
 
 
+@IN_BOTH
 def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, folder: str, undisturbed: Finished) -> None:
     with cluster(2) as nodes:
         first = Run(folder, clips, address=nodes.address)
@@ -230,6 +235,7 @@ def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, folder: 
     assert_like(second.config, undisturbed)
 
 
+@IN_BOTH
 def test_two_drivers_work_on_one_folder_at_once(clips: Path, folder: str, undisturbed: Finished) -> None:
     with cluster(2) as nodes:
         runs = [Run(folder, clips, address=nodes.address) for _ in range(2)]
