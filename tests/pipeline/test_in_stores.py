@@ -19,7 +19,7 @@ from tests.runs import CLIP_SETTINGS, ROOT, Finished, command, content_of, demo_
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module", params=["seaweed", "moto"])
+@pytest.fixture(scope="module")
 def proxy(request: pytest.FixtureRequest) -> Iterator[Misbehaving]:
     """A store through a proxy, to which the environment leads."""
     with (
@@ -66,6 +66,7 @@ def removed(content: bytes) -> None:
 DAMAGES = (flipped, cut, emptied, removed)
 
 
+@pytest.mark.parametrize("proxy", ["seaweed"], indirect=True)
 def test_what_is_damaged_in_a_store_is_done_again(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.files(tmp_path, [*range(1, 9)])
     undisturbed = machine.config(tmp_path)
