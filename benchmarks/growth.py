@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BELOW, RIGHT = 560, 340, 60, 40, 200
+WIDTH, HEIGHT, LEFT, BELOW, RIGHT = 600, 340, 60, 40, 240
 
 COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
 

@@ -17,7 +17,7 @@ STAGES = 7
 FILES, GROUP_FILES = 2, 4
 """Files of a part in a stage, its table and its mark, and of a group in `write`; as `plan --estimate` counts them."""
 
-PUT, LIST, GET, HEAD = 2.6, 6.9, 11.2, 3.0
+PUT, LIST, GET, HEAD = 2.6, 1.4, 9.0, 2.3
 """Requests for a part in a stage, by `python -m benchmarks.requests`."""
 
 WRITING, READING, STORAGE, REGION = 0.005, 0.0004, 0.021, 0.02
