@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ KEY = re.compile(r"[0-9a-f]{16}")
 """A key, which names folders of units, of attempts and of summaries."""
 
 UNIT = re.compile(
-    r"(?P<stem>(?P<name>(part|group)-[0-9a-f-]+)\.[0-9a-f]{16})((\.[0-9a-f]{16})?\.[\w-]+\.parquet|\.json|\.[0-9a-f]{16})?$"
+    r"(?P<stem>(?P<name>(part|group)-[0-9a-f-]+)\.[0-9a-f]{16})"
+    r"((\.(?P<hash>[0-9a-f]{16}))?(?P<table>\.[\w-]+\.parquet)?|\.json)$"
 )
 """The name of a unit's file or folder."""
 
@@ -133,18 +135,25 @@ def _units(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
             if store.files.entry(f"{folder}/{DESCRIPTION}") is None:
                 continue
             if (stage, own) in wanted:
-                yield from _unread(store.files, folder, wanted[stage, own], waiting[stage, own])
+                yield from _unread(store, folder, wanted[stage, own], waiting[stage, own])
             elif KEY.fullmatch(own):
                 yield _folder(store.files, folder)
 
 
-def _unread(files: Files, folder: str, wanted: set[str], waiting: set[str]) -> Iterator[Item]:
+def _unread(store: Store, folder: str, wanted: set[str], waiting: set[str]) -> Iterator[Item]:
     """Files of units that were superseded; of a unit that waits, e.g. for a disk, all files may still be right."""
-    inside = [_file(entry) for entry in files.entries(folder)]
-    for item in [*inside, *(_folder(files, inner) for inner in files.folders(folder))]:
+    alike: dict[tuple[str, str], list[tuple[str, Item]]] = defaultdict(list)
+    inside = [_file(entry) for entry in store.files.entries(folder)]
+    for item in [*inside, *(_folder(store.files, inner) for inner in store.files.folders(folder))]:
         unit = UNIT.match(item.name.rpartition("/")[2])
-        if unit and unit["stem"] not in wanted and unit["name"] not in waiting:
+        if unit and unit["stem"] in wanted:
+            if unit["hash"]:
+                alike[unit["stem"], unit["table"] or ""].append((unit["hash"], item))
+        elif unit and unit["name"] not in waiting:
             yield item
+    for (stem, _), some in alike.items():
+        if len(some) > 1 and (hashes := store.hashes_of(f"{folder}/{stem}.json")):
+            yield from (item for found, item in some if found not in hashes)
 
 
 def _lists(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:

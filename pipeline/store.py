@@ -138,6 +138,9 @@ DESCRIPTION = "stage.json"
 PLAN, MANIFESTS, MEDIA, SUMMARIES = "plan", "manifests", "media", "summaries"
 ATTEMPTS, PROFILE, PUBLISHED = "attempts", "profile", "published"
 FOLDERS = (PLAN, MANIFESTS, MEDIA, SUMMARIES, LOGS, ATTEMPTS, PROFILE, PUBLISHED)
+HASH_DIGITS = 16
+"""Hexadecimal digits of a hash in the name of a table or a group's folder (our choice: 64 bits)."""
+
 FAILURES, SPEEDS = "failures.parquet", "speeds.json"
 """Folders and files of the work folder beside those of the stages."""
 
@@ -189,11 +192,20 @@ class Store:
 
     def table_file(self, address: Address, table: str, sha256: str) -> str:
         """The Parquet file of a part's table, named by its hash: writers of other rows do not meet there."""
-        return f"{address.stage}/{address.stage_key}/{address.stem}.{sha256[:16]}.{table}.parquet"
+        return f"{address.stage}/{address.stage_key}/{address.stem}.{sha256[:HASH_DIGITS]}.{table}.parquet"
 
     def group_folder(self, address: Address, hashes: Mapping[str, str]) -> str:
         """The folder of a group's files, named by their hashes: writers of other bytes do not meet there."""
-        return f"{address.stage}/{address.stage_key}/{address.stem}.{canonical_digest(hashes)[:16]}"
+        return f"{address.stage}/{address.stage_key}/{address.stem}.{canonical_digest(hashes)[:HASH_DIGITS]}"
+
+    def hashes_of(self, mark_file: str) -> set[str]:
+        """What the names of a unit's tables or folder have of their hashes, by its mark; nothing without a mark."""
+        (content,) = self.files.read_all([mark_file])
+        mark = Mark.of(content or b"")
+        if mark is None:
+            return set()
+        names = [*mark.tables.values(), *([canonical_digest(mark.files)] if mark.files else [])]
+        return {name[:HASH_DIGITS] for name in names}
 
     def mark(self, address: Address) -> Mark | None:
         """The mark of a unit; None when it is not done, or the mark is damaged or of another unit."""

@@ -52,6 +52,22 @@ def test_what_a_config_reads_stays(done: Path) -> None:
     assert ran(config(done)).done == []
 
 
+def test_tables_and_shards_of_writers_who_were_killed_before_their_mark_go(done: Path) -> None:
+    before = content_of(done / "work")
+    table = next((done / "work" / "echo").glob("*/part-*.letters.parquet"))
+    unit, key, _, kind = table.name.split(".", 3)
+    other_table = table.with_name(f"{unit}.{key}.{'0' * 16}.{kind}")
+    other_table.write_bytes(b"other")
+    group = next(found for found in (done / "work" / "pack").glob("*/group-*") if found.is_dir())
+    other_group = group.with_suffix(f".{'0' * 16}")
+    shutil.copytree(group, other_group)
+    found = collected(config(done))
+    work = done / "work"
+    assert {item.name for item in found["units"]} == {str(one.relative_to(work)) for one in (other_table, other_group)}
+    assert content_of(work) == before
+    assert ran(config(done)).done == []
+
+
 def test_units_of_other_settings_go_and_a_run_has_nothing_to_do(done: Path) -> None:
     other = config(done, echo={"prefix": ">"})
     ran(other)
