@@ -9,7 +9,6 @@ segments may be removed at any time, and are made of the marks again. `pipeline/
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ import pyarrow.parquet as pq
 
 from pipeline.logs.segments import (
     DIGEST_BYTES,
-    HEADER,
-    SUMS,
     Digests,
     GroupRow,
     Positions,
@@ -33,7 +30,7 @@ from pipeline.logs.segments import (
     Totals,
     digest,
     group_rows,
-    groups_table,
+    groups_content,
     numbers_of,
     parquet,
     segment_name,
@@ -284,16 +281,7 @@ class Logs:
         units_sha256 = hashlib.sha256(content).hexdigest()
         name = f"{folder}/{units_sha256[:32]}.units.parquet"
         self._files.create(name, content)
-        totals = sum((row.totals for row in rows), Totals())
-        header = {
-            "units": name,
-            "units_sha256": units_sha256,
-            "answers": answers,
-            "totals": {**{name: getattr(totals, name) for name in SUMS}, "numbers": totals.numbers},
-            "ran": sorted(totals.ran),
-        }
-        table = groups_table(rows).replace_schema_metadata({HEADER: json.dumps(header)})
-        content = parquet(table, len(rows))
+        content = groups_content(rows, name, units_sha256, answers)
         sha256 = hashlib.sha256(content).hexdigest()
         groups = f"{folder}/{len(rows):07d}-{sha256[:32]}.groups.parquet"
         self._files.create(groups, content)

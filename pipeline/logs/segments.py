@@ -177,8 +177,20 @@ def bytes_of(column: pa.ChunkedArray) -> Digests:
     return raw.reshape(len(array), width)
 
 
-def groups_table(rows: Sequence[GroupRow]) -> pa.Table:
-    """The table of a file of groups; see `group_rows`."""
+def groups_content(rows: Sequence[GroupRow], units: str, units_sha256: str, answers: Sequence[str]) -> bytes:
+    """The content of a file of groups, as `segment_of` reads it; arguments as in `Segment`."""
+    totals = sum((row.totals for row in rows), Totals())
+    header = {
+        "units": units,
+        "units_sha256": units_sha256,
+        "answers": answers,
+        "totals": {**{name: getattr(totals, name) for name in SUMS}, "numbers": totals.numbers},
+        "ran": sorted(totals.ran),
+    }
+    return parquet(_groups_table(rows).replace_schema_metadata({HEADER: json.dumps(header)}), len(rows))
+
+
+def _groups_table(rows: Sequence[GroupRow]) -> pa.Table:
     numbers = [
         [{"kind": kind, "name": name, "n": n} for kind in KINDS for name, n in row.totals.numbers.get(kind, {}).items()]
         for row in rows
