@@ -268,7 +268,8 @@ class Store:
     def commit_rows(self, address: Address, draft: Mark, tables: Mapping[str, type[Row]], rows: Iterable[Row]) -> Mark:
         """Write a part's tables, one row group a row so that readers can stream, then the mark.
 
-        The first of several writers of a mark wins, and the tables of the others go.
+        The first of several writers of a mark wins. The tables of the others are left to `gc`: who removed them here
+        could take those of one who won since.
 
         Args:
             address: The unit.
@@ -291,14 +292,10 @@ class Store:
                 place = self.table_file(address, name, hashes[name])
                 if not self.files.create(place, file):  # what is there is damaged
                     self.files.replace(place, file)
-        mark = self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
-        for name, sha256 in hashes.items():
-            if mark.tables.get(name) != sha256:
-                self.files.remove(self.table_file(address, name, sha256))
-        return mark
+        return self.commit_mark(address, draft.model_copy(update={"tables": hashes, **sums.fields()}))
 
     def commit_group(self, address: Address, mark: Mark, folder: Path) -> Mark:
-        """Put a group's files into their place, then the mark; those of who was later go.
+        """Put a group's files into their place, then the mark.
 
         Args:
             address: The unit.
@@ -306,10 +303,7 @@ class Store:
             folder: In a `scratch` of `files`; has the files, and nothing else.
         """
         self.files.create_folder(self.group_folder(address, mark.files), folder)
-        found = self.commit_mark(address, mark)
-        if found.files != mark.files:
-            self.files.remove_folder(self.group_folder(address, mark.files))
-        return found
+        return self.commit_mark(address, mark)
 
     def commit_mark(self, address: Address, mark: Mark) -> Mark:
         """Mark a unit as done; an existing valid mark is kept."""

@@ -312,9 +312,9 @@ class StoreFiles:
         number = 0
         while not ended.wait(RENEWAL):
             number += 1
-            with suppress(OSError):  # the next sign of life comes through
+            with suppress(Exception):  # the next sign of life comes through; one that came late would be another's end
                 if self._holds(marker, token):
-                    self.replace(marker, f"{token} {number}".encode())
+                    self._files.pipe_file(self._path(marker), f"{token} {number}".encode())
 
     def remove(self, name: str) -> None:
         try:
