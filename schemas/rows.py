@@ -340,3 +340,56 @@ class DocumentsRow(Row):
             "sentences": sum(len(document.texts) for document in self.documents),
         }
         return kept | Counter(f"{item.kind}s_dropped.{item.reason}" for item in self.dropped_items)
+
+
+class FrameCaption(Model):
+    """What a model says that a frame shows.
+
+    Attributes:
+        frame: Index into the video's frames.
+        caption: Trimmed, without control characters or special tokens of trainers; empty where there is none.
+        status: ``captioned``, or ``failed:`` and a reason; docs/errors.md lists them all.
+    """
+
+    frame: int
+    caption: str
+    status: str
+
+
+class CaptionsRow(Row):
+    """The output of `caption`: captions of the frames of a video's documents.
+
+    Attributes:
+        captions: In the order of the frames; each frame once.
+    """
+
+    captions: list[FrameCaption] = []
+
+
+class FrameFusion(Model):
+    """What is said and what is shown at a frame, as one text.
+
+    Attributes:
+        frame: Index into the video's frames.
+        fused: The text; empty where the status is not ``fused``.
+        status: ``fused``; ``kept:`` and why what was said stays as it is; or ``failed:`` and why no answer came;
+            docs/errors.md lists them all.
+        similarity: Of the frame and the fused text; -1.0 where it was not compared.
+    """
+
+    frame: int
+    fused: str
+    status: str
+    similarity: Similarity = -1.0
+
+
+class FusedRow(Row):
+    """The output of `fuse`.
+
+    Attributes:
+        replace: Whether the fused text stands in the document instead of what was said.
+        frames: In the order of the frames; each frame of the video's documents once.
+    """
+
+    replace: bool = False
+    frames: list[FrameFusion] = []
