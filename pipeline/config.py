@@ -75,7 +75,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _sections_go_together(self) -> Self:
-        sections = {stage.name: self.stage(stage.name) for stage in self._registered()}
+        sections = self.sections
         for stage in self._registered():
             stage.check(sections)
         _ = self.graph
@@ -92,13 +92,17 @@ class RunConfig(Section):
     @property
     def graph(self) -> Graph:
         """The stages that are on."""
-        found = self._registered()
-        return Graph.of(found, {stage.name: self.stage(stage.name) for stage in found})
+        return Graph.of(self._registered(), self.sections)
 
     @property
     def with_models(self) -> frozenset[str]:
         """Names of the stages that have a model, by their setting `model`."""
         return frozenset(name for name in self.graph.names if "model" in type(self.stage(name)).model_fields)
+
+    @property
+    def sections(self) -> dict[str, StageConfig]:
+        """The sections of all stages, by name."""
+        return {stage.name: self.stage(stage.name) for stage in self._registered()}
 
     def stage(self, name: str) -> StageConfig:
         """The section of a stage, by its name."""

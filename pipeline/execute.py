@@ -76,7 +76,9 @@ class Job:
     def context(self) -> Context:
         """The context of all stages."""
         results = {name: result.value for name, result in self.results.items()}
-        return Context(self.config.seed, self.store.media, results, self.turns)
+        return Context(
+            self.config.seed, self.store.media, results, self.turns, self.store.answers, self.config.sections
+        )
 
     def lines_of(self, part: str) -> list[ManifestRow]:
         """The manifest's lines of a part."""
@@ -240,7 +242,7 @@ class PartVideos:
             ]
             for line in self.lines:
                 rows = [row for stream in streams for row in stream.of(line.video, self._part)]
-                yield Video(with_fields_of(type(self._stage), line), rows)
+                yield Video(with_fields_of(type(self._stage), line), rows, self._part)
 
 
 class _ByVideo:

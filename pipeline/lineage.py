@@ -75,6 +75,8 @@ def stage_keys(config: RunConfig, context: Context, names: Collection[str] = ())
             "revision": revision,
             "seed": config.seed if stage.seeded else None,
         }
+        if stage.shares:
+            ingredients["shares"] = {other: config.stage(other).identity() for other in stage.shares}
         found[name] = StageKey(canonical_digest(ingredients)[:KEY_DIGITS], ingredients)
     return found
 
@@ -87,14 +89,15 @@ def what_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         if old["config"].get(key) != value
     ]
     changes += [
-        f"{label} {_shown(old.get(key))} → {_shown(new[key])}"
+        f"{label} {_shown(old.get(key))} → {_shown(new.get(key))}"
         for key, label in (
             ("version", "code version"),
             ("layout", "names of its files"),
             ("revision", "model or tool"),
             ("seed", "seed"),
+            ("shares", "settings of other stages"),
         )
-        if old.get(key) != new[key]
+        if old.get(key) != new.get(key)
     ]
     return ", ".join(changes)
 

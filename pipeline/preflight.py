@@ -122,4 +122,4 @@ def _missing(config: RunConfig, names: Collection[str], urls: Collection[str]) -
 
 
 def _context(config: RunConfig) -> Context:
-    return Context(config.seed, Store(absolute(config.work)).media)
+    return Context(config.seed, Store(absolute(config.work)).media, sections=config.sections)

@@ -136,8 +136,9 @@ DESCRIPTION = "stage.json"
 """File with the ingredients of a stage's key, beside its units."""
 
 PLAN, MANIFESTS, MEDIA, SUMMARIES = "plan", "manifests", "media", "summaries"
+ANSWERS = "answers"
 ATTEMPTS, PROFILE, PUBLISHED = "attempts", "profile", "published"
-FOLDERS = (PLAN, MANIFESTS, MEDIA, SUMMARIES, LOGS, ATTEMPTS, PROFILE, PUBLISHED)
+FOLDERS = (PLAN, MANIFESTS, MEDIA, ANSWERS, SUMMARIES, LOGS, ATTEMPTS, PROFILE, PUBLISHED)
 HASH_DIGITS = 16
 """Hexadecimal digits of a hash in the name of a table or a group's folder (our choice: 64 bits)."""
 
@@ -167,6 +168,11 @@ class Store:
     def media(self) -> Files:
         """The folder of the media files."""
         return self.files.within(MEDIA)
+
+    @property
+    def answers(self) -> Files:
+        """The folder of the answers that models gave: ``<stage>/<part>/``."""
+        return self.files.within(ANSWERS)
 
     def prepare(self) -> None:
         """Create the work folder, check that it is writable, and remove the leftovers of killed writers.
@@ -403,6 +409,7 @@ class _Sums:
         if row.error:
             self._named["failed"][f"{row.error.stage}.{row.error.code}"] += 1
             self._numbers["retryable"] += row.error.retryable and row.error.stage == self._stage
+        self._numbers["retryable"] += row.retryable_items()
         if row.dropped:
             self._named["dropped"][f"{row.dropped.stage}.{row.dropped.reason}"] += 1
         self._named["warnings"].update(row.warnings)

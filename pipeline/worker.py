@@ -16,7 +16,7 @@ from pipeline.extras import setup_problem
 from pipeline.order import ContractBroken
 from pipeline.profile import UnitProfile, UnitTimer, WorkerClock, keep_profile
 from pipeline.store import Damaged, Mark
-from stages.base import AnyStage, GroupStage, InputMissing, Stage, StageSetupError
+from stages.base import AnyStage, GroupStage, InputMissing, RunEnds, ServiceDown, Stage, StageSetupError
 from storyloom.format.sample import FormatError
 from storyloom.fs.cache import BYTES
 
@@ -153,9 +153,12 @@ class Worker:
             self._invalidate(reason, unit)
             missing = reason.stage if isinstance(reason, InputMissing) else ""
             return Problem(f"{self.name}, {unit}: {reason}", "upstream", missing=missing)
-        except (ContractBroken, FormatError) as reason:
+        except (ContractBroken, FormatError, RunEnds) as reason:
             attempts.withdraw()
             return Problem(str(reason), "final")
+        except ServiceDown as reason:
+            attempts.withdraw()
+            return Problem(f"{self.name}, {unit}: {reason}", "machine")
         except Exception as reason:  # noqa: BLE001 - every failure is recorded, reported and retried
             if notice.given.is_set():  # perhaps what the same signal did to a child
                 attempts.withdraw()

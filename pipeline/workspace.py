@@ -320,7 +320,7 @@ def survey(config: RunConfig, *, write: bool = False, refresh: bool = False) -> 
     elif write:
         store.prepare()
     try:
-        keys = stage_keys(config, Context(config.seed, store.media))
+        keys = stage_keys(config, Context(config.seed, store.media, sections=config.sections))
     except StageSetupError as reason:
         raise UsageError(setup_problem(reason)) from reason
     job = Job(

@@ -94,6 +94,10 @@ class Row(Model):
         """Whether later stages have work to do on this video."""
         return self.error is None and self.dropped is None
 
+    def retryable_items(self) -> int:
+        """Items of the video, such as frames, that failed in a way that may pass; the video itself did not fail."""
+        return 0
+
     def counts(self) -> dict[str, int]:
         """Counts that a run sums over this stage's rows, e.g. frames; keys are ``what`` or ``what_dropped.reason``."""
         return {}

@@ -349,11 +349,13 @@ class FrameCaption(Model):
         frame: Index into the video's frames.
         caption: Trimmed, without control characters or special tokens of trainers; empty where there is none.
         status: ``captioned``, or ``failed:`` and a reason; docs/errors.md lists them all.
+        retryable: Whether asking again may help.
     """
 
     frame: int
     caption: str
     status: str
+    retryable: bool = False
 
 
 class CaptionsRow(Row):
@@ -365,6 +367,12 @@ class CaptionsRow(Row):
 
     captions: list[FrameCaption] = []
 
+    def retryable_items(self) -> int:
+        return sum(one.retryable for one in self.captions)
+
+    def counts(self) -> dict[str, int]:
+        return _by_status("captions", "captioned", [one.status for one in self.captions])
+
 
 class FrameFusion(Model):
     """What is said and what is shown at a frame, as one text.
@@ -375,12 +383,14 @@ class FrameFusion(Model):
         status: ``fused``; ``kept:`` and why what was said stays as it is; or ``failed:`` and why no answer came;
             docs/errors.md lists them all.
         similarity: Of the frame and the fused text; -1.0 where it was not compared.
+        retryable: Whether asking again may help.
     """
 
     frame: int
     fused: str
     status: str
     similarity: Similarity = -1.0
+    retryable: bool = False
 
 
 class FusedRow(Row):
@@ -393,3 +403,16 @@ class FusedRow(Row):
 
     replace: bool = False
     frames: list[FrameFusion] = []
+
+    def retryable_items(self) -> int:
+        return sum(one.retryable for one in self.frames)
+
+    def counts(self) -> dict[str, int]:
+        return _by_status("fusions", "fused", [one.status for one in self.frames])
+
+
+def _by_status(what: str, good: str, statuses: list[str]) -> dict[str, int]:
+    """Counts of frames: the good ones, those that keep what they had, and those without an answer, by reason."""
+    kinds = {"kept": "dropped", "failed": "failed"}
+    others = (status.split(":", 1) for status in statuses if status != good)
+    return {what: statuses.count(good)} | Counter(f"{what}_{kinds[kind]}.{reason}" for kind, reason in others)

@@ -21,6 +21,7 @@ from storyloom.fs.files import Files
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
 RowT = TypeVar("RowT", bound=Row)
 AnyRowT = TypeVar("AnyRowT", bound=Row)
+AnySectionT = TypeVar("AnySectionT", bound=StageConfig)
 ResultT = TypeVar("ResultT", bound=Model)
 
 Scope = Literal["part", "group", "corpus"]
@@ -75,6 +76,14 @@ class VideoDropped(Exception):
 
 class StageSetupError(RuntimeError):
     """A stage cannot start: a program, model or package is missing. The message says how to get it."""
+
+
+class ServiceDown(RuntimeError):
+    """A server that the stage works with is away, or answers nothing: a fault of the machine, whatever the video."""
+
+
+class RunEnds(RuntimeError):
+    """No unit of the stage can be done, e.g. since a budget is spent: the run ends. The message says what to do."""
 
 
 class InputMissing(RuntimeError):
@@ -138,17 +147,27 @@ class Context:
         seed: The run's seed.
         media: The folder of the media files.
         results: Known results of corpus steps, by the step's name.
-        turns: The budgets of the hosts that media come from.
+        turns: The budgets of the hosts that media come from, and of the servers that are asked.
+        answers: The folder of the answers that models gave; None where none are remembered.
+        sections: Of the config, by stage; a stage goes by those alone that it names in `shares`.
     """
 
     seed: int
     media: Files
     results: Mapping[str, Model] = field(default_factory=dict)
     turns: Turns = field(default_factory=FolderTurns)
+    answers: Files | None = None
+    sections: Mapping[str, StageConfig] = field(default_factory=dict)
 
     def result(self, step: str, kind: type[ResultT]) -> ResultT:
         """The result of a corpus step that the stage reads."""
         found = self.results[step]
+        assert isinstance(found, kind)
+        return found
+
+    def section(self, stage: str, kind: type[AnySectionT]) -> AnySectionT:
+        """The section of another stage."""
+        found = self.sections[stage]
         assert isinstance(found, kind)
         return found
 
@@ -159,10 +178,12 @@ class Video:
     Args:
         manifest: Its line of the manifest; only the fields that the stage names in `manifest_fields` are filled.
         rows: Its rows from the stage's inputs.
+        part: Id of the part that it lies in.
     """
 
-    def __init__(self, manifest: ManifestRow, rows: Sequence[Row]) -> None:
+    def __init__(self, manifest: ManifestRow, rows: Sequence[Row], part: str = "") -> None:
         self.manifest = manifest
+        self.part = part
         self._rows: dict[type[Row], list[Row]] = {}
         for row in rows:
             self._rows.setdefault(type(row), []).append(row)
@@ -203,6 +224,7 @@ class AnyStage(ABC, Generic[ConfigT]):
         outside_of: Lines of which `outside` tells anything: all, or those that name a local file; none where it tells
             nothing.
         seeded: Whether it draws random numbers.
+        shares: Other stages whose sections of the config it goes by, too, e.g. for their model.
         Config: Its section of the config.
     """
 
@@ -213,6 +235,7 @@ class AnyStage(ABC, Generic[ConfigT]):
     manifest_fields: ClassVar[tuple[str, ...]] = ()
     outside_of: ClassVar[Literal["all", "local", "none"]] = "none"
     seeded: ClassVar[bool] = False
+    shares: ClassVar[tuple[str, ...]] = ()
     Config: ClassVar[type[StageConfig]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

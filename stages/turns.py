@@ -8,18 +8,24 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 LONGEST = 3600.0
 """Most seconds for which a host can have itself left alone, whatever its Retry-After says (our choice)."""
+
+_SPENDING = threading.Lock()
 
 
 class Turns(Protocol):
@@ -42,6 +48,9 @@ class Turns(Protocol):
     def pause(self, host: str, seconds: float) -> None:
         """Have nobody ask the host for so long, at most `LONGEST` seconds."""
 
+    def spend(self, account: str, amount: float) -> float:
+        """Add to what all workers of the run have spent on an account; returns the sum."""
+
 
 def _own_folder() -> Path:
     return Path(tempfile.gettempdir(), f"storyloom-hosts-{os.getuid()}")
@@ -53,9 +62,11 @@ class FolderTurns:
 
     Attributes:
         folder: The user's own; files are named by a hash of the host.
+        spent: By account, in this process: with one process, that is the run.
     """
 
     folder: Path = field(default_factory=_own_folder)
+    spent: dict[str, float] = field(default_factory=dict, compare=False)
 
     def take(self, host: str, most: int) -> Callable[[], None] | None:
         """See `Turns.take`."""
@@ -79,6 +90,12 @@ class FolderTurns:
         """See `Turns.pause`."""
         with self._next(host) as file:
             _put_off(file, max(_left(file), min(seconds, LONGEST)))
+
+    def spend(self, account: str, amount: float) -> float:
+        """See `Turns.spend`."""
+        with _SPENDING:
+            self.spent[account] = self.spent.get(account, 0.0) + amount
+            return self.spent[account]
 
     @contextmanager
     def _next(self, host: str) -> Iterator[BinaryIO]:
@@ -126,3 +143,14 @@ def _put_off(file: BinaryIO, seconds: float) -> None:
     file.truncate(0)
     file.write(repr(time.time() + seconds).encode())
     file.flush()
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of the Retry-After header, which may be a date (RFC 9110, section 10.2.3)."""
+    stated = headers.get("Retry-After", "")
+    if re.fullmatch("[0-9]+", stated):
+        return float(stated)
+    try:
+        return max(0.0, (parsedate_to_datetime(stated) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError, OverflowError):  # no date, one without a time zone, or far off
+        return None

@@ -34,6 +34,7 @@ class Hosts:
         self._clock = clock
         self._taken: dict[str, dict[str, float]] = defaultdict(dict)
         self._next: dict[str, float] = {}
+        self._spent: dict[str, float] = defaultdict(float)
 
     def take(self, host: str, most: int, lease: str) -> bool:
         """Give a lease one of a host's turns, unless `most` are taken."""
@@ -65,6 +66,11 @@ class Hosts:
         """See `stages.turns.Turns.pause`."""
         now = self._clock()
         self._next[host] = max(self._next.get(host, now), now + min(seconds, LONGEST))
+
+    def spend(self, account: str, amount: float) -> float:
+        """See `stages.turns.Turns.spend`."""
+        self._spent[account] += amount
+        return self._spent[account]
 
 
 @contextmanager
@@ -117,6 +123,10 @@ class RayTurns:
     def pause(self, host: str, seconds: float) -> None:
         """See `stages.turns.Turns.pause`."""
         self._asked("pause", host, seconds)
+
+    def spend(self, account: str, amount: float) -> float:
+        """See `stages.turns.Turns.spend`."""
+        return float(self._asked("spend", account, amount))
 
     def _give_back(self, host: str, lease: str) -> None:
         with self._lock:

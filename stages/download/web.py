@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from stages.download.fetch import Bounds, host_of, save, status_failure, with_re
 from stages.download.files import VALIDATOR_SUFFIX
 from stages.download.transport import CheckedTransport
 from stages.media.source import MediaSource, Validators
+from stages.turns import retry_after
 from storyloom.fs.url import redacted, scheme_of
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it logs every URL with its query
@@ -211,17 +210,6 @@ def _unchanged(response: httpx.Response, known: MediaSource) -> bool:
             return stated == had
     encoded = "Content-Encoding" in response.headers  # then the length is that of something else
     return not encoded and str(response.headers.get("Content-Length", "")) == str(known.size)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of the Retry-After header, which may be a date (RFC 9110, section 10.2.3)."""
-    stated = headers.get("Retry-After", "")
-    if re.fullmatch("[0-9]+", stated):
-        return float(stated)
-    try:
-        return max(0.0, (parsedate_to_datetime(stated) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError, OverflowError):  # no date, one without a time zone, or far off
-        return None
 
 
 @contextmanager

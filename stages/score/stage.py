@@ -22,6 +22,7 @@ from stages.models.names import nearest
 from stages.score.image_text import ImageTextModel
 from stages.score.towers import Embeddings, ModelSpec, Precision
 from stages.score.weights import libraries, no_weights, weights_revision
+from stages.timing import Timings
 
 REACH = 3
 """Sentences on either side of a boundary that represent its topic (our choice)."""
@@ -88,6 +89,47 @@ class ScoreConfig(StageConfig):
         return ("model",) if self.model == DEMO else ()
 
 
+def image_text_revision(config: ScoreConfig) -> str:
+    """The weights, device, precision and libraries of the image-text model: nothing is loaded.
+
+    Raises:
+        StageSetupError: The model is unknown.
+    """
+    weights = weights_revision(config.model, config.pretrained)
+    return f"{weights}; {_device(config)}/{_precision(config)}; {libraries(config.model)}"
+
+
+def image_text_model(config: ScoreConfig, timings: Timings) -> tuple[ImageTextModel, str]:
+    """The image-text model, loaded, and the revision of its weights.
+
+    Raises:
+        StageSetupError: It cannot be loaded, or changed meanwhile.
+    """
+    weights = weights_revision(config.model, config.pretrained)
+    with loading(f"score.model {config.model!r}"):
+        spec = ModelSpec(
+            config.model, config.pretrained, _device(config), _precision(config), config.threads, config.batch
+        )
+        model = ImageTextModel(spec, timings)
+    if weights_revision(config.model, config.pretrained) != weights:
+        raise StageSetupError(f"score.model {config.model!r} changed on the hub while it was loaded; run again")
+    return model, weights
+
+
+def _device(config: ScoreConfig) -> Device:
+    return "cpu" if config.model == DEMO else resolved_torch_device(config.device)
+
+
+def _precision(config: ScoreConfig) -> Precision:
+    if config.precision != "auto":
+        return config.precision
+    if _device(config) == "cpu":
+        return "fp32"
+    import torch
+
+    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+
+
 class Score(Stage[ScoreConfig, ScoresRow]):
     """Encodes each frame and each text of a part once, and compares the pairs of `align`."""
 
@@ -103,38 +145,14 @@ class Score(Stage[ScoreConfig, ScoresRow]):
         self._weights = ""
 
     def revision(self) -> str:
-        config = self.config
-        weights = weights_revision(config.model, config.pretrained)
-        return f"{weights}; {self._device}/{self._precision}; {libraries(config.model)}"
-
-    @property
-    def _device(self) -> Device:
-        return "cpu" if self.config.model == DEMO else resolved_torch_device(self.config.device)
-
-    @property
-    def _precision(self) -> Precision:
-        if self.config.precision != "auto":
-            return self.config.precision
-        if self._device == "cpu":
-            return "fp32"
-        import torch
-
-        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+        return image_text_revision(self.config)
 
     def missing(self, urls: Collection[str]) -> list[str]:
         del urls
         return no_device("score.device", self.config.device, torch=True) + no_weights(self.config.model)
 
     def setup(self) -> None:
-        config = self.config
-        self._weights = weights_revision(config.model, config.pretrained)
-        with loading(f"score.model {config.model!r}"):
-            spec = ModelSpec(
-                config.model, config.pretrained, self._device, self._precision, config.threads, config.batch
-            )
-            self._model = ImageTextModel(spec, self.timings)
-        if weights_revision(config.model, config.pretrained) != self._weights:
-            raise StageSetupError(f"score.model {config.model!r} changed on the hub while it was loaded; run again")
+        self._model, self._weights = image_text_model(self.config, self.timings)
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:
         """Encode the frames of several short videos together, so that batches are full; compare video by video."""

@@ -120,7 +120,7 @@ def by_error(
     from yt_dlp.networking.exceptions import HTTPError, TransportError
     from yt_dlp.utils import GeoRestrictedError, UserNotLive
 
-    from stages.download.web import retry_after
+    from stages.turns import retry_after
 
     reason = re.sub(r"^ERROR: ", "", str(error)).partition("; please report")[0]
     behind = list(causes(error))

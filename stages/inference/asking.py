@@ -1,0 +1,137 @@
+"""Asking for a stage: the frames of several videos at a time, what is known already from the part's answers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from typing import Protocol, TypeVar
+
+from schemas.row import Row
+from stages.base import Context, RunEnds, Video
+from stages.inference.answers import Answers
+from stages.inference.question import Answer, NoAnswer, Question
+from stages.inference.settings import ModelConfig
+
+AHEAD = 4
+"""Questions that are prepared for each one under way, so that the end of one video does not leave slots empty (our
+choice)."""
+
+RowT = TypeVar("RowT", bound=Row)
+
+Ask = Callable[[Sequence[Question]], Awaitable[list[Answer | NoAnswer]]]
+"""Asks questions; their answers come in the same order."""
+
+
+class Backend(Protocol):
+    """What answers.
+
+    Attributes:
+        at_once: Questions that it takes together.
+    """
+
+    at_once: int
+
+    async def answers(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
+        """The answers to at most `at_once` questions, in their order.
+
+        Raises:
+            RunEnds: It will answer nothing in this run, e.g. since a budget is spent.
+        """
+
+
+class Asking:
+    """Asks a back end, in an event loop of its own that all parts in hand share.
+
+    Args:
+        stage: Name of the stage.
+        config: Its settings.
+        context: Of the run.
+        backend: What answers.
+    """
+
+    def __init__(self, stage: str, config: ModelConfig, context: Context, backend: Backend) -> None:
+        self._stage = stage
+        self._config = config
+        self._context = context
+        self._backend = backend
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name=f"{stage}-asking", daemon=True).start()
+
+    def rows(
+        self, videos: Iterable[Video], size: Callable[[Video], int], work: Callable[[Video, Ask], Awaitable[RowT]]
+    ) -> Iterator[RowT]:
+        """The rows of a part's videos, in their order; several videos are in hand at a time.
+
+        Args:
+            videos: Of one part.
+            size: Number of questions of a video, roughly.
+            work: Makes a video's row; it asks by what it is given.
+        """
+        part: _Part | None = None
+        waiting: deque[tuple[int, Future[RowT]]] = deque()
+        asked = 0
+        try:
+            for video in videos:
+                part = part or self._part(video.part)
+                expected = size(video)
+                waiting.append((expected, asyncio.run_coroutine_threadsafe(_row(work, video, part.ask), self._loop)))
+                asked += expected
+                while asked > AHEAD * self._config.concurrency:
+                    expected, future = waiting.popleft()
+                    yield future.result()
+                    asked -= expected
+            while waiting:
+                yield waiting.popleft()[1].result()
+        except RunEnds:
+            wait(future for _, future in waiting)  # what is under way is paid for
+            raise
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            if part is not None:
+                part.answers.write()
+
+    def _part(self, part: str) -> _Part:
+        files = self._context.answers
+        assert files is not None, "the machine says where answers lie"
+        config = self._config
+        at_once = max(1, config.chunk - config.concurrency)
+        asked = config.asks(self._context.seed)
+        return _Part(self._backend, Answers(files, f"{self._stage}/{part or 'none'}", asked, at_once))
+
+
+async def _row(work: Callable[[Video, Ask], Awaitable[RowT]], video: Video, ask: Ask) -> RowT:
+    return await work(video, ask)
+
+
+class _Part:
+    """A part whose videos ask."""
+
+    def __init__(self, backend: Backend, answers: Answers) -> None:
+        self._backend = backend
+        self.answers = answers
+
+    async def ask(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
+        """See `Ask`."""
+        found: list[Answer | NoAnswer | None] = [self.answers.of(question) for question in questions]
+        new = [place for place, answer in enumerate(found) if answer is None]
+        groups = [new[begin : begin + self._backend.at_once] for begin in range(0, len(new), self._backend.at_once)]
+        answered = await asyncio.gather(
+            *(self._asked([questions[place] for place in group]) for group in groups), return_exceptions=True
+        )
+        for group, answers in zip(groups, answered, strict=True):
+            if isinstance(answers, BaseException):
+                raise answers
+            for place, answer in zip(group, answers, strict=True):
+                found[place] = answer
+        return [answer for answer in found if answer is not None]
+
+    async def _asked(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
+        answers = await self._backend.answers(questions)
+        for question, answer in zip(questions, answers, strict=True):
+            if isinstance(answer, Answer) and self.answers.remember(question, answer):
+                await asyncio.to_thread(self.answers.write)
+        return answers
