@@ -21,9 +21,11 @@ from schemas.row import Row
 from stages.align.stage import Align
 from stages.base import ROWS, AnyStage, CorpusStep, GroupStage, Input, Stage
 from stages.calibrate.stage import Calibrate
+from stages.caption.stage import Caption
 from stages.download.stage import Download
 from stages.duplicates.stage import FindDuplicates
 from stages.filter.stage import Filter
+from stages.fuse.stage import Fuse
 from stages.sample.stage import SampleFrames
 from stages.score.stage import Score
 from stages.transcribe.stage import Transcribe
@@ -43,6 +45,8 @@ STAGES: tuple[AnyStageClass, ...] = (
     Score,
     Calibrate,
     Filter,
+    Caption,
+    Fuse,
     Write,
 )
 

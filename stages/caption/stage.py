@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,18 +12,18 @@ from pydantic import Field
 from schemas.row import Row
 from schemas.rows import CaptionsRow, DocumentsRow, FrameCaption, FramesRow
 from stages.base import Context, Input, Stage, Video
-from stages.fuse.checks import Answer as Checked
-from stages.fuse.checks import first_problem, told
+from stages.fuse import checks
 from stages.inference.asking import Ask, Asking
 from stages.inference.backend import backend_of, lacking, model_revision
+from stages.inference.instruction import instruction, instruction_hash
 from stages.inference.question import Answer, NoAnswer, Picture, Question, Refused
 from stages.inference.settings import ModelConfig
 from stages.models.revision import library_versions
 
 INSTRUCTION = Path(__file__).with_name("instruction.txt")
 
-CHECKS = ("refusal", "loop", "cut_sentence", "leaked_prompt")
-"""The checks of `fuse` that make sense without anything to hold a caption against."""
+CHECKS = ("refusal", "loop", "leaked_prompt", "cut_sentence")
+"""The checks of `fuse` that need nothing to hold an answer against."""
 
 
 class CaptionConfig(ModelConfig):
@@ -110,15 +109,13 @@ class Caption(Stage[CaptionConfig, CaptionsRow]):
         """Why a caption is refused; empty for a good one, and for none."""
         if isinstance(answer, NoAnswer):
             return ""
-        if not answer.text:
-            return "empty"
-        return first_problem(Checked(answer.text, raw="", caption="", prompt=self.config.told, language=""), CHECKS)
+        judged = checks.Answer(answer.text, raw="", caption="", prompt=self.config.told)
+        return next((reason for reason in CHECKS if checks.CHECKS[reason](judged)), "")
 
     def _once_more(self, question: Question, answer: Answer | NoAnswer) -> Question:
         assert isinstance(answer, Answer)
-        return Question(
-            question.instruction, question.data, question.picture, Refused(answer.text, told(self._problem(answer)))
-        )
+        refused = Refused(answer.text, checks.told(self._problem(answer)))
+        return replace(question, refused=refused)
 
     def _caption(self, frame: int, answer: Answer | NoAnswer) -> FrameCaption:
         if isinstance(answer, NoAnswer):
@@ -126,14 +123,3 @@ class Caption(Stage[CaptionConfig, CaptionsRow]):
         if problem := self._problem(answer):
             return FrameCaption(frame=frame, caption="", status=f"failed:{problem}")
         return FrameCaption(frame=frame, caption=answer.text, status="captioned")
-
-
-@functools.cache
-def instruction(file: Path) -> str:
-    """An instruction that comes with the program."""
-    return file.read_text("utf-8").strip()
-
-
-def instruction_hash(text: str) -> str:
-    """``sha256:`` and 16 digits of an instruction."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
