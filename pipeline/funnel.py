@@ -8,10 +8,15 @@ from pipeline.status import StageStatus
 from storyloom.format.manifest import FunnelRow
 
 
+ANSWERED = ("captions", "fusions")
+"""What models are asked for about each frame of a document."""
+
+
 def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
     """The funnel of the parts that passed all stages; empty before documents were counted.
 
-    An item is found in the stage that counts it first, and kept in the stage that counts documents.
+    An item is found in the stage that counts it first, and kept in the stage that counts documents. What models say of
+    frames is found and kept in one stage.
     """
     last = next((one for one in stages if one.videos and "documents" in one.counts), None)
     if last is None:
@@ -28,6 +33,7 @@ def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
         frames,
         _row("sentences", first["sentences"].get("sentences", 0), last),
         _row("documents", documents + sum(_dropped("documents", last.counts).values()), last),
+        *(_answered(what, one) for what in ANSWERED for one in stages if one.videos and what in one.counts),
     ]
 
 
@@ -39,6 +45,13 @@ def _row(what: str, found: int, last: StageStatus) -> FunnelRow:
     return FunnelRow(what=what, found=found, kept=kept, dropped=dropped)
 
 
-def _dropped(what: str, counts: Mapping[str, int]) -> dict[str, int]:
-    prefix = f"{what}_dropped."
+def _answered(what: str, one: StageStatus) -> FunnelRow:
+    """What a model was asked for about each frame."""
+    kept, dropped, failed = one.counts[what], _dropped(what, one.counts), _dropped(what, one.counts, "failed")
+    found = kept + sum(dropped.values()) + sum(failed.values())
+    return FunnelRow(what=what, found=found, kept=kept, dropped=dropped, failed=failed)
+
+
+def _dropped(what: str, counts: Mapping[str, int], how: str = "dropped") -> dict[str, int]:
+    prefix = f"{what}_{how}."
     return {key.removeprefix(prefix): n for key, n in counts.items() if key.startswith(prefix)}

@@ -13,7 +13,7 @@ from pipeline.kept import kept_name
 from pipeline.logs.logs import Logs
 from pipeline.logs.voids import LOGS, voided
 from pipeline.plan import unused_files
-from pipeline.store import ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMARIES, Store
+from pipeline.store import ANSWERS, ATTEMPTS, DESCRIPTION, MANIFESTS, MEDIA, PLAN, SUMMARIES, Store
 from pipeline.workspace import Workspace, survey
 from schemas.row import KEY_DIGITS
 from storyloom.errors import UsageError
@@ -28,6 +28,9 @@ UNIT = re.compile(
     r"((\.(?P<hash>[0-9a-f]{16}))?(?P<table>\.[\w-]+\.parquet)?|\.json)$"
 )
 """The name of a unit's file or folder."""
+
+PART = re.compile(r"[0-9]+-[0-9a-f]+")
+"""A part's id, which names the folder of its answers."""
 
 MEDIA_NAME = re.compile(r"[0-9a-f]{20}\b")
 """The beginning of the name of a media file: the video's key, or one that clips share."""
@@ -52,7 +55,8 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
     """Files and folders that none of the configs reads, by kind. Nothing is removed.
 
     The configs read: their units with the current inputs and keys, the plan's files with slots of theirs, the current
-    manifest, and the media of the videos in it. Units of stages with another key go; of the others only those that
+    manifest, and the media of the videos in it, and the answers of models in its parts, also those that no stage asks
+    for now: they were paid for. Units of stages with another key go; of the others only those that
     were superseded: where a unit is not done, its earlier files stay. What the program did not make stays.
 
     Raises:
@@ -68,6 +72,7 @@ def collect(configs: Sequence[RunConfig]) -> dict[str, list[Item]]:
         "units": list(_units(store, workspaces)),
         "plans and manifests": list(_lists(store, workspaces)),
         "media": list(_media(store, workspaces)),
+        "answers": list(_answers(store, workspaces)),
         "attempts and profiles": list(_notes(store, workspaces)),
     }
 
@@ -175,6 +180,14 @@ def _media(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
             name = item.name.rpartition("/")[2]
             if MEDIA_NAME.match(name) and name[:KEY_DIGITS] not in videos:
                 yield item
+
+
+def _answers(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:
+    parts = {part for workspace in workspaces for part in workspace.plan.parts}
+    for stage in store.files.folders(ANSWERS):
+        for folder in store.files.folders(stage):
+            if PART.fullmatch(name := folder.rpartition("/")[2]) and name not in parts:
+                yield _folder(store.files, folder)
 
 
 def _notes(store: Store, workspaces: Sequence[Workspace]) -> Iterator[Item]:

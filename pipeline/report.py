@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.funnel import ANSWERED, funnel
 from pipeline.notes import notes
 from pipeline.status import status
 from pipeline.workspace import Workspace
@@ -16,6 +17,7 @@ from schemas.media import MediaRow
 from schemas.row import Row
 from schemas.rows import LEAST_LAG_CONFIDENCE, DocumentsRow, ScoresRow
 from storyloom.errors import RunFailed
+from storyloom.format.manifest import FunnelRow
 from storyloom.view.counts import count_of
 
 EDGES = [-10.0, -8.0, -6.0, -4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0]
@@ -46,6 +48,7 @@ class AlignmentReport(BaseModel):
         null: The same percentiles of unrelated frames and sentences.
         null_above_threshold: Share of the unrelated ones that reach the threshold, 0 to 1.
         notes: What a user of the dataset must know, e.g. that the threshold rests on too few unrelated ones.
+        answered: What models were asked for about the frames, such as captions: how many have it, and why others do not.
     """
 
     videos: int
@@ -63,6 +66,7 @@ class AlignmentReport(BaseModel):
     null: list[float]
     null_above_threshold: float
     notes: list[str]
+    answered: list[FunnelRow] = []
 
 
 def alignment_report(workspace: Workspace) -> AlignmentReport:
@@ -73,7 +77,8 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
     """
     if not {"filter", "download", "score"} <= set(workspace.config.graph.names):
         raise RunFailed("there is no alignment to report on: download, score or filter is off in this config")
-    waiting = next((one for one in status(workspace) if one.stage == "filter" and one.to_do), None)
+    stages = status(workspace)
+    waiting = next((one for one in stages if one.stage == "filter" and one.to_do), None)
     if waiting:
         raise RunFailed(f"filter has {waiting.to_do} of {count_of(waiting.units, 'parts')} to do; run it first")
     seconds, lags, confidence, thresholds = 0.0, list[float](), list[float](), set[float]()
@@ -110,6 +115,7 @@ def alignment_report(workspace: Workspace) -> AlignmentReport:
         null=_percentiles(null),
         null_above_threshold=round(float(np.mean(np.array(null) >= threshold)), 4) if null else 0.0,
         notes=notes(workspace),
+        answered=[row for row in funnel(stages) if row.what in ANSWERED],
     )
 
 
@@ -128,6 +134,10 @@ def print_report(report: AlignmentReport, console: Console) -> None:
     console.print(f"threshold {report.threshold:.3f}: {share:.1f} % of the unrelated reach it", highlight=False)
     for note in report.notes:
         console.print(note, highlight=False, markup=False)
+    for row in report.answered:
+        why = ", ".join(f"{reason} {n}" for reason, n in {**row.dropped, **row.failed}.items())
+        told = f"{row.kept:,} of {row.found:,} frames have {row.what}" + (f"; others: {why}" if why else "")
+        console.print(told, highlight=False, markup=False)
     confidence = ", ".join(f"{p} % {value:.2f}" for p, value in zip(PERCENTILES, report.lag_confidence, strict=True))
     console.print(
         f"\nconfidence of the narration lag, percentiles over videos: {confidence};"

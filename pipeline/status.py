@@ -28,7 +28,7 @@ class StageStatus(BaseModel):
         why: Reason why earlier output is stale; empty when there is none or it is valid.
         videos: Rows in the parts that are done.
         live: Rows that later stages work on.
-        retryable: Videos with a retryable failure in this stage.
+        retryable: Videos, and frames of others, with a retryable failure in this stage.
         failed: Videos that failed in this stage or before it, by ``stage.code``.
         dropped: Videos that this stage or one before it left out, by ``stage.reason``.
         warnings: By code.

@@ -85,7 +85,7 @@ class Mark(Model):
         ran: Models, programs and libraries that were used.
         videos: Rows.
         live: Rows that later stages work on.
-        retryable: Rows with a retryable failure in this stage.
+        retryable: Rows with a retryable failure in this stage, and items of others, such as frames.
         failed: Rows that failed in this stage or before it, by ``stage.code``.
         dropped: Rows that this stage or one before it left out, by ``stage.reason``.
         warnings: Rows with a warning of this stage or one before it, by code.

@@ -30,8 +30,8 @@ class CaptionConfig(ModelConfig):
     """Settings of the captions: the model, the frames, the instruction.
 
     Attributes:
-        frames: ``kept`` describes each frame of a document; ``scenes`` one of each scene, and the others of the scene have
-            its caption.
+        frames: ``kept`` describes each frame of a document; ``scenes`` one of each scene, and the others of the scene
+            have its caption.
         max_side: Pixels of a picture's longer side as the model is shown it (our choice).
         instruction: What the model is told to do; ours, stages/caption/instruction.txt, where it is empty.
     """

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from schemas.config import StageConfig
 from schemas.row import Row
-from schemas.rows import CaptionsRow, DocumentDraft, DocumentFrame, DocumentsRow, FramesRow, FrameFusion, FusedRow
+from schemas.rows import CaptionsRow, DocumentDraft, DocumentFrame, DocumentsRow, FrameFusion, FramesRow, FusedRow
 from stages.base import Context, Input, Stage, Video
 from stages.fuse import checks
 from stages.inference.asking import Ask, Asking
@@ -82,7 +83,7 @@ class Pair:
 
 
 class Fuse(Stage[FuseConfig, FusedRow]):
-    """Asks a model for one text of two. What it answers is checked, and asked for once more; otherwise nothing changes."""
+    """Asks a model for one text of two. An answer is checked, and asked for once more; then what was said stays."""
 
     name = "fuse"
     version = 1
@@ -224,9 +225,10 @@ def _told(status: str) -> str:
     return TOLD_LESS_SIMILAR if reason == LESS_SIMILAR else checks.told(reason)
 
 
-def _similarities(model: ImageTextModel, compared: Sequence[tuple[bytes, str, str]]) -> np.ndarray:
+def _similarities(model: ImageTextModel, compared: Sequence[tuple[bytes, str, str]]) -> npt.NDArray[np.float64]:
     """Cosine similarity of each picture with its caption and with its fused text, to 4 decimals; shape (n, 2)."""
     jpegs, captions, fused = zip(*compared, strict=True)
     frames, texts = model.encode(jpegs, [*captions, *fused])
     pairs = texts.reshape(2, len(jpegs), -1)
-    return np.clip(np.einsum("nd,tnd->nt", frames, pairs).astype(np.float64), -1.0, 1.0).round(4)
+    cosine: npt.NDArray[np.float64] = np.einsum("nd,tnd->nt", frames, pairs).astype(np.float64)
+    return np.clip(cosine, -1.0, 1.0).round(4)

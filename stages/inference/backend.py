@@ -70,10 +70,8 @@ def lacking(stage: str, config: ModelConfig, urls: Collection[str]) -> list[str]
     except openai.AuthenticationError:
         return [f"{stage}.url {config.url} refuses the key: set the environment variable {config.api_key}"]
     except openai.APIConnectionError:
-        return [
-            f"{stage}.url: no server answers at {config.url}; start one, e.g. `vllm serve {config.model}`, or name its"
-            " address"
-        ]
+        start = f"start one, e.g. `vllm serve {config.model}`, or name its address"
+        return [f"{stage}.url: no server answers at {config.url}; {start}"]
     except (openai.APIError, ValueError, TypeError):  # it does not say which models it has
         return []
     if models and config.model not in models:

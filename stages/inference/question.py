@@ -183,7 +183,7 @@ class NoAnswer:
 
 
 def answer_in(content: str, question: Question, tokens_in: int, tokens_out: int) -> Answer | NoAnswer:
-    """The answer in what a model wrote; ``bad_answer`` if it is something else, ``other_answer`` to another question."""
+    """The answer in what a model wrote; ``bad_answer`` for anything else, ``other_answer`` to another question."""
     try:
         reply = Reply.model_validate_json(_unfenced(content[:LONGEST_ANSWER]))
     except ValidationError:

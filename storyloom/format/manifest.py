@@ -46,11 +46,11 @@ class FunnelRow(Model):
     """The counts of one kind of item through the pipeline.
 
     Attributes:
-        what: ``videos``, ``frames``, ``sentences`` or ``documents``.
+        what: ``videos``, ``frames``, ``sentences`` or ``documents``; ``captions`` or ``fusions``, of frames.
         found: How many there were.
         kept: How many are in the documents.
         dropped: The others, by reason.
-        failed: Videos that failed, by ``stage.code``.
+        failed: Videos that failed, by ``stage.code``; for captions and fusions, frames without an answer, by reason.
     """
 
     what: str

@@ -24,7 +24,7 @@ from storyloom.validate.result import ShardFacts
 from storyloom.validate.violation import Violations
 
 COUNTED = ("nsamples", "nimages")
-KINDS = ("videos", "frames", "sentences", "documents")
+KINDS = ("videos", "frames", "sentences", "documents", "captions", "fusions")
 HASHED = ("filesize", "sha256", "md5sum")
 
 
