@@ -46,6 +46,7 @@ def test_what_a_config_reads_stays(done: Path) -> None:
         "units": [],
         "plans and manifests": [],
         "media": [],
+        "answers": [],
         "attempts and profiles": [],
     }
     assert content_of(done / "work") == before
@@ -66,6 +67,17 @@ def test_tables_and_shards_of_writers_who_were_killed_before_their_mark_go(done:
     assert {item.name for item in found["units"]} == {str(one.relative_to(work)) for one in (other_table, other_group)}
     assert content_of(work) == before
     assert ran(config(done)).done == []
+
+
+def test_answers_of_models_stay_as_long_as_their_part_is_planned(done: Path) -> None:
+    (part, *_) = survey(config(done)).plan.parts
+    answers = done / "work" / "answers" / "caption"
+    for name in (part, "0000099-0badcafe", "notes"):
+        (answers / name).mkdir(parents=True)
+        (answers / name / "0123456789abcdef.jsonl").write_text("{}")
+    found = collected(config(done))
+    assert [item.name for item in found["answers"]] == ["answers/caption/0000099-0badcafe"]
+    assert sorted(one.name for one in answers.iterdir()) == sorted([part, "notes"])
 
 
 def test_units_of_other_settings_go_and_a_run_has_nothing_to_do(done: Path) -> None:
