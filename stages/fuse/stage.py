@@ -187,7 +187,7 @@ class Fuse(Stage[FuseConfig, FusedRow]):
         self, pairs: Sequence[Pair], answers: Sequence[Answer | NoAnswer], jpegs: Sequence[bytes]
     ) -> list[tuple[FrameFusion, str]]:
         """What becomes of each answer, and its text."""
-        found = [self._checked(pair, answer) for pair, answer in zip(pairs, answers, strict=True)]
+        found = await asyncio.to_thread(self._all_checked, pairs, answers)  # else requests would wait for it
         good = [place for place, (fusion, _) in enumerate(found) if fusion.status == "fused"]
         if self._model and good:
             compared = [(jpegs[pairs[at].frame], pairs[at].caption, found[at][1]) for at in good]
@@ -195,6 +195,9 @@ class Fuse(Stage[FuseConfig, FusedRow]):
             for at, (of_caption, of_fused) in zip(good, similar.tolist(), strict=True):
                 found[at] = (self._compared(found[at][0], of_caption, of_fused), found[at][1])
         return found
+
+    def _all_checked(self, pairs: Sequence[Pair], answers: Sequence[Answer | NoAnswer]) -> list[tuple[FrameFusion, str]]:
+        return [self._checked(pair, answer) for pair, answer in zip(pairs, answers, strict=True)]
 
     def _checked(self, pair: Pair, answer: Answer | NoAnswer) -> tuple[FrameFusion, str]:
         """What becomes of an answer by its text alone."""
