@@ -16,8 +16,9 @@ from pydantic import Field, StringConstraints
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
-from schemas.rows import DocumentDraft, DocumentsRow, FramesRow
+from schemas.rows import CaptionsRow, DocumentDraft, DocumentsRow, FramesRow, FusedRow
 from stages.base import GroupStage, Input, Video
+from stages.write.additions import NOTHING, Additions
 from stages.write.document import to_sample
 from storyloom.format.counts import Counts
 from storyloom.format.model import Model
@@ -34,12 +35,14 @@ class VideoDocuments(NamedTuple):
         row: Its documents.
         frames: Loads its frames.
         media: What `download` knows of it, with what its site says; None where nothing is known.
+        additions: What optional stages say of it.
     """
 
     manifest: ManifestRow
     row: DocumentsRow
     frames: Callable[[], FramesRow]
     media: MediaRow | None = None
+    additions: Additions = NOTHING
 
 
 class WriteConfig(StageConfig):
@@ -73,8 +76,14 @@ class Write(GroupStage[WriteConfig, GroupShards]):
     """Writes the documents of a group's videos; `storyloom run` publishes the shards of all groups as one dataset."""
 
     name = "write"
-    version = 4
-    reads = (Input("filter"), Input("sample"), Input("download", files=False))
+    version = 5
+    reads = (
+        Input("filter"),
+        Input("sample"),
+        Input("download", files=False),
+        Input("caption", optional=True),
+        Input("fuse", optional=True),
+    )
     manifest_fields = ("published_url", "source_id", "title", "license", "extra", "start")
     seeded = True
     result = GroupShards
@@ -91,12 +100,20 @@ class Write(GroupStage[WriteConfig, GroupShards]):
             )
 
     def write(self, videos: Iterable[Video], folder: Path) -> GroupShards:
-        documents = (
-            VideoDocuments(video.manifest, video[DocumentsRow], partial(video.__getitem__, FramesRow), video[MediaRow])
-            for video in videos
-            if video[DocumentsRow].documents
-        )
+        documents = (self._documents(video) for video in videos if video[DocumentsRow].documents)
         return GroupShards(shards=write_group(documents, folder, self.config, self.context.seed))
+
+    def _documents(self, video: Video) -> VideoDocuments:
+        return VideoDocuments(
+            video.manifest,
+            video[DocumentsRow],
+            partial(video.__getitem__, FramesRow),
+            video[MediaRow],
+            Additions(
+                captions=video[CaptionsRow] if video.has(CaptionsRow) else None,
+                fusions=video[FusedRow] if video.has(FusedRow) else None,
+            ),
+        )
 
     @staticmethod
     def files(result: GroupShards) -> dict[str, str]:
@@ -154,7 +171,9 @@ def split_of(content: str, val_share: float) -> Split:
 
 def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[SpoolEntry]:
     seen: set[str] = set()
-    for manifest, row, load_frames, media in videos:
+    for manifest, row, load_frames, media, additions in videos:
+        if additions.ended:
+            continue
         if manifest.video != row.video:
             raise FormatError(manifest.video, "wrong_row", f"its documents are those of video {row.video}")
         frames = load_frames() if row.documents else FramesRow(video=row.video)
@@ -164,7 +183,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 raise FormatError(key, "duplicate_key", "two documents have this key: is the video listed twice?")
             seen.add(key)
             images = _images(key, document, frames)
-            sample = to_sample(key, manifest, row, document, images, config.max_images, media)
+            sample = to_sample(key, manifest, row, document, images, config.max_images, media, additions)
             content = sample.to_json_bytes()
             members = sample_bytes(key, content, images)
             if len(content) > MAX_DOCUMENT or len(members) > MAX_SAMPLE:  # no reader would take it
