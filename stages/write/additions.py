@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import accumulate, chain
+from typing import Any, TypeVar
 
-from schemas.rows import CaptionsRow, DocumentDraft, DocumentText, FrameCaption, FrameFusion, FusedRow
+from schemas.rows import (
+    AlignedRow,
+    CaptionsRow,
+    DocumentDraft,
+    DocumentText,
+    FrameCaption,
+    FrameFusion,
+    FusedRow,
+    Sentence,
+)
 from storyloom.format.sample import FormatError
 
 FUSED = "fused"
@@ -22,10 +32,12 @@ class Additions:
     Attributes:
         captions: What its frames show.
         fusions: What is said and what is shown at them.
+        aligned: Its sentences with their words; None where word times are not wanted.
     """
 
     captions: CaptionsRow | None = None
     fusions: FusedRow | None = None
+    aligned: AlignedRow | None = None
 
     @property
     def ended(self) -> bool:
@@ -63,6 +75,47 @@ class Additions:
             text.model_copy(update={"text": fused[number], "source": FUSED}) if number in fused else text
             for number, text in enumerate(document.texts)
         ]
+
+    def words(self, key: str, document: DocumentDraft, texts: Sequence[DocumentText]) -> dict[str, list[Any]]:
+        """The keys of `KEY.json` about single words. A text that was not said, as a fused one, has none.
+
+        Args:
+            key: Of the document.
+            document: The document.
+            texts: Its texts as they are written.
+
+        Raises:
+            FormatError: A text is not the sentence that it says.
+        """
+        if self.aligned is None:
+            return {}
+        columns = list(zip(self.aligned.words, self.aligned.word_start, self.aligned.word_end, strict=True))
+        ends = list(accumulate(self.aligned.sentence_words, initial=0))
+        found = [
+            columns[ends[said.sentence] : ends[said.sentence + 1]] if text.source == said.source else []
+            for said, text in zip(_checked(key, document.texts, self.aligned.sentences), texts, strict=True)
+        ]
+        flat = list(chain.from_iterable(found))
+        return {
+            "text_words": [len(some) for some in found],
+            "words": [word for word, _, _ in flat],
+            "word_start": [start for _, start, _ in flat],
+            "word_end": [end for _, _, end in flat],
+        }
+
+
+def _checked(key: str, texts: Sequence[DocumentText], sentences: Sequence[Sentence]) -> Sequence[DocumentText]:
+    """The texts of a document, each checked to be the sentence that it says.
+
+    Raises:
+        FormatError: One is not.
+    """
+    for text in texts:
+        sentence = sentences[text.sentence] if 0 <= text.sentence < len(sentences) else None
+        if sentence is None or (sentence.text, sentence.start, sentence.end) != (text.text, text.start, text.end):
+            message = f"the text at {text.start} s is not the video's sentence {text.sentence}"
+            raise FormatError(key, "sentence_index", f"{message}: `align` was done again since; run from `align` on")
+    return texts
 
 
 NOTHING = Additions()

@@ -70,6 +70,7 @@ def to_sample(
         "license": manifest.license or (site.license if site else ""),
         **added(len(frames), len(texts)),
         **additions.of_images(key, document),
+        **additions.words(key, document, texts),
         "channel": site.channel if site else "",
         "upload_date": site.upload_date if site else "",
         "chapters": [chapter.title for chapter in chapters],

@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
-from schemas.rows import CaptionsRow, DocumentDraft, DocumentsRow, FramesRow, FusedRow
+from schemas.rows import AlignedRow, CaptionsRow, DocumentDraft, DocumentsRow, FramesRow, FusedRow
 from stages.base import GroupStage, Input, Video
 from stages.write.additions import NOTHING, Additions
 from stages.write.document import to_sample
@@ -25,6 +25,9 @@ from storyloom.format.model import Model
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_numbers, write_shard
 from storyloom.format.tar import MAX_DOCUMENT, MAX_SAMPLE, sample_bytes
+
+UNWRITTEN = ("frame_times", "pairs", "null_pairs", "null_texts", "null_text_pairs")
+"""Columns of an `AlignedRow` that no document holds."""
 
 
 class VideoDocuments(NamedTuple):
@@ -58,12 +61,15 @@ class WriteConfig(StageConfig):
         val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the file's content,
             so that no video is in two splits, under whatever names and in whatever clips, and a growing manifest moves
             none.
+        words: Whether documents hold the times of single words, too, in `words`, `word_start`, `word_end` and
+            `text_words`.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), OPERATIONAL] = "storyloom"
     shard_bytes: Annotated[int, Field(gt=0, le=2**40)] = 512 * 2**20
     max_images: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 30
     val_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    words: bool = False
 
 
 class GroupShards(Model):
@@ -90,6 +96,10 @@ class Write(GroupStage[WriteConfig, GroupShards]):
     Config = WriteConfig
 
     @classmethod
+    def inputs(cls, config: WriteConfig) -> tuple[Input, ...]:
+        return (*cls.reads, Input("align", without=UNWRITTEN)) if config.words else cls.reads
+
+    @classmethod
     def check(cls, sections: Mapping[str, StageConfig]) -> None:
         """Check that the dataset's card declares at least as many images as documents may have."""
         most, declared = getattr(sections["filter"], "max_images", 0), getattr(sections["write"], "max_images", 0)
@@ -112,6 +122,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
             Additions(
                 captions=video[CaptionsRow] if video.has(CaptionsRow) else None,
                 fusions=video[FusedRow] if video.has(FusedRow) else None,
+                aligned=video[AlignedRow] if self.config.words else None,
             ),
         )
 

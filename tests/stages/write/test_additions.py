@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.row import RowError
-from schemas.rows import CaptionsRow, FrameCaption, FrameFusion, FusedRow
+from schemas.rows import AlignedRow, CaptionsRow, FrameCaption, FrameFusion, FusedRow, Sentence
 from stages.write.additions import Additions
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.format.sample import FormatError
@@ -130,3 +130,44 @@ def test_a_video_that_ended_in_a_later_stage_than_filter_is_not_written(tmp_path
     one = video("a", document())
     failed = CaptionsRow(video=one.row.video, error=RowError(stage="caption", code="internal", message="broken"))
     assert write_group([one._replace(additions=Additions(failed))], tmp_path, WriteConfig(), 0) == []
+
+
+def aligned(one: VideoDocuments) -> tuple[VideoDocuments, AlignedRow]:
+    """The video, and its sentences of five words each; before them one that is in no document."""
+    drafts = one.row.documents[0].texts
+    said = [text.model_copy(update={"sentence": number}) for number, text in enumerate(drafts, 1)]
+    early = Sentence(start=0.0, end=0.0, text="hm", words=1)
+    row = AlignedRow(
+        video=one.row.video,
+        sentences=[early, *(Sentence(start=t.start, end=t.end, text=t.text, words=5) for t in drafts)],
+        sentence_words=[1, 5, 5],
+        words=["hm", *(word for text in drafts for word in text.text.split())],
+        word_start=[0.0, *(text.start + 0.25 * n for text in drafts for n in range(5))],
+        word_end=[0.0, *(text.start + 0.25 * n + 0.25 for text in drafts for n in range(5))],
+    )
+    document = one.row.documents[0].model_copy(update={"texts": said})
+    return one._replace(row=one.row.model_copy(update={"documents": [document]})), row
+
+
+def test_words_are_those_of_the_texts_sentences(tmp_path: Path) -> None:
+    one, row = aligned(video("a", document()))
+    found = written(one._replace(additions=Additions(aligned=row)), tmp_path)
+    assert found["words"] == ["so", "here", "we", "0", "0", "so", "here", "we", "0", "1"]
+    assert found["word_start"] == [0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 2.25, 2.5, 2.75, 3.0]
+    assert found["word_end"] == [0.25, 0.5, 0.75, 1.0, 1.25, 2.25, 2.5, 2.75, 3.0, 3.25]
+    assert found["text_words"] == [5, 5]
+
+
+def test_a_fused_text_in_the_place_of_what_was_said_has_no_words(tmp_path: Path) -> None:
+    one, row = aligned(video("a", document()))
+    more = Additions(fusions=fusions(one, "kept:unsure", "fused", replace=True), aligned=row)
+    found = written(one._replace(additions=more), tmp_path)
+    assert (found["words"], found["text_words"]) == (["so", "here", "we", "0", "0"], [5, 0])
+
+
+def test_a_text_that_is_not_the_sentence_that_it_says_is_refused(tmp_path: Path) -> None:
+    one, row = aligned(video("a", document()))
+    changed = row.model_copy(update={"sentences": row.sentences[1:]})
+    with pytest.raises(FormatError, match="is not the video's sentence 1") as refused:
+        written(one._replace(additions=Additions(aligned=changed)), tmp_path)
+    assert refused.value.rule == "sentence_index"
