@@ -200,12 +200,20 @@ class Pair(Model):
     sentence: int
 
 
+WORD_COLUMNS = ("sentence_words", "words", "word_start", "word_end")
+"""Columns of an `AlignedRow` about single words, which most of its readers leave out."""
+
+
 class AlignedRow(Row):
     """The output of `align`: sentences and candidate pairs.
 
     Attributes:
         language: As transcribed.
         sentences: In time order, not overlapping.
+        sentence_words: How many of the words are each sentence's; empty where a reader left the columns of words out.
+        words: Of all sentences, in time order, trimmed; those of a sentence spell its text, spaces aside.
+        word_start: Seconds, of each word, in its sentence's interval.
+        word_end: Seconds, of each word.
         frame_times: Seconds, of all the video's frames.
         pairs: Candidates inside the window, ordered by frame, then sentence.
         null_pairs: Random pairs outside the window, samples of unrelated frames and texts.
@@ -215,6 +223,10 @@ class AlignedRow(Row):
 
     language: str = ""
     sentences: list[Sentence] = []
+    sentence_words: list[int] = []
+    words: list[str] = []
+    word_start: list[Seconds] = []
+    word_end: list[Seconds] = []
     frame_times: list[Seconds] = []
     pairs: list[Pair] = []
     null_pairs: list[Pair] = []
@@ -262,12 +274,16 @@ class DocumentFrame(Model):
 
 
 class DocumentText(Model):
-    """A sentence of a document: times in seconds, text, and its source."""
+    """A sentence of a document: times in seconds, text, its source, and its index into the video's sentences.
+
+    The index is -1 for a text that is none of them.
+    """
 
     start: Seconds
     end: Seconds
     text: str
     source: str
+    sentence: int = -1
 
 
 class DocumentDraft(Model):

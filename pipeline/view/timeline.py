@@ -15,7 +15,7 @@ from pipeline.view.state import Place
 from pipeline.view.tuning import Known, Retuned, results
 from schemas.media import MediaRow
 from schemas.row import Row
-from schemas.rows import AlignedRow, DocumentsRow, FramesRow, SampledFrame, Sentence, TranscriptRow
+from schemas.rows import WORD_COLUMNS, AlignedRow, DocumentsRow, FramesRow, SampledFrame, Sentence, TranscriptRow
 from stages.base import Context
 from stages.filter.assign import UNPAIRED, Assignment
 from stages.filter.stage import FilterConfig
@@ -159,7 +159,8 @@ def timeline(place: Place, media: MediaRow | None) -> Timeline:
     found = Timeline(duration=max(0.0, media.duration) if media else 0.0)
     said = place.row("transcribe", TranscriptRow)
     seen = place.row("sample", FramesRow, without=("jpegs",))
-    aligned = place.row("align", AlignedRow, without=("null_pairs", "null_texts", "null_text_pairs", "pairs"))
+    unshown = (*WORD_COLUMNS, "null_pairs", "null_texts", "null_text_pairs", "pairs")
+    aligned = place.row("align", AlignedRow, without=unshown)
     decision = _decision(place)
     there = {"download": media, "transcribe": said, "sample": seen, "align": aligned, "score": decision}
     found.missing = [name for name, row in there.items() if row is None and name in place.workspace.graph.names]

@@ -78,7 +78,12 @@ class SentenceRules:
 
 
 def sentences(segments: Sequence[Segment], rules: SentenceRules) -> list[Sentence]:
-    """Cut a transcript into sentences, in time order and without overlaps.
+    """Cut a transcript into sentences: see `sentences_of_words`."""
+    return [sentence for sentence, _ in sentences_of_words(segments, rules)]
+
+
+def sentences_of_words(segments: Sequence[Segment], rules: SentenceRules) -> list[tuple[Sentence, list[Word]]]:
+    """Cut a transcript into sentences, in time order and without overlaps, each with its words.
 
     A sentence that should not be trusted keeps its place and carries its `flag`. Its source is that of most of its
     words; speech recognition's if half of them are.
@@ -86,8 +91,9 @@ def sentences(segments: Sequence[Segment], rules: SentenceRules) -> list[Sentenc
     doubts = {id(word): doubt for segment in segments if (doubt := segment_flag(segment)) for word in segment.words}
     runs = _joined(_cut([word for segment in segments for word in segment.words], rules), rules)
     shown = {id(word) for segment in segments if segment.source == "subtitles" for word in segment.words}
-    found = [_sentence(run, doubts, shown) for run in runs if clean("".join(word.text for word in run))]
-    return list(_without_overlap(found))
+    runs = [run for run in runs if clean("".join(word.text for word in run))]
+    found = _without_overlap([_sentence(run, doubts, shown) for run in runs])
+    return list(zip(found, runs, strict=True))
 
 
 def _cut(words: Sequence[Word], rules: SentenceRules) -> Iterator[list[Word]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Annotated
 
 import numpy as np
@@ -13,7 +14,8 @@ from pydantic import Field
 from schemas.config import OPERATIONAL, Resources, StageConfig
 from schemas.row import Row
 from schemas.rows import AlignedRow, FramesRow, Pair, Sentence, TranscriptRow
-from stages.align.sentences import SentenceRules, sentences
+from stages.align.sentences import SentenceRules, sentences_of_words
+from stages.align.words import timed_words
 from stages.base import Input, Stage, Video
 
 FloatArray = npt.NDArray[np.float64]
@@ -46,7 +48,7 @@ class Align(Stage[AlignConfig, AlignedRow]):
     """Makes sentences of words and pairs them with frames, by times only."""
 
     name = "align"
-    version = 3
+    version = 4
     reads = (Input("transcribe"), Input("sample", without=("jpegs",)))
     seeded = True
     row = AlignedRow
@@ -86,7 +88,10 @@ class Align(Stage[AlignConfig, AlignedRow]):
         config = self.config
         transcript = video[TranscriptRow]
         rules = SentenceRules(config.max_gap, config.soft_words, config.max_words, config.min_words)
-        found = sentences(transcript.segments, rules)
+        spoken = sentences_of_words(transcript.segments, rules)
+        found = [sentence for sentence, _ in spoken]
+        words = [timed_words(sentence, run) for sentence, run in spoken]
+        timed = list(chain.from_iterable(words))
         times = np.array([frame.time for frame in video[FramesRow].frames], dtype=np.float64)
         first, last = window_bounds(times, found, config.window)
         return AlignedRow(
@@ -94,6 +99,10 @@ class Align(Stage[AlignConfig, AlignedRow]):
             warnings=[*transcript.warnings, *video[FramesRow].warnings],
             language=transcript.language,
             sentences=found,
+            sentence_words=[len(some) for some in words],
+            words=[word.text for word in timed],
+            word_start=[word.start for word in timed],
+            word_end=[word.end for word in timed],
             frame_times=times.tolist(),
             pairs=_pairs(*_ranges(first, last)),
             null_pairs=_null_pairs((first, last), len(found), self._draws, _seed(self.context.seed, video.key)),

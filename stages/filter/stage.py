@@ -14,6 +14,7 @@ from schemas.duplicates import Duplicates
 from schemas.media import MediaRow
 from schemas.row import Dropped
 from schemas.rows import (
+    WORD_COLUMNS,
     AlignedRow,
     DocumentDraft,
     DocumentFrame,
@@ -85,8 +86,13 @@ class Filter(Stage[FilterConfig, DocumentsRow]):
     """Assigns, drops and cuts into documents. A dropped frame does not drop its text; every drop has a reason."""
 
     name = "filter"
-    version = 4
-    reads = (Input("align"), Input("score"), Input("sample", without=("jpegs",)), Input("download", files=False))
+    version = 5
+    reads = (
+        Input("align", without=WORD_COLUMNS),
+        Input("score"),
+        Input("sample", without=("jpegs",)),
+        Input("download", files=False),
+    )
     row = DocumentsRow
     Config = FilterConfig
 
@@ -263,7 +269,10 @@ def _document(
             )
             for index, time in zip(kept, times, strict=True)
         ],
-        texts=[DocumentText(start=s.start, end=s.end, text=s.text, source=s.source) for s in texts],
+        texts=[
+            DocumentText(start=s.start, end=s.end, text=s.text, source=s.source, sentence=unit.sentence)
+            for s, unit in zip(texts, units, strict=True)
+        ],
     )
 
 

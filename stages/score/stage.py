@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.config import OPERATIONAL, Auto, StageConfig
 from schemas.row import Row
-from schemas.rows import AlignedRow, FramesRow, Pair, ScoresRow
+from schemas.rows import WORD_COLUMNS, AlignedRow, FramesRow, Pair, ScoresRow
 from stages.base import Context, Input, Stage, StageSetupError, Video
 from stages.models.demo import DEMO
 from stages.models.device import Device, no_device, resolved_torch_device
@@ -135,7 +135,7 @@ class Score(Stage[ScoreConfig, ScoresRow]):
 
     name = "score"
     version = 2
-    reads = (Input("align"), Input("sample"))
+    reads = (Input("align", without=WORD_COLUMNS), Input("sample"))
     row = ScoresRow
     Config = ScoreConfig
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow
+from stages.write.additions import NOTHING, Additions
 from storyloom.format.model import to_milliseconds
-from storyloom.format.sample import ADDED, SCHEMA, FormatError, Sample, frames_first, image_name, refusal
+from storyloom.format.sample import SCHEMA, FormatError, Sample, added, frames_first, image_name, refusal
 
 
 def to_sample(
@@ -22,6 +23,7 @@ def to_sample(
     jpegs: Sequence[bytes],
     max_images: int,
     media: MediaRow | None = None,
+    additions: Additions = NOTHING,
 ) -> Sample:
     """The sample of a document.
 
@@ -33,11 +35,12 @@ def to_sample(
         jpegs: One JPEG per frame of the document, in order.
         max_images: Most images a document of the dataset may have.
         media: What `download` knows of the video. Where its site and the manifest differ, the manifest is right.
+        additions: What optional stages say of the video.
 
     Raises:
         FormatError: The document breaks a rule of the shard format.
     """
-    frames, texts = document.frames, document.texts
+    frames, texts = document.frames, additions.texts(key, document)
     order = frames_first([frame.time for frame in frames], [(text.start, text.end) for text in texts])
     names = (image_name(key, number) for number in range(len(frames)))
     words = (text.text for text in texts)
@@ -65,7 +68,9 @@ def to_sample(
         "doc_end": _seconds(document.end),
         "language": document.language,
         "license": manifest.license or (site.license if site else ""),
-        **ADDED,
+        **added(len(frames), len(texts)),
+        **additions.of_images(key, document),
+        **additions.words(key, document, texts),
         "channel": site.channel if site else "",
         "upload_date": site.upload_date if site else "",
         "chapters": [chapter.title for chapter in chapters],

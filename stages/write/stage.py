@@ -16,14 +16,18 @@ from pydantic import Field, StringConstraints
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
-from schemas.rows import DocumentDraft, DocumentsRow, FramesRow
+from schemas.rows import AlignedRow, CaptionsRow, DocumentDraft, DocumentsRow, FramesRow, FusedRow
 from stages.base import GroupStage, Input, Video
+from stages.write.additions import NOTHING, Additions
 from stages.write.document import to_sample
 from storyloom.format.counts import Counts
 from storyloom.format.model import Model
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_numbers, write_shard
 from storyloom.format.tar import MAX_DOCUMENT, MAX_SAMPLE, sample_bytes
+
+UNWRITTEN = ("frame_times", "pairs", "null_pairs", "null_texts", "null_text_pairs")
+"""Columns of an `AlignedRow` that no document holds."""
 
 
 class VideoDocuments(NamedTuple):
@@ -34,12 +38,14 @@ class VideoDocuments(NamedTuple):
         row: Its documents.
         frames: Loads its frames.
         media: What `download` knows of it, with what its site says; None where nothing is known.
+        additions: What optional stages say of it.
     """
 
     manifest: ManifestRow
     row: DocumentsRow
     frames: Callable[[], FramesRow]
     media: MediaRow | None = None
+    additions: Additions = NOTHING
 
 
 class WriteConfig(StageConfig):
@@ -55,12 +61,15 @@ class WriteConfig(StageConfig):
         val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the file's content,
             so that no video is in two splits, under whatever names and in whatever clips, and a growing manifest moves
             none.
+        words: Whether documents hold the times of single words, too, in `words`, `word_start`, `word_end` and
+            `text_words`.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"), OPERATIONAL] = "storyloom"
     shard_bytes: Annotated[int, Field(gt=0, le=2**40)] = 512 * 2**20
     max_images: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 30
     val_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    words: bool = False
 
 
 class GroupShards(Model):
@@ -73,12 +82,22 @@ class Write(GroupStage[WriteConfig, GroupShards]):
     """Writes the documents of a group's videos; `storyloom run` publishes the shards of all groups as one dataset."""
 
     name = "write"
-    version = 4
-    reads = (Input("filter"), Input("sample"), Input("download", files=False))
+    version = 5
+    reads = (
+        Input("filter"),
+        Input("sample"),
+        Input("download", files=False),
+        Input("caption", optional=True),
+        Input("fuse", optional=True),
+    )
     manifest_fields = ("published_url", "source_id", "title", "license", "extra", "start")
     seeded = True
     result = GroupShards
     Config = WriteConfig
+
+    @classmethod
+    def inputs(cls, config: WriteConfig) -> tuple[Input, ...]:
+        return (*cls.reads, Input("align", without=UNWRITTEN)) if config.words else cls.reads
 
     @classmethod
     def check(cls, sections: Mapping[str, StageConfig]) -> None:
@@ -91,12 +110,21 @@ class Write(GroupStage[WriteConfig, GroupShards]):
             )
 
     def write(self, videos: Iterable[Video], folder: Path) -> GroupShards:
-        documents = (
-            VideoDocuments(video.manifest, video[DocumentsRow], partial(video.__getitem__, FramesRow), video[MediaRow])
-            for video in videos
-            if video[DocumentsRow].documents
-        )
+        documents = (self._documents(video) for video in videos if video[DocumentsRow].documents)
         return GroupShards(shards=write_group(documents, folder, self.config, self.context.seed))
+
+    def _documents(self, video: Video) -> VideoDocuments:
+        return VideoDocuments(
+            video.manifest,
+            video[DocumentsRow],
+            partial(video.__getitem__, FramesRow),
+            video[MediaRow],
+            Additions(
+                captions=video[CaptionsRow] if video.has(CaptionsRow) else None,
+                fusions=video[FusedRow] if video.has(FusedRow) else None,
+                aligned=video[AlignedRow] if self.config.words else None,
+            ),
+        )
 
     @staticmethod
     def files(result: GroupShards) -> dict[str, str]:
@@ -154,7 +182,9 @@ def split_of(content: str, val_share: float) -> Split:
 
 def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[SpoolEntry]:
     seen: set[str] = set()
-    for manifest, row, load_frames, media in videos:
+    for manifest, row, load_frames, media, additions in videos:
+        if additions.ended:
+            continue
         if manifest.video != row.video:
             raise FormatError(manifest.video, "wrong_row", f"its documents are those of video {row.video}")
         frames = load_frames() if row.documents else FramesRow(video=row.video)
@@ -164,7 +194,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 raise FormatError(key, "duplicate_key", "two documents have this key: is the video listed twice?")
             seen.add(key)
             images = _images(key, document, frames)
-            sample = to_sample(key, manifest, row, document, images, config.max_images, media)
+            sample = to_sample(key, manifest, row, document, images, config.max_images, media, additions)
             content = sample.to_json_bytes()
             members = sample_bytes(key, content, images)
             if len(content) > MAX_DOCUMENT or len(members) > MAX_SAMPLE:  # no reader would take it

@@ -55,7 +55,7 @@ def language_codes(published: Published) -> list[str]:
 def _document_columns(published: Published) -> dict[str, pa.DataType]:
     """Name and Arrow type of every key of `KEY.json`, in the order in which the file has them."""
     types = {Sample.model_fields[column.name].alias or column.name: column.type for column in arrow_schema(Sample)}
-    absent = ADDED if published.schema_ != SCHEMA else {}
+    absent = ADDED if published.schema_ != SCHEMA else frozenset()
     return {name: kind for name, kind in sorted(types.items()) if name not in absent}
 
 

@@ -243,6 +243,7 @@ def _changes(one: Told, others: Sequence[Told]) -> Iterator[str]:
             mine.sentence == theirs.sentence and (mine.score, mine.shift) != (theirs.score, theirs.shift)
             for mine, theirs in shared
         ),
+        "captions": any(mine.shown != theirs.shown for mine, theirs in shared),
         "split": all(other.split != one.split for other in others),
         "details": all(other.details != one.details for other in others),
     }

@@ -8,14 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from storyloom.format.sample import ADDED
+from storyloom.format.sample import added
+
+SHOWN = ("caption", "fused", "fuse_status")
+"""Keys of what is told of the picture of each image, without their beginning."""
 
 COMPARED = frozenset(
     {"doc_end", "doc_start", "images", "sample_id", "schema", "texts", "video_id"}
     | {f"image_{name}" for name in ("clip_score", "height", "shift", "text_index", "time", "width")}
-    | {f"text_{name}" for name in ("end", "source", "start")}
+    | {f"text_{name}" for name in ("end", "source", "start", "words")}
+    | {"word_end", "word_start", "words"}
+    | {f"image_{name}" for name in SHOWN}
 )
-"""Keys of `KEY.json` that are compared one by one; all others are its details."""
+"""Keys of `KEY.json` that are compared one by one; all others are its details, and whether words have times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class ToldFrame:
         score: Similarity with its sentence; None without one.
         shift: Seconds by which the sentence was moved.
         sentence: Its own sentence; None without one.
+        shown: Its caption, fused text and status.
     """
 
     time: int
@@ -54,6 +60,7 @@ class ToldFrame:
     score: float | None
     shift: float
     sentence: ToldText | None
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ def told(values: Mapping[str, Any], split: str, pictures: Sequence[bytes]) -> To
             values["text_start"], values["text_end"], spoken, values["text_source"], strict=True
         )
     ]
+    whole = added(len(pictures), len(texts)) | dict(values)
     frames = [
         ToldFrame(
             milliseconds(values["image_time"][n]),
@@ -99,10 +107,12 @@ def told(values: Mapping[str, Any], split: str, pictures: Sequence[bytes]) -> To
             values["image_clip_score"][n] if index >= 0 else None,
             values["image_shift"][n],
             texts[index] if index >= 0 else None,
+            tuple(whole[f"image_{name}"][n] for name in SHOWN),
         )
         for n, (index, picture) in enumerate(zip(values["image_text_index"], pictures, strict=True))
     ]
-    details = {name: value for name, value in (ADDED | dict(values)).items() if name not in COMPARED}
+    details = {name: value for name, value in whole.items() if name not in COMPARED}
+    details["words"] = bool(whole["words"])
     content = json.dumps(details, sort_keys=True).encode()
     return Told(
         split,

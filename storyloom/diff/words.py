@@ -20,6 +20,7 @@ CHANGES = {
     "text": "its sentences are others, or cut otherwise",
     "pairing": "frames have another sentence as their own",
     "scores": "frames have another score or shift with the same sentence",
+    "captions": "frames have another caption or fused text",
     "split": "it is in another split",
     "details": "what is said of it differs: title, licence, lag or the like",
 }

@@ -105,9 +105,12 @@ def positions(sample: Sample) -> Iterator[dict[str, Any]]:
                 "text_index": sample.image_text_index[image],
                 "clip_score": sample.image_clip_score[image],
                 "shift": sample.image_shift[image],
+                "caption": sample.image_caption[image],
+                "fused": sample.image_fused[image],
+                "fuse_status": sample.image_fuse_status[image],
             }
             image += 1
         else:
             times = {"start": sample.text_start[text], "end": sample.text_end[text]}
-            yield {**times, "source": sample.text_source[text]}
+            yield {**times, "source": sample.text_source[text], "words": sample.text_words[text]}
             text += 1

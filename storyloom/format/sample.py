@@ -8,8 +8,8 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
-from itertools import accumulate, pairwise
-from typing import Annotated, Any, Literal, Self
+from itertools import accumulate, islice, pairwise
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,17 +22,38 @@ SCHEMA = "storyloom/2"
 
 SchemaName = Literal["storyloom/1", "storyloom/2"]
 
-ADDED: dict[str, Any] = {
-    "channel": "",
-    "chapter_start": [],
-    "chapters": [],
-    "extra": "{}",
-    "lag": 0.0,
-    "lag_confidence": 0.0,
-    "upload_date": "",
-    "video_start": 0.0,
-}
-"""Keys that version 2 added, with the values of a document in which they are unknown, as one of version 1."""
+
+def added(images: int, texts: int) -> dict[str, Any]:
+    """The keys that version 2 added, with the values of a document in which they are unknown, as one of version 1.
+
+    Args:
+        images: Number of the document's images.
+        texts: Number of its texts.
+    """
+    return {
+        "channel": "",
+        "chapter_start": [],
+        "chapters": [],
+        "extra": "{}",
+        "image_caption": [""] * images,
+        "image_fuse_status": ["off"] * images,
+        "image_fused": [""] * images,
+        "lag": 0.0,
+        "lag_confidence": 0.0,
+        "text_words": [0] * texts,
+        "upload_date": "",
+        "video_start": 0.0,
+        "word_end": [],
+        "word_start": [],
+        "words": [],
+    }
+
+
+ADDED = frozenset(added(0, 0))
+"""Names of the keys that version 2 added."""
+
+FUSE_STATUS = re.compile(r"off|fused|(?:kept|failed):[a-z_]+")
+"""What became of the fusion of what is said and shown at an image."""
 
 KEY_PATTERN = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
 """No dots, since readers cut a member's name at its first one; Hugging Face drops names that start with ``__``."""
@@ -96,6 +117,14 @@ Name = Annotated[str, Field(max_length=MAX_NAME)]
 Pixels = Annotated[int, Field(ge=1, le=65_535)]
 
 
+class TimedWord(NamedTuple):
+    """A spoken word, and when it begins and ends, in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
 class Sample(Model):
     """One interleaved document as a shard holds it. Every key is required, nothing is converted.
 
@@ -113,9 +142,17 @@ class Sample(Model):
         image_text_index: For each image the index of its text among the texts that are not None; -1 without one.
         image_clip_score: Similarity of each image and its text; -1.0 without one.
         image_shift: Seconds by which the aligner moved the image's text against the clock.
+        image_caption: What a model says that each image shows; empty without one.
+        image_fused: What is said and what is shown at each image, as one text; empty where its status is another than
+            ``fused``.
+        image_fuse_status: ``fused``; ``kept:`` and why what was said stays as it is; ``failed:`` and why; or ``off``.
         text_start: Seconds, of each text's first word.
         text_end: Seconds, of each text's last word.
-        text_source: Where each text comes from, e.g. ``asr``.
+        text_source: Where each text comes from, e.g. ``asr``; ``fused`` where it stands instead of what was said.
+        text_words: How many of the words belong to each text; 0 without word times.
+        words: The words of all texts, in time order; empty without word times.
+        word_start: Seconds, of each word.
+        word_end: Seconds, of each word.
         video_id: The manifest's id of the video.
         video_url: URL of the media.
         title: Empty when unknown.
@@ -145,9 +182,16 @@ class Sample(Model):
     image_text_index: list[int]
     image_clip_score: list[Score]
     image_shift: list[Float]
+    image_caption: list[str]
+    image_fused: list[str]
+    image_fuse_status: list[Name]
     text_start: list[Time]
     text_end: list[Time]
     text_source: list[Annotated[Name, Field(min_length=1)]]
+    text_words: list[Annotated[int, Field(ge=0)]]
+    words: list[str]
+    word_start: list[Time]
+    word_end: list[Time]
     video_id: Name
     video_url: Name
     title: Name
@@ -186,9 +230,9 @@ class Sample(Model):
     def _of_version_1(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("schema") != "storyloom/1":
             return values
-        if later := sorted(ADDED.keys() & values.keys()):
+        if later := sorted(ADDED & values.keys()):
             raise _broken("unknown_key", f"{later[0]} is no key of storyloom/1")
-        return values | ADDED
+        return values | added(*(_length(values.get(name)) for name in ("image_time", "text_start")))
 
     @model_validator(mode="after")
     def _positions(self) -> Self:
@@ -228,8 +272,9 @@ class Sample(Model):
         return self
 
     @model_validator(mode="after")
-    def _words(self) -> Self:
-        for text in self.spoken:
+    def _language(self) -> Self:
+        captions = filter(None, [*self.image_caption, *self.image_fused])  # an empty one stands for none
+        for text in [*self.spoken, *captions, *self.words]:
             if token := self._token_in(text):
                 raise _broken("placeholder", f"text {text!r} holds {token!r}, which is no text to a trainer")
             if CONTROL.search(text):
@@ -237,6 +282,41 @@ class Sample(Model):
             if not text.strip():
                 raise _broken("blank_text", f"text {text!r} says nothing")
         return self
+
+    @model_validator(mode="after")
+    def _fusions(self) -> Self:
+        for fused, status in zip(self.image_fused, self.image_fuse_status, strict=True):
+            if not FUSE_STATUS.fullmatch(status):
+                raise _broken("fuse_status", f"image_fuse_status {status!r} does not match {FUSE_STATUS.pattern}")
+            if bool(fused) != (status == "fused"):
+                raise _broken("fuse_status", f"image_fused is {fused!r} where image_fuse_status is {status!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _word_times(self) -> Self:
+        counts = {name: len(getattr(self, name)) for name in ("words", "word_start", "word_end")}
+        counts["text_words"] = sum(self.text_words)
+        if len(set(counts.values())) > 1:
+            raise _broken("word_count", f"the numbers of words differ: {counts}")
+        times = list(zip(self.word_start, self.word_end, strict=True))
+        if any(later < earlier for (earlier, _), (later, _) in pairwise(times)):
+            raise _broken("time_order", f"word_start must not fall: {self.word_start}")
+        for words, start, end in zip(self.words_of_texts(), self.text_start, self.text_end, strict=True):
+            for word in words:
+                if not start <= word.start <= word.end <= end:
+                    message = (
+                        f"word {word.text!r} from {word.start} to {word.end} is not in its text's [{start}, {end}]"
+                    )
+                    raise _broken("word_interval", message)
+            for between in (" ", ""):
+                if token := special_token(between.join(word.text for word in words)):
+                    raise _broken("placeholder", f"words form {token!r}, which is no text to a trainer")
+        return self
+
+    def words_of_texts(self) -> list[list[TimedWord]]:
+        """The words of each text, in time order; empty lists without word times."""
+        words = map(TimedWord, self.words, self.word_start, self.word_end)
+        return [list(islice(words, count)) for count in self.text_words]
 
     def _token_in(self, text: str) -> str:
         if self.schema_ == "storyloom/1":
@@ -279,6 +359,10 @@ class Sample(Model):
         """The bytes of `KEY.json`: UTF-8, sorted keys, no spaces, every time and score with a decimal point."""
         values = self.model_dump(by_alias=True, exclude=set(ADDED) if self.schema_ == "storyloom/1" else None)
         return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
 
 
 def _is_date(text: str) -> bool:

@@ -82,7 +82,17 @@ def neutralised(text: str) -> str:
         if not pieces:
             return text
         text = "".join([*pieces, text[last:]])
-    return "".join(char for char in text if _narrow(char) not in MARKS) if special_token(text) else text
+    return without_marks(text) if special_token(text) else text
+
+
+def without_marks(text: str) -> str:
+    """A text without the characters that tokens begin and end with: it holds no token, whatever it is joined to."""
+    return "".join(char for char in text if _narrow(char) not in MARKS)
+
+
+def letter(char: str) -> str:
+    """A character as a token is looked for: narrow, and empty for one that is invisible."""
+    return "" if _invisible(char) else _narrow(char)
 
 
 def _tokens(text: str) -> Iterator[tuple[int, int, str]]:

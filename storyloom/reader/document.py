@@ -6,13 +6,14 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storyloom.errors import BadDataset, printable
 from storyloom.format.model import MOST_SECONDS
-from storyloom.format.sample import ADDED, SCHEMA, Pixels, SchemaName
+from storyloom.format.sample import SCHEMA, Pixels, SchemaName, TimedWord, added
 from storyloom.format.tar import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Frame:
         similarity: With its text, by the model that the dataset's card names; -1.0 without one.
         shift: Seconds by which the text was moved against the clock.
         text: Number of its text among the document's texts; -1 without one.
+        caption: What a model says that it shows; empty without one.
+        fused: What is said and what is shown, as one text; empty without one.
+        fuse_status: ``fused``; ``kept:`` and why what was said stays; ``failed:`` and why; or ``off``.
     """
 
     time: float
@@ -41,6 +45,9 @@ class Frame:
     similarity: float
     shift: float
     text: int
+    caption: str = ""
+    fused: str = ""
+    fuse_status: str = "off"
 
     def pixels(self) -> NDArray[np.uint8]:
         """The decoded picture: RGB, uint8, shape (height, width, 3).
@@ -71,12 +78,14 @@ class Text:
         end: Seconds, of its last word.
         text: The words.
         source: Where they come from, e.g. ``asr``.
+        words: Each word with its start and end in seconds, in time order; empty without word times.
     """
 
     start: float
     end: float
     text: str
     source: str
+    words: tuple[TimedWord, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +162,16 @@ class _Values(BaseModel):
     image_text_index: list[int] = []
     image_clip_score: list[Number] = []
     image_shift: list[Number] = []
+    image_caption: list[str] = []
+    image_fused: list[str] = []
+    image_fuse_status: list[str] = []
     text_start: list[Number] = []
     text_end: list[Number] = []
     text_source: list[str] = []
+    text_words: list[Annotated[int, Field(ge=0)]] = []
+    words: list[str] = []
+    word_start: list[Number] = []
+    word_end: list[Number] = []
     video_id: str = ""
     video_url: str = ""
     title: str = ""
@@ -193,7 +209,9 @@ def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
         raise ValueError(f"it is no document of {' or '.join(get_args(SchemaName))}")
     try:
         _Values.model_validate(values)
-        return _document(values if values["schema"] == SCHEMA else ADDED | values, jpegs)
+        if values["schema"] != SCHEMA:
+            values = added(len(values.get("image_time", [])), len(values.get("text_start", []))) | values
+        return _document(values, jpegs)
     except ValidationError as error:
         raise ValueError(f"{error.error_count()} of its values have another type or range than the format's") from None
     except KeyError as error:
@@ -202,11 +220,24 @@ def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
         raise ValueError(str(error) or "it has more positions than values") from None
 
 
+OF_IMAGES = ("width", "height", "clip_score", "shift", "text_index", "caption", "fused", "fuse_status")
+"""Keys of what is known of each image, without their beginning, in the order of a `Frame`'s fields."""
+
+
+def _words_of_texts(values: Mapping[str, Any]) -> list[tuple[TimedWord, ...]]:
+    timed = zip(values["words"], values["word_start"], values["word_end"], strict=True)
+    words = [TimedWord(*one) for one in timed]
+    ends = list(accumulate(values["text_words"], initial=0))
+    if ends[-1] != len(words):
+        raise ValueError(f"it has {len(words)} words, but its texts count {ends[-1]}")
+    return [tuple(words[start:end]) for start, end in pairwise(ends)]
+
+
 def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes]) -> Document:
     in_order = [jpegs[name] for name in values["images"] if name is not None]
     words = [text for text in values["texts"] if text is not None]
-    of_images = [values[f"image_{name}"] for name in ("width", "height", "clip_score", "shift", "text_index")]
-    of_texts = [values["text_start"], values["text_end"], words, values["text_source"]]
+    of_images = [values[f"image_{name}"] for name in OF_IMAGES]
+    of_texts = [values["text_start"], values["text_end"], words, values["text_source"], _words_of_texts(values)]
     frames = iter([Frame(*row) for row in zip(values["image_time"], in_order, *of_images, strict=True)])
     texts = iter([Text(*row) for row in zip(*of_texts, strict=True)])
     items: list[Frame | Text] = []

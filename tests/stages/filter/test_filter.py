@@ -66,6 +66,13 @@ def test_a_dropped_frame_does_not_drop_its_text() -> None:
     assert reasons(result, "frame") == [(1, "low_similarity")]
 
 
+def test_a_text_names_its_sentence_among_those_of_the_video() -> None:
+    row = aligned([(0.0, 4.0, "Thank you for watching"), *spans(3)[1:]], [12.0])
+    (document,) = decide(row).documents
+    assert [row.sentences[text.sentence].text for text in document.texts] == [text.text for text in document.texts]
+    assert [text.sentence for text in document.texts] == [1, 2]
+
+
 def test_black_and_blurred_frames_are_dropped_with_their_reason() -> None:
     result = decide(
         aligned(spans(1), [1.0, 2.0, 3.0]), black=[1.0, 0, 0], sharpness=[0, 99.0, 100.0], min_sharpness=100.0

@@ -70,7 +70,7 @@ def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactor
     members = {name: data for path in folder.glob("*.tar") for name, data in read_shard(path).items()}
     given_documents = {
         f"{manifest.video}-{each.number:04d}": (each, load().jpegs)
-        for manifest, row, load, _ in group
+        for manifest, row, load, *_ in group
         for each in row.documents
     }
     assert sum(shard.nsamples for shard in shards) == len(found)

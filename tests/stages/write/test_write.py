@@ -20,7 +20,7 @@ from PIL import Image
 from schemas.row import Dropped, video_key
 from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow
 from stages.write.stage import VideoDocuments, WriteConfig, split_of, write_group
-from storyloom.format.sample import FormatError
+from storyloom.format.sample import FormatError, added
 from storyloom.format.shard import Shard, shard_numbers
 from tests.documents import document, jpeg, read_documents, read_shard, sampled, tree, video, videos
 
@@ -59,14 +59,7 @@ def test_a_document_becomes_its_json_and_its_images_in_time_order(tmp_path: Path
         "doc_end": 4.0,
         "language": "en",
         "license": "",
-        "extra": "{}",
-        "channel": "",
-        "upload_date": "",
-        "chapters": [],
-        "chapter_start": [],
-        "lag": 0.0,
-        "lag_confidence": 0.0,
-        "video_start": 0.0,
+        **added(2, 2),
     }
 
 

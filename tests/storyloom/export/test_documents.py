@@ -9,7 +9,7 @@ from storyloom.export.bounded import bounded
 from storyloom.export.mmc4 import placed_before, similarity_matrix
 from storyloom.export.ms_swift import interleaved
 from storyloom.export.turns import conversation
-from storyloom.format.sample import Sample, frames_first, image_name
+from storyloom.format.sample import Sample, added, frames_first, image_name
 
 KEY = "0a-0000"
 
@@ -39,14 +39,7 @@ def sample(image_times: list[float], texts: list[tuple[float, float]], pairs: li
         doc_end=100.0,
         language="",
         license="",
-        extra="{}",
-        channel="",
-        upload_date="",
-        chapters=[],
-        chapter_start=[],
-        lag=0.0,
-        lag_confidence=0.0,
-        video_start=0.0,
+        **added(len(image_times), len(texts)),
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from storyloom.format.sample import ADDED, FormatError, Sample, frames_first, refusal
+from storyloom.format.sample import ADDED, FormatError, Sample, TimedWord, added, frames_first, refusal
 
 KEY = "0123456789abcdef0123-0000"
 
@@ -29,9 +29,16 @@ def values(**changes: Any) -> dict[str, Any]:
         "image_text_index": [0, 1],
         "image_clip_score": [0.31, 0.27],
         "image_shift": [0.0, -1.5],
+        "image_caption": ["", ""],
+        "image_fused": ["", ""],
+        "image_fuse_status": ["off", "off"],
         "text_start": [0.0, 2.0],
         "text_end": [1.5, 3.5],
         "text_source": ["asr", "asr"],
+        "text_words": [0, 0],
+        "words": [],
+        "word_start": [],
+        "word_end": [],
         "video_id": "v",
         "video_url": "https://example.org/v.mp4",
         "title": "",
@@ -74,7 +81,7 @@ def test_the_bytes_are_sorted_compact_utf8_with_every_time_a_float() -> None:
     assert content.startswith(
         b'{"channel":"","chapter_start":[],"chapters":[],"doc_end":4.0,"doc_start":0.0,"extra":"{}",'
     )
-    assert b'"image_clip_score":[0.31,0.27],"image_height":[360,360]' in content
+    assert b'"image_clip_score":[0.31,0.27],"image_fuse_status":["off","off"],"image_fused":["",""]' in content
     assert "so here we…".encode() in content
     assert list(json.loads(content)) == sorted(values())
 
@@ -249,13 +256,31 @@ def test_a_frame_never_stands_after_a_sentence_that_holds_it_nor_before_one_that
         said += 1
 
 
+def spoken(**changes: Any) -> dict[str, Any]:
+    """Words with times, with changes."""
+    timed = {"words": ["so", "here", "then…"], "word_start": [0.0, 0.5, 2.0], "word_end": [0.5, 1.5, 3.5]}
+    return {**timed, "text_words": [2, 1], **changes}
+
+
+def test_the_words_of_a_text_are_those_that_it_counts() -> None:
+    sample = Sample.model_validate(values(**spoken()))
+    first, second = [TimedWord("so", 0.0, 0.5), TimedWord("here", 0.5, 1.5)], [TimedWord("then…", 2.0, 3.5)]
+    assert sample.words_of_texts() == [first, second]
+
+
+def test_captions_and_fused_texts_are_accepted_with_their_statuses() -> None:
+    shown = {"image_caption": ["a cup", ""], "image_fused": ["so here is a cup", ""]}
+    sample = Sample.model_validate(values(**shown, image_fuse_status=["fused", "failed:no_answer"]))
+    assert (sample.image_caption, sample.image_fused) == tuple(shown.values())
+
+
 def version_1() -> dict[str, Any]:
     return {name: value for name, value in values(schema="storyloom/1").items() if name not in ADDED}
 
 
 def test_a_document_of_version_1_is_read_with_empty_values_and_written_as_it_was() -> None:
     sample = Sample.model_validate(version_1())
-    assert {name: getattr(sample, name) for name in ADDED} == ADDED
+    assert {name: getattr(sample, name) for name in ADDED} == added(images=2, texts=2)
     assert json.loads(sample.to_json_bytes()) == version_1()
 
 
@@ -283,6 +308,26 @@ def test_a_document_of_version_1_has_no_key_of_version_2() -> None:
         ({"lag": 1}, "not_a_float"),
         ({"lag_confidence": 1.5}, "less_than_equal"),
         ({"schema": "storyloom/3"}, "literal_error"),
+        ({"image_caption": ["a cup"]}, "one_value_each"),
+        ({"image_caption": ["see <image>", ""]}, "placeholder"),
+        ({"image_caption": ["a\ncup", ""]}, "control_character"),
+        ({"image_caption": [" ", ""]}, "blank_text"),
+        ({"image_fused": ["a cup", ""]}, "fuse_status"),
+        ({"image_fuse_status": ["fused", "off"]}, "fuse_status"),
+        ({"image_fuse_status": ["kept:", "off"]}, "fuse_status"),
+        ({"image_fuse_status": ["kept:Short", "off"]}, "fuse_status"),
+        ({"image_fuse_status": ["off\n", "off"]}, "fuse_status"),
+        ({"image_fused": ["</s>", ""], "image_fuse_status": ["fused", "off"]}, "placeholder"),
+        (spoken(word_end=[0.5, 1.5]), "word_count"),
+        (spoken(text_words=[2, 0]), "word_count"),
+        (spoken(text_words=[4, -1]), "greater_than_equal"),
+        (spoken(word_start=[0.5, 0.0, 2.0], word_end=[0.5, 1.5, 3.0]), "time_order"),
+        (spoken(word_end=[0.5, 0.5, 3.0], word_start=[0.0, 0.6, 2.0]), "word_interval"),
+        (spoken(word_end=[0.5, 1.6, 3.0]), "word_interval"),
+        (spoken(text_words=[1, 2]), "word_interval"),
+        (spoken(words=["so", "", "then"]), "blank_text"),
+        (spoken(words=["<im", "age>", "then"]), "placeholder"),
+        (spoken(words=["<|im", "end|>", "then"]), "placeholder"),
     ],
 )
 def test_a_wrong_value_of_the_keys_of_version_2_is_refused(changes: dict[str, Any], broken: str) -> None:

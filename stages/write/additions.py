@@ -1,0 +1,136 @@
+"""What optional stages add to a document: captions of its frames, fused texts, the times of its words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from typing import Any, TypeVar
+
+from schemas.rows import (
+    AlignedRow,
+    CaptionsRow,
+    DocumentDraft,
+    DocumentText,
+    FrameCaption,
+    FrameFusion,
+    FusedRow,
+    Sentence,
+)
+from storyloom.format.sample import FormatError
+
+FUSED = "fused"
+"""Status of a frame that has a fused text, and source of a text that is one."""
+
+OneT = TypeVar("OneT", FrameCaption, FrameFusion)
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What optional stages say of a video; None where a stage is off.
+
+    Attributes:
+        captions: What its frames show.
+        fusions: What is said and what is shown at them.
+        aligned: Its sentences with their words; None where word times are not wanted.
+    """
+
+    captions: CaptionsRow | None = None
+    fusions: FusedRow | None = None
+    aligned: AlignedRow | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the video ended in one of these stages, by an error or a drop."""
+        return any(row is not None and not row.live for row in (self.captions, self.fusions))
+
+    def of_images(self, key: str, document: DocumentDraft) -> dict[str, list[str]]:
+        """The keys of `KEY.json` that say what a document's images show.
+
+        Raises:
+            FormatError: A frame has no row.
+        """
+        none = [""] * len(document.frames)
+        captions = _of_frames(key, document, self.captions.captions, "caption") if self.captions else []
+        fusions = _of_frames(key, document, self.fusions.frames, "fuse") if self.fusions else []
+        return {
+            "image_caption": [one.caption for one in captions] or none,
+            "image_fused": [one.fused for one in fusions] or none,
+            "image_fuse_status": [one.status for one in fusions] or ["off"] * len(document.frames),
+        }
+
+    def texts(self, key: str, document: DocumentDraft) -> list[DocumentText]:
+        """A document's texts; the first fused text of a text's frames stands in its place, where that is wanted.
+
+        Raises:
+            FormatError: A frame has no row.
+        """
+        if not (self.fusions and self.fusions.replace):
+            return document.texts
+        fused: dict[int, str] = {}
+        for frame, one in zip(document.frames, _of_frames(key, document, self.fusions.frames, "fuse"), strict=True):
+            if one.status == FUSED:
+                fused.setdefault(frame.text, one.fused)
+        return [
+            text.model_copy(update={"text": fused[number], "source": FUSED}) if number in fused else text
+            for number, text in enumerate(document.texts)
+        ]
+
+    def words(self, key: str, document: DocumentDraft, texts: Sequence[DocumentText]) -> dict[str, list[Any]]:
+        """The keys of `KEY.json` about single words. A text that was not said, as a fused one, has none.
+
+        Args:
+            key: Of the document.
+            document: The document.
+            texts: Its texts as they are written.
+
+        Raises:
+            FormatError: A text is not the sentence that it says.
+        """
+        if self.aligned is None:
+            return {}
+        columns = list(zip(self.aligned.words, self.aligned.word_start, self.aligned.word_end, strict=True))
+        ends = list(accumulate(self.aligned.sentence_words, initial=0))
+        found = [
+            columns[ends[said.sentence] : ends[said.sentence + 1]] if text.source == said.source else []
+            for said, text in zip(_checked(key, document.texts, self.aligned.sentences), texts, strict=True)
+        ]
+        flat = list(chain.from_iterable(found))
+        return {
+            "text_words": [len(some) for some in found],
+            "words": [word for word, _, _ in flat],
+            "word_start": [start for _, start, _ in flat],
+            "word_end": [end for _, _, end in flat],
+        }
+
+
+def _checked(key: str, texts: Sequence[DocumentText], sentences: Sequence[Sentence]) -> Sequence[DocumentText]:
+    """The texts of a document, each checked to be the sentence that it says.
+
+    Raises:
+        FormatError: One is not.
+    """
+    for text in texts:
+        sentence = sentences[text.sentence] if 0 <= text.sentence < len(sentences) else None
+        if sentence is None or (sentence.text, sentence.start, sentence.end) != (text.text, text.start, text.end):
+            message = f"the text at {text.start} s is not the video's sentence {text.sentence}"
+            raise FormatError(key, "sentence_index", f"{message}: `align` was done again since; run from `align` on")
+    return texts
+
+
+NOTHING = Additions()
+"""What is added where all of these stages are off."""
+
+
+def _of_frames(key: str, document: DocumentDraft, rows: Sequence[OneT], stage: str) -> list[OneT]:
+    """A stage's rows of a document's frames, in their order, joined by the frames' numbers.
+
+    Raises:
+        FormatError: A frame has none.
+    """
+    by_frame = {one.frame: one for one in rows}
+    missing = [frame.frame for frame in document.frames if frame.frame not in by_frame]
+    if missing:
+        message = f"`{stage}` has nothing of frame {missing[0]}: `filter` was done again since; run from `{stage}` on"
+        raise FormatError(key, "frame_without_row", message)
+    return [by_frame[frame.frame] for frame in document.frames]
