@@ -115,7 +115,8 @@ def _missing(config: RunConfig, names: Collection[str], urls: Collection[str]) -
     for name, stage in config.graph.stages.items():
         if name in names:
             try:
-                found += stage(config.stage(name), _context(config)).missing(urls)
+                one = stage(config.stage(name), _context(config))
+                found += one.missing(urls) + one.unreachable()
             except Exception as reason:  # somebody else's code
                 raise RunFailed(f"{name}.missing() failed: {type(reason).__name__}: {reason}") from reason
     return found

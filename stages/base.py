@@ -308,6 +308,13 @@ class AnyStage(ABC, Generic[ConfigT]):
         del urls
         return []
 
+    def unreachable(self) -> list[str]:
+        """Servers that the stage asks and that do not answer, a sentence each that says what to do.
+
+        It is asked before the first video where the run begins, and not on workers, which wait for a server.
+        """
+        return []
+
     def setup(self) -> None:
         """Load models and programs, once per worker.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ from schemas.rows import CaptionsRow, DocumentsRow, FrameCaption, FramesRow
 from stages.base import Context, Input, Stage, Video
 from stages.fuse import checks
 from stages.inference.asking import Ask, Asking
-from stages.inference.backend import backend_of, lacking, model_revision
+from stages.inference.backend import backend_of, model_revision, unreachable
 from stages.inference.instruction import instruction, instruction_hash
 from stages.inference.question import Answer, NoAnswer, Picture, Question, Refused
 from stages.inference.settings import ModelConfig
@@ -64,8 +64,8 @@ class Caption(Stage[CaptionConfig, CaptionsRow]):
         told = f"instruction {instruction_hash(self.config.told)}"
         return f"{model_revision(self.config)}; {told}; {library_versions('pillow')}"
 
-    def missing(self, urls: Collection[str]) -> list[str]:
-        return lacking(self.name, self.config, urls)
+    def unreachable(self) -> list[str]:
+        return unreachable(self.name, self.config)
 
     def setup(self) -> None:
         self._asking = Asking(self.name, self.config, self.context, backend_of(self.name, self.config, self.context))

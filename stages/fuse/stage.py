@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ from schemas.rows import CaptionsRow, DocumentDraft, DocumentFrame, DocumentsRow
 from stages.base import Context, Input, Stage, Video
 from stages.fuse import checks
 from stages.inference.asking import Ask, Asking
-from stages.inference.backend import backend_of, lacking, model_revision
+from stages.inference.backend import backend_of, model_revision, unreachable
 from stages.inference.instruction import instruction, instruction_hash
 from stages.inference.question import Answer, NoAnswer, Question, Refused
 from stages.inference.settings import ModelConfig
@@ -118,8 +118,8 @@ class Fuse(Stage[FuseConfig, FusedRow]):
     def _score(self) -> ScoreConfig:
         return self.context.section("score", ScoreConfig)
 
-    def missing(self, urls: Collection[str]) -> list[str]:
-        return lacking(self.name, self.config, urls)
+    def unreachable(self) -> list[str]:
+        return unreachable(self.name, self.config)
 
     def setup(self) -> None:
         self._asking = Asking(self.name, self.config, self.context, backend_of(self.name, self.config, self.context))

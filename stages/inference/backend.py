@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from stages.base import Context
@@ -51,15 +50,14 @@ def model_revision(config: ModelConfig) -> str:
     return f"{known}; {library_versions(*libraries)}"
 
 
-def lacking(stage: str, config: ModelConfig, urls: Collection[str]) -> list[str]:
-    """That no server answers at the address, or that it has another model; nothing on a worker.
+def unreachable(stage: str, config: ModelConfig) -> list[str]:
+    """That no server answers at the address, that it refuses the key, or that it has another model.
 
     Args:
         stage: Name of the stage.
         config: Its settings.
-        urls: As `missing` of a stage gets them; none on a worker, which waits for its server.
     """
-    if config.backend != "server" or not urls:
+    if config.backend != "server":
         return []
     import openai
 
