@@ -149,12 +149,13 @@ def content_of(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by path.
 
     Left out are media, which are links, manifests, which name the machine's folders, summaries, which have times,
-    attempts and failures, and what was merged for one output or published.
+    answers, which stand together as they came, attempts and failures, and what was merged for one output or published.
 
     Args:
         folder: Its path, or the URL of one in a store.
     """
-    without = {"media", "manifests", "summaries", "attempts", "rests", "published", "failures.parquet", "speeds.json"}
+    without = {"media", "manifests", "summaries", "answers", "attempts", "rests", "published"}
+    without |= {"failures.parquet", "speeds.json"}
     if "://" in str(folder):
         there = files_at(folder)
         names = [one.name for one in there.tree() if not without & set(one.name.split("/"))]

@@ -105,9 +105,7 @@ def test_a_run_that_is_killed_goes_on_with_the_answers_that_it_had_and_ends_the_
     assert content_of(run.config.output) == content_of(told.config.output)
 
 
-def test_a_server_that_dies_and_comes_back_changes_nothing(
-    clips_run: Finished, told: Finished, tmp_path: Path
-) -> None:
+def test_a_server_that_dies_and_comes_back_changes_nothing(clips_run: Finished, told: Finished, tmp_path: Path) -> None:
     with chatting(Fault("die", after=5)) as server:
         run = over(clips_run, tmp_path, server)
         with subprocess.Popen(_with_settings(run, server), cwd=ROOT, stdout=subprocess.DEVNULL) as process:

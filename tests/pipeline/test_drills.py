@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +22,10 @@ from pipeline import seam
 from pipeline.config import RunConfig, load_config
 from pipeline.manifest import read_manifest
 from schemas.rows import FramesRow
-from stages.registry import STAGES
 from storyloom.fs.atomic import TEMPORARY_SUFFIX
 from storyloom.fs.files import files_at
 from tests import stores
+from tests.chat_server import MODEL, ChatServer, Fault, chatting
 from tests.runs import FOR_FULL_DISKS, ROOT, Finished, clip, content_of, demo_config, run_quietly
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -33,6 +34,15 @@ FAULTS = ROOT / "tests" / "drills"
 CLIPS = 6
 SETTINGS = ["parts.videos=2", "parts.group=2", "filter.threshold=0.0", "filter.min_words=1"]
 """Three parts in two groups and two waves; no calibration, so that a clip stands for itself."""
+
+ASKING = [
+    "caption.enabled=true",
+    f"caption.model={MODEL}",
+    "fuse.enabled=true",
+    f"fuse.model={MODEL}",
+    "fuse.min_words=1",
+]
+"""Settings of the stages that ask a server."""
 
 PATIENCE = 600.0
 
@@ -49,8 +59,20 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    config = demo_config(tmp_path_factory.mktemp("undisturbed"), f"manifest={clips}", *SETTINGS, "runner.kind=inline")
+def server() -> Iterator[ChatServer]:
+    with chatting() as found:
+        yield found
+
+
+def settings(server: ChatServer) -> list[str]:
+    """The settings of all drills; a server is asked in each of them."""
+    return [*SETTINGS, *ASKING, f"caption.url={server.url}", f"fuse.url={server.url}"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(clips: Path, server: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    places = [f"manifest={clips}", "runner.kind=inline"]
+    config = demo_config(tmp_path_factory.mktemp("undisturbed"), *places, *settings(server))
     run_quietly(config)
     return Finished(config)
 
@@ -97,6 +119,22 @@ def cluster(nodes: int, **environment: str) -> Iterator[Any]:
             os.environ.update(before)
 
 
+@contextmanager
+def dying_once(server: ChatServer) -> Iterator[None]:
+    """A server that dies over its fifth request, with all that is in its hand, and comes back."""
+    server.faults = [Fault("die", after=4)]
+
+    def come_back() -> None:
+        server.wait_for(lambda one: any(asked.fault == "die" for asked in one.asked), PATIENCE)
+        server.kill()
+        server.start()
+
+    mending = threading.Thread(target=come_back)
+    mending.start()
+    yield
+    mending.join()
+
+
 class Run:
     """`storyloom run` in a process of its own, as a user starts it."""
 
@@ -104,14 +142,15 @@ class Run:
         self,
         folder: str | Path,
         clips: Path,
+        server: ChatServer,
         *options: str,
         address: str = "",
         runner: str = "ray",
         program: Sequence[str] = (sys.executable, "-m", "pipeline.cli"),
     ) -> None:
         places = [f"manifest={clips}", f"work={folder}/work", f"output={folder}/out"]
-        self.config = load_config(ROOT / "configs" / "demo.yaml", [*places, *SETTINGS])
-        overrides = [part for setting in [*places, *SETTINGS, *options] for part in ("--set", setting)]
+        self.config = load_config(ROOT / "configs" / "demo.yaml", [*places, *settings(server)])
+        overrides = [part for setting in [*places, *settings(server), *options] for part in ("--set", setting)]
         command = [*program, "run", str(ROOT / "configs" / "demo.yaml"), *overrides]
         command += ["--runner", runner, *(["--address", address] if address else [])]
         self.process = subprocess.Popen(
@@ -162,21 +201,23 @@ def key_of(clips: Path, name: str) -> str:
 
 
 @IN_BOTH
-def test_a_worker_of_every_stage_is_killed(clips: Path, folder: str, tmp_path: Path, undisturbed: Finished) -> None:
+def test_a_worker_of_every_stage_and_the_server_are_killed(
+    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
+) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
-    with cluster(2, DRILL_KILL=str(killed)) as nodes:
-        run = Run(folder, clips, address=nodes.address)
+    with cluster(2, DRILL_KILL=str(killed)) as nodes, dying_once(server):
+        run = Run(folder, clips, server, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
-    assert {mark.name for mark in killed.iterdir()} == {stage.name for stage in STAGES} - {"calibrate"}
+    assert {mark.name for mark in killed.iterdir()} == set(run.config.graph.names) - {"calibrate"}
     assert_like(run.config, undisturbed)
 
 
-def test_a_node_is_removed_in_the_middle(clips: Path, folder: str, undisturbed: Finished) -> None:
+def test_a_node_is_removed_in_the_middle(clips: Path, server: ChatServer, folder: str, undisturbed: Finished) -> None:
     with cluster(1) as nodes:
         lost = nodes.add_node(num_cpus=6)
-        run = Run(folder, clips, address=nodes.address)
+        run = Run(folder, clips, server, address=nodes.address)
         run.wait_for("download", 2)
         nodes.remove_node(lost, allow_graceful=False)
         code, said = run.ended()
@@ -185,24 +226,24 @@ def test_a_node_is_removed_in_the_middle(clips: Path, folder: str, undisturbed: 
 
 
 def test_a_worker_of_every_stage_is_told_to_end_and_ends_its_part(
-    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
+    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     told = tmp_path / "told"
     told.mkdir()
     with cluster(2, DRILL_TERM=str(told)) as nodes:
-        run = Run(folder, clips, address=nodes.address)
+        run = Run(folder, clips, server, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
-    assert {mark.name for mark in told.iterdir()} == {stage.name for stage in STAGES} - {"calibrate"}
+    assert {mark.name for mark in told.iterdir()} == set(run.config.graph.names) - {"calibrate"}
     assert_like(run.config, undisturbed)
 
 
 def test_a_worker_that_does_not_end_within_the_grace_drops_its_part(
-    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
+    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     told = tmp_path / "told"
     with cluster(1, DRILL_TERM_SLOW=str(told)) as nodes:
-        run = Run(folder, clips, "runner.grace_seconds=1", address=nodes.address)
+        run = Run(folder, clips, server, "runner.grace_seconds=1", address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert told.exists()
@@ -210,11 +251,11 @@ def test_a_worker_that_does_not_end_within_the_grace_drops_its_part(
 
 
 def test_a_worker_that_hangs_is_ended_and_its_part_done_again(
-    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
+    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     hung = tmp_path / "hung"
     with cluster(1, DRILL_HANG=str(hung)) as nodes:
-        run = Run(folder, clips, "runner.stall_seconds=60", address=nodes.address)
+        run = Run(folder, clips, server, "runner.stall_seconds=60", address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert hung.exists()
@@ -222,13 +263,15 @@ def test_a_worker_that_hangs_is_ended_and_its_part_done_again(
 
 
 @IN_BOTH
-def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, folder: str, undisturbed: Finished) -> None:
+def test_the_driver_is_killed_and_the_same_command_goes_on(
+    clips: Path, server: ChatServer, folder: str, undisturbed: Finished
+) -> None:
     with cluster(2) as nodes:
-        first = Run(folder, clips, address=nodes.address)
+        first = Run(folder, clips, server, address=nodes.address)
         first.wait_for("sample", 1)
         os.killpg(first.process.pid, signal.SIGKILL)
         first.process.wait()
-        second = Run(folder, clips, address=nodes.address)
+        second = Run(folder, clips, server, address=nodes.address)
         code, said = second.ended()
     assert code == 0, said
     assert "sample     3 of 3" not in said
@@ -236,17 +279,19 @@ def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, folder: 
 
 
 @IN_BOTH
-def test_two_drivers_work_on_one_folder_at_once(clips: Path, folder: str, undisturbed: Finished) -> None:
+def test_two_drivers_work_on_one_folder_at_once(
+    clips: Path, server: ChatServer, folder: str, undisturbed: Finished
+) -> None:
     with cluster(2) as nodes:
-        runs = [Run(folder, clips, address=nodes.address) for _ in range(2)]
+        runs = [Run(folder, clips, server, address=nodes.address) for _ in range(2)]
         ends = [run.ended() for run in runs]
     assert [code for code, _ in ends] == [0, 0], ends
     assert_like(runs[0].config, undisturbed)
 
 
-def test_a_video_that_crashes_native_code_fails_alone(clips: Path, folder: str) -> None:
+def test_a_video_that_crashes_native_code_fails_alone(clips: Path, server: ChatServer, folder: str) -> None:
     with cluster(1, DRILL_CRASH=key_of(clips, "3.mp4")) as nodes:
-        run = Run(folder, clips, address=nodes.address)
+        run = Run(folder, clips, server, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert "sample.worker_crashed 1" in said
@@ -260,12 +305,12 @@ def test_a_video_that_crashes_native_code_fails_alone(clips: Path, folder: str) 
 
 
 def test_six_killed_workers_in_one_video_lose_no_video(
-    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
+    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
     with cluster(1, DRILL_KILL_ON=key_of(clips, "3.mp4"), DRILL_KILLED=str(killed)) as nodes:
-        run = Run(folder, clips, address=nodes.address)
+        run = Run(folder, clips, server, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert len(list(killed.iterdir())) == 6
@@ -273,7 +318,7 @@ def test_six_killed_workers_in_one_video_lose_no_video(
 
 
 def test_a_full_disk_ends_the_run_with_its_reason_and_space_mends_it(
-    clips: Path, tmp_path: Path, undisturbed: Finished
+    clips: Path, server: ChatServer, tmp_path: Path, undisturbed: Finished
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -281,13 +326,13 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_space_mends_it(
         pytest.skip("a small disk can be mounted by root only")
     try:
         with cluster(1) as nodes:
-            full = Run(disk, clips, address=nodes.address, program=FOR_FULL_DISKS)
+            full = Run(disk, clips, server, address=nodes.address, program=FOR_FULL_DISKS)
             code, said = full.ended()
             assert code == 1, said
             assert "No space left on device" in said
             assert "Traceback" not in said
             subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
-            mended = Run(disk, clips, address=nodes.address)
+            mended = Run(disk, clips, server, address=nodes.address)
             code, said = mended.ended()
         assert code == 0, said
         assert_like(mended.config, undisturbed)
@@ -295,18 +340,20 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_space_mends_it(
         subprocess.run(["umount", "--lazy", str(disk)], check=True)  # whoever ends a little later may have a file open
 
 
-def test_a_work_folder_that_cannot_be_written_is_named_before_anything_starts(clips: Path, tmp_path: Path) -> None:
+def test_a_work_folder_that_cannot_be_written_is_named_before_anything_starts(
+    clips: Path, server: ChatServer, tmp_path: Path
+) -> None:
     (tmp_path / "work").write_text("a file where the folder should be")
-    code, said = Run(tmp_path, clips).ended()
+    code, said = Run(tmp_path, clips, server).ended()
     assert code == 2
     assert f"{tmp_path / 'work'} is no folder: choose another `work`" in said
     assert (tmp_path / "work").read_text() == "a file where the folder should be"
 
 
-def test_most_videos_failing_is_no_quiet_success(clips: Path, tmp_path: Path) -> None:
+def test_most_videos_failing_is_no_quiet_success(clips: Path, server: ChatServer, tmp_path: Path) -> None:
     names = "\n".join(str(file) for file in [clips / "0.mp4", clips / "gone-1.mp4", clips / "gone-2.mp4"])
     (tmp_path / "list.txt").write_text(names)
-    run = Run(tmp_path, tmp_path / "list.txt", runner="inline")
+    run = Run(tmp_path, tmp_path / "list.txt", server, runner="inline")
     code, said = run.ended()
     assert code == 1
     assert "2 of 3 videos failed" in said
