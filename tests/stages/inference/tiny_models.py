@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from stages.inference.question import Picture, Question, Refused
+from stages.transcribe.recognizer import torch_threads
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<image>")
 
@@ -158,9 +159,10 @@ def teach(network: Any, reader: Any, examples: Sequence[tuple[Question, str]]) -
         batch.append({"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": labels} | rest)
     network.train()
     steps = torch.optim.AdamW(network.parameters(), lr=5e-3)
-    for _ in range(STEPS):
-        loss = sum(network(**one).loss for one in batch)
-        steps.zero_grad()
-        loss.backward()
-        steps.step()
+    with torch_threads(1):  # so little is slower on more of them
+        for _ in range(STEPS):
+            loss = sum(network(**one).loss for one in batch)
+            steps.zero_grad()
+            loss.backward()
+            steps.step()
     network.eval()
