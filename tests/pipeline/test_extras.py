@@ -9,13 +9,15 @@ import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from pipeline.cli import main
-from pipeline.extras import EXTRA_OF, RUN, check_run_extra, how_to_install, install
+from pipeline.extras import BESIDE, EXTRA_OF, RUN, check_run_extra, how_to_install, install, needed
 from pipeline.run import executor_kind
 from pipeline.workspace import survey
+from stages.inference.settings import ModelConfig
 from storyloom.errors import UsageError
 from tests.runs import ROOT, demo_config
 
@@ -44,7 +46,7 @@ def test_every_package_that_the_code_imports_comes_with_the_core_or_an_extra() -
     brought_by = {name: {one.replace("_", "-").lower() for one in by} for name, by in packages_distributions().items()}
     core = {distribution(requirement) for requirement in PROJECT["dependencies"]}
     for file in (path for package in sorted(OWN) for path in (ROOT / package).rglob("*.py")):
-        known = sys.stdlib_module_names | OWN | {"benchmarks"} | ALONG | OF_S3 | DEMO_MODELS | set(EXTRA_OF)
+        known = sys.stdlib_module_names | OWN | {"benchmarks"} | ALONG | OF_S3 | DEMO_MODELS | {*EXTRA_OF, *BESIDE}
         foreign = imported(file) - known
         assert {name for name in foreign if not brought_by.get(name, set()) & core} == set(), file
 
@@ -89,6 +91,19 @@ def test_what_a_setting_needs_is_named_before_anything_is_read(
         f"{setting.partition('.')[0]} needs packages that are not installed with these settings ({package}):"
         f" {install(extra)}"
     )
+
+
+@pytest.mark.parametrize(
+    ("backend", "way"),
+    [
+        ("server", install("openai")),
+        ("transformers", install("transformers")),
+        ("vllm", "install vllm beside storyloom"),
+    ],
+)
+def test_what_asking_a_model_needs_is_named(backend: Literal["server", "transformers", "vllm"], way: str) -> None:
+    packages = ModelConfig(backend=backend).packages
+    assert needed(packages).endswith(f"({', '.join(packages)}): {way}")
 
 
 def test_the_demo_needs_no_torch_and_no_ray() -> None:
