@@ -1,8 +1,8 @@
 """What asking a model costs beside the model: `fuse` against a bare loop over OpenAI's client, on one simulated server.
 
-``python -m benchmarks.asking [--latency 0.2] [--slots 64] [--questions 7680]``: the server answers each request after so many
-seconds, so many at a time. Both loops ask the same questions, with as many requests under way; alternating rounds, the
-median of each.
+``python -m benchmarks.asking [--latency 0.2] [--slots 64] [--questions 7680]``: the server answers each request after
+so many seconds, so many at a time. Both loops ask the same questions, with as many requests under way; alternating
+rounds, the median of each.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from openai import AsyncOpenAI
 
@@ -26,6 +27,8 @@ from stages.base import Context, Video
 from stages.fuse.stage import Fuse, FuseConfig
 from stages.inference.question import REPLY, Question
 from storyloom.fs.files import files_at
+
+SHOWN = "A hand puts a thing on a wooden table."
 
 FRAMES = 60
 """Frames of a video: four minutes at one each 4 s."""
@@ -40,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     command = ["-m", "tests.chat_server", "--latency", str(asked.latency), "--slots", str(asked.slots)]
-    server = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
     try:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
@@ -82,7 +85,7 @@ def _video(key: str) -> Video:
     ]
     frames = [DocumentFrame(frame=n, time=4.0 * n, text=n, similarity=0.3, shift=0.0) for n in numbers]
     document = DocumentDraft(number=0, start=0.0, end=4.0 * FRAMES, language="en", frames=frames, texts=texts)
-    captions = [FrameCaption(frame=n, caption="A hand puts a thing on a wooden table.", status="captioned") for n in numbers]
+    captions = [FrameCaption(frame=n, caption=SHOWN, status="captioned") for n in numbers]
     rows = [DocumentsRow(video=key, documents=[document]), CaptionsRow(video=key, captions=captions)]
     return Video(ManifestRow(video=key, url=key, source_id=key), rows, "bench")
 
@@ -101,20 +104,23 @@ async def _bare(questions: Sequence[Question], config: FuseConfig) -> float:
 
         async def ask(question: Question) -> None:
             async with slots:
-                await client.chat.completions.create(
-                    model=config.model,
-                    messages=question.turns(None),  # type: ignore[arg-type]
-                    temperature=0,
-                    seed=0,
-                    max_tokens=config.max_tokens,
-                    response_format={
-                        "type": "json_schema",
-                        "json_schema": {"name": "reply", "strict": True, "schema": REPLY},
-                    },
-                )
+                await client.chat.completions.create(**_body(question, config))
 
         await asyncio.gather(*(ask(question) for question in questions))
     return time.perf_counter() - began
+
+
+def _body(question: Question, config: FuseConfig) -> dict[str, Any]:
+    """A request as `fuse` makes it."""
+    schema = {"name": "reply", "strict": True, "schema": REPLY}
+    return {
+        "model": config.model,
+        "messages": question.turns(None),
+        "temperature": 0,
+        "seed": 0,
+        "max_tokens": config.max_tokens,
+        "response_format": {"type": "json_schema", "json_schema": schema},
+    }
 
 
 def _ours(videos: Sequence[Video], config: FuseConfig) -> float:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pipeline.status import StageStatus
 from storyloom.format.manifest import FunnelRow
 
-
 ANSWERED = ("captions", "fusions")
 """What models are asked for about each frame of a document."""
 

@@ -196,7 +196,9 @@ class Fuse(Stage[FuseConfig, FusedRow]):
                 found[at] = (self._compared(found[at][0], of_caption, of_fused), found[at][1])
         return found
 
-    def _all_checked(self, pairs: Sequence[Pair], answers: Sequence[Answer | NoAnswer]) -> list[tuple[FrameFusion, str]]:
+    def _all_checked(
+        self, pairs: Sequence[Pair], answers: Sequence[Answer | NoAnswer]
+    ) -> list[tuple[FrameFusion, str]]:
         return [self._checked(pair, answer) for pair, answer in zip(pairs, answers, strict=True)]
 
     def _checked(self, pair: Pair, answer: Answer | NoAnswer) -> tuple[FrameFusion, str]:

@@ -37,7 +37,7 @@ def over(clips: Finished, folder: Path, server: ChatServer, **more: Any) -> Fini
 
 def pictures(run: Finished) -> dict[str, bytes]:
     """Every JPEG of a dataset, by its member's name."""
-    found = {}
+    found: dict[str, bytes] = {}
     for shard in Path(run.config.output).glob("data/*/*.tar"):
         with tarfile.open(shard) as tar:
             members = {member.name: tar.extractfile(member) for member in tar if member.name.endswith(".jpg")}
@@ -119,7 +119,7 @@ def test_a_server_that_dies_and_comes_back_changes_nothing(clips_run: Finished, 
 def test_what_failed_is_asked_about_again_by_retry_and_nothing_else_is(
     clips_run: Finished, told: Finished, tmp_path: Path
 ) -> None:
-    name, jpeg = sorted(pictures(told).items())[0]
+    name, jpeg = min(pictures(told).items())
     question = Question(CaptionConfig().told, picture=Picture(jpeg, SIDE))
     with chatting(Fault("500", times=2, within=question.id)) as server:
         run = over(clips_run, tmp_path, server, caption__retries=1)

@@ -88,5 +88,5 @@ def test_a_fused_text_that_the_picture_does_not_show_is_refused(tmp_path: Path) 
 
 def test_captions_are_needed(tmp_path: Path) -> None:
     places = {"manifest": "a.txt", "work": str(tmp_path / "w"), "output": str(tmp_path / "o")}
-    with pytest.raises(ValueError, match="needs caption.enabled"):
+    with pytest.raises(ValueError, match=r"needs caption\.enabled"):
         config_from({**places, "fuse": {"enabled": True, "model": "eyes"}})

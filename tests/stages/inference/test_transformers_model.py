@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from schemas.rows import CaptionsRow, DocumentDraft, DocumentFrame, DocumentsRow, FrameCaption, FramesRow
 from stages.base import Context, RunEnds, StageSetupError, Video
+from stages.caption.stage import Caption, CaptionConfig
 from stages.inference.asking import Ask, Asking
 from stages.inference.backend import backend_of, model_revision
 from stages.inference.question import Answer, NoAnswer, Question
@@ -311,14 +312,17 @@ def documents(key: str, colours: Sequence[str]) -> Video:
 
 
 def test_the_stage_asks_a_model_in_this_process(sees: Path, tmp_path: Path) -> None:
-    stage = pytest.importorskip("stages.caption.stage")
     told = {"instruction": "Look.", "max_side": 32, "enabled": True}
-    config = stage.CaptionConfig(backend="transformers", model=str(sees), batch=2, **told)
+    config = CaptionConfig(backend="transformers", model=str(sees), batch=2, **told)
     context = Context(seed=0, media=files_at(""), answers=files_at(str(tmp_path / "answers")))
-    caption = stage.Caption(config, context)
+    caption = Caption(config, context)
     caption.setup()
     rows = list(caption.process([documents(key, colours) for key, colours in VIDEOS.items()]))
-    assert [(row.video, [(one.frame, one.caption, one.status) for one in row.captions]) for row in rows] == [
+    assert [
+        (row.video, [(one.frame, one.caption, one.status) for one in row.captions])
+        for row in rows
+        if isinstance(row, CaptionsRow)
+    ] == [
         (key, [(place, f"A {colour} wall.", "captioned") for place, colour in enumerate(colours)])
         for key, colours in VIDEOS.items()
     ]
