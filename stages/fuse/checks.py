@@ -200,11 +200,15 @@ def length(answer: Answer) -> bool:
 
 
 def language(answer: Answer) -> bool:
-    """Whether the answer is in a language, or to a tenth in a script, of no input."""
+    """Whether the answer is in a language, or to a tenth in a script, of no input.
+
+    A caption that may be in the language of the speech is taken to be: short ones look like many languages.
+    """
     if strange_script(answer.fused, answer.raw, answer.caption):
         return True
     said = frozenset({primary(answer.language)}) if answer.language else may_be(answer.raw)
-    return others(answer.fused, said | may_be(answer.caption))
+    shown = may_be(answer.caption)
+    return others(answer.fused, said if said & shown else said | shown)
 
 
 CHECKS: MappingProxyType[str, Check] = MappingProxyType(

@@ -17,6 +17,9 @@ do there (our choice)."""
 OPENS = re.compile(r"[.!?…:;\"“”«»„()\[\]\n¿¡—–•*।。！？]|(?:^|\s)-")
 """Between two words: what lets the second begin a sentence, a quotation or a line."""
 
+DOTTED = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
+"""Full stops within an acronym."""
+
 TITLES = frozenset({"dr", "jr", "mme", "mr", "mrs", "ms", "prof", "sr", "sra", "st"})
 """Abbreviations whose full stop ends no sentence, and which are no names."""
 
@@ -97,7 +100,7 @@ def _parts(token: str) -> list[str]:
 def _sentences(said: str) -> Iterator[list[Token]]:
     sentence: list[Token] = []
     end = 0
-    text = plain(said)
+    text = DOTTED.sub("", plain(said))
     for found in WORD.finditer(text):
         opens = OPENS.search(text, end, found.start()) is not None
         follows_title = bool(sentence) and sentence[-1].text.casefold() in TITLES
@@ -128,6 +131,6 @@ def _mixed(word: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Without case and accents."""
-    split = unicodedata.normalize("NFKD", text.casefold())
+    """Without case, accents and the full stops of acronyms."""
+    split = unicodedata.normalize("NFKD", DOTTED.sub("", text).casefold())
     return "".join(c for c in split if not "\u0300" <= c <= "\u036f")
