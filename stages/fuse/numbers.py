@@ -77,7 +77,7 @@ def _read(text: str, language: str) -> frozenset[str]:
     digits = _read(text, "")
     spoken = SCALED.sub(lambda pair: _product(*pair.groups()), _in_digits(text, language))
     years = {first + last for first, last in YEAR.findall(spoken) if first not in digits}
-    return years | _read(YEAR.sub(" ", spoken) if years else spoken, "")
+    return _read(YEAR.sub(" ", spoken) if years else spoken, "") | years
 
 
 def _in_digits(text: str, language: str) -> str:

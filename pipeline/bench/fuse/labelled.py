@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from pipeline.bench.fuse.phrasings import ASIDES, GOOD, LEAKS, LOOPS, PROMPT, REFUSED, Aside
@@ -59,6 +60,9 @@ LEAKY = frozenset({"length", "too_new", "cut_sentence"})
 
 NO_ANSWER = CHANGES_OF_LENGTH | {"cut_sentence", "language", "leaked_prompt"}
 """What may follow from there being no answer at all."""
+
+
+HALVES = {"seen": False, "held out": True}
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,35 @@ def scores(labelled: list[Labelled]) -> list[Score]:
         hits = sum(is_wrong and refuses for is_wrong, refuses in judged)
         found.append(Score(reason, wrong, hits, sum(refuses for _, refuses in judged) - hits))
     return found
+
+
+def halves(seed: int = 0) -> dict[str, list[Score]]:
+    """The scores of the half that the checks were written against, and of the one held out."""
+    made = labelled_answers(seed)
+    return {name: scores([one for one in made if one.held == held]) for name, held in HALVES.items()}
+
+
+def as_json(found: dict[str, list[Score]]) -> str:
+    """The scores with their shares."""
+    shown = {
+        half: [{**asdict(one), "recall": one.recall, "precision": one.precision} for one in each]
+        for half, each in found.items()
+    }
+    return json.dumps(shown, indent=1)
+
+
+def markdown(found: dict[str, list[Score]]) -> Iterator[str]:
+    """The scores as lines of Markdown."""
+    yield "| check | half | with the fault | recall | refused without it | precision |"
+    yield "|" + " --- |" * 6
+    for rows in zip(*found.values(), strict=True):
+        for half, one in zip(found, rows, strict=True):
+            shares = f"{_share(one.recall)} | {one.false} | {_share(one.precision)}"
+            yield f"| {one.reason} | {half} | {one.wrong} | {shares} |"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def labelled_answers(seed: int = 0) -> list[Labelled]:

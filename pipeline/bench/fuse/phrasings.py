@@ -109,7 +109,7 @@ LOOPS: dict[bool, list[Change]] = {
 ASIDES: dict[bool, list[Aside]] = {
     False: [
         lambda _, name, number: f"{name} collects {number} antique lanterns from abandoned Portuguese lighthouses.",
-        lambda fused, name, number: (
+        lambda fused, _name, _number: (
             f"{fused} Nearby, elegant horses gallop past a marble fountain while violins play a cheerful waltz, "
             "children release colourful balloons and fireworks explode over distant mountains."
         ),
@@ -117,7 +117,7 @@ ASIDES: dict[bool, list[Aside]] = {
     ],
     True: [
         lambda _, name, number: f"{number} penguins escort {name} through a frozen cathedral beneath emerald auroras.",
-        lambda fused, name, number: (
+        lambda fused, _name, _number: (
             f"{fused} The atmosphere feels magical: soft candlelight glimmers, elderly sailors whisper forgotten "
             "legends, and a majestic eagle circles above crumbling pyramids near an endless desert."
         ),

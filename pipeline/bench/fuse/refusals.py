@@ -64,21 +64,21 @@ class Refusals:
         """By reason, of each check alone."""
         return {reason: share(number, self.rows) for reason, number in self.by_check.items()}
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> str:
         """All of it, with the intervals."""
         checks = {
             reason: {"refused": self.by_check[reason], "first": self.by_first[reason], **_fields(found)}
             for reason, found in self.shares().items()
         }
         passed = {"number": self.passed, **_fields(share(self.passed, self.rows))}
-        return {"rows": self.rows, "empty": self.empty, "passed": passed, "checks": checks}
+        return json.dumps({"rows": self.rows, "empty": self.empty, "passed": passed, "checks": checks}, indent=1)
 
 
 def refusals(file: Path, columns: Columns, prompt: str = "") -> Refusals:
     """Run each check over each row of a file.
 
     Args:
-        file: JSONL (``.jsonl``, ``.json``) or Parquet (``.parquet``).
+        file: JSONL (``.jsonl``) or Parquet (``.parquet``).
         columns: Its columns.
         prompt: The instruction that the answers came from, for `leaked_prompt`.
 
@@ -100,6 +100,18 @@ def refusals(file: Path, columns: Columns, prompt: str = "") -> Refusals:
     return Refusals(rows, empty, dict(by_check), dict(by_first), passed)
 
 
+def read_prompt(file: Path) -> str:
+    """The instruction in a file.
+
+    Raises:
+        UsageError: It cannot be read, or is no text.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as reason:
+        raise UsageError(f"{file} is no prompt that can be read: {reason}") from reason
+
+
 def answers(file: Path, columns: Columns, prompt: str = "") -> Iterator[Answer]:
     """The rows of a file, a few at a time.
 
@@ -107,7 +119,7 @@ def answers(file: Path, columns: Columns, prompt: str = "") -> Iterator[Answer]:
         UsageError: As `refusals`.
     """
     suffix = file.suffix.lower()
-    if suffix not in {".json", ".jsonl", ".parquet"}:
+    if suffix not in {".jsonl", ".parquet"}:
         raise UsageError(f"{file} is neither .jsonl nor .parquet")
     try:
         for place, row in _parquet(file, columns) if suffix == ".parquet" else _lines(file, columns):
@@ -168,6 +180,8 @@ def _text(row: dict[str, Any], name: str, file: Path, place: str) -> str:
         return ""
     if not isinstance(value, str):
         raise UsageError(f"{file}, {place}: {name} is {type(value).__name__}, not a text")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise UsageError(f"{file}, {place}: {name} is no Unicode text: it has half a surrogate pair")
     return value
 
 

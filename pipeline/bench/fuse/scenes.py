@@ -169,7 +169,7 @@ ENGLISH = [
     Scene(
         "sand it with {n} grit, like {name} always does, and wipe the dust off",
         "Someone sands a wooden chair leg on a porch.",
-        "Someone on a porch sands a wooden chair leg with {n} grit, like {name} always does, before wiping off the dust.",
+        "Someone on a porch sands a wooden chair leg with {n} grit, like {name} always does, then wipes off the dust.",
         "a carpenter",
         "fine",
         held=True,
@@ -195,7 +195,7 @@ ENGLISH = [
     Scene(
         "It took us {n} hours by train because {name} forgot the tickets at the hotel.",
         "A green train stands at a station platform in the snow.",
-        "A green train stands at a snowy platform after a trip of {n} hours, since {name} forgot the tickets at the hotel.",
+        "A green train stands at a snowy platform after {n} hours, since {name} forgot the tickets at the hotel.",
         "someone",
         "many",
         held=True,
@@ -249,7 +249,7 @@ ENGLISH = [
     Scene(
         "So this curve, which {name} found first, doubles every {n} years or so.",
         "A lecturer points at a rising curve on a whiteboard.",
-        "A lecturer points at a rising curve on a whiteboard, which {name} found first and which doubles every {n} years.",
+        "A lecturer points at a rising curve on a whiteboard, which {name} found first; it doubles every {n} years.",
         "a colleague",
         "few",
         other="Una profesora señala una curva ascendente en la pizarra y explica cómo crece.",
@@ -257,7 +257,7 @@ ENGLISH = [
     Scene(
         "in the experiment of {name} there were {n} volunteers and not a single one noticed the gorilla",
         "A slide with a photo of people passing a ball.",
-        "The slide shows people passing a ball in the experiment of {name}, where none of {n} volunteers noticed the gorilla.",
+        "On the slide people pass a ball in the experiment of {name}; none of {n} volunteers noticed the gorilla.",
         "a psychologist",
         "many",
         other="Die Folie zeigt Menschen, die sich einen Ball zuwerfen, und niemand bemerkt den Gorilla.",
@@ -295,7 +295,7 @@ FOREIGN = [
     Scene(
         "wir haben hier {n} Kirschbäume gepflanzt, und jeder von ihnen trägt schon Früchte",
         "Ein Mann steht zwischen jungen Bäumen.",
-        "Ein Mann steht zwischen den {n} jungen Kirschbäumen, die gepflanzt wurden und von denen jeder schon Früchte trägt.",
+        "Ein Mann steht zwischen {n} jungen Kirschbäumen, die hier gepflanzt wurden und schon Früchte tragen.",
         "",
         "vielen",
         "de",
@@ -333,7 +333,7 @@ FOREIGN = [
     Scene(
         "y el gol de {name} llegó en el minuto {n}, qué locura de partido",
         "Jugadores de fútbol se abrazan junto a la portería.",
-        "Los jugadores de fútbol se abrazan junto a la portería tras el gol de {name} en el minuto {n} de un partido de locura.",
+        "Los jugadores de fútbol se abrazan junto a la portería tras el gol de {name} en el minuto {n}, una locura.",
         "un delantero",
         "final",
         "es",
