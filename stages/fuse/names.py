@@ -23,7 +23,7 @@ DOTTED = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
 TITLES = frozenset({"dr", "jr", "mme", "mr", "mrs", "ms", "prof", "sr", "sra", "st"})
 """Abbreviations whose full stop ends no sentence, and which are no names."""
 
-NO_NAMES = frozenset({"dvd", "faq", "hmm", "lol", "ok", "okay", "tv", "usb", *TITLES})
+NO_NAMES = frozenset({"dvd", "faq", "god", "hmm", "lol", "ok", "okay", "tv", "usb", *TITLES})
 """In capitals without being names (our choice)."""
 
 TITLE_CASE = 0.5
