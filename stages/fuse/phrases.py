@@ -20,7 +20,10 @@ TASK = re.compile(
         | asr | (?:the|this|your|given)[ ]prompts? | alt[ -]text | instructions?[ ](?:above|below|given|provided)
         | paraphras(?:e|es|ed|ing) | rephras(?:e|es|ed|ing)
         | (?:real|actual)[ -]world[ ](?:knowledge|information|details?|context|facts?) | wording
-        | (?:the|this)[ ]speech[ ](?:says|states|mentions|describes|indicates|refers|adds|notes)
+        | speech | narration | let[ ]me[ ]know | fusion | merg(?:ed|ing) | fus(?:ed|ing) | inputs?
+        | (?:as[ ])?(?:you|they)[ ](?:have[ ])?(?:asked|requested|provided|wanted|instructed)
+        | as[ ](?:asked|required|requested|instructed)
+        | (?:the|this|both|each|said)[ ](?:\w+[ ])?descriptions?
         | synthetic[ ](?:texts?|descriptions?)
         | (?:two|both|given|provided|original|raw|input|second|first|merged|fused|combined|new|rewritten|final)
           [ ](?:texts?|inputs?|statements?|descriptions?|paragraphs?|captions?|passages?|outputs?)
@@ -46,6 +49,9 @@ TASK = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 """Words of such tasks: merging what was said with a description. Where an input has them, they are its matter."""
+
+ENDING = re.compile("(?:s|ed|ing)$")
+"""What an input's word for the same may lack."""
 
 LABEL = re.compile(
     r"^\W{0,20}here(?:'s| is| are| you)\b[^.!?:]{0,80}:|"
@@ -123,11 +129,10 @@ def _straight(text: str) -> str:
 
 def speaks_of_task(answer: str, *inputs: str) -> bool:
     """Whether an answer names its task in words that no input has, labels itself, or carries markup."""
-    there = {found.casefold().rstrip("s") for text in inputs for found in TASK.findall(_straight(text))}
     held = " ".join(_straight(text).casefold() for text in inputs)
     text = _straight(answer)
-    named = (found.casefold().rstrip("s") for found in TASK.findall(text))
-    if any(found not in there and found not in held for found in named):
+    named = {ENDING.sub("", found.casefold()) for found in TASK.findall(text)}
+    if any(found not in held for found in named):
         return True
     return any(pattern.search(text) and not _any(pattern, inputs) for pattern in (LABEL, MARKUP))
 
