@@ -44,9 +44,14 @@ STRANGE = 0.1
 """Share of letters in a script of no input above which a text has changed its language (our choice)."""
 
 
+NORWEGIAN = frozenset({"nb", "nn"})
+"""Its two written forms, which lid.176, Snowball and text2num know as ``no``."""
+
+
 def primary(tag: str) -> str:
-    """The language alone of a BCP 47 tag."""
-    return tag.replace("_", "-").partition("-")[0].lower()
+    """The language alone of a BCP 47 tag, as the libraries of the checks call it."""
+    language = tag.replace("_", "-").partition("-")[0].lower()
+    return "no" if language in NORWEGIAN else language
 
 
 @functools.lru_cache(KEPT)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 import unicodedata
+from collections.abc import Callable
 
 from storyloom.format.words import WITHOUT_SPACES
 
@@ -75,13 +77,19 @@ def stem(word: str, language: str) -> str:
     return stemmer(bare) if stemmer else bare
 
 
-@functools.cache
-def _stemmer(language: str) -> functools.partial[str] | None:
+_OF_THREAD = threading.local()
+"""Stemmers of each thread: they hold the word that they work on."""
+
+
+def _stemmer(language: str) -> Callable[[str], str] | None:
     if language not in STEMMERS:
         return None
-    import snowballstemmer
+    mine: dict[str, Callable[[str], str]] = _OF_THREAD.__dict__
+    if language not in mine:
+        import snowballstemmer
 
-    return functools.partial(snowballstemmer.stemmer(STEMMERS[language]).stemWord)
+        mine[language] = snowballstemmer.stemmer(STEMMERS[language]).stemWord
+    return mine[language]
 
 
 @functools.lru_cache(KEPT)
