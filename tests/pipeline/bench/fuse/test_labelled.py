@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from pipeline.bench.fuse.labelled import HALVES, labelled_answers, scores
 from pipeline.cli import app
 from stages.fuse.checks import CHECKS
+from tests.runs import ROOT
 
 WANTED = 0.9
 """Recall and precision of each check, in each half (our choice)."""
@@ -49,3 +50,8 @@ def test_the_command_shows_both_halves_of_each_check() -> None:
     shown = json.loads(result.stdout)
     assert list(shown) == ["seen", "held out"]
     assert [one["reason"] for one in shown["held out"]] == list(CHECKS)
+
+
+def test_each_reason_is_explained_where_errors_and_rules_are() -> None:
+    pages = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("errors.md", "fusion.md")]
+    assert all(f"`{reason}`" in page for page in pages for reason in CHECKS)
