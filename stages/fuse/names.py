@@ -115,9 +115,10 @@ def _sentences(said: str) -> Iterator[list[Token]]:
 
 
 def _title_case(sentence: list[Token]) -> bool:
-    """Whether a headline, or another text in which capitals are a habit."""
-    rest = [token.text for token in sentence[1:] if not token.text[0].isdigit()]
-    return len(rest) >= FEW and sum(word[0].isupper() for word in rest) > TITLE_CASE * len(rest)
+    """Whether a headline, or another text in which capitals are a habit, from its first word on."""
+    first, *rest = [token.text for token in sentence if token.text.casefold() not in NO_NAMES] or [""]
+    capitals = sum(word[0].isupper() for word in rest)
+    return first[:1].isupper() and len(rest) >= FEW and capitals > TITLE_CASE * len(rest)
 
 
 def _shouted(sentence: list[Token]) -> bool:
