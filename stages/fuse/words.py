@@ -26,6 +26,7 @@ KEPT = 8
 
 STEMMERS = {
     "ar": "arabic",
+    "bs": "serbian",
     "ca": "catalan",
     "cs": "czech",
     "da": "danish",
@@ -33,24 +34,38 @@ STEMMERS = {
     "el": "greek",
     "en": "english",
     "es": "spanish",
+    "et": "estonian",
+    "eu": "basque",
+    "fa": "persian",
     "fi": "finnish",
     "fr": "french",
+    "ga": "irish",
     "hi": "hindi",
+    "hr": "serbian",
     "hu": "hungarian",
+    "hy": "armenian",
     "id": "indonesian",
     "it": "italian",
     "lt": "lithuanian",
-    "nb": "norwegian",
+    "ne": "nepali",
     "nl": "dutch",
     "no": "norwegian",
     "pl": "polish",
     "pt": "portuguese",
     "ro": "romanian",
     "ru": "russian",
+    "sr": "serbian",
     "sv": "swedish",
+    "ta": "tamil",
     "tr": "turkish",
 }
-"""Algorithms of Snowball (Porter 2001) by language; words of other languages stay as they are."""
+"""Algorithms of Snowball (Porter 2001) by language."""
+
+BEGINNING = 5
+"""Letters that stand for a word of a language without a stemmer (Can et al. 2008, JASIST 59:407-421, for Turkish)."""
+
+KOREAN = 1
+"""The same for Korean, whose syllables are letters here and whose particles follow words of one (our choice)."""
 
 
 @functools.lru_cache(KEPT)
@@ -70,11 +85,11 @@ def stem(word: str, language: str) -> str:
 
     Args:
         word: As `words` gives it.
-        language: ISO 639-1; where Snowball does not know it, only the possessive goes.
+        language: ISO 639-1; of a word of one that Snowball does not know, the beginning is left.
     """
     bare = word.partition("'")[0] if word.endswith(("'s", "'")) else word
     stemmer = _stemmer(language)
-    return stemmer(bare) if stemmer else bare
+    return stemmer(bare) if stemmer else bare[: KOREAN if language == "ko" else BEGINNING]
 
 
 _OF_THREAD = threading.local()
