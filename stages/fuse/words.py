@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 import unicodedata
+from collections.abc import Callable
 
 from storyloom.format.words import WITHOUT_SPACES
 
@@ -24,6 +26,7 @@ KEPT = 8
 
 STEMMERS = {
     "ar": "arabic",
+    "bs": "serbian",
     "ca": "catalan",
     "cs": "czech",
     "da": "danish",
@@ -31,24 +34,38 @@ STEMMERS = {
     "el": "greek",
     "en": "english",
     "es": "spanish",
+    "et": "estonian",
+    "eu": "basque",
+    "fa": "persian",
     "fi": "finnish",
     "fr": "french",
+    "ga": "irish",
     "hi": "hindi",
+    "hr": "serbian",
     "hu": "hungarian",
+    "hy": "armenian",
     "id": "indonesian",
     "it": "italian",
     "lt": "lithuanian",
-    "nb": "norwegian",
+    "ne": "nepali",
     "nl": "dutch",
     "no": "norwegian",
     "pl": "polish",
     "pt": "portuguese",
     "ro": "romanian",
     "ru": "russian",
+    "sr": "serbian",
     "sv": "swedish",
+    "ta": "tamil",
     "tr": "turkish",
 }
-"""Algorithms of Snowball (Porter 2001) by language; words of other languages stay as they are."""
+"""Algorithms of Snowball (Porter 2001) by language."""
+
+BEGINNING = 5
+"""Letters that stand for a word of a language without a stemmer (Can et al. 2008, JASIST 59:407-421, for Turkish)."""
+
+KOREAN = 1
+"""The same for Korean, whose syllables are letters here and whose particles follow words of one (our choice)."""
 
 
 @functools.lru_cache(KEPT)
@@ -68,20 +85,26 @@ def stem(word: str, language: str) -> str:
 
     Args:
         word: As `words` gives it.
-        language: ISO 639-1; where Snowball does not know it, only the possessive goes.
+        language: ISO 639-1; of a word of one that Snowball does not know, the beginning is left.
     """
     bare = word.partition("'")[0] if word.endswith(("'s", "'")) else word
     stemmer = _stemmer(language)
-    return stemmer(bare) if stemmer else bare
+    return stemmer(bare) if stemmer else bare[: KOREAN if language == "ko" else BEGINNING]
 
 
-@functools.cache
-def _stemmer(language: str) -> functools.partial[str] | None:
+_OF_THREAD = threading.local()
+"""Stemmers of each thread: they hold the word that they work on."""
+
+
+def _stemmer(language: str) -> Callable[[str], str] | None:
     if language not in STEMMERS:
         return None
-    import snowballstemmer
+    mine: dict[str, Callable[[str], str]] = _OF_THREAD.__dict__
+    if language not in mine:
+        import snowballstemmer
 
-    return functools.partial(snowballstemmer.stemmer(STEMMERS[language]).stemWord)
+        mine[language] = snowballstemmer.stemmer(STEMMERS[language]).stemWord
+    return mine[language]
 
 
 @functools.lru_cache(KEPT)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from stages.fuse.checks import CHECKS, Answer, refused, told
+from stages.fuse.words import stem
 
 RAW = "So today Anna and I whisk ten eggs until they are stiff."
 CAPTION = "A woman whisks eggs in a steel bowl."
 FUSED = "Anna whisks 10 eggs in a steel bowl until they are stiff."
 PROMPT = "Merge what was said and what is shown into one text that keeps every detail."
+
+WORDS = [f"{start}{end}" for start in ("walk", "jump", "boil", "plant") for end in ("", "s", "ed", "ing")] * 200
 
 HOSTILE = {
     "letters": "a" * 100_000,
@@ -64,6 +68,12 @@ def test_an_answer_that_breaks_one_rule_is_refused_for_it(fused: str, reason: st
 
 def test_every_reason_has_a_sentence_for_the_second_try() -> None:
     assert all(told(reason).endswith(".") for reason in CHECKS)
+
+
+def test_threads_stem_words_at_once_and_get_what_one_alone_gets() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda word: stem.__wrapped__(word, "en"), WORDS))
+    assert set(found) == {"walk", "jump", "boil", "plant"}
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
