@@ -48,7 +48,8 @@ class AlignmentReport(BaseModel):
         null: The same percentiles of unrelated frames and sentences.
         null_above_threshold: Share of the unrelated ones that reach the threshold, 0 to 1.
         notes: What a user of the dataset must know, e.g. that the threshold rests on too few unrelated ones.
-        answered: What models were asked for about the frames, such as captions: how many have it, and why others do not.
+        answered: What models were asked for about the frames, such as captions: how many have it, and why others have
+            none.
     """
 
     videos: int

@@ -226,7 +226,7 @@ class Server:
         if self._config.tokens_per_minute:
             limits[f"{self._host} tokens"] = 60.0 * self._tokens / self._config.tokens_per_minute
         for name, interval in limits.items():
-            while (left := await asyncio.to_thread(self._turns.due, name, interval)) > 0.0:
+            while (left := await asyncio.to_thread(self._turns.due, name, interval)) > 0.0:  # noqa: ASYNC110 - of others
                 await asyncio.sleep(left)
         self._looked = time.monotonic() if limits else self._looked
 
