@@ -148,11 +148,12 @@ def repeats_prompt(answer: str, prompt: str, *inputs: str) -> bool:
     return False
 
 
-def _grams(text: str, number: int, *, without_spaces: bool) -> set[tuple[str, ...]]:
+@functools.lru_cache(KEPT)
+def _grams(text: str, number: int, *, without_spaces: bool) -> frozenset[tuple[str, ...]]:
     """Runs of so many words; of characters alone, or with one word of an alphabet at least."""
     found = words(text)
     grams = {found[at : at + number] for at in range(len(found) - number + 1)}
-    return grams if without_spaces else {gram for gram in grams if not all(map(_without_spaces, gram))}
+    return frozenset(gram for gram in grams if without_spaces or not all(map(_without_spaces, gram)))
 
 
 def _without_spaces(word: str) -> bool:
