@@ -27,6 +27,10 @@ demo: $(filter .bootstrap/bin/uv,$(UV)) ## set up, turn the demo video into shar
 demo-s3: install ## the demo with work and shards in an S3 store on this machine, held against those of `make demo`
 	$(UV) run --no-sync python -m demo.in_a_store
 
+.PHONY: demo-fuse
+demo-fuse: install ## the demo with captions and fusions of small stand-ins, and its document before and after
+	$(UV) run --no-sync python -m demo.fuse
+
 PYTHON ?= 3.12
 # The commands of pyenv answer only for the version that this names; uv looks for an interpreter there, too.
 python demo-python: export PYENV_VERSION = $(shell pyenv latest $(PYTHON) 2>/dev/null)

@@ -18,6 +18,7 @@ class Recipe(StrEnum):
     DEMO = "demo"
     CLUSTER = "cluster"
     S3 = "s3"
+    FUSION = "fusion"
 
 
 def recipe_file(recipe: Recipe) -> Path:
