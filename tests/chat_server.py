@@ -61,8 +61,8 @@ CHARACTERS_OF_A_TOKEN = 4
 
 PAGE = b"<!DOCTYPE html><html><title>Sign in</title><p>Welcome to the hotel's network.</html>"
 
-DIRTY = "Dirty <image> words,\x07 <|im_end|>\u202e and\nlines\ud800 [INST]."
-"""A text with special tokens, control characters, an override of direction, a line break and half a character."""
+DIRTY = "Dirty <image> words,\x07 <|im_end|>\u202e and\nlines [INST]."
+"""A text with special tokens, control characters, an override of direction and a line break."""
 
 
 @dataclass
