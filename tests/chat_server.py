@@ -80,7 +80,8 @@ class Fault:
             - ``html``: a page, with status 200; ``list``, ``null``: JSON that is no completion;
             - ``redirect``: to `location`, with status 307;
             - ``huge``, ``huge_400``: a body of `size` bytes; ``deep``: one of many brackets;
-            - ``no_choices``, ``odd_choices``, ``null_content``, ``no_usage``, ``odd_usage``: something is amiss;
+            - ``no_choices``, ``odd_choices``, ``null_content``, ``no_usage``, ``odd_usage``, ``huge_usage``: it is
+              amiss in this;
             - ``length``, ``content_filter``: its finish_reason, with half of the answer;
             - ``prose``, ``no_text``, ``null_text``, ``number_id``, ``no_id``, ``extra_field``: another form;
             - ``other_id``: the answer to the question before it; if there is none, its own with another id;
@@ -418,8 +419,10 @@ class ChatServer:
                 completion["choices"] = [None]
             case "no_usage":
                 del completion["usage"]
+            case "huge_usage":
+                completion["usage"] = {"prompt_tokens": 10**400, "completion_tokens": 1}
             case "odd_usage":
-                completion["usage"] = {"prompt_tokens": "many", "completion_tokens": -5, "total_tokens": None}
+                completion["usage"] = {"prompt_tokens": "many", "completion_tokens": -5}
         body = json.dumps(completion).encode()
         return body[: len(body) // 2] if fault.kind == "cut_json" else body
 

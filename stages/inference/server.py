@@ -52,6 +52,9 @@ WHETHER_IT_WORKS = Question("Answer with a JSON object that has the id and the t
 PLAIN_SIDE = 64
 """Pixels of the picture that it comes with, where the question has one: models refuse smaller ones (our choice)."""
 
+MOST_TOKENS = 10**9
+"""Of a request that are believed (our choice)."""
+
 LONGEST_MESSAGE = 300
 """Characters of a server's message that are quoted (our choice)."""
 
@@ -367,7 +370,7 @@ def _plain_picture() -> Picture:
 def _count(usage: Any, name: str) -> int:
     """A number of tokens in what a server counted; 0 where it did not."""
     found = usage.get(name) if isinstance(usage, dict) else None
-    return max(0, found) if isinstance(found, int) else 0
+    return min(max(0, found), MOST_TOKENS) if isinstance(found, int) else 0
 
 
 def _pause(state: RetryCallState) -> float:

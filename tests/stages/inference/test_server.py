@@ -327,6 +327,14 @@ def test_counts_of_tokens_that_are_missing_or_no_numbers_cost_no_answer(
     assert ask(config(chat), [question("Four.")], turns) == [Answer("Four.", 0, 0)]
 
 
+def test_a_number_of_tokens_beyond_all_bounds_costs_no_answer(chat: ChatServer, turns: Seen) -> None:
+    chat.faults = [Fault("huge_usage")]
+    assert texts(ask(config(chat, budget={"requests": 5, "tokens": 10**12}), questions(2), turns)) == [
+        "question 0.",
+        "question 1.",
+    ]
+
+
 def test_a_fence_around_an_answer_is_taken_off(chat: ChatServer, turns: Seen) -> None:
     chat.faults = [Fault("fenced")]
     assert texts(ask(config(chat), [question("Plain.")], turns)) == ["Plain."]
