@@ -61,6 +61,9 @@ CHARACTERS_OF_A_TOKEN = 4
 
 PAGE = b"<!DOCTYPE html><html><title>Sign in</title><p>Welcome to the hotel's network.</html>"
 
+BODIES = {"html": PAGE, "list": b"[1, 2]", "null": b"null", "deep": b"[" * 100_000 + b"]" * 100_000}
+"""That are no completions, by the kind of the fault."""
+
 DIRTY = "Dirty <image> words,\x07 <|im_end|>\u202e and\nlines [INST]."
 """A text with special tokens, control characters, an override of direction and a line break."""
 
@@ -80,8 +83,8 @@ class Fault:
             - ``html``: a page, with status 200; ``list``, ``null``: JSON that is no completion;
             - ``redirect``: to `location`, with status 307;
             - ``huge``, ``huge_400``: a body of `size` bytes; ``deep``: one of many brackets;
-            - ``no_choices``, ``odd_choices``, ``null_content``, ``no_usage``, ``odd_usage``, ``huge_usage``: it is
-              amiss in this;
+            - ``no_choices``, ``odd_choices``, ``null_content``, ``no_usage``, ``odd_usage``, ``huge_usage``: a
+              completion in which this is amiss;
             - ``length``, ``content_filter``: its finish_reason, with half of the answer;
             - ``prose``, ``no_text``, ``null_text``, ``number_id``, ``no_id``, ``extra_field``: another form;
             - ``other_id``: the answer to the question before it; if there is none, its own with another id;
@@ -386,17 +389,10 @@ class ChatServer:
 
     def _body(self, asked: Asked, fault: Fault) -> bytes:
         """The body of a success, with whatever is wrong with it."""
-        match fault.kind:
-            case "html":
-                return PAGE
-            case "list":
-                return b"[1, 2]"
-            case "null":
-                return b"null"
-            case "deep":
-                return b"[" * 100_000 + b"]" * 100_000
-            case "huge":
-                return b'{"choices": "' + bytes([120]) * fault.size + b'"}'
+        if fault.kind in BODIES:
+            return BODIES[fault.kind]
+        if fault.kind == "huge":
+            return b'{"choices": "' + b"x" * fault.size + b'"}'
         content, finish = self._content(asked, fault)
         tokens = {
             "prompt_tokens": _tokens(asked.instruction + asked.text) + TOKENS_OF_A_PICTURE * bool(asked.picture),

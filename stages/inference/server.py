@@ -87,7 +87,7 @@ class Tries:
     Attributes:
         began: When, on `time.monotonic`'s clock; 0.0 before the first.
         since: When the last one failed, or the first one began.
-        others: Whether others were answered between the last failure and the one before it.
+        others: Whether the server answered anything between the last failure and the one before it.
         failed: Requests that failed.
         lost: Requests that met no server while others were answered: perhaps it is the question that ends it.
         bad: Answers that were none.
@@ -186,9 +186,8 @@ class Server:
         except openai.APIConnectionError as reason:
             if isinstance(reason.__cause__, BodyTooLarge):
                 raise self._no_completion() from None
-            raise AskAgain(
-                "connection_failed", f"connection_failed ({reason.__cause__ or reason})", away=True
-            ) from None
+            told = self._quoted(str(reason.__cause__ or reason))
+            raise AskAgain("connection_failed", f"connection_failed ({told})", away=True) from None
         except (openai.APIError, ValueError, RecursionError):  # the body is no JSON
             raise self._no_completion() from None
         return await self._answer(completion, question)

@@ -87,16 +87,15 @@ def test_a_video_whose_work_breaks_does_not_cost_the_answers_of_others(chat: Cha
 
     async def broken(one: Video, ask: Ask) -> Said:
         row = await stage._row(one, ask)
-        if row.video == videos(5)[3].key:
+        if row.video == videos(5)[4].key:
             raise ZeroDivisionError
         return row
 
     with pytest.raises(ZeroDivisionError):
         list(stage.asking.rows(videos(5), lambda _: 2, broken))
-    asked = len(chat.asked)
+    assert len(chat.asked) == 10
     assert len(list(Stage(config(chat), tmp_path).rows(videos(5)))) == 5
     assert len(chat.asked) == 10
-    assert asked == 10
 
 
 def test_a_server_that_goes_for_good_keeps_what_it_answered(chat: ChatServer, tmp_path: Path) -> None:
@@ -140,6 +139,29 @@ def test_a_killed_process_asks_no_more_than_a_chunk_again(chat: ChatServer, tmp_
     asked = [data["text"] for data in chat.questions]
     assert len(set(asked)) == 200
     assert len(asked) - 200 <= 2 * 12
+
+
+def test_who_needs_no_more_rows_leaves_no_question_under_way(chat: ChatServer, tmp_path: Path) -> None:
+    stage = Stage(config(chat, concurrency=1, chunk=2), tmp_path)
+    chat.faults = [Fault("stall", times=2, within="video 2,")]
+    rows = stage.rows(videos(3))
+    assert next(rows).texts == texts(videos(3)[0])
+    rows.close()  # type: ignore[attr-defined]
+    assert [row.texts for row in stage.rows(videos(2))] == [texts(one) for one in videos(2)]
+
+
+def test_a_process_that_has_asked_ends_without_a_word(chat: ChatServer, tmp_path: Path) -> None:
+    script = textwrap.dedent(f"""
+        from pathlib import Path
+        from stages.inference.settings import ModelConfig
+        from tests.stages.inference.asked import Stage, videos
+        settings = ModelConfig(enabled=True, model="eyes", url={chat.url!r}, concurrency=2, chunk=4)
+        rows = Stage(settings, Path({str(tmp_path)!r})).rows(videos(9))
+        print(next(rows).texts)
+    """)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{texts(videos(1)[0])}\n"
 
 
 def test_nothing_is_asked_of_a_part_without_videos(chat: ChatServer, tmp_path: Path) -> None:
