@@ -61,8 +61,11 @@ CHARACTERS_OF_A_TOKEN = 4
 
 PAGE = b"<!DOCTYPE html><html><title>Sign in</title><p>Welcome to the hotel's network.</html>"
 
-DIRTY = "Dirty <image> words,\x07 <|im_end|>\u202e and\nlines\ud800 [INST]."
-"""A text with special tokens, control characters, an override of direction, a line break and half a character."""
+BODIES = {"html": PAGE, "list": b"[1, 2]", "null": b"null", "deep": b"[" * 100_000 + b"]" * 100_000}
+"""That are no completions, by the kind of the fault."""
+
+DIRTY = "Dirty <image> words,\x07 <|im_end|>\u202e and\nlines [INST]."
+"""A text with special tokens, control characters, an override of direction and a line break."""
 
 
 @dataclass
@@ -79,8 +82,9 @@ class Fault:
             - ``cut_json``: a body that is whole by its length and ends early as JSON;
             - ``html``: a page, with status 200; ``list``, ``null``: JSON that is no completion;
             - ``redirect``: to `location`, with status 307;
-            - ``huge``: a body of `size` bytes;
-            - ``no_choices``, ``null_content``, ``no_usage``, ``odd_usage``: a completion that lacks something;
+            - ``huge``, ``huge_400``: a body of `size` bytes; ``deep``: one of many brackets;
+            - ``no_choices``, ``odd_choices``, ``null_content``, ``no_usage``, ``odd_usage``, ``huge_usage``: a
+              completion in which this is amiss;
             - ``length``, ``content_filter``: its finish_reason, with half of the answer;
             - ``prose``, ``no_text``, ``null_text``, ``number_id``, ``no_id``, ``extra_field``: another form;
             - ``other_id``: the answer to the question before it; if there is none, its own with another id;
@@ -94,7 +98,8 @@ class Fault:
         retry_after: Seconds that a status asks for; 0 asks for none.
         dated: Whether it asks for them as a date.
         location: Where a redirect leads to.
-        seconds: See ``slow``.
+        quotes_key: Whether the message of a status quotes the key.
+        seconds: See ``slow``; a status waits as long.
         size: See ``huge``.
         text: See ``text``.
         path: Of the requests: ``chat/completions`` or ``models``.
@@ -107,6 +112,7 @@ class Fault:
     retry_after: float = 0.0
     dated: bool = False
     location: str = ""
+    quotes_key: bool = False
     seconds: float = 0.0
     size: int = 0
     text: str = ""
@@ -176,6 +182,7 @@ class ChatServer:
         most: Requests that were in hand at once, at most; those in which it stalls count, too.
         connections: That were opened so far.
         keeps_pictures: Whether `asked` keeps them.
+        blind: Whether it takes no pictures.
     """
 
     def __init__(
@@ -197,7 +204,7 @@ class ChatServer:
         self.asked: list[Asked] = []
         self.most = 0
         self.connections = 0
-        self.keeps_pictures = False
+        self.keeps_pictures = self.blind = False
         self._in_hand = 0
         self._last = ""
         self._held = False
@@ -357,15 +364,16 @@ class ChatServer:
         if kind == "reset":
             return _reset(writer)
         await self._gate.wait()
-        if kind.isdigit() or kind in ("no_money", "redirect"):
-            return await _send_fault(writer, fault)
+        if kind.isdigit() or kind in ("no_money", "redirect", "huge_400"):
+            await asyncio.sleep(fault.seconds)
+            return await _send_fault(writer, fault, asked)
         if self.key and asked.key != self.key:
             return await _send_status(writer, 401, f"Incorrect API key provided: {asked.key}", code="invalid_api_key")
         if asked.path == "models":
             models = [{"id": name, "object": "model", "created": 0, "owned_by": "tests"} for name in self.models]
             return await _send(writer, {"object": "list", "data": models})
-        if problem:
-            return await _send_status(writer, 400, problem)
+        if problem or (self.blind and asked.picture):
+            return await _send_status(writer, 400, problem or "no pictures are taken")
         if asked.body["model"] not in self.models:
             return await _send_status(writer, 404, f"no model {asked.body['model']}", code="model_not_found")
         async with self._free:
@@ -381,15 +389,10 @@ class ChatServer:
 
     def _body(self, asked: Asked, fault: Fault) -> bytes:
         """The body of a success, with whatever is wrong with it."""
-        match fault.kind:
-            case "html":
-                return PAGE
-            case "list":
-                return b"[1, 2]"
-            case "null":
-                return b"null"
-            case "huge":
-                return b'{"choices": "' + bytes([120]) * fault.size + b'"}'
+        if fault.kind in BODIES:
+            return BODIES[fault.kind]
+        if fault.kind == "huge":
+            return b'{"choices": "' + b"x" * fault.size + b'"}'
         content, finish = self._content(asked, fault)
         tokens = {
             "prompt_tokens": _tokens(asked.instruction + asked.text) + TOKENS_OF_A_PICTURE * bool(asked.picture),
@@ -408,10 +411,14 @@ class ChatServer:
         match fault.kind:
             case "no_choices":
                 completion["choices"] = []
+            case "odd_choices":
+                completion["choices"] = [None]
             case "no_usage":
                 del completion["usage"]
+            case "huge_usage":
+                completion["usage"] = {"prompt_tokens": 10**400, "completion_tokens": 1}
             case "odd_usage":
-                completion["usage"] = {"prompt_tokens": "many", "completion_tokens": -5, "total_tokens": None}
+                completion["usage"] = {"prompt_tokens": "many", "completion_tokens": -5}
         body = json.dumps(completion).encode()
         return body[: len(body) // 2] if fault.kind == "cut_json" else body
 
@@ -547,16 +554,17 @@ async def _send_status(
     return await _send_bytes(writer, status, json.dumps(error).encode(), headers)
 
 
-async def _send_fault(writer: asyncio.StreamWriter, fault: Fault) -> bool:
+async def _send_fault(writer: asyncio.StreamWriter, fault: Fault, asked: Asked) -> bool:
+    said = f"status {fault.kind}{f' for the key {asked.key}' if fault.quotes_key else ''}"
+    if fault.kind == "huge_400":
+        return await _send_status(writer, 400, "x" * fault.size)
     if fault.kind == "no_money":
-        return await _send_status(writer, 429, "You exceeded your current quota", code="insufficient_quota")
-    if fault.kind == "redirect":
-        return await _send_status(writer, 307, "elsewhere", headers={"Location": fault.location})
-    headers = {}
+        return await _send_status(writer, 429, f"no quota: {said}", code="insufficient_quota")
+    headers = {"Location": fault.location} if fault.location else {}
     if fault.retry_after:
-        until = formatdate(math.ceil(time.time() + fault.retry_after), usegmt=True)
-        headers["Retry-After"] = until if fault.dated else f"{fault.retry_after:g}"
-    return await _send_status(writer, int(fault.kind), f"status {fault.kind}", headers=headers)
+        until = formatdate(math.ceil(time.time() + fault.retry_after), usegmt=True) if fault.dated else ""
+        headers["Retry-After"] = until or f"{fault.retry_after:.0f}"
+    return await _send_status(writer, 307 if fault.kind == "redirect" else int(fault.kind), said, headers=headers)
 
 
 @contextmanager

@@ -62,12 +62,17 @@ class Answers:
             return len(self._waiting) >= self._at_once
 
     def write(self) -> None:
-        """Write what waits."""
+        """Write what waits; where that fails it waits on."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         if waiting:
             content = "".join(f"{one.model_dump_json()}\n" for one in waiting).encode()
-            self._files.create(f"{self._folder}/{_name(content)}", content)
+            try:
+                self._files.create(f"{self._folder}/{_name(content)}", content)
+            except BaseException:
+                with self._lock:
+                    self._waiting += waiting
+                raise
 
     def _key(self, question: Question) -> str:
         return hashlib.sha256(f"{self._asked}\n{question.digest}".encode()).hexdigest()

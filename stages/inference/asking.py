@@ -116,18 +116,15 @@ class _Part:
 
     async def ask(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
         """See `Ask`."""
-        found: list[Answer | NoAnswer | None] = [self.answers.of(question) for question in questions]
-        new = [place for place, answer in enumerate(found) if answer is None]
+        found: dict[str, Answer | NoAnswer | None] = {one.digest: self.answers.of(one) for one in questions}
+        new = [one for one in {one.digest: one for one in questions}.values() if found[one.digest] is None]
         groups = [new[begin : begin + self._backend.at_once] for begin in range(0, len(new), self._backend.at_once)]
-        answered = await asyncio.gather(
-            *(self._asked([questions[place] for place in group]) for group in groups), return_exceptions=True
-        )
+        answered = await asyncio.gather(*(self._asked(group) for group in groups), return_exceptions=True)
         for group, answers in zip(groups, answered, strict=True):
             if isinstance(answers, BaseException):
                 raise answers
-            for place, answer in zip(group, answers, strict=True):
-                found[place] = answer
-        return [answer for answer in found if answer is not None]
+            found.update(zip((one.digest for one in group), answers, strict=True))
+        return [answer for one in questions if (answer := found[one.digest]) is not None]
 
     async def _asked(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
         answers = await self._backend.answers(questions)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from pydantic import ConfigDict, StringConstraints, ValidationError
 
 from schemas.text import clean_text
 from storyloom.format.model import Model
-from storyloom.format.tokens import neutralised
+from storyloom.format.tokens import neutralised, special_token
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +27,9 @@ JPEG_QUALITY = 90
 ID_DIGITS = 6
 """Hexadecimal digits of the id that a model has to repeat (our choice): an answer to another question has its id with a
 chance of 1 in 16 million, and few tokens are spent on it."""
+
+MARKS = frozenset("<[|")
+"""What special tokens begin with, and the bars in them; no JSON of texts has them outside its strings."""
 
 LONGEST_ANSWER = 100_000
 """Characters of an answer that are read (our choice)."""
@@ -140,7 +144,7 @@ class Question:
         Args:
             image: The part of a message that shows the picture.
         """
-        asked = _json({"id": self.id, **self.data})
+        asked = _plain_json({"id": self.id, **self.data})
         content = [image, {"type": "text", "text": asked}] if self.picture else asked
         turns: list[dict[str, Any]] = [
             {"role": "system", "content": self.instruction},
@@ -148,7 +152,7 @@ class Question:
         ]
         if self.refused:
             turns += [
-                {"role": "assistant", "content": _json({"id": self.id, "text": self.refused.text})},
+                {"role": "assistant", "content": _plain_json({"id": self.id, "text": self.refused.text})},
                 {"role": "user", "content": self.refused.told},
             ]
         return turns
@@ -204,3 +208,14 @@ def _unfenced(content: str) -> str:
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def _plain_json(value: Mapping[str, str]) -> str:
+    """A flat object as JSON without special tokens, which a tokenizer would take for the end of a turn, say.
+
+    Their brackets and bars are escaped, so that the texts are still the same.
+    """
+    text = _json(value)
+    if not special_token(text):
+        return text
+    return "".join(f"\\u{ord(char):04x}" if unicodedata.normalize("NFKC", char) in MARKS else char for char in text)

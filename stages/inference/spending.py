@@ -36,7 +36,11 @@ class Spending:
             raise RunEnds(self._over)
 
     async def add(self, *, requests: int = 0, tokens_in: int = 0, tokens_out: int = 0) -> None:
-        """Count what a request takes."""
+        """Count what a request takes; a request before it is made.
+
+        Raises:
+            RunEnds: Others have made the last one.
+        """
         budget = self._budget
         spent = {
             "requests": float(requests),
@@ -52,3 +56,5 @@ class Spending:
                         f"{self._stage}.budget.{what} is spent ({total:g} of {limit:g}): what was answered is kept;"
                         " run again, with a larger budget if need be, and it goes on from there"
                     )
+                if requests and total > limit and what == "requests":
+                    raise RunEnds(self._over)
