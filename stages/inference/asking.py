@@ -98,9 +98,10 @@ class Asking:
         files = self._context.answers
         assert files is not None, "the machine says where answers lie"
         config = self._config
-        at_once = max(1, config.chunk - config.concurrency)
-        asked = config.asks(self._context.seed)
-        return _Part(self._backend, Answers(files, f"{self._stage}/{part or 'none'}", asked, at_once))
+        # Half of what is not under way, so that questions go on while answers are written.
+        at_once = max(1, (config.chunk - config.concurrency) // 2)
+        answers = Answers(files, f"{self._stage}/{part or 'none'}", config.asks(self._context.seed), at_once)
+        return _Part(self._backend, answers, config.chunk)
 
 
 async def _row(work: Callable[[Video, Ask], Awaitable[RowT]], video: Video, ask: Ask) -> RowT:
@@ -108,11 +109,20 @@ async def _row(work: Callable[[Video, Ask], Awaitable[RowT]], video: Video, ask:
 
 
 class _Part:
-    """A part whose videos ask."""
+    """A part whose videos ask.
 
-    def __init__(self, backend: Backend, answers: Answers) -> None:
+    Args:
+        backend: What answers.
+        answers: Those that are known.
+        most: Answers that may be lost with the process: questions under way, and answers that are not written.
+    """
+
+    def __init__(self, backend: Backend, answers: Answers, most: int) -> None:
         self._backend = backend
         self.answers = answers
+        self._most = most
+        self._unwritten = self._in_hand = 0
+        self._changed = asyncio.Condition()
 
     async def ask(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
         """See `Ask`."""
@@ -127,8 +137,25 @@ class _Part:
         return [answer for one in questions if (answer := found[one.digest]) is not None]
 
     async def _asked(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
-        answers = await self._backend.answers(questions)
-        for question, answer in zip(questions, answers, strict=True):
-            if isinstance(answer, Answer) and self.answers.remember(question, answer):
-                await asyncio.to_thread(self.answers.write)
+        """Ask once so many answers may be lost; remember those that come."""
+        number, written = len(questions), 0
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._unwritten + number <= self._most or not self._in_hand)
+            self._unwritten += number
+            self._in_hand += number
+        try:
+            answers = await self._backend.answers(questions)
+            enough = False
+            for question, answer in zip(questions, answers, strict=True):
+                if isinstance(answer, Answer):
+                    enough = self.answers.remember(question, answer)
+                else:
+                    written += 1  # a failure is not lost
+            if enough:
+                written += await asyncio.to_thread(self.answers.write)
+        finally:
+            async with self._changed:
+                self._in_hand -= number
+                self._unwritten -= written
+                self._changed.notify_all()
         return answers

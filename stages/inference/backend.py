@@ -61,9 +61,11 @@ def unreachable(stage: str, config: ModelConfig) -> list[str]:
         return []
     import openai
 
-    client = openai.OpenAI(base_url=config.url, api_key=config.key, max_retries=0, timeout=SECONDS)
+    http = openai.DefaultHttpxClient(follow_redirects=False)
     try:
-        with client:
+        with openai.OpenAI(
+            base_url=config.url, api_key=config.key, max_retries=0, timeout=SECONDS, http_client=http
+        ) as client:
             models = [model.id for model in client.models.list()]
     except openai.AuthenticationError:
         return [f"{stage}.url {config.url} refuses the key: set the environment variable {config.api_key}"]

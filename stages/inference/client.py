@@ -24,7 +24,7 @@ def client_of(config: ModelConfig) -> AsyncOpenAI:
     Raises:
         RunEnds: The key or a proxy in the environment cannot be one.
     """
-    key = config.key.strip()  # of the line break of the file that it came from
+    key = config.key
     if not key.isascii() or not key.isprintable() or " " in key:
         raise RunEnds(f"${config.api_key} holds no key: it has characters that no key has; set another")
     try:

@@ -250,7 +250,7 @@ class Server:
 
     def _quoted(self, message: str) -> str:
         """A server's message, which may be long, or tell the key."""
-        key = self._config.key.strip()
+        key = self._config.key
         return clean_text(message.replace(key, "…") if key != "none" else message, LONGEST_MESSAGE)[0]
 
     def _body(self, question: Question) -> dict[str, Any]:

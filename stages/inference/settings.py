@@ -138,7 +138,7 @@ class ModelConfig(StageConfig):
     @property
     def key(self) -> str:
         """The server's key; a word that servers without keys take where none is set."""
-        return os.environ.get(self.api_key) or "none"
+        return os.environ.get(self.api_key, "").strip() or "none"
 
     def asks(self, seed: int) -> dict[str, Any]:
         """All beside a question that an answer depends on."""

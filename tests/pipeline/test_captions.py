@@ -24,6 +24,9 @@ SIDE = 10_000
 """Pictures are shown as they are, so that a test knows what is said of them."""
 
 
+SMALL_CHUNKS = {"concurrency": 1, "chunk": 2}
+
+
 def settings(url: str, **more: Any) -> list[str]:
     """Settings of a run that captions and fuses by a server."""
     both = {"enabled": "true", "model": MODEL, "url": url}
@@ -93,7 +96,7 @@ def test_a_run_that_is_killed_goes_on_with_the_answers_that_it_had_and_ends_the_
 ) -> None:
     told, questions = undisturbed
     with chatting(latency=0.02) as server:
-        asked = {"caption.concurrency": 1, "caption.chunk": 2}
+        asked = {f"{stage}.{key}": one for stage in ("caption", "fuse") for key, one in SMALL_CHUNKS.items()}
         run = over(clips_run, tmp_path, server, **asked)
         options = [part for setting in settings(server.url, **asked) for part in ("--set", setting)]
         with subprocess.Popen(command(run.config, "run", *options), cwd=ROOT, stdout=subprocess.DEVNULL) as process:

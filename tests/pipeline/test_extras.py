@@ -96,7 +96,7 @@ def test_what_a_setting_needs_is_named_before_anything_is_read(
 @pytest.mark.parametrize(
     ("backend", "way"),
     [
-        ("server", install("openai")),
+        ("server", install("fuse")),
         ("transformers", install("transformers")),
         ("vllm", "install vllm beside storyloom"),
     ],
