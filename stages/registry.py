@@ -26,6 +26,7 @@ from stages.duplicates.stage import FindDuplicates
 from stages.filter.stage import Filter
 from stages.sample.stage import SampleFrames
 from stages.score.stage import Score
+from stages.sound.stage import Sound
 from stages.transcribe.stage import Transcribe
 from stages.write.stage import Write
 from storyloom.errors import UsageError
@@ -43,6 +44,7 @@ STAGES: tuple[AnyStageClass, ...] = (
     Score,
     Calibrate,
     Filter,
+    Sound,
     Write,
 )
 

@@ -111,6 +111,11 @@ class Published(Model):
     splits: dict[Split, Totals]
     provenance: Provenance
 
+    @property
+    def most_sounds(self) -> int:
+        """Most texts of a document with their sound; 0 for a dataset without sound."""
+        return max((totals.most_sounds for totals in self.splits.values()), default=0)
+
     def of(self, split: Split) -> list[Shard]:
         """The shards of one split, in order."""
         return [shard for shard in self.shards if shard.split == split]

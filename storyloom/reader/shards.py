@@ -79,6 +79,6 @@ def as_document(stored: StoredDocument) -> Document:
         BadShard: It is damaged.
     """
     try:
-        return parse(stored.content, stored.jpegs)
+        return parse(stored.content, stored.jpegs, stored.sounds)
     except ValueError as error:
         raise stored.bad(f"{stored.key}.json: {error}") from None
