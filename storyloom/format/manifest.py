@@ -239,7 +239,7 @@ def values_flaw(content: bytes) -> str:
 def names_flaw(published: Published) -> str:
     """Whether a manifest counts more names than a machine's patience; empty when it does not."""
     counts = (*published.shards, *published.splits.values())
-    most = max((len(names) for one in counts for names in (one.languages, one.licenses)), default=0)
+    most = max((len(names) for one in counts for names in (one.languages, one.licenses, one.fuse_statuses)), default=0)
     return f"it counts {most} names of a kind, more than {MOST_NAMES}" if most > MOST_NAMES else ""
 
 

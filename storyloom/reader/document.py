@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -15,6 +15,7 @@ from storyloom.errors import BadDataset, printable
 from storyloom.format.model import MOST_SECONDS
 from storyloom.format.sample import SCHEMA, Pixels, SchemaName, TimedWord, added, sound_name
 from storyloom.format.tar import MAX_PIXELS
+from storyloom.format.texts import Texts, placed, text_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,11 +141,36 @@ class Document:
         """The texts, in time order; `Frame.text` counts them."""
         return [item for item in self.items if isinstance(item, Text)]
 
+    def with_texts(self, texts: Texts) -> Document:
+        """The document with captions or fused texts beside its frames: the rule of `storyloom.format.texts`."""
+        if texts == "text":
+            return self
+        frames, said = self.frames, self.texts
+        text_of = [frame.text for frame in frames]
+        shown = [[frame.caption for frame in frames], [frame.fused for frame in frames]]
+        order = list(placed(texts, [isinstance(item, Frame) for item in self.items], text_of, *shown))
+        numbers = text_numbers(order, text_of)
+        items: list[Frame | Text] = []
+        for kind, number in order:
+            if kind == "image":
+                items.append(replace(frames[number], text=numbers[number]))
+            else:
+                items.append(said[number] if kind == "text" else _told(frames[number], kind, said))
+        return replace(self, items=tuple(items))
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from storyloom.reader.html import document_html
 
         return document_html(self)
+
+
+def _told(frame: Frame, kind: str, said: Sequence[Text]) -> Text:
+    """A frame's caption, or its fused text, which has the interval of what was said."""
+    if kind == "caption":
+        return Text(frame.time, frame.time, frame.caption, kind)
+    start, end = (said[frame.text].start, said[frame.text].end) if frame.text >= 0 else (frame.time, frame.time)
+    return Text(start, end, frame.fused, kind)
 
 
 Number = Annotated[float, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
