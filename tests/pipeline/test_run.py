@@ -1,5 +1,6 @@
 """A run from end to end on real media with the demo's models: what comes out, and what runs again when."""
 
+import io
 import os
 import re
 import signal
@@ -8,6 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from pipeline.funnel import funnel
@@ -19,6 +22,9 @@ from schemas.rows import DocumentsRow, TranscriptRow
 from stages.base import Stage
 from stages.registry import registered
 from storyloom.errors import RunFailed, UsageError
+from storyloom.format.manifest import finished_dataset
+from storyloom.reader import Documents
+from storyloom.validate.dataset import validate_dataset
 from tests import machine
 from tests.http_server import serving
 from tests.runs import EVERYTHING, ROOT, TRUTH, Finished, Recorder, clip, content_of, demo_config, run_quietly
@@ -55,6 +61,22 @@ def test_a_frame_that_nobody_speaks_of_is_dropped_for_its_score(demo_run: Finish
     assert [reason for time, reason in dropped.items() if off_topic["start"] <= time < off_topic["end"]] == [
         "low_similarity"
     ]
+
+
+def test_words_and_sound_of_a_text_are_those_of_its_interval(tmp_path: Path) -> None:
+    config = demo_config(tmp_path, "write.words=true", "sound.enabled=true")
+    run_quietly(config)
+    published = finished_dataset(tmp_path / "out")
+    (document,) = Documents(tmp_path / "out")
+    assert published.most_sounds == len(document.texts)
+    for text in document.texts:
+        assert words("".join(word.text + " " for word in text.words)) == words(text.text)
+        assert all(text.start <= word.start <= word.end <= text.end for word in text.words)
+        with av.open(io.BytesIO(text.sound), "r") as sound:
+            heard = np.concatenate([frame.to_ndarray()[0] for frame in sound.decode(audio=0)])
+        assert len(heard) == round((text.end - text.start) * 48_000)
+        assert np.abs(heard).max() > 0.1
+    assert validate_dataset(tmp_path / "out", deep=True).violations.total == 0
 
 
 def test_nothing_of_the_machine_is_in_the_shards(demo_run: Finished) -> None:

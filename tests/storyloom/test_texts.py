@@ -142,3 +142,22 @@ def test_the_manifest_counts_captions_and_statuses(out: Path, plain: Path) -> No
     )
     assert set(published.splits["train"].fuse_statuses) == {"fused", "kept:unsure", "failed:no_answer"}
     assert finished_dataset(plain).splits["train"].fuse_statuses == {}
+
+
+def test_stats_count_captions_and_statuses_as_the_manifest_does(out: Path) -> None:
+    total = finished_dataset(out).splits["train"]
+    said = CliRunner().invoke(app, ["stats", str(out), "--json"]).output
+    counted = json.loads(said)["total"]
+    assert (counted["captions"], counted["fuse_statuses"]) == (total.captions, total.fuse_statuses)
+
+
+def test_show_prints_captions_and_fused_texts_under_their_frames(out: Path) -> None:
+    documents = read_documents(out)
+    key = next(key for key, each in documents.items() if any(each["image_caption"]) and any(each["image_fused"]))
+    said = CliRunner().invoke(app, ["show", str(out), key]).output
+    lines = [line.strip() for line in said.splitlines() if line.strip().startswith(("shows", "fused"))]
+    pairs = zip(documents[key]["image_caption"], documents[key]["image_fused"], strict=True)
+    wanted = [
+        f"{what}  “{told}”" for caption, fused in pairs for what, told in (("shows", caption), ("fused", fused)) if told
+    ]
+    assert lines == wanted
