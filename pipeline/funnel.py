@@ -14,30 +14,32 @@ ANSWERED = ("captions", "fusions")
 def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
     """The funnel of the parts that passed all stages; empty before documents were counted.
 
-    An item is found in the stage that counts it first, and kept in the stage that counts documents. What models say of
-    frames is found and kept in one stage.
+    An item is found in the stage that counts it first, dropped by its reasons in the first stage that counts documents,
+    and kept in the last one. What models say of frames is
+    found and kept in one stage.
     """
-    last = next((one for one in stages if one.videos and "documents" in one.counts), None)
-    if last is None:
+    counting = [one for one in stages if one.videos and "documents" in one.counts]
+    if not counting:
         return []
+    cut, last = counting[0], counting[-1]
     first = {what: next((one.counts for one in stages if what in one.counts), {}) for what in ("frames", "sentences")}
-    frames = _row("frames", first["frames"].get("frames", 0), last)
+    frames = _row("frames", first["frames"].get("frames", 0), cut, last)
     early = {reason: n for reason, n in _dropped("frames", first["frames"]).items() if n}
     if early:
         found = frames.found + sum(early.values())
         frames = frames.model_copy(update={"found": found, "dropped": {**early, **frames.dropped}})
-    documents = last.counts.get("documents", 0)
+    documents = cut.counts.get("documents", 0) + sum(_dropped("documents", cut.counts).values())
     return [
         FunnelRow(what="videos", found=last.videos, kept=last.live, dropped=last.dropped, failed=last.failed),
         frames,
-        _row("sentences", first["sentences"].get("sentences", 0), last),
-        _row("documents", documents + sum(_dropped("documents", last.counts).values()), last),
+        _row("sentences", first["sentences"].get("sentences", 0), cut, last),
+        _row("documents", documents, cut, last),
         *(_answered(what, one) for what in ANSWERED for one in stages if one.videos and what in one.counts),
     ]
 
 
-def _row(what: str, found: int, last: StageStatus) -> FunnelRow:
-    kept, dropped = last.counts.get(what, 0), _dropped(what, last.counts)
+def _row(what: str, found: int, cut: StageStatus, last: StageStatus) -> FunnelRow:
+    kept, dropped = last.counts.get(what, 0), _dropped(what, cut.counts)
     elsewhere = found - kept - sum(dropped.values())
     if elsewhere:
         dropped = {**dropped, "video_ended": elsewhere}

@@ -358,6 +358,47 @@ class DocumentsRow(Row):
         return kept | Counter(f"{item.kind}s_dropped.{item.reason}" for item in self.dropped_items)
 
 
+class TextSound(Model):
+    """Which text a sound is that of.
+
+    Attributes:
+        document: The document's number in its video.
+        text: Index into the document's texts.
+        start: Seconds, of the text.
+        end: Seconds, of the text.
+    """
+
+    document: int
+    text: int
+    start: Seconds
+    end: Seconds
+
+
+class SoundsRow(Row):
+    """The output of `sound`: the sound of each text of the documents.
+
+    Attributes:
+        documents: Number of the video's documents.
+        frames: Number of their frames.
+        texts: The texts, in the order of the documents.
+        opus: An Ogg Opus file with one channel for each text, in the same order.
+    """
+
+    documents: int = 0
+    frames: int = 0
+    texts: list[TextSound] = []
+    opus: list[bytes] = []
+
+    @model_validator(mode="after")
+    def _one_for_each_text(self) -> Self:
+        if self.opus and len(self.opus) != len(self.texts):
+            raise ValueError(f"{len(self.texts)} texts but {len(self.opus)} sounds")
+        return self
+
+    def counts(self) -> dict[str, int]:
+        return {"documents": self.documents, "frames": self.frames, "sentences": len(self.texts)}
+
+
 class FrameCaption(Model):
     """What a model says that a frame shows.
 

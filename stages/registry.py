@@ -28,6 +28,7 @@ from stages.filter.stage import Filter
 from stages.fuse.stage import Fuse
 from stages.sample.stage import SampleFrames
 from stages.score.stage import Score
+from stages.sound.stage import Sound
 from stages.transcribe.stage import Transcribe
 from stages.write.stage import Write
 from storyloom.errors import UsageError
@@ -47,6 +48,7 @@ STAGES: tuple[AnyStageClass, ...] = (
     Filter,
     Caption,
     Fuse,
+    Sound,
     Write,
 )
 

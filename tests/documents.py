@@ -17,9 +17,27 @@ from PIL import Image
 from pipeline.publish.publish import publish
 from schemas.manifest import ManifestRow
 from schemas.row import video_key
-from schemas.rows import DocumentDraft, DocumentFrame, DocumentsRow, DocumentText, FramesRow, SampledFrame
+from schemas.rows import (
+    AlignedRow,
+    CaptionsRow,
+    DocumentDraft,
+    DocumentFrame,
+    DocumentsRow,
+    DocumentText,
+    FrameCaption,
+    FrameFusion,
+    FramesRow,
+    FusedRow,
+    SampledFrame,
+    Sentence,
+    SoundsRow,
+    TextSound,
+)
+from stages.sound.opus import RATE, opus
+from stages.write.additions import Additions
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.format.manifest import FunnelRow, Provenance, Published
+from storyloom.format.model import to_milliseconds
 from storyloom.format.shard import Shard
 from storyloom.fs.files import files_at
 
@@ -74,6 +92,67 @@ def video(name: str, *documents: DocumentDraft, jpegs: list[bytes] | None = None
     rows = DocumentsRow(video=manifest.video, documents=list(documents) if jpegs else numbered(documents))
     pictures = jpegs or [jpeg(hash_of(name) + n) for n in range(sum(len(d.frames) for d in documents))]
     return VideoDocuments(manifest, rows, lambda: sampled(rows, pictures))
+
+
+def complete(one: VideoDocuments) -> VideoDocuments:
+    """The video with a caption and a fusion of most frames, the times of all words, and the sound of all texts."""
+    numbers = count()
+    drafts = [
+        draft.model_copy(
+            update={"texts": [text.model_copy(update={"sentence": next(numbers)}) for text in draft.texts]}
+        )
+        for draft in one.row.documents
+    ]
+    texts = [text for draft in drafts for text in draft.texts]
+    frames = [frame.frame for draft in drafts for frame in draft.frames]
+    sounds = SoundsRow(
+        video=one.row.video,
+        texts=[
+            TextSound(document=draft.number, text=number, start=text.start, end=text.end)
+            for draft in drafts
+            for number, text in enumerate(draft.texts)
+        ],
+        opus=[tone(text.sentence % 4, text.end - text.start) for text in texts],
+    )
+    statuses = ("fused", "kept:unsure", "failed:no_answer")
+    additions = Additions(
+        captions=CaptionsRow(
+            video=one.row.video,
+            captions=[
+                FrameCaption(frame=n, caption=f"a cup, 杯子 {n}" if n % 3 else "", status="captioned") for n in frames
+            ],
+        ),
+        fusions=FusedRow(
+            video=one.row.video,
+            frames=[
+                FrameFusion(frame=n, fused="" if n % 3 else f"here is a cup {n}", status=statuses[n % 3])
+                for n in frames
+            ],
+        ),
+        aligned=spoken(one.row.video, texts),
+        sounds=lambda: sounds,
+    )
+    return one._replace(row=one.row.model_copy(update={"documents": drafts}), additions=additions)
+
+
+def spoken(key: str, texts: Sequence[DocumentText]) -> AlignedRow:
+    """Sentences of these texts, whose words follow one another without a gap."""
+    words = [(text, n, len(text.text.split()), word) for text in texts for n, word in enumerate(text.text.split())]
+    return AlignedRow(
+        video=key,
+        sentences=[Sentence(start=text.start, end=text.end, text=text.text, words=1) for text in texts],
+        sentence_words=[len(text.text.split()) for text in texts],
+        words=[word for *_, word in words],
+        word_start=[to_milliseconds(text.start + (text.end - text.start) * n / of) for text, n, of, _ in words],
+        word_end=[to_milliseconds(text.start + (text.end - text.start) * (n + 1) / of) for text, n, of, _ in words],
+    )
+
+
+@cache
+def tone(number: int, seconds: float) -> bytes:
+    """An Ogg Opus file of a tone that differs for every number."""
+    phase = np.arange(round(seconds * RATE)) * 2 * np.pi * (300 + 100 * number) / RATE
+    return opus((np.sin(phase) * 8000).astype(np.int16), 16_000)
 
 
 def numbered(documents: Sequence[DocumentDraft]) -> list[DocumentDraft]:

@@ -12,6 +12,7 @@ import typer
 from pipeline.cli.options import AsJson, Output, Overrides, local_path, place, terminal
 from storyloom.errors import FAILED, INTERRUPTED, UsageError
 from storyloom.export.names import FormatName
+from storyloom.format.texts import Texts
 from storyloom.fs.url import redacted
 
 if TYPE_CHECKING:
@@ -83,12 +84,16 @@ def export_command(
             min=1_000_000, help="Size at which a new file begins (obelics, mmc4, mosaicml); default: the format's."
         ),
     ] = None,
+    texts: Annotated[
+        Texts,
+        typer.Option(help="Texts beside the images: what was said, captions, or both fused into one text."),
+    ] = "text",
 ) -> None:
     """Write the dataset again in another trainer's format. docs/export.md says how to load it."""
     from storyloom.export.run import export, load_hint, tracked
     from storyloom.view.counts import count_of
 
-    done = export(output, to, dest, file_bytes, tracked(terminal()))
+    done = export(output, to, dest, file_bytes, tracked(terminal()), texts)
     for warning in done.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if done.replaced:

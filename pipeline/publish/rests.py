@@ -107,7 +107,9 @@ def _documents(part: Slice) -> Iterator[tuple[bytes, Counts]]:
         tar.seek(part.offsets[0])
         for start, end in pairwise(part.offsets):
             members = tar.read(end - start)
-            yield members, Counts.of(Sample.model_validate_json(next(tar_members(members))[1]))
+            (_, content), *parts = tar_members(members)
+            sounds = sum(name.endswith(".opus") for name, _ in parts)
+            yield members, Counts.of(Sample.model_validate_json(content), sounds)
 
 
 def _remove_others(folder: Files, split: Split, wanted: set[str]) -> None:

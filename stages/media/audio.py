@@ -17,7 +17,7 @@ from stages.base import VideoFailed
 from stages.media import sound
 from stages.media.decoder import in_child, video_failed
 from stages.media.sandbox import ChildFailed, Limits, Program, child
-from stages.media.sound import QUIETEST, SAMPLE, Account, most_bytes
+from stages.media.sound import QUIETEST, SAMPLE, SAMPLE_RATE, Account, most_bytes
 from stages.media.track import Track
 
 LOW_LEVEL = -45.0
@@ -28,7 +28,7 @@ SPEECH_LEVEL = -23.0
 """Level to which it is raised, in dB of full scale (EBU R 128's programme loudness)."""
 
 Samples = npt.NDArray[np.int16]
-"""Shape (samples,), mono at `SAMPLE_RATE`."""
+"""Shape (samples,), mono, at `SAMPLE_RATE` where no other rate was asked for."""
 
 
 class Audio(Protocol):
@@ -82,29 +82,34 @@ class Decoded:
     crashed: bool
 
 
-def decode(track: Track, limits: Limits) -> Decoded:
+def decode(track: Track, limits: Limits, rate: int = SAMPLE_RATE) -> Decoded:
     """An audio track on the clock of the video's frames: one that starts late begins with silence.
 
     A track whose speech could not be made out for its low level is decoded louder. The samples are in an unnamed
     temporary file (in ``TMPDIR``), which is removed with the audio.
+
+    Args:
+        track: The audio track.
+        limits: Of the child that decodes it.
+        rate: Samples a second.
 
     Raises:
         VideoFailed: ``audio_undecodable``, ``decoder_crashed`` or ``decode_timeout``.
         OSError: The samples cannot be written.
         RuntimeError: The decoder is broken.
     """
-    decoded, level = _decoded(track, limits, 0.0)
+    decoded, level = _decoded(track, limits, 0.0, rate)
     if QUIETEST < level < LOW_LEVEL:
-        decoded, _ = _decoded(track, limits, SPEECH_LEVEL - level)
+        decoded, _ = _decoded(track, limits, SPEECH_LEVEL - level, rate)
     return decoded
 
 
-def _decoded(track: Track, limits: Limits, gain: float) -> tuple[Decoded, float]:
+def _decoded(track: Track, limits: Limits, gain: float, rate: int) -> tuple[Decoded, float]:
     """The decoded track, raised by `gain` decibels, and its own level."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - `AudioFile` closes it
     audio = AudioFile(file)
-    arguments = in_child(track), repr(10 ** (gain / 20))
-    program = Program(sound.__name__, arguments, Path(track.path), file.fileno(), written=most_bytes(track.end))
+    arguments = in_child(track), repr(10 ** (gain / 20)), str(rate)
+    program = Program(sound.__name__, arguments, Path(track.path), file.fileno(), written=most_bytes(track.end, rate))
     account, crashed = Account(), False
     try:
         with child(program, limits) as printed:

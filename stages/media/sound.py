@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.audio.resampler import AudioResampler
 
 SAMPLE_RATE = 16_000
-"""Hz; the rate of Whisper and Silero."""
+"""Hz; the rate of Whisper and Silero, and that of the output where no other is asked for."""
 
 SAMPLE = np.dtype("<i2")
 
@@ -37,11 +37,11 @@ MISSTATED = 0.05
 """Relative error of a frame's stated duration from which its time counts as extrapolated (our choice: containers round
 21.3 ms to 21)."""
 
-BLOCK = SAMPLE_RATE
-"""Samples of which the channels are mixed alike (our choice)."""
+BLOCK = 1
+"""Seconds of which the channels are mixed alike (our choice)."""
 
-LEVEL_BLOCK = SAMPLE_RATE // 20
-"""Samples of a measure of the level (our choice)."""
+LEVEL_BLOCKS = 20
+"""Measures of the level in a second (our choice)."""
 
 QUIETEST, LEVELS = -120, 120
 """Lowest level that is told apart, in dB of full scale, and the number of levels, 1 dB each."""
@@ -79,17 +79,18 @@ class Account:
     level: float = float(QUIETEST)
 
 
-def decode(track: Track, out: int, gain: float) -> Account:
+def decode(track: Track, out: int, gain: float, rate: int) -> Account:
     """Decode a track.
 
     Args:
         track: The audio track.
         out: File descriptor for the samples.
         gain: Factor of the samples.
+        rate: Samples a second of the output.
     """
     with opened(Path(track.path), track.container) as container:
         decoder = Decoder(container, track)
-        line = _Timeline(out, track.end, gain, clip=track.clip)
+        line = _Timeline(out, track.end, gain, rate, clip=track.clip)
         for frame in decoder.frames():
             time = decoder.time(frame)
             if track.clip and time is not None and time < -BEFORE_CLIP:
@@ -98,14 +99,14 @@ def decode(track: Track, out: int, gain: float) -> Account:
         return line.finished(decoder.errors)
 
 
-def most_samples(end: float) -> int:
+def most_samples(end: float, rate: int) -> int:
     """Most samples of a track that ends at `end` seconds, whatever its packets say."""
-    return round((end + SLACK) * SAMPLE_RATE)
+    return round((end + SLACK) * rate)
 
 
-def most_bytes(end: float) -> int:
+def most_bytes(end: float, rate: int) -> int:
     """Most bytes of a file of its samples."""
-    return most_samples(end) * SAMPLE.itemsize
+    return most_samples(end, rate) * SAMPLE.itemsize
 
 
 class _Timeline:
@@ -115,13 +116,15 @@ class _Timeline:
         out: File descriptor for the samples.
         end: Seconds at which the output ends at the latest.
         gain: Factor of the samples.
+        rate: Samples a second.
         clip: Whether there is more of the track than is wanted, before the start and after the end.
     """
 
-    def __init__(self, out: int, end: float, gain: float, *, clip: bool = False) -> None:
+    def __init__(self, out: int, end: float, gain: float, rate: int, *, clip: bool = False) -> None:
         self._out = out
         self._clip = clip
-        self._end = round(end * SAMPLE_RATE) if clip else most_samples(end)
+        self._rate = rate
+        self._end = round(end * rate) if clip else most_samples(end, rate)
         self._gain = gain
         self._written = 0
         self._mixer: _Mixer | None = None
@@ -141,9 +144,9 @@ class _Timeline:
         slack = UNSURE if stated and abs(stated - seconds) > MISSTATED * seconds else SLACK
         if self._mixer is None or not self._mixer.takes(frame) or (time is not None and abs(time - self._due) > slack):
             self._flush()
-            self._mixer = _Mixer(frame)
+            self._mixer = _Mixer(frame, self._rate)
             self._due = self._due if time is None else time
-            self._seek(round(self._due * SAMPLE_RATE))
+            self._seek(round(self._due * self._rate))
         self._due += seconds
         for block in self._mixer.add(frame):
             self._write(block)
@@ -154,7 +157,7 @@ class _Timeline:
         if self._clip and not self._written and not errors:  # the track has nothing here
             self._seek(self._end)
         os.ftruncate(self._out, self._written * SAMPLE.itemsize)
-        seconds = {name: round(count / SAMPLE_RATE, 3) for name, count in self._counts.items()}
+        seconds = {name: round(count / self._rate, 3) for name, count in self._counts.items()}
         from_top = np.cumsum(self._levels[::-1])
         level = QUIETEST
         if from_top[-1]:
@@ -194,7 +197,8 @@ class _Timeline:
             content = content[os.write(self._out, content) :]
 
     def _measure(self, block: Floats) -> None:
-        whole = block[: len(block) // LEVEL_BLOCK * LEVEL_BLOCK].reshape(-1, LEVEL_BLOCK)
+        size = self._rate // LEVEL_BLOCKS
+        whole = block[: len(block) // size * size].reshape(-1, size)
         power = np.square(whole, dtype=np.float64).mean(axis=1)
         decibels = 10 * np.log10(np.maximum(power, 10 ** (QUIETEST / 10)))
         np.add.at(self._levels, np.clip(np.rint(decibels - QUIETEST).astype(np.int64), 0, LEVELS), 1)
@@ -205,14 +209,16 @@ class _Mixer:
 
     Args:
         frame: The first of them.
+        rate: Samples a second of the blocks.
     """
 
-    def __init__(self, frame: AudioFrame) -> None:
+    def __init__(self, frame: AudioFrame, rate: int) -> None:
         from av.audio.resampler import AudioResampler
 
         self._format = _format(frame)
         self._names = [channel.name for channel in frame.layout.channels]
-        self._resampler: AudioResampler = AudioResampler("flt", frame.layout, SAMPLE_RATE)
+        self._resampler: AudioResampler = AudioResampler("flt", frame.layout, rate)
+        self._block = BLOCK * rate
         self._held: list[Floats] = []
         self._samples = 0
 
@@ -224,13 +230,13 @@ class _Mixer:
         """Add a frame; yields blocks as they are full."""
         frame.pts = None  # the resampler would fill gaps by it
         self._take(self._resampler.resample(frame))
-        whole = self._samples // BLOCK * BLOCK
+        whole = self._samples // self._block * self._block
         if not whole:
             return
         held = np.concatenate(self._held)
         self._held, self._samples = [held[whole:].copy()], self._samples - whole
-        for start in range(0, whole, BLOCK):
-            yield mixed(held[start : start + BLOCK], self._names)
+        for start in range(0, whole, self._block):
+            yield mixed(held[start : start + self._block], self._names)
 
     def rest(self) -> Iterator[Floats]:
         """Yield what is left."""
@@ -284,11 +290,12 @@ def _format(frame: AudioFrame) -> tuple[Any, ...]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
-def run(track: str, gain: str) -> None:
+def run(track: str, gain: str, rate: str) -> None:
     """Decode a track into the descriptor `EXTRA`, and print the account as JSON.
 
     Args:
         track: A `Track` as JSON.
         gain: Factor of the samples.
+        rate: Samples a second of the output.
     """
-    json.dump(asdict(decode(Track(**json.loads(track)), EXTRA, float(gain))), sys.stdout)
+    json.dump(asdict(decode(Track(**json.loads(track)), EXTRA, float(gain), int(rate))), sys.stdout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Any, TypeVar
@@ -16,8 +16,9 @@ from schemas.rows import (
     FrameFusion,
     FusedRow,
     Sentence,
+    SoundsRow,
 )
-from storyloom.format.sample import FormatError
+from storyloom.format.sample import MOST_SOUNDS, FormatError
 
 FUSED = "fused"
 """Status of a frame that has a fused text, and source of a text that is one."""
@@ -33,11 +34,13 @@ class Additions:
         captions: What its frames show.
         fusions: What is said and what is shown at them.
         aligned: Its sentences with their words; None where word times are not wanted.
+        sounds: Loads the sound of its texts.
     """
 
     captions: CaptionsRow | None = None
     fusions: FusedRow | None = None
     aligned: AlignedRow | None = None
+    sounds: Callable[[], SoundsRow] | None = None
 
     @property
     def ended(self) -> bool:
@@ -102,6 +105,23 @@ class Additions:
             "word_start": [start for _, start, _ in flat],
             "word_end": [end for _, _, end in flat],
         }
+
+
+def sounds_of(key: str, document: DocumentDraft, row: SoundsRow) -> list[bytes]:
+    """The sound of each of a document's texts, joined by document and text and checked against the text's times.
+
+    Raises:
+        FormatError: A text has none, or that of other times; or there are more than names of members can count.
+    """
+    if len(document.texts) > MOST_SOUNDS:
+        message = f"{len(document.texts)} texts, but with sound a document has at most {MOST_SOUNDS}"
+        raise FormatError(key, "too_many_texts", f"{message}: lower filter.max_words")
+    places = {(one.document, one.text, one.start, one.end): place for place, one in enumerate(row.texts)}
+    wanted = [(document.number, number, text.start, text.end) for number, text in enumerate(document.texts)]
+    if missing := [text for text in wanted if text not in places]:
+        message = f"`sound` has nothing of text {missing[0][1]} from {missing[0][2]} to {missing[0][3]} s"
+        raise FormatError(key, "text_without_sound", f"{message}: `filter` was done again since; run from `sound` on")
+    return [row.opus[places[text]] for text in wanted]
 
 
 def _checked(key: str, texts: Sequence[DocumentText], sentences: Sequence[Sentence]) -> Sequence[DocumentText]:

@@ -16,9 +16,9 @@ from pydantic import Field, StringConstraints
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
-from schemas.rows import AlignedRow, CaptionsRow, DocumentDraft, DocumentsRow, FramesRow, FusedRow
+from schemas.rows import AlignedRow, CaptionsRow, DocumentDraft, DocumentsRow, FramesRow, FusedRow, SoundsRow
 from stages.base import GroupStage, Input, Video
-from stages.write.additions import NOTHING, Additions
+from stages.write.additions import NOTHING, Additions, sounds_of
 from stages.write.document import to_sample
 from storyloom.format.counts import Counts
 from storyloom.format.model import Model
@@ -89,6 +89,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
         Input("download", files=False),
         Input("caption", optional=True),
         Input("fuse", optional=True),
+        Input("sound", optional=True),
     )
     manifest_fields = ("published_url", "source_id", "title", "license", "extra", "start")
     seeded = True
@@ -123,6 +124,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
                 captions=video[CaptionsRow] if video.has(CaptionsRow) else None,
                 fusions=video[FusedRow] if video.has(FusedRow) else None,
                 aligned=video[AlignedRow] if self.config.words else None,
+                sounds=partial(video.__getitem__, SoundsRow) if video.has(SoundsRow) else None,
             ),
         )
 
@@ -154,8 +156,8 @@ def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteCon
     """Write the documents of a group's videos as shards into `folder`, training shards first.
 
     Every shard has about the target size except each split's last one, the rest, whose file is named `rest_file`. The
-    bytes depend on the documents, the config and the seed, not on the order of the videos. The JPEGs of at most one
-    video are in memory. No shard is written unless every document of the group is valid.
+    bytes depend on the documents, the config and the seed, not on the order of the videos. The JPEGs and
+    sounds of at most one video are in memory. No shard is written unless every document of the group is valid.
 
     Raises:
         FormatError: A document breaks a rule of the shard format.
@@ -183,7 +185,8 @@ def split_of(content: str, val_share: float) -> Split:
 def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[SpoolEntry]:
     seen: set[str] = set()
     for manifest, row, load_frames, media, additions in videos:
-        if additions.ended:
+        sounds = additions.sounds() if additions.sounds and row.documents else None
+        if additions.ended or (sounds and not sounds.live):
             continue
         if manifest.video != row.video:
             raise FormatError(manifest.video, "wrong_row", f"its documents are those of video {row.video}")
@@ -196,7 +199,8 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             images = _images(key, document, frames)
             sample = to_sample(key, manifest, row, document, images, config.max_images, media, additions)
             content = sample.to_json_bytes()
-            members = sample_bytes(key, content, images)
+            heard = sounds_of(key, document, sounds) if sounds else []
+            members = sample_bytes(key, content, images, heard)
             if len(content) > MAX_DOCUMENT or len(members) > MAX_SAMPLE:  # no reader would take it
                 message = f"it has {len(members)} bytes: lower write.max_images or filter.max_words"
                 raise FormatError(key, "member_size", message)
@@ -207,7 +211,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 split=split_of(media.sha256 if media else manifest.video, config.val_share),
                 offset=offset,
                 size=len(members),
-                counts=Counts.of(sample),
+                counts=Counts.of(sample, len(heard)),
             )
 
 

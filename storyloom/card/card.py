@@ -23,6 +23,20 @@ in whose interval it lies. `image_time`, `text_start` and `text_end` are seconds
 `image_shift` tells by how many seconds that text was moved against the clock.
 """
 
+CAPTIONS = """\
+`image_caption` is what a model says that an image shows, `image_fused` says in one text what is said and what is shown
+at it, and `image_fuse_status` what became of that.
+"""
+
+SOUNDS = """\
+`KEY.t000.opus`, `KEY.t001.opus`, … are the sound of each text, from its `text_start` to its `text_end`, as Ogg Opus
+files with one channel.
+"""
+
+MADE_UP = (
+    "- Captions and fused texts were written by models, which also name what is not there; nobody has read them.\n"
+)
+
 LIMITS = """\
 - Texts are what speech recognition heard, or subtitles where `text_source` says so: names, numbers and rare words are
   the first to be wrong, and nobody has read them.
@@ -43,7 +57,7 @@ def card(published: Published) -> str:
         f"# {published.name}\n\n{summary(published)}\n",
         _counts(published),
         _plots(published),
-        LAYOUT,
+        _layout(published),
         _loading(published),
         _making(published),
         _limits(published),
@@ -105,6 +119,15 @@ def _plots(published: Published) -> str:
     return "\n".join(parts)
 
 
+def _layout(published: Published) -> str:
+    total = Counts.total(published.splits.values())
+    return LAYOUT + (CAPTIONS if _has_captions(total) else "") + (SOUNDS if total.most_sounds else "")
+
+
+def _has_captions(total: Counts) -> bool:
+    return bool(total.captions or total.fuse_statuses)
+
+
 def _loading(published: Published) -> str:
     blocks = (f"### {consumer}\n\n```python\n{code}```\n" for consumer, code in snippets(published).items())
     return f"## Loading\n\n`{FOLDER}` stands for the folder that this file lies in.\n\n" + "\n".join(blocks)
@@ -148,7 +171,8 @@ def _funnel_line(row: FunnelRow) -> dict[str, Any]:
 
 def _limits(published: Published) -> str:
     notes = "".join(f"- **{note[:1].upper()}{note[1:]}.**\n" for note in published.provenance.notes)
-    return f"## Known limits\n\n{notes}{LIMITS}{_threshold(published)}"
+    made_up = MADE_UP if _has_captions(Counts.total(published.splits.values())) else ""
+    return f"## Known limits\n\n{notes}{LIMITS}{made_up}{_threshold(published)}"
 
 
 def _threshold(published: Published) -> str:

@@ -49,7 +49,7 @@ CONTEXT: dict[str, Any] = {
 
 
 def croissant(published: Published, description: str) -> dict[str, Any]:
-    """The JSON-LD of a dataset: a file object per shard with its SHA-256, its documents and its images."""
+    """The JSON-LD of a dataset: a file object per shard with its SHA-256, its documents, images and sounds."""
     archives = [{"@id": shard.file} for shard in published.shards]
     licenses = sorted(
         {shown(name, LONGEST_NAME) for totals in published.splits.values() for name in totals.licenses if name}
@@ -77,6 +77,7 @@ def croissant(published: Published, description: str) -> dict[str, Any]:
             ),
             _members("documents-json", "application/json", "*.json", archives),
             _members("images-jpeg", "image/jpeg", "*.jpg", archives),
+            *([_members("sounds-opus", "audio/ogg", "*.opus", archives)] if published.most_sounds else []),
         ],
         "recordSet": [
             _records(
@@ -95,6 +96,7 @@ def croissant(published: Published, description: str) -> dict[str, Any]:
                     _field("images/image", "sc:ImageObject", "images-jpeg", "content"),
                 ],
             ),
+            *([_SOUNDS] if published.most_sounds else []),
         ],
     }
 
@@ -126,3 +128,13 @@ def _field(name: str, kind: str, files: str, file_property: str, regex: str = ""
     if regex:
         source["transform"] = {"regex": regex}
     return {"@type": "cr:Field", "@id": name, "name": name.split("/")[1], "dataType": kind, "source": source}
+
+
+_SOUNDS = _records(
+    "sounds",
+    "The sound of each text, by the number of the text in its document: KEY.t000.opus is that of the first.",
+    [
+        _field("sounds/name", "sc:Text", "sounds-opus", "filename"),
+        _field("sounds/sound", "sc:Text", "sounds-opus", "content"),
+    ],
+)

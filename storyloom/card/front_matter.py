@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.manifest import Published
-from storyloom.format.sample import ADDED, IMAGE_DIGITS, SCHEMA, Sample
+from storyloom.format.sample import ADDED, IMAGE_DIGITS, SCHEMA, Sample, sound_name
 
 SPLIT_NAMES = {"train": "train", "val": "validation"}
 """A split's folder, and the split's name in Hugging Face's `datasets`."""
@@ -24,14 +24,17 @@ SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "1
 
 
 def front_matter(published: Published) -> dict[str, Any]:
-    """The card's YAML. The globs name the shards alone, and every image is declared: see docs/format.md."""
+    """The card's YAML. The globs name the shards alone, and every image and sound is declared: see docs/format.md."""
     data_files = [{"split": SPLIT_NAMES[split], "path": f"data/{split}/shard-*.tar"} for split in published.splits]
     images = [f"{number:0{IMAGE_DIGITS}d}.jpg" for number in range(published.max_images)]
+    sounds = [sound_name("", number)[1:] for number in range(published.most_sounds)]
     features = [
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},
         {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns(published).items()]},
         *({"name": image, "dtype": "image"} for image in images),
+        # "audio" would be decoded by torchcodec, which few have; readers decode the bytes as they like
+        *({"name": sound, "dtype": "binary"} for sound in sounds),
     ]
     languages = language_codes(published)
     documents = sum(totals.nsamples for totals in published.splits.values())

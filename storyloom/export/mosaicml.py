@@ -82,7 +82,7 @@ def sample_bytes(document: SourceDocument) -> bytes:
     """A sample: the sizes of its columns, then their content."""
     jpegs = document.jpegs
     images = _integers([len(jpegs), *map(len, jpegs)]) + b"".join(jpegs)
-    columns = [json.dumps(json.loads(document.content)).encode(), images, document.key.encode()]
+    columns = [json.dumps(json.loads(document.sample.to_json_bytes())).encode(), images, document.key.encode()]
     return _integers([len(column) for column in columns]) + b"".join(columns)
 
 

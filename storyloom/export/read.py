@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from storyloom.export.texts import with_texts
 from storyloom.format.reader import BadShard, ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
+from storyloom.format.texts import Texts
 from storyloom.format.tokens import neutralised, special_token
 
 MOST_REPEATED = 10_000_000
@@ -26,8 +28,8 @@ class SourceDocument:
 
     Attributes:
         shard: Stem of the shard's file name, e.g. ``shard-000000``; unique within a split.
-        sample: `KEY.json`, checked.
-        content: `KEY.json`, byte for byte unless its texts held special tokens of trainers.
+        sample: `KEY.json`, checked, with the texts that are exported.
+        content: `KEY.json` as the shard has it, byte for byte unless its texts held special tokens of trainers.
         jpegs: The images, in the order of `sample.pictures`.
     """
 
@@ -47,12 +49,17 @@ class SourceDocument:
         return self.content.decode()
 
 
-def documents(output: str | os.PathLike[str], shards: Iterable[Shard]) -> Iterator[SourceDocument]:
+def documents(
+    output: str | os.PathLike[str], shards: Iterable[Shard], texts: Texts = "text"
+) -> Iterator[SourceDocument]:
     """The documents of these shards. A few documents are in memory at a time, never a shard.
+
+    A document in which none of the wanted texts stands is left out.
 
     Args:
         output: Folder of the finished dataset, or its URL.
         shards: As its manifest lists them.
+        texts: Which texts they are to have.
 
     Raises:
         BadShard: A shard cannot be read, breaks the format, or has more or fewer documents or images than the
@@ -63,11 +70,13 @@ def documents(output: str | os.PathLike[str], shards: Iterable[Shard]) -> Iterat
         nimages = 0
         for stored in reader.documents(shard):
             sample, content = _neutralised(stored.sample(), stored.content)
+            sample = with_texts(sample, texts)
             if flaw := _size_flaw(sample):
                 raise BadShard.at(stored.shard, f"document {stored.number}", flaw, SHORTER)
             jpegs = stored.pictures(sample)
             nimages += len(jpegs)
-            yield SourceDocument(Path(shard.file).stem, sample, content, jpegs)
+            if sample.spoken:
+                yield SourceDocument(Path(shard.file).stem, sample, content, jpegs)
         if nimages != shard.nimages:
             flaw = f"it has {nimages} images, but manifest.json says {shard.nimages}"
             raise BadShard.at(f"{reader.folder.address}/{shard.file}", "", flaw)

@@ -20,9 +20,11 @@ from storyloom.export.read import SourceDocument, documents
 from storyloom.export.registry import FORMATS
 from storyloom.format.manifest import Published, finished_dataset
 from storyloom.format.shard import Shard
+from storyloom.format.texts import Texts, check_texts
 from storyloom.fs.files import files_at
 from storyloom.fs.place import folder_place
 from storyloom.fs.url import redacted
+from storyloom.view.counts import count_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,6 +73,7 @@ def export(
     dest: str | os.PathLike[str],
     file_bytes: int | None = None,
     progress: Progress = nullcontext,
+    texts: Texts = "text",
 ) -> Exported:
     """Write a finished dataset in another format. The folder appears when it is complete.
 
@@ -81,13 +84,16 @@ def export(
             replaced.
         file_bytes: Size at which a new file begins; None for the format's own.
         progress: A context whose value iterates over the shards, e.g. with a progress bar.
+        texts: Which texts stand beside the images: see `storyloom.format.texts`.
 
     Raises:
-        UsageError: `output` holds no finished dataset, the format does not take a size, or `dest` can be no folder.
+        UsageError: `output` holds no finished dataset, or none with these texts, the format does not take a
+            size, or `dest` can be no folder.
         DestinationTaken: `dest` holds something else; nothing was changed.
         BadShard: A shard is damaged; `dest` is as it was.
     """
     published = finished_dataset(output)
+    check_texts(texts, published.shards, redacted(os.fspath(output)))
     form = FORMATS[name]
     if file_bytes is not None and form.file_bytes is None:
         raise UsageError(f"{name} writes one file a split, so --file-bytes says nothing. Leave it out.")
@@ -97,11 +103,14 @@ def export(
     with replacing_folder(dest) as folder:
         for split in published.splits:
             with progress(published.of(split)) as shards:
-                counted = _counted(documents(output, shards), done, SPLIT_NAMES[split])
+                counted = _counted(documents(output, shards, texts), done, SPLIT_NAMES[split])
                 done.warnings += form.write(counted, folder, SPLIT_NAMES[split], limit)
+            if left_out := published.splits[split].nsamples - done.documents[SPLIT_NAMES[split]]:
+                why = f"none of their images has a text with --texts {texts}"
+                done.warnings.append(f"{count_of(left_out, 'documents')} of {split} left out: {why}")
         for path, content in form.files(published, list(done.documents)).items():
             (folder / path).write_bytes(content)
-        (folder / RECORD).write_bytes(as_record(folder, _record(published, name, done)))
+        (folder / RECORD).write_bytes(as_record(folder, _record(published, name, texts, done)))
     return done
 
 
@@ -141,10 +150,11 @@ def _counted(found: Iterable[SourceDocument], done: Exported, split: str) -> Ite
         yield document
 
 
-def _record(published: Published, name: FormatName, done: Exported) -> dict[str, Any]:
+def _record(published: Published, name: FormatName, texts: Texts, done: Exported) -> dict[str, Any]:
     """The content of `export.json`: the source dataset and how it was made."""
     return {
         "format": name.value,
+        "texts": texts,
         "dataset": published.name,
         "dataset_sha256": published.sha256,
         "documents": done.documents,

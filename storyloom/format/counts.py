@@ -28,6 +28,9 @@ class Counts(Model):
         nsamples: Documents.
         nimages: Images.
         nwords: Words of the texts; in scripts without spaces, characters.
+        captions: Images with a caption.
+        fuse_statuses: Images by what became of their fusion, e.g. ``fused``; those where it was off are not counted.
+        most_sounds: Most texts of a document with their sound; 0 where the documents have none.
         seconds: Sum of the documents' lengths.
         languages: Documents by language code; the empty code stands for unknown.
         licenses: Documents by licence, as the manifest names it; the empty one stands for unknown.
@@ -39,6 +42,9 @@ class Counts(Model):
     nsamples: Count
     nimages: Count
     nwords: Count
+    captions: Count = 0
+    fuse_statuses: dict[Name, Count] = {}
+    most_sounds: Count = 0
     seconds: Seconds
     languages: dict[Name, Count]
     licenses: dict[Name, Count]
@@ -47,13 +53,21 @@ class Counts(Model):
     shifts: dict[Bar, Count]
 
     @classmethod
-    def of(cls, sample: Sample) -> Counts:
-        """Counts of one document."""
+    def of(cls, sample: Sample, sounds: int = 0) -> Counts:
+        """Counts of one document.
+
+        Args:
+            sample: The document.
+            sounds: How many sounds of texts are in the shard beside it.
+        """
         matched = [n for n, text in enumerate(sample.image_text_index) if text >= 0]
         return Counts(
             nsamples=1,
             nimages=len(sample.image_time),
             nwords=sum(count_words(text) for text in sample.spoken),
+            captions=sum(map(bool, sample.image_caption)),
+            fuse_statuses=dict(Counter(status for status in sample.image_fuse_status if status != "off")),
+            most_sounds=sounds,
             seconds=to_milliseconds(sample.doc_end - sample.doc_start),
             languages={sample.language: 1},
             licenses={sample.license: 1},
@@ -64,19 +78,22 @@ class Counts(Model):
 
     @classmethod
     def total(cls, some: Iterable[Counts]) -> Counts:
-        """The sum; histograms are sorted by value, the other counts by name."""
+        """The sum, or the largest of `most_sounds`; histograms are sorted by value, the other counts by name."""
         sums: Counter[str] = Counter()
-        seconds = 0.0
+        seconds, most_sounds = 0.0, 0
         tables: dict[str, Counter[str]] = {name: Counter() for name in (*NAMED, *HISTOGRAMS)}
         for one in some:
-            sums.update(nsamples=one.nsamples, nimages=one.nimages, nwords=one.nwords)
+            sums.update(nsamples=one.nsamples, nimages=one.nimages, nwords=one.nwords, captions=one.captions)
             seconds += one.seconds
+            most_sounds = max(most_sounds, one.most_sounds)
             for name, table in tables.items():
                 table.update(getattr(one, name))
         return Counts(
             nsamples=sums["nsamples"],
             nimages=sums["nimages"],
             nwords=sums["nwords"],
+            captions=sums["captions"],
+            most_sounds=most_sounds,
             seconds=to_milliseconds(seconds),
             **{name: dict(sorted(tables[name].items())) for name in NAMED},
             **{name: by_value(tables[name]) for name in HISTOGRAMS},
@@ -87,7 +104,7 @@ class Counts(Model):
         return {name: getattr(self, name) for name in Counts.model_fields}
 
 
-NAMED = ("languages", "licenses")
+NAMED = ("languages", "licenses", "fuse_statuses")
 HISTOGRAMS = ("images_per_document", "similarities", "shifts")
 
 

@@ -111,6 +111,11 @@ class Published(Model):
     splits: dict[Split, Totals]
     provenance: Provenance
 
+    @property
+    def most_sounds(self) -> int:
+        """Most texts of a document with their sound; 0 for a dataset without sound."""
+        return max((totals.most_sounds for totals in self.splits.values()), default=0)
+
     def of(self, split: Split) -> list[Shard]:
         """The shards of one split, in order."""
         return [shard for shard in self.shards if shard.split == split]
@@ -234,7 +239,7 @@ def values_flaw(content: bytes) -> str:
 def names_flaw(published: Published) -> str:
     """Whether a manifest counts more names than a machine's patience; empty when it does not."""
     counts = (*published.shards, *published.splits.values())
-    most = max((len(names) for one in counts for names in (one.languages, one.licenses)), default=0)
+    most = max((len(names) for one in counts for names in (one.languages, one.licenses, one.fuse_statuses)), default=0)
     return f"it counts {most} names of a kind, more than {MOST_NAMES}" if most > MOST_NAMES else ""
 
 

@@ -114,6 +114,7 @@ class StoredDocument:
         key: Of its members.
         content: `KEY.json` byte for byte.
         jpegs: Its images by member name, in their order; empty where only the JSON was read.
+        sounds: The sounds of its texts likewise; empty in a dataset without them.
     """
 
     shard: str
@@ -121,6 +122,7 @@ class StoredDocument:
     key: str
     content: bytes
     jpegs: Mapping[str, bytes] = field(default_factory=dict)
+    sounds: Mapping[str, bytes] = field(default_factory=dict)
 
     def bad(self, flaw: str) -> BadShard:
         """The error that says what is wrong with this document."""
@@ -388,4 +390,6 @@ def _stored(address: str, number: int, members: Sequence[tuple[str, bytes]]) -> 
     name, content = members[0] if members else ("nothing", b"")
     if not name.endswith(".json"):
         raise BadShard.at(address, f"document {number}", f"it begins with {name!r} instead of KEY.json")
-    return StoredDocument(address, number, name.removesuffix(".json"), content, dict(members[1:]))
+    sounds = {part: data for part, data in members[1:] if part.endswith(".opus")}
+    jpegs = {part: data for part, data in members[1:] if part not in sounds}
+    return StoredDocument(address, number, name.removesuffix(".json"), content, jpegs, sounds)

@@ -68,7 +68,10 @@ MANY_ERRORS = 100
 """Errors of one document that are told apart (our choice)."""
 
 IMAGE_DIGITS = 3
-"""Digits of an image's number in its member name: so at most 1,000 images a document."""
+"""Digits of the number of an image, or of a text's sound, in its member name: so at most 1,000 of each a document."""
+
+MOST_SOUNDS = 10**IMAGE_DIGITS
+"""Texts of a document whose sound is kept."""
 
 
 MAX_NAME = 16_384
@@ -398,6 +401,11 @@ def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def image_name(key: str, number: int) -> str:
     """Name of a document's image in the tar, e.g. ``KEY.000.jpg``."""
     return f"{key}.{number:0{IMAGE_DIGITS}d}.jpg"
+
+
+def sound_name(key: str, number: int) -> str:
+    """Name of the sound of a document's text in the tar, e.g. ``KEY.t000.opus``; the ``t`` tells texts from images."""
+    return f"{key}.t{number:0{IMAGE_DIGITS}d}.opus"
 
 
 def frames_first(image_times: Sequence[float], text_intervals: Sequence[tuple[float, float]]) -> list[bool]:

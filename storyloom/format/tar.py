@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from storyloom.format.sample import image_name
+from storyloom.format.sample import image_name, sound_name
 
 MODE = 0o444
 """Read-only for everybody; shards are never changed in place."""
@@ -64,10 +64,11 @@ def member(name: str, data: bytes) -> bytes:
     return header.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict") + data + bytes(-len(data) % BLOCK)
 
 
-def sample_bytes(key: str, document: bytes, jpegs: Sequence[bytes]) -> bytes:
-    """All members of one sample: `KEY.json`, then `KEY.000.jpg`, `KEY.001.jpg`, and so on."""
+def sample_bytes(key: str, document: bytes, jpegs: Sequence[bytes], sounds: Sequence[bytes] = ()) -> bytes:
+    """All members of one sample: `KEY.json`, then `KEY.000.jpg` and so on, then `KEY.t000.opus` and so on."""
     images = [member(image_name(key, number), jpeg) for number, jpeg in enumerate(jpegs)]
-    return b"".join([member(f"{key}.json", document), *images])
+    spoken = [member(sound_name(key, number), sound) for number, sound in enumerate(sounds)]
+    return b"".join([member(f"{key}.json", document), *images, *spoken])
 
 
 def read_header(block: bytes) -> tuple[str, int]:

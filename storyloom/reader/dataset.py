@@ -11,6 +11,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from storyloom.errors import UsageError
 from storyloom.format.reader import ShardReader
+from storyloom.format.texts import Texts, check_texts
+from storyloom.fs.url import without_secrets
 from storyloom.reader.document import Document
 from storyloom.reader.order import Order, Share, Shuffle
 from storyloom.reader.shards import load_documents, load_manifest
@@ -37,6 +39,7 @@ class DocumentDataset(IterableDataset[Document]):
         rank: int | None = None,
         world_size: int | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        texts: Texts = "text",
     ) -> None:
         """Read the manifest; shards are opened by the process that reads the documents.
 
@@ -50,9 +53,12 @@ class DocumentDataset(IterableDataset[Document]):
             rank: Of the data-parallel group; from torch.distributed, else from ``RANK``, else 0.
             world_size: Number of such groups; from torch.distributed, else from ``WORLD_SIZE``, else 1.
             storage_options: fsspec's options for the URL.
+            texts: Which texts stand beside the frames: ``text``, what was said; ``caption``; or ``fused``, where one
+                image's text says both. docs/reader.md has the rule.
 
         Raises:
-            UsageError: There is no finished dataset at `url`, it has no such split, or an argument makes no sense.
+            UsageError: There is no finished dataset at `url`, it has no such split or texts, or an argument makes no
+                sense.
         """
         if window < 1:
             raise UsageError(f"window is {window}: at least 1 document")
@@ -68,8 +74,17 @@ class DocumentDataset(IterableDataset[Document]):
         if not self._shards:
             present = dict.fromkeys(shard.split for shard in manifest.shards)
             raise UsageError(f"{self._url} has no split {split!r}, only {', '.join(present)}")
+        check_texts(texts, manifest.shards, without_secrets(self._url))
+        self._texts = texts
         self._shuffle = Shuffle(seed, window) if shuffle else None
-        self._source = {"dataset": manifest.sha256, "split": split, "shuffle": shuffle, "seed": seed, "window": window}
+        self._source = {
+            "dataset": manifest.sha256,
+            "split": split,
+            "texts": texts,
+            "shuffle": shuffle,
+            "seed": seed,
+            "window": window,
+        }
         # In shared memory, so that persistent workers learn of a new epoch
         self._epoch = torch.tensor(0).share_memory_()  # type: ignore[no-untyped-call]
         self._current = 0, 0
@@ -118,7 +133,7 @@ class DocumentDataset(IterableDataset[Document]):
             UsageError: The state is of another dataset, split, order, rank or worker.
         """
         for name, here in self._identity().items():
-            then = state_dict["source"][name]
+            then = state_dict["source"].get(name)
             if then != here:
                 raise UsageError(f"the state was saved with {name} = {then!r}, but here it is {here!r}")
         self._loaded = state_dict["epoch"], state_dict["position"]
@@ -127,7 +142,8 @@ class DocumentDataset(IterableDataset[Document]):
         reader = ShardReader(self._url, self._options)  # a connection does not survive the fork to a worker
         for first in range(0, len(positions), READ_AHEAD):
             wanted = (order[position] for position in positions[first : first + READ_AHEAD])
-            yield from load_documents(reader, [(self._shards[shard], number) for shard, number in wanted])
+            places = [(self._shards[shard], number) for shard, number in wanted]
+            yield from load_documents(reader, places, self._texts)
 
     def _order(self, epoch: int) -> Order:
         return Order([shard.nsamples for shard in self._shards], self._share(), self._shuffle, epoch)

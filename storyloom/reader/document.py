@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storyloom.errors import BadDataset, printable
 from storyloom.format.model import MOST_SECONDS
-from storyloom.format.sample import SCHEMA, Pixels, SchemaName, TimedWord, added
+from storyloom.format.sample import SCHEMA, Pixels, SchemaName, TimedWord, added, sound_name
 from storyloom.format.tar import MAX_PIXELS
+from storyloom.format.texts import Texts, placed, text_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +80,7 @@ class Text:
         text: The words.
         source: Where they come from, e.g. ``asr``.
         words: Each word with its start and end in seconds, in time order; empty without word times.
+        sound: An Ogg Opus file from `start` to `end`, with one channel; empty in a dataset without sound.
     """
 
     start: float
@@ -86,6 +88,7 @@ class Text:
     text: str
     source: str
     words: tuple[TimedWord, ...] = field(default=(), repr=False)
+    sound: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +141,36 @@ class Document:
         """The texts, in time order; `Frame.text` counts them."""
         return [item for item in self.items if isinstance(item, Text)]
 
+    def with_texts(self, texts: Texts) -> Document:
+        """The document with captions or fused texts beside its frames: the rule of `storyloom.format.texts`."""
+        if texts == "text":
+            return self
+        frames, said = self.frames, self.texts
+        text_of = [frame.text for frame in frames]
+        shown = [[frame.caption for frame in frames], [frame.fused for frame in frames]]
+        order = list(placed(texts, [isinstance(item, Frame) for item in self.items], text_of, *shown))
+        numbers = text_numbers(order, text_of)
+        items: list[Frame | Text] = []
+        for kind, number in order:
+            if kind == "image":
+                items.append(replace(frames[number], text=numbers[number]))
+            else:
+                items.append(said[number] if kind == "text" else _told(frames[number], kind, said))
+        return replace(self, items=tuple(items))
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from storyloom.reader.html import document_html
 
         return document_html(self)
+
+
+def _told(frame: Frame, kind: str, said: Sequence[Text]) -> Text:
+    """A frame's caption, or its fused text, which has the interval of what was said."""
+    if kind == "caption":
+        return Text(frame.time, frame.time, frame.caption, kind)
+    start, end = (said[frame.text].start, said[frame.text].end) if frame.text >= 0 else (frame.time, frame.time)
+    return Text(start, end, frame.fused, kind)
 
 
 Number = Annotated[float, Field(ge=-MOST_SECONDS, le=MOST_SECONDS)]
@@ -189,14 +217,15 @@ class _Values(BaseModel):
     video_start: Number = 0.0
 
 
-def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
-    """The document of a `KEY.json` and its images.
+def parse(content: bytes, jpegs: Mapping[str, bytes], sounds: Mapping[str, bytes] | None = None) -> Document:
+    """The document of a `KEY.json`, its images and the sounds of its texts.
 
     Rules of the format that reading does not depend on are not checked; `storyloom validate` checks them.
 
     Args:
         content: Of `KEY.json`.
         jpegs: Images by member name.
+        sounds: Sounds by member name; None or empty in a dataset without sound.
 
     Raises:
         ValueError: The bytes are something else; the message says what is wrong.
@@ -211,7 +240,7 @@ def parse(content: bytes, jpegs: Mapping[str, bytes]) -> Document:
         _Values.model_validate(values)
         if values["schema"] != SCHEMA:
             values = added(len(values.get("image_time", [])), len(values.get("text_start", []))) | values
-        return _document(values, jpegs)
+        return _document(values, jpegs, sounds or {})
     except ValidationError as error:
         raise ValueError(f"{error.error_count()} of its values have another type or range than the format's") from None
     except KeyError as error:
@@ -233,11 +262,12 @@ def _words_of_texts(values: Mapping[str, Any]) -> list[tuple[TimedWord, ...]]:
     return [tuple(words[start:end]) for start, end in pairwise(ends)]
 
 
-def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes]) -> Document:
+def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes], sounds: Mapping[str, bytes]) -> Document:
     in_order = [jpegs[name] for name in values["images"] if name is not None]
     words = [text for text in values["texts"] if text is not None]
     of_images = [values[f"image_{name}"] for name in OF_IMAGES]
-    of_texts = [values["text_start"], values["text_end"], words, values["text_source"], _words_of_texts(values)]
+    heard = [sounds[sound_name(values["sample_id"], number)] if sounds else b"" for number in range(len(words))]
+    of_texts = [values["text_start"], values["text_end"], words, values["text_source"], _words_of_texts(values), heard]
     frames = iter([Frame(*row) for row in zip(values["image_time"], in_order, *of_images, strict=True)])
     texts = iter([Text(*row) for row in zip(*of_texts, strict=True)])
     items: list[Frame | Text] = []

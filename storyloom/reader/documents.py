@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from storyloom.format.reader import ShardReader
+from storyloom.format.texts import Texts, check_texts
 from storyloom.reader.document import Document
 from storyloom.reader.html import dataset_html
 from storyloom.reader.shards import ShardEntry, as_document, load_documents, load_manifest
@@ -25,9 +26,10 @@ class Documents:
         place: Folder of the dataset, or its URL.
         split: ``train`` or ``val``; None for all.
         options: fsspec's options for the URL, e.g. credentials.
+        texts: Which texts stand beside the frames: ``text``, what was said; ``caption``; or ``fused``.
 
     Raises:
-        UsageError: There is no finished dataset.
+        UsageError: There is no finished dataset, or none with these texts.
         BadDataset: Its manifest is damaged or of another version.
 
     Attributes:
@@ -36,12 +38,20 @@ class Documents:
     """
 
     def __init__(
-        self, place: str | os.PathLike[str], split: str | None = None, options: Mapping[str, Any] | None = None
+        self,
+        place: str | os.PathLike[str],
+        split: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        texts: Texts = "text",
     ) -> None:
         self._reader = ShardReader(place, options)
         self.address = self._reader.folder.address
         self.split = split
-        self._shards = [one for one in load_manifest(self._reader).shards if split in (None, one.split)]
+        shards = load_manifest(self._reader).shards
+        self._shards = [one for one in shards if split in (None, one.split)]
+        check_texts(texts, shards, self.address)
+        self._texts = texts
         self._ends = list(accumulate(shard.nsamples for shard in self._shards))
         self._places: dict[str, tuple[ShardEntry, int]] = {}
         self._unread = iter(self._shards)
@@ -52,7 +62,7 @@ class Documents:
     def __iter__(self) -> Iterator[Document]:
         """All documents, a few in memory at a time."""
         for shard in self._shards:
-            yield from map(as_document, self._reader.documents(shard))
+            yield from (as_document(stored, self._texts) for stored in self._reader.documents(shard))
 
     def __getitem__(self, which: str | int) -> Document:
         """A document by its key or its number; negative numbers count from the end.
@@ -66,7 +76,7 @@ class Documents:
         if not isinstance(which, str | int):
             raise TypeError(f"a document is asked for by its key or number, not by {which!r}")
         place = self._by_key(which) if isinstance(which, str) else self._by_number(which)
-        (document,) = load_documents(self._reader, [place])
+        (document,) = load_documents(self._reader, [place], self._texts)
         return document
 
     def __contains__(self, key: object) -> bool:

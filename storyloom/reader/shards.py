@@ -11,6 +11,7 @@ from storyloom.format.manifest import bad_manifest, broken_rules, manifest_bytes
 from storyloom.format.reader import ShardReader, StoredDocument
 from storyloom.format.sample import SchemaName
 from storyloom.format.shard import MOST_DOCUMENTS
+from storyloom.format.texts import Texts
 from storyloom.reader.document import Document, parse
 
 
@@ -23,6 +24,8 @@ class ShardEntry(BaseModel):
         nsamples: Documents.
         filesize: Bytes.
         sha256: Of the file, hexadecimal.
+        captions: Images with a caption.
+        fuse_statuses: Images by what became of their fusion.
     """
 
     split: str
@@ -30,6 +33,8 @@ class ShardEntry(BaseModel):
     nsamples: Annotated[int, Field(ge=1, le=MOST_DOCUMENTS)]
     filesize: Annotated[int, Field(gt=0, lt=2**63)]
     sha256: str
+    captions: int = 0
+    fuse_statuses: dict[str, int] = {}
 
 
 class Manifest(BaseModel):
@@ -63,22 +68,29 @@ def load_manifest(reader: ShardReader) -> Manifest:
     return found
 
 
-def load_documents(reader: ShardReader, wanted: Sequence[tuple[ShardEntry, int]]) -> Iterator[Document]:
+def load_documents(
+    reader: ShardReader, wanted: Sequence[tuple[ShardEntry, int]], texts: Texts = "text"
+) -> Iterator[Document]:
     """Documents by shard and number within it; ranges are requested at once where the store supports it.
+
+    Args:
+        reader: Of the dataset.
+        wanted: Which documents.
+        texts: Which texts stand beside their frames.
 
     Raises:
         BadShard: A shard or its index is gone, cut off or damaged.
     """
-    return map(as_document, reader.pick(wanted))
+    return (as_document(stored, texts) for stored in reader.pick(wanted))
 
 
-def as_document(stored: StoredDocument) -> Document:
-    """A document as a trainer takes it.
+def as_document(stored: StoredDocument, texts: Texts = "text") -> Document:
+    """A document as a trainer takes it, with these texts beside its frames.
 
     Raises:
         BadShard: It is damaged.
     """
     try:
-        return parse(stored.content, stored.jpegs)
+        return parse(stored.content, stored.jpegs, stored.sounds).with_texts(texts)
     except ValueError as error:
         raise stored.bad(f"{stored.key}.json: {error}") from None

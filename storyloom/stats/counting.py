@@ -53,6 +53,8 @@ class Values(BaseModel):
     image_text_index: list[Annotated[int, Field(ge=-1, lt=2**53)]]
     image_clip_score: list[Annotated[float, Field(ge=-1, le=1)]]
     image_shift: list[Seconds]
+    image_caption: list[str] = []
+    image_fuse_status: list[Name] = []
     doc_start: Seconds
     doc_end: Seconds
     language: Name
@@ -101,6 +103,8 @@ class DocumentSums:
         frames_alone: Frames without a text of their own.
         languages: Documents by language code.
         text_sources: Texts by where they come from.
+        captions: Frames with a caption.
+        fuse_statuses: Frames by what became of their fusion, where that was on.
         licenses: Documents by licence.
         flags: Documents by flag, but for duplicates.
         digests: Of the texts of each document.
@@ -111,8 +115,10 @@ class DocumentSums:
     texts: int = 0
     frames: int = 0
     frames_alone: int = 0
+    captions: int = 0
     languages: Counter[str] = field(default_factory=Counter)
     text_sources: Counter[str] = field(default_factory=Counter)
+    fuse_statuses: Counter[str] = field(default_factory=Counter)
     licenses: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
     digests: list[NDArray[np.int64]] = field(default_factory=list)
@@ -124,8 +130,10 @@ class DocumentSums:
         self.texts += other.texts
         self.frames += other.frames
         self.frames_alone += other.frames_alone
+        self.captions += other.captions
         add_names(self.languages, other.languages)
         add_names(self.text_sources, other.text_sources)
+        add_names(self.fuse_statuses, other.fuse_statuses)
         add_names(self.licenses, other.licenses)
         self.flags.update(other.flags)
         self.digests += other.digests
@@ -182,6 +190,8 @@ def add(sums: DocumentSums, some: Sequence[Values]) -> None:
     add_names(sums.languages, [one.language for one in some])
     add_names(sums.licenses, [one.license for one in some])
     add_names(sums.text_sources, [source for one in some for source in one.text_source])
+    sums.captions += sum(bool(caption) for one in some for caption in one.image_caption)
+    add_names(sums.fuse_statuses, [status for one in some for status in one.image_fuse_status if status != "off"])
     sums.flags.update(flag.value for one in some for flag in one.flags)
     sums.digests.append(np.array([one.digest for one in some], np.int64))
 

@@ -57,6 +57,8 @@ class Figures(BaseModel):
         images_without_text: Share of the images that have no text of their own, 0 to 1.
         languages: Documents by language code; the empty code is an unknown language.
         text_sources: Texts by where they come from.
+        captions: Images with a caption.
+        fuse_statuses: Images by what became of their fusion, where that was on.
         licenses: Documents by licence; empty where it is unknown.
         images_per_document: Its distribution.
         words_per_document: Its distribution.
@@ -78,6 +80,8 @@ class Figures(BaseModel):
     images_without_text: float
     languages: dict[str, int]
     text_sources: dict[str, int]
+    captions: int
+    fuse_statuses: dict[str, int]
     licenses: dict[str, int]
     images_per_document: Distribution
     words_per_document: Distribution
@@ -185,6 +189,8 @@ def figures_of(counts: DocumentSums, shards: list[Shard], target: int) -> Figure
         images_without_text=round(counts.frames_alone / max(1, counts.frames), 4),
         languages=dict(sorted(counts.languages.items())),
         text_sources=dict(sorted(counts.text_sources.items())),
+        captions=counts.captions,
+        fuse_statuses=dict(sorted(counts.fuse_statuses.items())),
         licenses=dict(sorted(counts.licenses.items())),
         images_per_document=found["images"],
         words_per_document=found["words"],

@@ -122,6 +122,7 @@ def _names(stats: Stats) -> list[tuple[str, str, int, list[tuple[str, int]]]]:
             ("Languages", "documents", stats.total.languages),
             ("Licences", "documents", stats.total.licenses),
             ("Sources of text", "texts", stats.total.text_sources),
+            *([("Fused texts", "images", stats.total.fuse_statuses)] if stats.total.fuse_statuses else []),
         )
     ]
 

@@ -32,6 +32,9 @@ def print_stats(stats: Stats, console: Console) -> None:
         ("documents by licence", stats.total.licenses),
     ):
         console.print(Text(f"{what}: {top_names(names)}"))
+    if stats.total.captions or stats.total.fuse_statuses:
+        fused = f"; fused: {top_names(stats.total.fuse_statuses)}" if stats.total.fuse_statuses else ""
+        console.print(Text(f"images with a caption: {stats.total.captions:,}{fused}"))
     _bars("image-text similarity, images", stats.total.similarity, console)
     _bars("shift of a text in seconds, images", stats.total.shift, console)
     if stats.funnel:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from storyloom.errors import BadDataset
 from storyloom.format.layout import index_of
-from storyloom.format.manifest import MANIFEST
+from storyloom.format.manifest import MANIFEST, Published
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.place import absolute
 from storyloom.fs.remote import Stated
@@ -46,7 +47,7 @@ def validate_dataset(
     before = _version(folder)
     published = load_manifest(folder, about_files)
     files = find_shards(folder, published, about_files)
-    stated = {"max_images": published.max_images, "schema": published.schema_} if published else {}
+    stated = _stated(published) if published else {}
     tasks = [ShardTask(place, file, number, stated, deep) for number, file in enumerate(files)]
     facts: dict[str, ShardFacts] = {}
     with Places() as keys, Places() as videos:
@@ -79,6 +80,15 @@ def validate_dataset(
         files=list(dict.fromkeys([*shard_files, MANIFEST, *indexes, *(file for file, _ in about_shards.counts)])),
         violations=about_shards,
     )
+
+
+def _stated(published: Published) -> dict[str, Any]:
+    """What a manifest says of every document."""
+    return {
+        "max_images": published.max_images,
+        "schema": published.schema_,
+        "has_sound": published.most_sounds > 0,
+    }
 
 
 def _version(folder: DataFolder) -> Stated | None:

@@ -22,7 +22,7 @@ def read_document(key: str, content: bytes, stated: Mapping[str, Any], report: O
     Args:
         key: Key of its members.
         content: Bytes of the member `KEY.json`.
-        stated: What the dataset's manifest says of every document: `max_images` and `schema`; empty without one.
+        stated: What the dataset's manifest says of every document: `max_images`, `schema`; empty without one.
         report: Called with each violation.
     """
     value = _parsed(key, content, report)

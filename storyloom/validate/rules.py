@@ -29,17 +29,19 @@ TAR = {
     "record_padding": "the file does not end at the next multiple of 10,240 bytes",
     "after_end": "something follows the blocks that end the archive",
     "empty_shard": "a shard holds no document",
-    "member_size": "a document has over 4 MiB, an image over 64 MiB, or both together over 192 MiB",
+    "member_size": "a document has over 4 MiB, an image or sound over 64 MiB, or all together over 192 MiB",
 }
 
 MEMBERS = {
     "key_pattern": "a key does not match `^[0-9a-z][0-9a-z_-]{0,63}$`",
-    "member_suffix": "a member is neither `KEY.json` nor `KEY.NNN.jpg`",
+    "member_suffix": "a member is neither `KEY.json` nor `KEY.NNN.jpg` nor `KEY.tNNN.opus`",
     "no_document": "images without their `KEY.json`",
     "document_first": "`KEY.json` does not come before its images",
     "contiguous": "members of one key lie apart",
     "image_numbers": "images are not numbered `000`, `001`, … in this order",
     "image_count": "the document lists more or fewer images than follow it",
+    "sound_numbers": "sounds are not numbered `t000`, `t001`, … in this order, after the images",
+    "sound_count": "a document has not one sound for each text, or has any where the manifest says that there are none",
     "duplicate_key": "two documents of the dataset have one key",
     "video_in_two_splits": "documents of one source video are in two splits",
     "tar_idx": "`.tar.idx` does not hold where each document begins and where the last one's padded data ends",
@@ -50,6 +52,7 @@ IMAGES = {
     "baseline": "a JPEG is not a baseline one with 8 bits",
     "rgb": "a JPEG does not have three components, or does not decode to RGB",
     "image_size": "an image's size differs from `image_width` and `image_height`",
+    "opus": "a sound is no Ogg Opus file with one channel",
     "image_decode": "`--deep`: an image cannot be decoded whole, or has over 64 million pixels",
 }
 
@@ -106,7 +109,7 @@ INDEXES = {
     "croissant": "`croissant.json` is not Croissant 1.0, or loads something else than the manifest's files",
     "card_syntax": "`README.md` has no YAML front matter",
     "card_data_files": "the card's `configs` do not name each split by the glob `data/SPLIT/shard-*.tar`",
-    "card_features": "the card's features are not `__key__`, `__url__`, `json` and `max_images` images",
+    "card_features": "the card's features are not `__key__`, `__url__`, `json`, `max_images` images and the sounds",
 }
 
 RULES = FOLDER | TAR | MEMBERS | IMAGES | DOCUMENT | INDEXES

@@ -13,7 +13,8 @@ import numpy as np
 
 from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
-from storyloom.format.sample import KEY_PATTERN, Sample, image_name
+from storyloom.format.opus import opus_flaw
+from storyloom.format.sample import KEY_PATTERN, Sample, image_name, sound_name
 from storyloom.format.tar import INDEX_TYPE, MAX_SAMPLE
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.ranges import ByteRange
@@ -31,6 +32,7 @@ FOLD = 1000
 """Documents whose counts are summed at a time: a shard may hold any number of small ones (our choice)."""
 
 IMAGE_PART = re.compile(r"\d{3}\.jpg", re.ASCII)
+SOUND_PART = re.compile(r"t\d{3}\.opus", re.ASCII)
 
 
 @dataclass
@@ -105,8 +107,11 @@ class _Reader:
             self.facts.nimages += 1
             if member.data is not None and (found := self._picture(member.name, key, member.data)):
                 run.pictures[part] = found
+        elif SOUND_PART.fullmatch(part):
+            if member.data is not None and (flaw := opus_flaw(member.data)):
+                self.report("opus", f"{member.name!r} is no Ogg Opus file: {flaw}", key)
         else:
-            self.report("member_suffix", f"{member.name!r} is neither KEY.json nor KEY.NNN.jpg", key)
+            self.report("member_suffix", f"{member.name!r} is neither KEY.json nor KEY.NNN.jpg nor KEY.tNNN.opus", key)
 
     def _picture(self, name: str, key: str, data: bytes) -> JpegHeader | None:
         found = picture(data)
@@ -131,6 +136,10 @@ class _Reader:
         images = [part for part in run.parts if IMAGE_PART.fullmatch(part)]
         if images != [image_name("", number)[1:] for number in range(len(images))]:
             self.report("image_numbers", f"images are numbered {_short(images)}, must be 000, 001, …", run.key)
+        sounds = [part for part in run.parts if SOUND_PART.fullmatch(part)]
+        if sounds and run.parts[-len(sounds) :] != [sound_name("", number)[1:] for number in range(len(sounds))]:
+            message = f"sounds are numbered {_short(sounds)}, must be t000, t001, … after the images"
+            self.report("sound_numbers", message, run.key)
         if "json" not in run.parts:
             apart = run.key in self._seen
             message = "members lie apart from its document" if apart else f"{_short(run.parts)} without KEY.json"
@@ -143,11 +152,12 @@ class _Reader:
         self.facts.nsamples += 1
         self.keys.append((digest(run.key), self.task.number, run.offset))
         if run.document is not None:
-            self._check_document(run, run.document, None if cut_off else len(images))
+            counts = (None, None) if cut_off else (len(images), len(sounds))
+            self._check_document(run, run.document, *counts)
         else:
             self._understood = False
 
-    def _check_document(self, run: _Run, content: bytes, images: int | None) -> None:
+    def _check_document(self, run: _Run, content: bytes, images: int | None, sounds: int | None) -> None:
         sample = read_document(run.key, content, self.task.stated, self.report)
         if sample is None:
             self._understood = False
@@ -160,10 +170,19 @@ class _Reader:
             if found and (found.width, found.height) != stated:
                 message = f"is {found.width}x{found.height}, the document says {stated[0]}x{stated[1]}"
                 self.report("image_size", f"{image_name(run.key, number)!r} {message}", run.key)
-        self._count(sample, run.offset)
+        if sounds is not None:
+            self._check_sounds(run.key, len(sample.spoken), sounds)
+        self._count(sample, run.offset, sounds or 0)
 
-    def _count(self, sample: Sample, offset: int) -> None:
-        self._counts.append(Counts.of(sample))
+    def _check_sounds(self, key: str, texts: int, sounds: int) -> None:
+        """Check that a document has one for each text, or none where the dataset has none."""
+        has_sound = self.task.stated.get("has_sound", sounds > 0)
+        if sounds != (texts if has_sound else 0):
+            of_all = "one for each" if has_sound else "the manifest says that no document has any"
+            self.report("sound_count", f"{sounds} sounds follow the document of {texts} texts: {of_all}", key)
+
+    def _count(self, sample: Sample, offset: int, sounds: int) -> None:
+        self._counts.append(Counts.of(sample, sounds))
         self.facts.ntexts += len(sample.spoken)
         if len(self._counts) == FOLD:
             self._counts = [Counts.total(self._counts)]

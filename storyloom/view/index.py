@@ -31,7 +31,7 @@ from storyloom.view.index_rows import BITS, FACTS, SCHEMA, Indexed, Placed, Writ
 
 Made = TypeVar("Made")
 
-VERSION = 1
+VERSION = 2
 """Of what the index holds, beside its schema; an index of another one is left alone, and built anew."""
 
 BATCH = 500

@@ -21,7 +21,7 @@ from storyloom.fs.url import scheme_of
 from storyloom.stats.counting import DocumentSums, Values, add
 from storyloom.stats.flags import Flag
 
-COUNTERS = ("languages", "text_sources", "licenses", "flags")
+COUNTERS = ("languages", "text_sources", "fuse_statuses", "licenses", "flags")
 
 NO_SCORE = -2.0
 """Stands for the score of a document without a scored frame, below every score."""

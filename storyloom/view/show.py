@@ -42,6 +42,9 @@ def show_sample(sample: Sample, console: Console) -> None:
             score = f"score {sample.image_clip_score[image]:+.3f}" if paired else "no sentence of its own"
             size = f"{sample.image_width[image]}x{sample.image_height[image]}"
             say(Text.assemble((f"  {sample.image_time[image]:8.2f} s  ▣ {name}", "cyan"), f"  {size}  {score}"))
+            for what, told in (("shows", sample.image_caption[image]), ("fused", sample.image_fused[image])):
+                if told:
+                    say(Text.assemble(f"{'':13}{what}  ", (f"“{shown(told, LONGEST_SENTENCE)}”", "yellow")))
             image += 1
         if sentence is not None:
             words = shown(sentence, LONGEST_SENTENCE)

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from storyloom.format.sample import Sample
 from storyloom.format.words import count_words
-from storyloom.view.text import LONGEST_SENTENCE, shown
+from storyloom.view.text import LONGEST_NAME, LONGEST_SENTENCE, shown
 
 PLAYABLE = ("https://", "http://")
 """Schemes that a title may link to; any other URL stays plain text."""
@@ -27,6 +27,9 @@ class Picture:
         shift: Seconds by which its text was moved.
         sentence: Its own text, if that is not the one right below it.
         reason: Why it was dropped; empty for a document's frame.
+        caption: What a model says that it shows; empty without one.
+        fused: What is said and shown, as one text; empty without one.
+        fuse_status: What became of that; ``off`` where it was not asked for.
     """
 
     time: float
@@ -37,6 +40,9 @@ class Picture:
     shift: float = 0.0
     sentence: str = ""
     reason: str = ""
+    caption: str = ""
+    fused: str = ""
+    fuse_status: str = "off"
 
 
 @dataclass(frozen=True)
@@ -138,4 +144,7 @@ def _picture(sample: Sample, image: int, source: str, sentence: str) -> Picture:
         score=sample.image_clip_score[image] if sample.image_text_index[image] >= 0 else None,
         shift=sample.image_shift[image],
         sentence=sentence,
+        caption=shown(sample.image_caption[image], LONGEST_SENTENCE),
+        fused=shown(sample.image_fused[image], LONGEST_SENTENCE),
+        fuse_status=shown(sample.image_fuse_status[image], LONGEST_NAME),
     )

@@ -2,7 +2,8 @@
 
 Usage: ``python collect.py CONSUMER SNIPPET SEEN``. `SEEN` becomes a JSON object by document key; each value has
 ``texts`` (by position, null where an image stands), ``sizes`` (width and height of every image, decoded) and, where the
-consumer hands them out, ``image_time`` and ``text_start``. Imports nothing of storyloom.
+consumer hands them out, ``image_time``, ``text_start``, ``image_caption``, ``words`` and ``sounds`` (the bytes of each
+text's sound). Imports nothing of storyloom.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ from typing import Any
 Seen = dict[str, Any]
 
 
-def seen(document: dict[str, Any], sizes: list[list[int]]) -> tuple[str, Seen]:
-    """What was seen of a document that came with its whole JSON."""
+def seen(document: dict[str, Any], sizes: list[list[int]], members: Any = None, prefix: str = "") -> tuple[str, Seen]:
+    """What was seen of a document that came with its whole JSON, and of the members that came with it."""
+    sounds = [f"{prefix}t{number:03d}.opus" for number in range(len(document["text_start"]))]
+    there = [name for name in sounds if members is not None and members.get(name) is not None]
     return document["sample_id"], {
         "texts": document["texts"],
         "sizes": sizes,
-        "image_time": document["image_time"],
-        "text_start": document["text_start"],
+        **{name: document[name] for name in ("image_time", "text_start", "image_caption", "words")},
+        "sounds": [len(bytes_of(members[name])) for name in there],
     }
+
+
+def bytes_of(member: Any) -> bytes:
+    """A member that nothing decoded; wids gives it as a file."""
+    content: bytes = member if isinstance(member, bytes) else member.read()
+    return content
 
 
 def parts(document: dict[str, Any]) -> list[str]:
@@ -42,14 +51,14 @@ def size_of(jpeg: bytes) -> list[int]:
 
 def webdataset(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
     for sample in scope["documents"]:
-        yield seen(sample["json"], [list(sample[part].size) for part in parts(sample["json"])])
+        yield seen(sample["json"], [list(sample[part].size) for part in parts(sample["json"])], sample)
 
 
 def wids(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
     documents = scope["documents"]
     for position in reversed(range(len(documents))):
         sample = documents[position]
-        yield seen(sample[".json"], [list(sample[f".{part}"].size) for part in parts(sample[".json"])])
+        yield seen(sample[".json"], [list(sample[f".{part}"].size) for part in parts(sample[".json"])], sample, ".")
 
 
 def datasets(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
@@ -57,7 +66,7 @@ def datasets(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
         assert sum(name.endswith(".jpg") and image is not None for name, image in row.items()) == len(
             parts(row["json"])
         )
-        yield seen(row["json"], [list(row[part].size) for part in parts(row["json"])])
+        yield seen(row["json"], [list(row[part].size) for part in parts(row["json"])], row)
 
 
 def energon(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
@@ -69,7 +78,9 @@ def energon(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
 
 def energon_with_times(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
     for sample in scope["documents"]:
-        yield seen(sample.content, [list(image.shape[:0:-1]) for image in sample.images])
+        key, found = seen(sample.content, [list(image.shape[:0:-1]) for image in sample.images])
+        del found["sounds"]  # the snippet leaves them behind
+        yield key, found
 
 
 def nemo_curator(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
@@ -101,15 +112,21 @@ def ray_data(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
         assert sum(name.endswith("jpg") and isinstance(image, bytes) for name, image in row.items()) == len(
             parts(document)
         )
-        yield seen(document, [size_of(row[part]) for part in parts(document)])
+        yield seen(document, [size_of(row[part]) for part in parts(document)], row)
 
 
 def mlcroissant(scope: dict[str, Any]) -> Iterator[tuple[str, Seen]]:
     images = {record["images/name"].decode(): record["images/image"] for record in scope["images"]}
+    dataset = scope["dataset"]
+    has_sound = any(one.id == "sounds" for one in dataset.metadata.record_sets)
+    heard = dataset.records("sounds") if has_sound else []
+    sounds = {record["sounds/name"].decode(): record["sounds/sound"] for record in heard}
     for record in scope["documents"]:
         document = json.loads(record["documents/document"])
         assert record["documents/sample_id"].decode() == document["sample_id"]
-        yield seen(document, [list(images[name].size) for name in document["images"] if name is not None])
+        key = document["sample_id"]
+        members = {name.removeprefix(f"{key}."): sound for name, sound in sounds.items() if name.startswith(f"{key}.")}
+        yield seen(document, [list(images[name].size) for name in document["images"] if name is not None], members)
 
 
 COLLECT: dict[str, Callable[[dict[str, Any]], Iterable[tuple[str, Seen]]]] = {

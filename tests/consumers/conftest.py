@@ -9,14 +9,17 @@ import pytest
 
 from schemas.rows import DocumentDraft
 from stages.write.stage import WriteConfig
-from tests.documents import dataset, document, read_documents, video, videos
+from tests.documents import complete, dataset, document, read_documents, read_shard, video, videos
 
 CONFIG = WriteConfig(name="consumed", shard_bytes=25_000, max_images=6, val_share=0.3)
 
 
-@pytest.fixture(scope="session")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Several shards per split. The first documents of a shard say little about the later ones."""
+@pytest.fixture(scope="session", params=["plain", "complete"])
+def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Several shards per split. The first documents of a shard say little about the later ones.
+
+    Once with nothing but frames and texts, once with captions, fused texts, word times and the sound of each text.
+    """
     folder = tmp_path_factory.mktemp("dataset")
     odd = [
         video(
@@ -26,7 +29,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for n in range(7)
     ]
-    published = dataset(folder, [videos(6), odd], CONFIG)
+    add = complete if request.param == "complete" else (lambda one: one)
+    published = dataset(folder, [list(map(add, videos(6))), list(map(add, odd))], CONFIG)
     assert published.splits["train"].nshards >= 3
     assert published.splits["val"].nshards >= 2
     return folder / "out"
@@ -39,12 +43,17 @@ def shifted(one: DocumentDraft) -> DocumentDraft:
 
 def in_the_tars(out: Path, split: str) -> dict[str, dict[str, Any]]:
     """What a consumer is to see of each document of a split, by key."""
+    members = [read_shard(path) for path in sorted((out / "data" / split).glob("*.tar"))]
+    sounds = sorted((name, len(data)) for shard in members for name, data in shard.items() if name.endswith(".opus"))
     return {
         key: {
             "texts": each["texts"],
             "sizes": [[64, 48]] * len(each["image_time"]),
             "image_time": each["image_time"],
             "text_start": each["text_start"],
+            "image_caption": each["image_caption"],
+            "words": each["words"],
+            "sounds": [size for name, size in sounds if name.startswith(f"{key}.")],
         }
         for key, each in read_documents(out / "data" / split).items()
     }

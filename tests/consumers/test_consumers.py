@@ -26,6 +26,14 @@ def expected(out: Path, split: str) -> dict[str, tuple[list[str], int]]:
     }
 
 
+def sounds_of(out: Path, key: str) -> list[bytes]:
+    """The sounds of a document's texts, in their order."""
+    members = (read_shard(path) for path in sorted(out.rglob("*.tar")))
+    return [
+        data for shard in members for name, data in shard.items() if name.startswith(key) and name.endswith(".opus")
+    ]
+
+
 def spoken(each: dict[str, Any]) -> list[str]:
     return [text for text in each["texts"] if text is not None]
 
@@ -45,6 +53,7 @@ def test_webdataset_reads_every_document_and_decodes_every_image(out: Path, spli
         assert sample["json"] == documents[sample["__key__"]]
         images = [value for name, value in sample.items() if name.endswith(".jpg")]
         assert [image.shape for image in images] == [(48, 64, 3)] * len(sample["json"]["image_time"])
+        assert [sample[name] for name in sample if name.endswith(".opus")] == sounds_of(out, sample["__key__"])
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -87,6 +96,9 @@ def test_hugging_face_datasets_loads_the_folder_with_every_key_and_image(
     documents = read_documents(out / "data" / folder)
     assert {row["__key__"]: row["json"] for row in rows} == documents
     assert all(row["000.jpg"].size == (64, 48) for row in rows)
+    for row in rows:
+        sounds = [value for name, value in row.items() if name.endswith(".opus") and value is not None]
+        assert sounds == sounds_of(out, row["__key__"])
 
 
 def energon_samples(out: Path, split: str, dataset_config: str, task_encoder: Any = None) -> list[Any]:
@@ -132,6 +144,8 @@ def test_energon_hands_a_crude_sample_with_its_times_to_the_cooker_that_asks_for
     def cook(sample: dict[str, Any]) -> TextSample:
         images = [name for name in sample if name.endswith(".jpg")]
         assert len(images) == len(sample["json"]["image_time"])
+        sounds = [sample[name] for name in sample if name.endswith(".opus")]
+        assert sounds == sounds_of(out, sample["json"]["sample_id"])
         return TextSample(**basic_sample_keys(sample), text=json.dumps(sample["json"]))
 
     class Encoder(DefaultTaskEncoder):  # type: ignore[misc]

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from stages.write.stage import WriteConfig
 from storyloom.export.names import FormatName
 from storyloom.export.read import SourceDocument
 from storyloom.export.registry import FORMATS
 from storyloom.export.run import export
+from tests.documents import complete, dataset, videos
 from tests.storyloom.export.made import expected, made
 
 pytestmark = pytest.mark.consumers
@@ -294,6 +296,10 @@ def test_extracted_images_decode_and_no_folder_holds_more_than_a_shard(exports: 
     assert len({path.parent for path in found}) > 2
 
 
+TOLD = ("caption", "fused")
+"""Texts with which the page exports a dataset that has them."""
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"), re.DOTALL)
 
@@ -302,10 +308,14 @@ def test_the_commands_and_snippets_of_the_page_run(tmp_path: Path) -> None:
     made(tmp_path / "dataset")
     (tmp_path / "out" / "demo").mkdir(parents=True)
     (tmp_path / "dataset" / "out").rename(tmp_path / "out" / "demo" / "shards")
+    dataset(tmp_path / "told", [list(map(complete, videos(2)))], WriteConfig())
+    (tmp_path / "out" / "talks").mkdir()
+    (tmp_path / "told" / "out").rename(tmp_path / "out" / "talks" / "shards")
     lines = [
         line for block in blocks("sh") for line in block.splitlines() if line.startswith(".venv/bin/storyloom export")
     ]
-    assert len(lines) == len(FormatName)
+    assert len(lines) == len(FormatName) + len(TOLD)
+    assert [line for line in lines if "--texts" in line] == lines[-len(TOLD) :]
     snippets = [code for code in blocks("python") if HAS_STREAMING or "streaming import" not in code]
     assert len(snippets) >= 4
     calls = [["storyloom", *line.split()[1:]] for line in lines]

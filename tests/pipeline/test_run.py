@@ -1,5 +1,6 @@
 """A run from end to end on real media with the demo's models: what comes out, and what runs again when."""
 
+import io
 import os
 import re
 import signal
@@ -8,6 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from pipeline.funnel import funnel
@@ -19,6 +22,9 @@ from schemas.rows import DocumentsRow, TranscriptRow
 from stages.base import Stage
 from stages.registry import registered
 from storyloom.errors import RunFailed, UsageError
+from storyloom.format.manifest import finished_dataset
+from storyloom.reader import Documents
+from storyloom.validate.dataset import validate_dataset
 from tests import machine
 from tests.http_server import serving
 from tests.runs import EVERYTHING, ROOT, TRUTH, Finished, Recorder, clip, content_of, demo_config, run_quietly
@@ -55,6 +61,22 @@ def test_a_frame_that_nobody_speaks_of_is_dropped_for_its_score(demo_run: Finish
     assert [reason for time, reason in dropped.items() if off_topic["start"] <= time < off_topic["end"]] == [
         "low_similarity"
     ]
+
+
+def test_words_and_sound_of_a_text_are_those_of_its_interval(tmp_path: Path) -> None:
+    config = demo_config(tmp_path, "write.words=true", "sound.enabled=true")
+    run_quietly(config)
+    published = finished_dataset(tmp_path / "out")
+    (document,) = Documents(tmp_path / "out")
+    assert published.most_sounds == len(document.texts)
+    for text in document.texts:
+        assert words("".join(word.text + " " for word in text.words)) == words(text.text)
+        assert all(text.start <= word.start <= word.end <= text.end for word in text.words)
+        with av.open(io.BytesIO(text.sound), "r") as sound:
+            heard = np.concatenate([frame.to_ndarray()[0] for frame in sound.decode(audio=0)])
+        assert len(heard) == round((text.end - text.start) * 48_000)
+        assert np.abs(heard).max() > 0.1
+    assert validate_dataset(tmp_path / "out", deep=True).violations.total == 0
 
 
 def test_nothing_of_the_machine_is_in_the_shards(demo_run: Finished) -> None:
@@ -253,7 +275,8 @@ def bad_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     names = ["good", "no_sound", "no_speech", "cut_off", "page", "empty", "not_there"]
     lines = [f"{name}.mp4" for name in names] + ["no_picture.m4a", "gopher://example.org/v.mp4"]
     (folder / "list.txt").write_text("\n".join(lines))
-    config = demo_config(folder, f"manifest={folder / 'list.txt'}", "filter.threshold=-1.0", "parts.videos=3")
+    sections = ["filter.threshold=-1.0", "parts.videos=3", "sound.enabled=true"]
+    config = demo_config(folder, f"manifest={folder / 'list.txt'}", *sections)
     run_quietly(config)
     return Finished(config)
 
@@ -271,9 +294,14 @@ OUTCOMES = {
 }
 
 
-@pytest.mark.parametrize(
-    "stage", [stage.name for stage in registered() if issubclass(stage, Stage) and stage.name != "calibrate"]
-)
+ON = [
+    stage.name
+    for stage in registered()
+    if issubclass(stage, Stage) and stage.name != "calibrate" and (stage.Config().enabled or stage.name == "sound")
+]
+
+
+@pytest.mark.parametrize("stage", ON)
 def test_every_video_keeps_its_row_in_every_stage(bad_run: Finished, stage: str) -> None:
     assert set(bad_run.rows(stage)) == set(OUTCOMES)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import pytest
 
 from schemas.row import RowError
-from schemas.rows import AlignedRow, CaptionsRow, FrameCaption, FrameFusion, FusedRow, Sentence
+from schemas.rows import AlignedRow, CaptionsRow, FrameCaption, FrameFusion, FusedRow, Sentence, SoundsRow
 from stages.write.additions import Additions
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.format.sample import FormatError
 from storyloom.format.tar import member
-from tests.documents import document, read_documents, video
+from tests.documents import complete, document, read_documents, read_shard, tone, video
 
 KEY = "ca978112ca1bbdcafac2-0000"
 
@@ -171,3 +172,32 @@ def test_a_text_that_is_not_the_sentence_that_it_says_is_refused(tmp_path: Path)
     with pytest.raises(FormatError, match="is not the video's sentence 1") as refused:
         written(one._replace(additions=Additions(aligned=changed)), tmp_path)
     assert refused.value.rule == "sentence_index"
+
+
+def test_sounds_follow_the_images_in_the_order_of_the_texts(tmp_path: Path) -> None:
+    one = complete(video("a", document(frames=1, texts=2)))
+    (shard,) = write_group([one], tmp_path, WriteConfig(), 0)
+    members = read_shard(tmp_path / "train-rest.tar")
+    assert list(members) == [f"{KEY}.json", f"{KEY}.000.jpg", f"{KEY}.t000.opus", f"{KEY}.t001.opus"]
+    assert list(members.values())[2:] == [tone(0, 1.5), tone(1, 1.5)]
+    assert shard.most_sounds == 2
+
+
+def test_a_text_without_its_sound_is_refused(tmp_path: Path) -> None:
+    one = complete(video("a", document()))
+    later = one.row.documents[0].texts[1].model_copy(update={"end": 3.4})
+    drafts = [one.row.documents[0].model_copy(update={"texts": [one.row.documents[0].texts[0], later]})]
+    changed = one._replace(
+        row=one.row.model_copy(update={"documents": drafts}), additions=replace(one.additions, aligned=None)
+    )
+    with pytest.raises(FormatError, match=r"`sound` has nothing of text 1 from 2\.0 to 3\.4 s") as refused:
+        written(changed, tmp_path)
+    assert refused.value.rule == "text_without_sound"
+
+
+def test_a_video_without_sound_is_not_written_where_others_have_it(tmp_path: Path) -> None:
+    one, failed = complete(video("a", document())), complete(video("b", document()))
+    error = RowError(stage="sound", code="decode_timeout", message="too long", retryable=True)
+    ended = replace(failed.additions, sounds=lambda: SoundsRow(video=failed.row.video, error=error))
+    write_group([one, failed._replace(additions=ended)], tmp_path, WriteConfig(), 0)
+    assert list(read_documents(tmp_path)) == [KEY]

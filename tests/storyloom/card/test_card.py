@@ -12,7 +12,7 @@ from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.card.card import card
 from storyloom.card.markdown import bar_chart, table
 from storyloom.format.manifest import Published
-from tests.documents import dataset, document, read_documents, video
+from tests.documents import complete, dataset, document, read_documents, video
 
 CONFIG = WriteConfig(name="carded", shard_bytes=20_000, max_images=8, val_share=0.3)
 
@@ -113,3 +113,16 @@ def test_what_a_user_must_know_of_the_run_comes_first_among_the_limits(published
     made = published[0].provenance.model_copy(update={"notes": ["score.model is the demo's: small"]})
     text = card(published[0].model_copy(update={"provenance": made}))
     assert text.partition("## Known limits\n\n")[2].startswith("- **Score.model is the demo's: small.**\n")
+
+
+def test_the_card_says_what_captions_and_sounds_are_where_there_are_some(
+    published: tuple[Published, Path], tmp_path: Path
+) -> None:
+    made = dataset(tmp_path, [[complete(video("a", document(texts=3)))]], CONFIG)
+    text = card(made)
+    for told in ("`image_caption` is what", "`KEY.t000.opus`", "were written by models"):
+        assert told in text
+        assert told not in card(published[0])
+    assert [line for line in text.splitlines() if ".opus" in line and "name:" in line] == [
+        f"  - name: t00{number}.opus" for number in range(3)
+    ]

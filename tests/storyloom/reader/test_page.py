@@ -39,19 +39,23 @@ def test_the_page_s_documents_are_the_demo_s(place: Path) -> None:
     assert "(360, 640, 3)" in printed
 
 
+def test_the_page_s_texts_are_what_was_said(place: Path) -> None:
+    assert "A red cup of coffee and a spoon" in run(place, "-c", CODE[1])
+
+
 def test_the_page_s_sequences_hold_the_demo_s_document(place: Path) -> None:
-    printed = run(place, "-c", CODE[1])
+    printed = run(place, "-c", CODE[2])
     assert re.match(r"torch\.Size\(\[\d+\]\) tensor\(\[ *0, +\d+\], dtype=torch\.int32\) \d", printed)
 
 
 @pytest.mark.consumers
 @pytest.mark.skipif(find_spec("torchdata") is None, reason="torchdata is in the group consumers")
 def test_the_page_s_run_goes_on(place: Path) -> None:
-    assert run(place, "-c", CODE[2]).split() == ["1"]
+    assert run(place, "-c", CODE[3]).split() == ["1"]
 
 
 def test_every_block_of_the_page_is_run_here() -> None:
-    assert len(CODE) == 3
+    assert len(CODE) == 4
 
 
 @pytest.mark.slow

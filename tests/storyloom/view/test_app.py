@@ -16,7 +16,7 @@ from stages.write.stage import WriteConfig
 from storyloom.view.app import GUARDS, Room, page
 from storyloom.view.dataset import Dataset
 from storyloom.view.pages import video_link
-from tests.documents import dataset, document, jpeg, video
+from tests.documents import complete, dataset, document, jpeg, video
 from tests.storyloom.reader.folder_server import serving_folder
 from tests.storyloom.stats.made import HOSTILE, damage_images, small_dataset
 from tests.storyloom.validate import damage
@@ -92,6 +92,16 @@ def test_a_document_shows_frames_and_sentences_in_time_order(browser: TestClient
     assert "shift −1.5 s" in said
     assert "CC-BY-4.0" in said
     assert "data/train/shard-000000.tar" in said
+
+
+def test_a_document_shows_captions_fused_texts_and_why_there_is_none(tmp_path: Path) -> None:
+    dataset(tmp_path, [[complete(video("told", document(frames=3)))]], WriteConfig())
+    one = opened(tmp_path / "out", tmp_path / "cache")
+    app = browsing(one)
+    said = words(app.get(links(app.get("/documents").text, "/document/")[0]))
+    assert "fused here is a cup 0" in said
+    assert "kept:unsure shows a cup, 杯子 1" in said
+    assert "failed:no_answer shows a cup, 杯子 2" in said
 
 
 def test_documents_lead_to_their_neighbours_in_the_list(browser: TestClient) -> None:

@@ -1,0 +1,1 @@
+"""sound: the sound of each text of the documents."""
