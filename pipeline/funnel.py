@@ -15,8 +15,7 @@ def funnel(stages: Sequence[StageStatus]) -> list[FunnelRow]:
     """The funnel of the parts that passed all stages; empty before documents were counted.
 
     An item is found in the stage that counts it first, dropped by its reasons in the first stage that counts documents,
-    and kept in the last one. What models say of frames is
-    found and kept in one stage.
+    and kept in the last one. What models say of frames is found and kept in one stage.
     """
     counting = [one for one in stages if one.videos and "documents" in one.counts]
     if not counting:

@@ -42,25 +42,35 @@ class Additions:
     aligned: AlignedRow | None = None
     sounds: Callable[[], SoundsRow] | None = None
 
-    @property
-    def ended(self) -> bool:
-        """Whether the video ended in one of these stages, by an error or a drop."""
-        return any(row is not None and not row.live for row in (self.captions, self.fusions))
-
     def of_images(self, key: str, document: DocumentDraft) -> dict[str, list[str]]:
         """The keys of `KEY.json` that say what a document's images show.
+
+        A video over which one of these stages failed as a whole has documents all the same.
 
         Raises:
             FormatError: A frame has no row.
         """
         none = [""] * len(document.frames)
-        captions = _of_frames(key, document, self.captions.captions, "caption") if self.captions else []
-        fusions = _of_frames(key, document, self.fusions.frames, "fuse") if self.fusions else []
+        captions = self.captions if self.captions and self.captions.live else None
+        fusions = self._fusions(key, document)
         return {
-            "image_caption": [one.caption for one in captions] or none,
-            "image_fused": [one.fused for one in fusions] or none,
-            "image_fuse_status": [one.status for one in fusions] or ["off"] * len(document.frames),
+            "image_caption": [one.caption for one in _of_frames(key, document, captions.captions, "caption")]
+            if captions
+            else none,
+            "image_fused": [one.fused for one in fusions] if fusions else none,
+            "image_fuse_status": [one.status for one in fusions] if fusions else [self._no_fusion] * len(none),
         }
+
+    @property
+    def _no_fusion(self) -> str:
+        """The status of every frame of a video without fusions."""
+        error = self.fusions.error if self.fusions else None
+        return f"failed:{error.code}" if error else "off"
+
+    def _fusions(self, key: str, document: DocumentDraft) -> list[FrameFusion]:
+        """The fusions of a document's frames; none where `fuse` is off, or failed over the video."""
+        row = self.fusions if self.fusions and self.fusions.live else None
+        return _of_frames(key, document, row.frames, "fuse") if row else []
 
     def texts(self, key: str, document: DocumentDraft) -> list[DocumentText]:
         """A document's texts; the first fused text of a text's frames stands in its place, where that is wanted.
@@ -71,7 +81,7 @@ class Additions:
         if not (self.fusions and self.fusions.replace):
             return document.texts
         fused: dict[int, str] = {}
-        for frame, one in zip(document.frames, _of_frames(key, document, self.fusions.frames, "fuse"), strict=True):
+        for frame, one in zip(document.frames, self._fusions(key, document), strict=False):
             if one.status == FUSED:
                 fused.setdefault(frame.text, one.fused)
         return [

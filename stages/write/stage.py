@@ -186,7 +186,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
     seen: set[str] = set()
     for manifest, row, load_frames, media, additions in videos:
         sounds = additions.sounds() if additions.sounds and row.documents else None
-        if additions.ended or (sounds and not sounds.live):
+        if sounds and not sounds.live:
             continue
         if manifest.video != row.video:
             raise FormatError(manifest.video, "wrong_row", f"its documents are those of video {row.video}")

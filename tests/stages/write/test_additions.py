@@ -127,10 +127,14 @@ def test_a_frame_without_its_row_is_refused(stage: str, tmp_path: Path) -> None:
     assert refused.value.rule == "frame_without_row"
 
 
-def test_a_video_that_ended_in_a_later_stage_than_filter_is_not_written(tmp_path: Path) -> None:
+def test_no_document_is_lost_with_a_video_over_which_captions_or_fusions_failed(tmp_path: Path) -> None:
     one = video("a", document())
-    failed = CaptionsRow(video=one.row.video, error=RowError(stage="caption", code="internal", message="broken"))
-    assert write_group([one._replace(additions=Additions(failed))], tmp_path, WriteConfig(), 0) == []
+    error = RowError(stage="caption", code="internal", message="broken")
+    failed = Additions(CaptionsRow(video=one.row.video, error=error), FusedRow(video=one.row.video, error=error))
+    found = written(one._replace(additions=failed), tmp_path)
+    assert found["image_caption"] == found["image_fused"] == ["", ""]
+    assert found["image_fuse_status"] == ["failed:internal"] * 2
+    assert found["texts"] == FORMER["texts"]
 
 
 def aligned(one: VideoDocuments) -> tuple[VideoDocuments, AlignedRow]:
