@@ -37,6 +37,7 @@ def main() -> None:
             "fuse.model": WRITER,
             "fuse.url": writer,
             "fuse.concurrency": "4",
+            "fuse.max_tokens": "80",
         }
         changes = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         command = [sys.executable, "-m", "pipeline.cli", "run", "configs/demo.yaml", *changes]
