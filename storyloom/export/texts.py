@@ -19,8 +19,11 @@ def with_texts(sample: Sample, texts: Texts) -> Sample:
         return sample
     is_image = [name is not None for name in sample.images]
     items = list(placed(texts, is_image, sample.image_text_index, sample.image_caption, sample.image_fused))
-    names, lines = iter(sample.pictures), [_line(sample, item) for item in items if item.kind != "image"]
-    said = iter(lines)
+    as_said = _as_said(sample)
+    lines = [
+        as_said[item.number] if item.kind == "text" else _made(sample, item) for item in items if item.kind != "image"
+    ]
+    names, said = iter(sample.pictures), iter(lines)
     words = [word for line in lines for word in line.words]
     return sample.model_copy(
         update={
@@ -44,13 +47,15 @@ class _Line(NamedTuple):
     words: Sequence[TimedWord] = ()
 
 
-def _line(sample: Sample, item: Item) -> _Line:
-    number = item.number
-    if item.kind == "text":
-        times = sample.text_start[number], sample.text_end[number]
-        return _Line(sample.spoken[number], *times, sample.text_source[number], sample.words_of_texts()[number])
-    text, time = sample.image_text_index[number], sample.image_time[number]
+def _as_said(sample: Sample) -> list[_Line]:
+    columns = sample.spoken, sample.text_start, sample.text_end, sample.text_source, sample.words_of_texts()
+    return [_Line(*line) for line in zip(*columns, strict=True)]
+
+
+def _made(sample: Sample, item: Item) -> _Line:
+    """An image's caption or fused text."""
+    text, time = sample.image_text_index[item.number], sample.image_time[item.number]
     if item.kind == "caption":
-        return _Line(sample.image_caption[number], time, time, "caption")
+        return _Line(sample.image_caption[item.number], time, time, "caption")
     times = (sample.text_start[text], sample.text_end[text]) if text >= 0 else (time, time)
-    return _Line(sample.image_fused[number], *times, "fused")
+    return _Line(sample.image_fused[item.number], *times, "fused")

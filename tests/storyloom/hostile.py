@@ -460,6 +460,7 @@ def many_texts(one: dict[str, Any]) -> None:
     one["text_start"] += [one["doc_end"]] * more
     one["text_end"] += [one["doc_end"]] * more
     one["text_source"] += ["asr"] * more
+    one["text_words"] += [0] * more
     assert (texts, images) == (2, 2)
 
 

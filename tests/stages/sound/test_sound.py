@@ -15,7 +15,7 @@ from schemas.rows import DocumentDraft, DocumentsRow, DocumentText, SoundsRow, T
 from stages.base import Video, VideoFailed
 from stages.media.sound import SAMPLE_RATE
 from stages.sound.stage import Sound, SoundConfig
-from tests.stages.real_media import KEY, NARRATED, context, decoded, linked
+from tests.stages.real_media import KEY, NARRATED, context, decoded, linked, shared
 
 
 def draft(number: int, *spans: tuple[float, float]) -> DocumentDraft:
@@ -77,3 +77,17 @@ def test_more_texts_than_names_can_count_are_refused() -> None:
     with pytest.raises(VideoFailed, match="document 0 has 1001 texts") as refused:
         sounds(linked(NARRATED), draft(0, *[(n / 100, n / 100) for n in range(1001)]))
     assert refused.value.code == "too_many_texts"
+
+
+def test_of_several_tracks_the_one_that_was_transcribed_is_heard() -> None:
+    media = linked(shared("edge/nasa_two_audio_eng_fra.mp4"))
+    first, second = (track.stream for track in media.audio_tracks)
+    one, other = (sounds(media, draft(0, (1.0, 4.0)), stream=stream).opus for stream in (first, second))
+    assert one != other
+
+
+def test_a_track_that_starts_late_is_on_the_clock_of_the_frames() -> None:
+    (file,) = sounds(linked(shared("edge/nasa_audio_delayed_2.5s.mp4")), draft(0, (0.0, 6.0))).opus
+    loud = np.flatnonzero(np.abs(heard(file)) > 300)[0] / SAMPLE_RATE
+    on_time = np.flatnonzero(np.abs(decoded(shared("edge/nasa_two_audio_eng_fra.mp4")).audio[:]) > 300)[0] / SAMPLE_RATE
+    assert loud == pytest.approx(on_time + 2.436, abs=0.1)

@@ -205,3 +205,10 @@ def test_a_video_without_sound_is_not_written_where_others_have_it(tmp_path: Pat
     ended = replace(failed.additions, sounds=lambda: SoundsRow(video=failed.row.video, error=error))
     write_group([one, failed._replace(additions=ended)], tmp_path, WriteConfig(), 0)
     assert list(read_documents(tmp_path)) == [KEY]
+
+
+def test_more_texts_than_names_of_sounds_can_count_are_refused(tmp_path: Path) -> None:
+    one = complete(video("a", document(frames=1, texts=1001)))
+    with pytest.raises(FormatError, match="1001 texts, but with sound a document has at most 1000") as refused:
+        written(one, tmp_path)
+    assert refused.value.rule == "too_many_texts"
