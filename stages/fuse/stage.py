@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from schemas.config import StageConfig
+from schemas.config import OPERATIONAL, StageConfig
 from schemas.row import Row
 from schemas.rows import CaptionsRow, DocumentDraft, DocumentFrame, DocumentsRow, FrameFusion, FramesRow, FusedRow
 from stages.base import Context, Input, Stage, Video
@@ -22,6 +22,7 @@ from stages.inference.backend import backend_of, model_revision, unreachable
 from stages.inference.instruction import instruction, instruction_hash
 from stages.inference.question import Answer, NoAnswer, Question, Refused
 from stages.inference.settings import ModelConfig
+from stages.models.demo import DEMO
 from stages.score.image_text import ImageTextModel
 from stages.score.stage import ScoreConfig, image_text_model, image_text_revision
 from storyloom.format.words import count_words
@@ -44,6 +45,7 @@ class FuseConfig(ModelConfig):
         languages: Languages of documents that are fused, as BCP 47 codes; all where it is empty.
         margin: By how much less similar to its frame a fused text may be than the caption, by the model of `score`; one
             that is less similar is refused (our choice). ``off`` does not compare, and loads no such model.
+        device: Where they are compared: ``cuda`` takes a GPU for each worker.
         replace: Whether the fused text takes the place of what was said in the documents; else it stands beside it.
         instruction: What the model is told to do; ours, stages/fuse/instruction.txt, where it is empty.
     """
@@ -52,8 +54,13 @@ class FuseConfig(ModelConfig):
     min_words: Annotated[int, Field(ge=1, le=1000)] = 4
     languages: tuple[str, ...] = ()
     margin: Literal["off"] | Annotated[float, Field(ge=0.0, le=2.0)] = 0.05
+    device: Annotated[Literal["cpu", "cuda"], OPERATIONAL] = "cpu"
     replace: bool = False
     instruction: Annotated[str, Field(max_length=20_000)] = ""
+
+    @property
+    def uses_gpu(self) -> bool:
+        return super().uses_gpu or (self.margin != "off" and self.device == "cuda")
 
     @property
     def told(self) -> str:
@@ -116,7 +123,10 @@ class Fuse(Stage[FuseConfig, FusedRow]):
 
     @property
     def _score(self) -> ScoreConfig:
-        return self.context.section("score", ScoreConfig)
+        """The settings of `score`, on this stage's device: its workers need not have the GPUs of those of `score`."""
+        score = self.context.section("score", ScoreConfig)
+        device = "cpu" if score.model == DEMO else self.config.device
+        return score.model_copy(update={"device": device, "precision": score.precision if device == "cuda" else "auto"})
 
     def unreachable(self) -> list[str]:
         return unreachable(self.name, self.config)

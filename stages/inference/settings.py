@@ -66,6 +66,7 @@ class ModelConfig(StageConfig):
         tokens_per_minute: Most tokens of all workers together, questions and answers; 0 sets no limit. It is kept on
             average: what an answer takes is known afterwards.
         budget: What may be spent in one run.
+        resources: Of a worker; at most 4 of them, whose requests together keep a server busy (our choice).
     """
 
     enabled: Annotated[bool, OPERATIONAL] = False
@@ -85,7 +86,7 @@ class ModelConfig(StageConfig):
     requests_per_minute: Annotated[float, Field(ge=0, le=1e9), OPERATIONAL] = 0.0
     tokens_per_minute: Annotated[float, Field(ge=0, le=1e12), OPERATIONAL] = 0.0
     budget: Annotated[BudgetConfig, OPERATIONAL] = BudgetConfig()
-    resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.5)
+    resources: Annotated[Resources, OPERATIONAL] = Resources(cpus=0.5, max_workers=4)
 
     @field_validator("url")
     @classmethod

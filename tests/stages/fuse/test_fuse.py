@@ -1,13 +1,18 @@
 """fuse: one text of what is said and what is shown, or what was said, as it was."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.config import config_from
 from schemas.rows import FusedRow
+from stages.fuse.stage import Fuse, FuseConfig
+from stages.models.demo import photo_sentence_folder
+from stages.score.stage import ScoreConfig
 from tests.chat_server import Fault, answer, chatting
-from tests.stages.asking import SAID, SHOWN, fused, video
+from tests.stages.asking import SAID, SHOWN, context, fused, video
 
 
 def statuses(row: FusedRow) -> list[str]:
@@ -90,3 +95,17 @@ def test_captions_are_needed(tmp_path: Path) -> None:
     places = {"manifest": "a.txt", "work": str(tmp_path / "w"), "output": str(tmp_path / "o")}
     with pytest.raises(ValueError, match=r"needs caption\.enabled"):
         config_from({**places, "fuse": {"enabled": True, "model": "eyes"}})
+
+
+def test_a_worker_takes_a_gpu_only_where_one_is_asked_for() -> None:
+    settings: dict[str, Any] = {"enabled": True, "model": "words"}
+    assert not FuseConfig(**settings).uses_gpu
+    assert FuseConfig(**settings, device="cuda").uses_gpu
+    assert not FuseConfig(**settings, device="cuda", margin="off").uses_gpu
+    assert FuseConfig(**settings, backend="transformers").uses_gpu
+
+
+def test_scoring_on_a_gpu_asks_for_none_where_fused_texts_are_compared(tmp_path: Path) -> None:
+    scoring = ScoreConfig(model=f"local-dir:{photo_sentence_folder()}", device="cuda", precision="bf16")
+    found = Fuse(FuseConfig(enabled=True, model="words"), replace(context(tmp_path), sections={"score": scoring}))
+    assert "; cpu/fp32; " in found.revision()
