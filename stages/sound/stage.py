@@ -17,7 +17,8 @@ from stages.media.decoder import track_of
 from stages.media.sandbox import Limits
 from stages.media.source import reading
 from stages.models.revision import library_versions
-from stages.sound.opus import RATE, opus
+from stages.sound.opus import opus
+from storyloom.format.opus import RATE
 from storyloom.format.sample import MOST_SOUNDS
 
 
