@@ -91,6 +91,14 @@ def test_a_state_is_of_its_texts(out: Path) -> None:
         DocumentDataset(out).load_state_dict(state)
 
 
+def test_a_state_that_was_saved_before_there_was_a_choice_is_of_what_was_said(out: Path) -> None:
+    state = DocumentDataset(out).state_dict()
+    del state["source"]["texts"]
+    DocumentDataset(out).load_state_dict(state)
+    with pytest.raises(UsageError, match="texts = 'text', but here it is 'fused'"):
+        DocumentDataset(out, texts="fused").load_state_dict(state)
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_an_export_has_the_texts_of_the_rule_and_the_shard_s_json_beside_them(
     out: Path, tmp_path: Path, choice: Any
