@@ -33,11 +33,12 @@ from schemas.rows import (
     SoundsRow,
     TextSound,
 )
-from stages.sound.opus import RATE, opus
+from stages.sound.opus import opus
 from stages.write.additions import Additions
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.format.manifest import FunnelRow, Provenance, Published
 from storyloom.format.model import to_milliseconds
+from storyloom.format.opus import RATE
 from storyloom.format.shard import Shard
 from storyloom.fs.files import files_at
 

@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 
 from stages.media.audio import Samples
-
-RATE = 48_000
-"""Hz, of the samples: Opus's own clock."""
-
-LEAST = RATE // 50
-"""Samples of the shortest file, a frame of 20 ms: some decoders find no sound in an empty one."""
+from storyloom.format.opus import LEAST, RATE
 
 
 def opus(samples: Samples, bitrate: int) -> bytes:

@@ -17,8 +17,12 @@ from stages.media.decoder import track_of
 from stages.media.sandbox import Limits
 from stages.media.source import reading
 from stages.models.revision import library_versions
-from stages.sound.opus import RATE, opus
+from stages.sound.opus import opus
+from storyloom.format.opus import RATE
 from storyloom.format.sample import MOST_SOUNDS
+
+CRASHED_EARLIER = 0.1
+"""Seconds by which a decoder may crash before the place where it crashed for `transcribe` (our choice)."""
 
 
 class SoundConfig(StageConfig):
@@ -85,14 +89,24 @@ class Sound(Stage[SoundConfig, SoundsRow]):
         )
 
     def _audio(self, video: Video) -> Audio:
-        """The samples of the track that was transcribed, at `RATE`."""
-        media, heard = video[MediaRow], video[TranscriptRow].audio_stream
+        """The samples of the track that was transcribed, at `RATE`.
+
+        Raises:
+            VideoFailed: It cannot be decoded, or not as far as it was transcribed.
+        """
+        media, transcript = video[MediaRow], video[TranscriptRow]
+        heard = transcript.audio_stream
         track = next((one for one in media.audio_tracks if one.stream == heard), None)
         if track is None:
             raise VideoFailed("audio_undecodable", f"the file has no audio track in its stream {heard}")
         limits = Limits(self.config.seconds, self.config.memory)
         with reading(self.context.media, media) as path:
-            return decode(track_of(media, [track.stream, *track.followers], path), limits, RATE).audio
+            decoded = decode(track_of(media, [track.stream, *track.followers], path), limits, RATE)
+        found = len(decoded.audio) / RATE
+        if decoded.crashed and found < transcript.duration - CRASHED_EARLIER:
+            message = f"the decoder crashed after {found:.1f} of {transcript.duration:.1f} s that were transcribed"
+            raise VideoFailed("decoder_crashed", message, retryable=True)
+        return decoded.audio
 
 
 def interval(audio: Audio, start: float, end: float) -> Samples:

@@ -202,7 +202,7 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             heard = sounds_of(key, document, sounds) if sounds else []
             members = sample_bytes(key, content, images, heard)
             if len(content) > MAX_DOCUMENT or len(members) > MAX_SAMPLE:  # no reader would take it
-                message = f"it has {len(members)} bytes: lower write.max_images or filter.max_words"
+                message = f"it has {len(members)} bytes: lower write.max_images, filter.max_words or sound.bitrate"
                 raise FormatError(key, "member_size", message)
             offset = spool.tell()
             spool.write(members)

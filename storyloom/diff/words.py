@@ -22,7 +22,7 @@ CHANGES = {
     "scores": "frames have another score or shift with the same sentence",
     "captions": "frames have another caption or fused text",
     "split": "it is in another split",
-    "details": "what is said of it differs: title, licence, lag or the like",
+    "details": "what is said of it differs: title, licence, lag, whether words have times or the like",
 }
 """What is different about a document."""
 

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ class Exported:
     Attributes:
         dest: Path or URL of the folder.
         name: The dataset's name.
-        documents: By split, with the split's name in the export.
+        documents: By split, with the split's name in the export; a split without any is left out.
         images: By split.
         warnings: Surprising ways in which a trainer treats the data.
         replaced: Whether an earlier export was there.
@@ -104,10 +105,15 @@ def export(
         for split in published.splits:
             with progress(published.of(split)) as shards:
                 counted = _counted(documents(output, shards, texts), done, SPLIT_NAMES[split])
-                done.warnings += form.write(counted, folder, SPLIT_NAMES[split], limit)
-            if left_out := published.splits[split].nsamples - done.documents[SPLIT_NAMES[split]]:
+                first = list(islice(counted, 1))
+                if first:  # loaders take no empty split
+                    done.warnings += form.write(chain(first, counted), folder, SPLIT_NAMES[split], limit)
+            if left_out := published.splits[split].nsamples - done.documents.get(SPLIT_NAMES[split], 0):
                 why = f"none of their images has a text with --texts {texts}"
                 done.warnings.append(f"{count_of(left_out, 'documents')} of {split} left out: {why}")
+        if not done.documents:
+            address = redacted(os.fspath(output))
+            raise UsageError(f"{address} has no document with --texts {texts}, whatever its manifest says")
         for path, content in form.files(published, list(done.documents)).items():
             (folder / path).write_bytes(content)
         (folder / RECORD).write_bytes(as_record(folder, _record(published, name, texts, done)))
@@ -143,10 +149,9 @@ def _destination(dest: str) -> str:
 
 
 def _counted(found: Iterable[SourceDocument], done: Exported, split: str) -> Iterator[SourceDocument]:
-    done.documents[split] = done.images[split] = 0
     for document in found:
-        done.documents[split] += 1
-        done.images[split] += len(document.jpegs)
+        done.documents[split] = done.documents.get(split, 0) + 1
+        done.images[split] = done.images.get(split, 0) + len(document.jpegs)
         yield document
 
 

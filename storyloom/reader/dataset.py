@@ -133,7 +133,7 @@ class DocumentDataset(IterableDataset[Document]):
             UsageError: The state is of another dataset, split, order, rank or worker.
         """
         for name, here in self._identity().items():
-            then = state_dict["source"].get(name)
+            then = ({"texts": "text"} | state_dict["source"])[name]  # those without `texts` are older than the choice
             if then != here:
                 raise UsageError(f"the state was saved with {name} = {then!r}, but here it is {here!r}")
         self._loaded = state_dict["epoch"], state_dict["position"]

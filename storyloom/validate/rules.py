@@ -53,6 +53,7 @@ IMAGES = {
     "rgb": "a JPEG does not have three components, or does not decode to RGB",
     "image_size": "an image's size differs from `image_width` and `image_height`",
     "opus": "a sound is no Ogg Opus file with one channel",
+    "sound_length": "a sound is over 1 ms shorter or longer than its text, or than 20 ms where its text is shorter",
     "image_decode": "`--deep`: an image cannot be decoded whole, or has over 64 million pixels",
 }
 

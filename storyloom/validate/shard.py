@@ -13,7 +13,7 @@ import numpy as np
 
 from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
-from storyloom.format.opus import opus_flaw
+from storyloom.format.opus import LEAST, RATE, opus_samples
 from storyloom.format.sample import KEY_PATTERN, Sample, image_name, sound_name
 from storyloom.format.tar import INDEX_TYPE, MAX_SAMPLE
 from storyloom.fs.folder import DataFolder
@@ -31,6 +31,9 @@ SHOWN = 5
 FOLD = 1000
 """Documents whose counts are summed at a time: a shard may hold any number of small ones (our choice)."""
 
+INEXACT = RATE // 1000
+"""Samples by which a sound may be shorter or longer than its text: times have 3 decimals."""
+
 IMAGE_PART = re.compile(r"\d{3}\.jpg", re.ASCII)
 SOUND_PART = re.compile(r"t\d{3}\.opus", re.ASCII)
 
@@ -44,6 +47,8 @@ class _Run:
     parts: list[str] = field(default_factory=list)
     document: bytes | None = None
     pictures: dict[str, JpegHeader] = field(default_factory=dict)
+    sounds: dict[str, int] = field(default_factory=dict)
+    """Samples of each."""
 
 
 class _Reader:
@@ -108,10 +113,16 @@ class _Reader:
             if member.data is not None and (found := self._picture(member.name, key, member.data)):
                 run.pictures[part] = found
         elif SOUND_PART.fullmatch(part):
-            if member.data is not None and (flaw := opus_flaw(member.data)):
-                self.report("opus", f"{member.name!r} is no Ogg Opus file: {flaw}", key)
+            if member.data is not None:
+                self._take_sound(member.name, part, member.data, run)
         else:
             self.report("member_suffix", f"{member.name!r} is neither KEY.json nor KEY.NNN.jpg nor KEY.tNNN.opus", key)
+
+    def _take_sound(self, name: str, part: str, data: bytes, run: _Run) -> None:
+        try:
+            run.sounds[part] = opus_samples(data)
+        except ValueError as flaw:
+            self.report("opus", f"{name!r} is no Ogg Opus file: {flaw}", run.key)
 
     def _picture(self, name: str, key: str, data: bytes) -> JpegHeader | None:
         found = picture(data)
@@ -171,15 +182,21 @@ class _Reader:
                 message = f"is {found.width}x{found.height}, the document says {stated[0]}x{stated[1]}"
                 self.report("image_size", f"{image_name(run.key, number)!r} {message}", run.key)
         if sounds is not None:
-            self._check_sounds(run.key, len(sample.spoken), sounds)
+            self._check_sounds(run, sample, sounds)
         self._count(sample, run.offset, sounds or 0)
 
-    def _check_sounds(self, key: str, texts: int, sounds: int) -> None:
-        """Check that a document has one for each text, or none where the dataset has none."""
+    def _check_sounds(self, run: _Run, sample: Sample, sounds: int) -> None:
+        """Check that a document has one for each text and as long as that, or none where the dataset has none."""
+        texts = len(sample.spoken)
         has_sound = self.task.stated.get("has_sound", sounds > 0)
         if sounds != (texts if has_sound else 0):
             of_all = "one for each" if has_sound else "the manifest says that no document has any"
-            self.report("sound_count", f"{sounds} sounds follow the document of {texts} texts: {of_all}", key)
+            self.report("sound_count", f"{sounds} sounds follow the document of {texts} texts: {of_all}", run.key)
+        for number, (start, end) in enumerate(zip(sample.text_start, sample.text_end, strict=True)):
+            found = run.sounds.get(sound_name("", number)[1:])
+            if found is not None and abs(found - max((end - start) * RATE, LEAST)) > INEXACT:
+                message = f"lasts {found / RATE:.3f} s, its text {end - start:.3f} s"
+                self.report("sound_length", f"{sound_name(run.key, number)!r} {message}", run.key)
 
     def _count(self, sample: Sample, offset: int, sounds: int) -> None:
         self._counts.append(Counts.of(sample, sounds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from stages.write.stage import WriteConfig
+from stages.write.additions import Additions
+from stages.write.stage import WriteConfig, split_of
 from storyloom.errors import UsageError
 from storyloom.export.names import FormatName
 from storyloom.export.run import export
@@ -91,6 +93,14 @@ def test_a_state_is_of_its_texts(out: Path) -> None:
         DocumentDataset(out).load_state_dict(state)
 
 
+def test_a_state_that_was_saved_before_there_was_a_choice_is_of_what_was_said(out: Path) -> None:
+    state = DocumentDataset(out).state_dict()
+    del state["source"]["texts"]
+    DocumentDataset(out).load_state_dict(state)
+    with pytest.raises(UsageError, match="texts = 'text', but here it is 'fused'"):
+        DocumentDataset(out, texts="fused").load_state_dict(state)
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_an_export_has_the_texts_of_the_rule_and_the_shard_s_json_beside_them(
     out: Path, tmp_path: Path, choice: Any
@@ -105,6 +115,44 @@ def test_an_export_has_the_texts_of_the_rule_and_the_shard_s_json_beside_them(
         ["1 document of train left out: none of their images has a text with --texts caption"] if left_out else []
     )
     assert json.loads((tmp_path / "dest/export.json").read_text())["texts"] == choice
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training split with captions, and a validation split without."""
+    folder = tmp_path_factory.mktemp("half")
+    config = WriteConfig(val_share=0.5)
+    told = [
+        one._replace(additions=Additions(captions=complete(one).additions.captions))
+        if split_of(one.manifest.video, 0.5) == "train"
+        else one
+        for one in videos(6)
+    ]
+    dataset(folder, [told], config)
+    return folder / "out"
+
+
+@pytest.mark.parametrize("name", list(FormatName))
+def test_a_split_in_which_no_document_has_a_caption_is_left_out(half: Path, tmp_path: Path, name: FormatName) -> None:
+    splits = finished_dataset(half).splits
+    assert splits["train"].captions
+    assert not splits["val"].captions
+    done = export(half, name, tmp_path / "dest", texts="caption")
+    assert list(done.documents) == ["train"]
+    assert f"{splits['val'].nsamples} documents of val left out" in done.warnings[-1]
+    assert not [path for path in (tmp_path / "dest").rglob("*") if "validation" in path.name]
+    assert "validation" not in (tmp_path / "dest/export.json").read_text()
+
+
+def test_captions_that_only_the_manifest_has_are_told(plain: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(plain, tmp_path / "out")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["shards"][0]["captions"] = 1
+    (copy / "manifest.json").unlink()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="no document with --texts caption"):
+        export(copy, FormatName.MMC4, tmp_path / "dest", texts="caption")
+    assert not (tmp_path / "dest").exists()
 
 
 def test_every_format_takes_captions(out: Path, tmp_path: Path) -> None:

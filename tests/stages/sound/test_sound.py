@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tempfile
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -13,8 +15,10 @@ from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
 from schemas.rows import DocumentDraft, DocumentsRow, DocumentText, SoundsRow, TranscriptRow
 from stages.base import Video, VideoFailed
+from stages.media.audio import AudioFile, Decoded, decode
 from stages.media.sound import SAMPLE_RATE
 from stages.sound.stage import Sound, SoundConfig
+from storyloom.format.opus import RATE
 from tests.stages.real_media import KEY, NARRATED, context, decoded, linked, shared
 
 
@@ -23,8 +27,9 @@ def draft(number: int, *spans: tuple[float, float]) -> DocumentDraft:
     return DocumentDraft(number=number, start=0.0, end=60.0, language="en", frames=[], texts=texts)
 
 
-def sounds(media: MediaRow, *drafts: DocumentDraft, stream: int = 1) -> SoundsRow:
-    rows = [DocumentsRow(video=KEY, documents=list(drafts)), TranscriptRow(video=KEY, audio_stream=stream), media]
+def sounds(media: MediaRow, *drafts: DocumentDraft, stream: int = 1, heard_until: float = 0.0) -> SoundsRow:
+    transcript = TranscriptRow(video=KEY, audio_stream=stream, duration=heard_until)
+    rows = [DocumentsRow(video=KEY, documents=list(drafts)), transcript, media]
     line = ManifestRow(video=KEY, url="v.mp4", source_id="v")
     return Sound(SoundConfig(enabled=True), context()).one(Video(line, rows))
 
@@ -71,6 +76,29 @@ def test_the_row_counts_what_is_kept() -> None:
 def test_a_track_that_is_not_there_is_told() -> None:
     with pytest.raises(VideoFailed, match="no audio track in its stream 7"):
         sounds(linked(NARRATED), draft(0, (0.6, 5.2)), stream=7)
+
+
+@pytest.mark.parametrize("seconds", [30.0, 51.0])
+def test_a_decoder_that_crashes_before_the_end_of_what_was_heard_makes_no_silence_of_the_rest(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr("stages.sound.stage.decode", lambda *given: crashed_after(seconds, decode(*given)))
+    with pytest.raises(VideoFailed, match=f"crashed after {seconds:.1f} of 52.0 s") as failed:
+        sounds(linked(NARRATED), draft(0, (0.64, 5.2), (46.0, 50.5)), heard_until=52.0)
+    assert (failed.value.code, failed.value.retryable) == ("decoder_crashed", True)
+
+
+def test_a_decoder_that_crashes_where_it_crashed_before_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.sound.stage.decode", lambda *given: crashed_after(30.0, decode(*given)))
+    assert len(sounds(linked(NARRATED), draft(0, (0.64, 5.2)), heard_until=30.0).opus) == 1
+
+
+def crashed_after(seconds: float, decoded: Decoded) -> Decoded:
+    """What is left of a decoded track when the decoder crashes after some seconds."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - `AudioFile` closes it
+    file.write(decoded.audio[: round(seconds * RATE)].tobytes())
+    file.flush()
+    return replace(decoded, audio=AudioFile(file), crashed=True)
 
 
 def test_more_texts_than_names_can_count_are_refused() -> None:
