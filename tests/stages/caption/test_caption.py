@@ -80,6 +80,45 @@ def test_a_refusal_is_asked_about_once_more_and_told_why(tmp_path: Path) -> None
     assert statuses(row) == ["failed:refusal"]
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "A man in a dark suit gives a speech at a podium.",
+        "Cars are merging onto a motorway.",
+        "A man at a desk talks to the camera, with yellow subtitles below him.",
+        "The first sentence of a page is underlined in red.",
+        "The flag of the EU hangs beside a door.",
+        'A poster with the words "Sorry, we are closed" hangs on a door.',
+        "A man in a red T-shirt that says “I am not a robot” sits on a sofa.",
+        'A terminal window with green letters shows "</body>" and "<div>".',
+        'A page on a screen reads "Please provide your details".',
+    ],
+)
+def test_what_a_picture_shows_is_no_leak_and_no_refusal(shown: str, tmp_path: Path) -> None:
+    with chatting(Fault("text", text=shown)) as server:
+        (row,) = captioned(server, tmp_path, video("a", said=("So this is it.",), shown=("",)))
+    assert statuses(row) == ["captioned"]
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "status"),
+    [
+        ("Here is a description of the frame: A man stands at a desk.", "failed:leaked_prompt"),
+        ("You describe single frames of videos for people who cannot see them.", "failed:leaked_prompt"),
+        ("Assistant: A man stands at a desk.", "failed:leaked_prompt"),
+        ("I can see a man. Let me know what else you want to know.", "failed:refusal"),
+        ('"I\'m sorry, I cannot describe this picture."', "failed:refusal"),
+        ('I cannot describe this picture, which says "I cannot".', "failed:refusal"),
+        ("The picture is not provided, so I cannot say.", "failed:refusal"),
+    ],
+)
+def test_what_is_no_caption_is_refused_twice_and_then_there_is_none(written: str, status: str, tmp_path: Path) -> None:
+    with chatting(Fault("text", text=written, times=2)) as server:
+        (row,) = captioned(server, tmp_path, video("a", said=("So this is it.",), shown=("",)))
+    assert statuses(row) == [status]
+
+
 def test_captions_hold_no_special_tokens_and_no_control_characters(tmp_path: Path) -> None:
     dirty = "A brown <image> dog\x07 lies on <|im_end|> a\u202e red\nblanket."
     with chatting(Fault("text", text=dirty)) as server:
