@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pipeline.config import checked_config
 from schemas.rows import CaptionsRow, FramesRow
 from stages.caption.stage import CaptionConfig
 from stages.inference.question import Picture, Question
+from storyloom.errors import UsageError
 from tests.chat_server import Fault, caption, chatting
 from tests.stages.asking import captioned, video
 
@@ -132,6 +134,21 @@ def test_a_model_must_be_named() -> None:
         CaptionConfig(enabled=True)
 
 
-def test_an_address_with_a_password_is_refused() -> None:
+@pytest.mark.parametrize("who", ["me:secret", ":secret", "me"])
+def test_an_address_with_a_password_is_refused(who: str) -> None:
     with pytest.raises(ValidationError, match="the key comes from the environment"):
-        CaptionConfig(url="https://me:secret@example.org/v1")
+        CaptionConfig(url=f"https://{who}@example.org/v1")
+
+
+@pytest.mark.parametrize("key", ["sk-abcdefgh12345678", "hf_AbCdEfGh12345678", "gsk_abcdefgh12345678"])
+def test_a_key_in_the_place_of_its_variable_is_not_printed(key: str) -> None:
+    places = {"manifest": "a.txt", "work": "w", "output": "o"}
+    with pytest.raises(UsageError, match="name of the environment variable") as told:
+        checked_config({**places, "caption": {"enabled": True, "model": "eyes", "api_key": key}}, "a.yaml")
+    assert key[-8:] not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["messages", "model", "n", "stream"])
+def test_what_storyloom_asks_is_not_for_the_settings_to_change(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name} is what storyloom sets"):
+        CaptionConfig(body={name: True})

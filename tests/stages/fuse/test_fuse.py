@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.config import config_from
 from schemas.rows import FusedRow
+from stages.fuse.stage import FuseConfig
 from tests.chat_server import Fault, answer, chatting
 from tests.stages.asking import SAID, SHOWN, fused, video
 
@@ -90,3 +91,16 @@ def test_captions_are_needed(tmp_path: Path) -> None:
     places = {"manifest": "a.txt", "work": str(tmp_path / "w"), "output": str(tmp_path / "o")}
     with pytest.raises(ValueError, match=r"needs caption\.enabled"):
         config_from({**places, "fuse": {"enabled": True, "model": "eyes"}})
+
+
+def test_a_language_stands_for_all_that_is_spoken_of_it(tmp_path: Path) -> None:
+    with chatting() as server:
+        (row,) = fused(server, tmp_path, video(language="en-GB"), languages=("en",))
+        (other,) = fused(server, tmp_path, video(language="en-GB"), languages=("en-US",))
+    assert statuses(row) == ["fused"] * 4
+    assert statuses(other) == ["kept:other_language"] * 4
+
+
+def test_the_name_of_a_language_is_no_code() -> None:
+    with pytest.raises(ValueError, match="languages"):
+        FuseConfig(languages=("english",))
