@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from stages.fuse.languages import language_of, may_be, others, primary, strange_script
+from stages.fuse.languages import language_of, may_be, others, primary, strange_script, unlike
 from stages.fuse.names import lost_names
 from stages.fuse.numbers import lost_numbers
 from stages.fuse.phrases import labels_itself, refuses, repeats_prompt, speaks_of_task
@@ -232,7 +232,7 @@ def lost_name(answer: Answer) -> bool:
 def too_new(answer: Answer) -> bool:
     """Whether over half of the content words are in no input; not asked where the inputs differ in language."""
     language = answer.spoken
-    if others(answer.caption, frozenset({language})):
+    if strange_script(answer.caption, answer.raw) or unlike(answer.caption, language):
         return False
     held = stems(answer.raw, language) | stems(answer.caption, language)
     content = [word for word in words(answer.fused) if is_content(word, language)]
