@@ -34,6 +34,9 @@ LINE_SECONDS = 60.0
 LOADING, STARTING = "loading the model", "starting"
 """What is said of a stage that is set up, with a model and without one."""
 
+OF_FRAMES = "_failed."
+"""In the name of a count of frames that have no answer of a model."""
+
 WHOLE = "all"
 """Name of the bar of the whole run."""
 
@@ -175,6 +178,11 @@ class TerminalListener:
         for result in results.values():
             if isinstance(result, Duplicates) and result.same_as:
                 say(_duplicates(result), highlight=False, markup=False)
+        unanswered = [one.stage for one in after if one.retryable and any(OF_FRAMES in name for name in one.counts)]
+        if unanswered:
+            again = self._commands.with_option(with_retry(""))
+            said = f"{' and '.join(unanswered)}: some frames have no answer that may still come; to ask again: {again}"
+            say(said, highlight=False, markup=False, soft_wrap=True)
 
     def noted(self, sentence: str) -> None:
         """Print a sentence."""
@@ -330,7 +338,9 @@ def status_table(stages: Sequence[StageStatus]) -> Table:
     table = Table("stage", "done", "to do", "failed here", "left out here", "why")
     for one in stages:
         here = f"{one.stage}."
-        failed = ", ".join(f"{k.removeprefix(here)} {n}" for k, n in one.failed.items() if k.startswith(here))
+        kinds = {k.removeprefix(here): n for k, n in one.failed.items() if k.startswith(here)}
+        kinds |= {f"frames: {k.partition(OF_FRAMES)[2]}": n for k, n in one.counts.items() if OF_FRAMES in k}
+        failed = ", ".join(f"{code} {n}" for code, n in kinds.items())
         dropped = ", ".join(f"{k.removeprefix(here)} {n}" for k, n in one.dropped.items() if k.startswith(here))
         said = (Text(shown(cell)) for cell in (failed, dropped, one.why))
         table.add_row(one.stage, str(one.done), str(one.to_do), *said)

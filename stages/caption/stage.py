@@ -22,9 +22,6 @@ from stages.models.revision import library_versions
 
 INSTRUCTION = Path(__file__).with_name("instruction.txt")
 
-CHECKS = ("refusal", "loop", "leaked_prompt", "cut_sentence")
-"""The checks of `fuse` that need nothing to hold an answer against."""
-
 
 class CaptionConfig(ModelConfig):
     """Settings of the captions: the model, the frames, the instruction.
@@ -109,8 +106,7 @@ class Caption(Stage[CaptionConfig, CaptionsRow]):
         """Why a caption is refused; empty for a good one, and for none."""
         if isinstance(answer, NoAnswer):
             return ""
-        judged = checks.Answer(answer.text, raw="", caption="", prompt=self.config.told)
-        return next((reason for reason in CHECKS if checks.CHECKS[reason](judged)), "")
+        return checks.caption_refused(answer.text, self.config.told)
 
     def _once_more(self, question: Question, answer: Answer | NoAnswer) -> Question:
         assert isinstance(answer, Answer)

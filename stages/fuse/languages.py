@@ -79,11 +79,22 @@ def language_of(text: str) -> str:
 
 def others(text: str, allowed: frozenset[str]) -> bool:
     """Whether a text, by its words, surely is in none of the languages; what its script tells is `strange_script`'s."""
-    near = allowed.union(*(group for group in NEAR if group & allowed))
+    near = _near(allowed)
     found = guesses(text) if _can_tell(text) else {}
     return any(likely >= SURE for likely in found.values()) and not any(
         likely >= LIKELY for language, likely in found.items() if language in near
     )
+
+
+def unlike(text: str, language: str) -> bool:
+    """Whether a text, also a short one, may be in some language and is unlikely in this one."""
+    likely = may_be(text)
+    return bool(likely) and likely.isdisjoint(_near(frozenset({language})))
+
+
+def _near(allowed: frozenset[str]) -> frozenset[str]:
+    """The languages, and those that lid.176 takes for them."""
+    return allowed.union(*(group for group in NEAR if group & allowed))
 
 
 def may_be(text: str) -> frozenset[str]:

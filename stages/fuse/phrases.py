@@ -128,12 +128,15 @@ def _straight(text: str) -> str:
 
 
 def speaks_of_task(answer: str, *inputs: str) -> bool:
-    """Whether an answer names its task in words that no input has, labels itself, or carries markup."""
+    """Whether an answer names its task in words that no input has."""
     held = " ".join(_straight(text).casefold() for text in inputs)
+    named = {ENDING.sub("", found.casefold()) for found in TASK.findall(_straight(answer))}
+    return any(found not in held for found in named)
+
+
+def labels_itself(answer: str, *inputs: str) -> bool:
+    """Whether an answer says what it is, or carries markup, as no input does."""
     text = _straight(answer)
-    named = {ENDING.sub("", found.casefold()) for found in TASK.findall(text)}
-    if any(found not in held for found in named):
-        return True
     return any(pattern.search(text) and not _any(pattern, inputs) for pattern in (LABEL, MARKUP))
 
 

@@ -42,7 +42,8 @@ class FuseConfig(ModelConfig):
         min_similarity: Least similarity of a frame and what is said at it; below it, what is said stays as it is. -1.0
             asks for no more than `filter` does.
         min_words: Least words of what is said (our choice).
-        languages: Languages of documents that are fused, as BCP 47 codes; all where it is empty.
+        languages: Languages of documents that are fused, as BCP 47 codes; all where it is empty. ``en`` stands for
+            ``en-GB``, too.
         margin: By how much less similar to its frame a fused text may be than the caption, by the model of `score`; one
             that is less similar is refused (our choice). ``off`` does not compare, and loads no such model.
         device: Where they are compared: ``cuda`` takes a GPU for each worker.
@@ -52,7 +53,7 @@ class FuseConfig(ModelConfig):
 
     min_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
     min_words: Annotated[int, Field(ge=1, le=1000)] = 4
-    languages: tuple[str, ...] = ()
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$")], ...] = ()
     margin: Literal["off"] | Annotated[float, Field(ge=0.0, le=2.0)] = 0.05
     device: Annotated[Literal["cpu", "cuda"], OPERATIONAL] = "cpu"
     replace: bool = False
@@ -176,7 +177,8 @@ class Fuse(Stage[FuseConfig, FusedRow]):
             return "low_similarity"
         if count_words(pair.speech) < self.config.min_words:
             return "few_words"
-        if self.config.languages and pair.language not in self.config.languages:
+        spoken = {pair.language, pair.language.partition("-")[0]}
+        if self.config.languages and spoken.isdisjoint(self.config.languages):
             return "other_language"
         return ""
 

@@ -68,7 +68,9 @@ class Answers:
         if waiting:
             content = "".join(f"{one.model_dump_json()}\n" for one in waiting).encode()
             try:
-                self._files.create(f"{self._folder}/{_name(content)}", content)
+                name = f"{self._folder}/{_name(content)}"
+                if not self._files.create(name, content):
+                    self._files.replace(name, content)  # what is there is damaged
             except BaseException:
                 with self._lock:
                     self._waiting += waiting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Protocol, TypeVar
@@ -12,12 +12,16 @@ from typing import Protocol, TypeVar
 from schemas.row import Row
 from stages.base import Context, RunEnds, Video
 from stages.inference.answers import Answers
-from stages.inference.question import Answer, NoAnswer, Question
+from stages.inference.question import OF_THE_MODEL, Answer, NoAnswer, Question
 from stages.inference.settings import ModelConfig
 
 AHEAD = 4
 """Questions that are prepared for each one under way, so that the end of one video does not leave slots empty (our
 choice)."""
+
+USELESS = 20
+"""Answers without one that is usable after which a model is not asked on (our choice): it thinks aloud, or writes what
+it likes."""
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -42,6 +46,41 @@ class Backend(Protocol):
         """
 
 
+class Usable:
+    """A back end that ends the run when its first answers are all unusable: every other one would be paid for, too.
+
+    Args:
+        backend: What answers.
+        named: The model, for a message.
+    """
+
+    def __init__(self, backend: Backend, named: str) -> None:
+        self._backend = backend
+        self._named = named
+        self._good = False
+        self._useless = Counter[str]()
+        self.at_once = backend.at_once
+
+    async def answers(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
+        """See `Backend.answers`."""
+        found = await self._backend.answers(questions)
+        if not self._good:
+            self._good = any(isinstance(answer, Answer) for answer in found)
+            self._useless.update(answer.reason for answer in found if isinstance(answer, NoAnswer))
+        useless = sum(number for reason, number in self._useless.items() if reason in OF_THE_MODEL)
+        if not self._good and useless >= USELESS:
+            counted = ", ".join(f"{number} {reason}" for reason, number in sorted(self._useless.items()))
+            raise RunEnds(
+                f"{self._named} gave no usable answer ({counted}): raise max_tokens, have it not think aloud (body), or"
+                " name another model; docs/errors.md has the reasons"
+            )
+        return found
+
+    def prove(self) -> None:
+        """Take the model as usable: an answer of its is remembered."""
+        self._good = True
+
+
 class Asking:
     """Asks a back end, in an event loop of its own that all parts in hand share.
 
@@ -56,7 +95,7 @@ class Asking:
         self._stage = stage
         self._config = config
         self._context = context
-        self._backend = backend
+        self._backend = Usable(backend, f"{stage}.model {config.model!r}")
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name=f"{stage}-asking", daemon=True).start()
 
@@ -117,7 +156,7 @@ class _Part:
         most: Answers that may be lost with the process: questions under way, and answers that are not written.
     """
 
-    def __init__(self, backend: Backend, answers: Answers, most: int) -> None:
+    def __init__(self, backend: Usable, answers: Answers, most: int) -> None:
         self._backend = backend
         self.answers = answers
         self._most = most
@@ -127,6 +166,8 @@ class _Part:
     async def ask(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
         """See `Ask`."""
         found: dict[str, Answer | NoAnswer | None] = {one.digest: self.answers.of(one) for one in questions}
+        if any(found.values()):
+            self._backend.prove()
         new = [one for one in {one.digest: one for one in questions}.values() if found[one.digest] is None]
         groups = [new[begin : begin + self._backend.at_once] for begin in range(0, len(new), self._backend.at_once)]
         answered = await asyncio.gather(*(self._asked(group) for group in groups), return_exceptions=True)

@@ -61,7 +61,12 @@ def unreachable(stage: str, config: ModelConfig) -> list[str]:
         return []
     import openai
 
-    http = openai.DefaultHttpxClient(follow_redirects=False)
+    from stages.inference.client import NO_PROXY, PROXY_ERRORS
+
+    try:
+        http = openai.DefaultHttpxClient(follow_redirects=False)
+    except PROXY_ERRORS:
+        return [f"{stage}.url: {NO_PROXY}"]
     try:
         with openai.OpenAI(
             base_url=config.url, api_key=config.key, max_retries=0, timeout=SECONDS, http_client=http

@@ -10,6 +10,11 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from stages.base import RunEnds
 from stages.inference.settings import ModelConfig
 
+NO_PROXY = "a proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used"
+
+PROXY_ERRORS = (ValueError, ImportError, httpx2.InvalidURL)
+"""Their messages may have the proxy's password."""
+
 LARGEST_BODY = 16 * 1024 * 1024
 """Bytes of a response that are read (our choice): far more than an answer takes with all thoughts before it."""
 
@@ -33,10 +38,8 @@ def client_of(config: ModelConfig) -> AsyncOpenAI:
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=config.concurrency),
             event_hooks={"response": [_bound]},
         )
-    except (ValueError, ImportError, httpx2.InvalidURL):  # the message may have its password
-        raise RunEnds(
-            "a proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used"
-        ) from None
+    except PROXY_ERRORS:
+        raise RunEnds(NO_PROXY) from None
     return AsyncOpenAI(base_url=config.url, api_key=key, max_retries=0, timeout=config.timeout, http_client=http)
 
 

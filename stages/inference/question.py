@@ -31,6 +31,9 @@ chance of 1 in 16 million, and few tokens are spent on it."""
 MARKS = frozenset("<[|")
 """What special tokens begin with, and the bars in them; no JSON of texts has them outside its strings."""
 
+OF_THE_MODEL = frozenset({"bad_answer", "cut_answer", "other_answer"})
+"""Reasons for which there is no answer though the model wrote something."""
+
 LONGEST_ANSWER = 100_000
 """Characters of an answer that are read (our choice)."""
 

@@ -282,6 +282,7 @@ class Server:
 
         Raises:
             RunEnds: No request is made any more.
+            ServiceDown: The server wants to be left alone for longer than it is waited for.
         """
         self._check()
         limits = {}
@@ -293,6 +294,8 @@ class Server:
             limits[f"{self._host} tokens"] = 60.0 * self._tokens / self._config.tokens_per_minute
         for name, interval in limits.items():
             while (left := await asyncio.to_thread(self._turns.due, name, interval)) > 0.0:
+                if left > interval + self._config.patience:
+                    raise self._left_alone(left)
                 await self._sleep(left)
                 self._check()
         self._looked = time.monotonic() if limits else self._looked
@@ -332,16 +335,21 @@ class Server:
             RunEnds: The server takes no request as this stage makes them.
             ServiceDown: It is away, or answers nothing.
         """
-        may_ask = last.after <= self._config.patience
-        if tries.others or (may_ask and await self._works(question, tries)):
+        if tries.others or (last.after <= self._config.patience and await self._works(question, tries)):
             return NoAnswer(last.reason, retryable=last.reason != "bad_request")
         if last.reason == "bad_request":
             raise RunEnds(
                 f"{self._config.url} takes no request of {self._stage}, not even a plain one ({last}): see"
                 f" {self._stage}.model and {self._stage}.body"
             )
+        if last.after > self._config.patience:
+            raise self._left_alone(last.after)
         waited = f" for {self._config.patience:g} s" if last.away else ""
         raise ServiceDown(f"the server {self._config.url} answers nothing{waited}: {last}")
+
+    def _left_alone(self, seconds: float) -> ServiceDown:
+        patience = f"{self._stage}.patience ({self._config.patience:g} s)"
+        return ServiceDown(f"the server {self._config.url} wants to be left alone for {seconds:.0f} s, over {patience}")
 
     async def _works(self, question: Question, tries: Tries) -> bool:
         """Whether the server answers a question like this one, or has just answered another."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ Backend = Literal["server", "transformers", "vllm"]
 
 TEMPLATE = "chat_template_kwargs"
 """Key of `body` that vLLM's and SGLang's servers know, for arguments of the chat template."""
+
+OURS = ("messages", "model", "n", "stream")
+"""Keys of a request that `body` must not have: another question, another model, or a response of another form."""
 
 
 class BudgetConfig(Section):
@@ -52,7 +56,8 @@ class ModelConfig(StageConfig):
         revision: Of the model. A server does not tell which weights it has: name them, or a date, and change it with
             them; for the hub, a commit.
         url: The server's address, up to and with ``/v1``.
-        api_key: Name of the environment variable with the server's key; it need not be set where a server wants none.
+        api_key: Name of the environment variable with the server's key, in capitals; it need not be set where a server
+            wants none.
         body: What a request has beside the usual, e.g. ``{chat_template_kwargs: {enable_thinking: false}}``; a model
             in this process takes the template's arguments alone.
         max_tokens: Most tokens of an answer.
@@ -74,7 +79,7 @@ class ModelConfig(StageConfig):
     model: Annotated[str, Field(max_length=1000)] = ""
     revision: Annotated[str, Field(max_length=1000)] = ""
     url: Annotated[str, OPERATIONAL] = "http://127.0.0.1:8000/v1"
-    api_key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), OPERATIONAL] = "OPENAI_API_KEY"
+    api_key: Annotated[str, Field(repr=False), OPERATIONAL] = "OPENAI_API_KEY"  # somebody may put the key itself here
     body: dict[str, Any] = {}
     max_tokens: Annotated[int, Field(ge=16, le=100_000)] = 256
     concurrency: Annotated[int, Field(ge=1, le=10_000), OPERATIONAL] = 32
@@ -94,9 +99,23 @@ class ModelConfig(StageConfig):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("a server's address is wanted, such as http://127.0.0.1:8000/v1")
-        if parts.username or parts.query:
+        if "@" in parts.netloc or parts.query:
             raise ValueError("no user and no query belongs here: the key comes from the environment (api_key)")
         return url.rstrip("/")
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_a_variable(cls, name: str) -> str:
+        if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):
+            raise ValueError("the name of the environment variable with the key is wanted, in capitals, not the key")
+        return name
+
+    @field_validator("body")
+    @classmethod
+    def _leaves_the_question(cls, body: dict[str, Any]) -> dict[str, Any]:
+        if name := next((name for name in OURS if name in body), ""):
+            raise ValueError(f"{name} is what storyloom sets")
+        return body
 
     @model_validator(mode="after")
     def _model_is_named(self) -> Self:

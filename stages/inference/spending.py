@@ -42,18 +42,19 @@ class Spending:
             RunEnds: Others have made the last one.
         """
         budget = self._budget
-        spent = {
+        amounts = {
             "requests": float(requests),
             "tokens": float(tokens_in + tokens_out),
             "money": (tokens_in * budget.input_price + tokens_out * budget.output_price) / MILLION,
         }
-        for what, amount in spent.items():
+        for what, amount in amounts.items():
             limit = float(getattr(budget, what))
             if limit and amount:
                 total = await asyncio.to_thread(self._turns.spend, f"{self._stage}.{what}", amount)
                 if total >= limit:
+                    spent = limit if what == "requests" else total  # a request over the limit is not made
                     self._over = (
-                        f"{self._stage}.budget.{what} is spent ({total:g} of {limit:g}): what was answered is kept;"
+                        f"{self._stage}.budget.{what} is spent ({spent:g} of {limit:g}): what was answered is kept;"
                         " run again, with a larger budget if need be, and it goes on from there"
                     )
                 if requests and total > limit and what == "requests":

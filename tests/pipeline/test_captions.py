@@ -1,14 +1,19 @@
 """Runs with captions and fusions: what reaches the shards, and what a killed worker or server, or a budget, costs."""
 
+import io
 import signal
 import subprocess
 import tarfile
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.cli.options import terminal
 from pipeline.funnel import funnel
+from pipeline.progress.terminal import status_table
 from pipeline.report import alignment_report
 from pipeline.run import Selection
 from pipeline.status import status
@@ -133,6 +138,8 @@ def test_what_failed_is_asked_about_again_by_retry_and_nothing_else_is(
         assert documents[name]["image_fuse_status"][number] in ("kept:no_caption", "kept:no_text")
         (row,) = (one for one in funnel(status(run.workspace)) if one.what == "captions")
         assert row.failed == {"server_error": 1}
+        printed = _printed(lambda: terminal().print(status_table(status(run.workspace))))
+        assert "frames: server_error 1" in printed
         asked = len(server.asked)
         run_quietly(run.config)
         assert len(server.asked) == asked
@@ -196,6 +203,12 @@ def test_fused_texts_take_the_place_of_what_was_said_only_where_that_is_wanted(
         )
         assert written == [fused.get(number, text) for number, text in enumerate(said)]
         assert after["text_source"] == ["fused" if number in fused else "asr" for number in range(len(said))]
+
+
+def _printed(work: Callable[[], object]) -> str:
+    with redirect_stdout(io.StringIO()) as said:
+        work()
+    return said.getvalue()
 
 
 def _with_settings(run: Finished, server: ChatServer) -> list[str]:

@@ -61,6 +61,7 @@ def video(
     scenes: Sequence[int] = (),
     size: tuple[int, int] = (64, 48),
     similarity: float = 0.3,
+    language: str = "en",
 ) -> Video:
     """A video with one document; an empty string is a frame without a sentence, or without a caption."""
     key = video_key(name)
@@ -75,7 +76,7 @@ def video(
         DocumentFrame(frame=number, time=time, text=place, similarity=similarity if place >= 0 else -1.0, shift=0.0)
         for number, (time, place) in enumerate(zip(times, places, strict=True))
     ]
-    document = DocumentDraft(number=0, start=0.0, end=99.0, language="en", frames=frames, texts=texts)
+    document = DocumentDraft(number=0, start=0.0, end=99.0, language=language, frames=frames, texts=texts)
     sampled = [
         SampledFrame(
             time=time,

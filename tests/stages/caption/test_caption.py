@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pipeline.config import checked_config
 from schemas.rows import CaptionsRow, FramesRow
 from stages.caption.stage import CaptionConfig
 from stages.inference.question import Picture, Question
+from storyloom.errors import UsageError
 from tests.chat_server import Fault, caption, chatting
 from tests.stages.asking import captioned, video
 
@@ -80,6 +82,45 @@ def test_a_refusal_is_asked_about_once_more_and_told_why(tmp_path: Path) -> None
     assert statuses(row) == ["failed:refusal"]
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "A man in a dark suit gives a speech at a podium.",
+        "Cars are merging onto a motorway.",
+        "A man at a desk talks to the camera, with yellow subtitles below him.",
+        "The first sentence of a page is underlined in red.",
+        "The flag of the EU hangs beside a door.",
+        'A poster with the words "Sorry, we are closed" hangs on a door.',
+        "A man in a red T-shirt that says “I am not a robot” sits on a sofa.",
+        'A terminal window with green letters shows "</body>" and "<div>".',
+        'A page on a screen reads "Please provide your details".',
+    ],
+)
+def test_what_a_picture_shows_is_no_leak_and_no_refusal(shown: str, tmp_path: Path) -> None:
+    with chatting(Fault("text", text=shown)) as server:
+        (row,) = captioned(server, tmp_path, video("a", said=("So this is it.",), shown=("",)))
+    assert statuses(row) == ["captioned"]
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "status"),
+    [
+        ("Here is a description of the frame: A man stands at a desk.", "failed:leaked_prompt"),
+        ("You describe single frames of videos for people who cannot see them.", "failed:leaked_prompt"),
+        ("Assistant: A man stands at a desk.", "failed:leaked_prompt"),
+        ("I can see a man. Let me know what else you want to know.", "failed:refusal"),
+        ('"I\'m sorry, I cannot describe this picture."', "failed:refusal"),
+        ('I cannot describe this picture, which says "I cannot".', "failed:refusal"),
+        ("The picture is not provided, so I cannot say.", "failed:refusal"),
+    ],
+)
+def test_what_is_no_caption_is_refused_twice_and_then_there_is_none(written: str, status: str, tmp_path: Path) -> None:
+    with chatting(Fault("text", text=written, times=2)) as server:
+        (row,) = captioned(server, tmp_path, video("a", said=("So this is it.",), shown=("",)))
+    assert statuses(row) == [status]
+
+
 def test_captions_hold_no_special_tokens_and_no_control_characters(tmp_path: Path) -> None:
     dirty = "A brown <image> dog\x07 lies on <|im_end|> a\u202e red\nblanket."
     with chatting(Fault("text", text=dirty)) as server:
@@ -93,6 +134,21 @@ def test_a_model_must_be_named() -> None:
         CaptionConfig(enabled=True)
 
 
-def test_an_address_with_a_password_is_refused() -> None:
+@pytest.mark.parametrize("who", ["me:secret", ":secret", "me"])
+def test_an_address_with_a_password_is_refused(who: str) -> None:
     with pytest.raises(ValidationError, match="the key comes from the environment"):
-        CaptionConfig(url="https://me:secret@example.org/v1")
+        CaptionConfig(url=f"https://{who}@example.org/v1")
+
+
+@pytest.mark.parametrize("key", ["sk-abcdefgh12345678", "hf_AbCdEfGh12345678", "gsk_abcdefgh12345678"])
+def test_a_key_in_the_place_of_its_variable_is_not_printed(key: str) -> None:
+    places = {"manifest": "a.txt", "work": "w", "output": "o"}
+    with pytest.raises(UsageError, match="name of the environment variable") as told:
+        checked_config({**places, "caption": {"enabled": True, "model": "eyes", "api_key": key}}, "a.yaml")
+    assert key[-8:] not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["messages", "model", "n", "stream"])
+def test_what_storyloom_asks_is_not_for_the_settings_to_change(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name} is what storyloom sets"):
+        CaptionConfig(body={name: True})

@@ -84,3 +84,24 @@ def test_texts_of_100_kb_take_no_time_that_grows_faster_than_they_do(reason: str
     CHECKS[reason](Answer("It is.", text, "A bowl.", PROMPT))
     CHECKS[reason](Answer(text, RAW, CAPTION, PROMPT))
     assert time.process_time() - started < 10  # a quadratic rule takes minutes
+
+
+@pytest.mark.parametrize(
+    ("language", "raw", "caption", "fused"),
+    [
+        ("zh", "首先加入两勺糖。", "A woman stands in a kitchen.", "一位女士站在厨房里，首先加入两勺糖。"),
+        ("ru", "Теперь добавим соль.", "A pot on a stove.", "На плите стоит кастрюля, теперь добавим соль."),
+        ("ja", "ここで塩を入れます。", "A pot on a stove.", "コンロの上の鍋に、ここで塩を入れます。"),
+        ("ar", "الآن نضيف الملح.", "A pot on a stove.", "قدر على الموقد، والآن نضيف الملح."),
+        (
+            "fr",
+            "Ajoutons maintenant le sel.",
+            "A pot on a stove.",
+            "Une casserole est posée sur la cuisinière ; ajoutons maintenant le sel.",
+        ),
+    ],
+)
+def test_a_short_caption_in_another_language_makes_no_answer_too_new(
+    language: str, raw: str, caption: str, fused: str
+) -> None:
+    assert refused(Answer(fused, raw, caption, PROMPT, language)) == ""

@@ -109,3 +109,16 @@ def test_scoring_on_a_gpu_asks_for_none_where_fused_texts_are_compared(tmp_path:
     scoring = ScoreConfig(model=f"local-dir:{photo_sentence_folder()}", device="cuda", precision="bf16")
     found = Fuse(FuseConfig(enabled=True, model="words"), replace(context(tmp_path), sections={"score": scoring}))
     assert "; cpu/fp32; " in found.revision()
+
+
+def test_a_language_stands_for_all_that_is_spoken_of_it(tmp_path: Path) -> None:
+    with chatting() as server:
+        (row,) = fused(server, tmp_path, video(language="en-GB"), languages=("en",))
+        (other,) = fused(server, tmp_path, video(language="en-GB"), languages=("en-US",))
+    assert statuses(row) == ["fused"] * 4
+    assert statuses(other) == ["kept:other_language"] * 4
+
+
+def test_the_name_of_a_language_is_no_code() -> None:
+    with pytest.raises(ValueError, match="languages"):
+        FuseConfig(languages=("english",))

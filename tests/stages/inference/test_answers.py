@@ -118,6 +118,15 @@ def test_a_damaged_file_is_none_and_the_others_hold(tmp_path: Path, damage: Call
     assert len(known(tmp_path, 6)) == 3
 
 
+def test_answers_that_are_asked_for_again_take_the_place_of_the_damaged_file(tmp_path: Path) -> None:
+    (file,) = remembered(tmp_path, 3)
+    whole = file.read_bytes()
+    file.chmod(0o644)
+    file.write_bytes(whole[:-1])
+    assert remembered(tmp_path, 3) == [file]
+    assert file.read_bytes() == whole
+
+
 def test_a_file_of_another_kind_is_none(tmp_path: Path) -> None:
     (file,) = remembered(tmp_path, 3)
     (file.parent / "notes.jsonl").write_bytes(file.read_bytes().replace(b"question", b"Question"))

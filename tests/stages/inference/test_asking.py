@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from stages.base import RunEnds, ServiceDown, Video
-from stages.inference.asking import Ask
+from stages.inference.asking import USELESS, Ask
 from stages.inference.question import Answer
 from tests.chat_server import ALWAYS, ROOT, ChatServer, Fault
+from tests.stages.asking import SAID, SHOWN, captioned, video
 from tests.stages.inference.asked import Said, Stage, config, question, texts, videos
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -172,3 +173,22 @@ def test_nothing_is_asked_of_a_part_without_videos(chat: ChatServer, tmp_path: P
 def test_the_answers_of_parts_lie_apart(chat: ChatServer, tmp_path: Path) -> None:
     list(Stage(config(chat), tmp_path).rows(videos(2)))
     assert {path.name for path in (tmp_path / "answers" / "caption").iterdir()} == {"part"}
+
+
+def useless(number: int) -> Video:
+    """A video of so many frames."""
+    return video("a", said=SAID[:1] * number, shown=SHOWN[:1] * number)
+
+
+def test_a_model_that_never_answers_in_form_ends_the_run(chat: ChatServer, tmp_path: Path) -> None:
+    chat.faults = [Fault("prose", times=ALWAYS)]
+    with pytest.raises(RunEnds, match=r"no usable answer .* bad_answer"):
+        captioned(chat, tmp_path, useless(USELESS), concurrency=1)
+
+
+def test_a_model_that_answered_before_is_asked_on(chat: ChatServer, tmp_path: Path) -> None:
+    captioned(chat, tmp_path, useless(1))
+    chat.faults = [Fault("length", times=ALWAYS)]
+    (row,) = captioned(chat, tmp_path, useless(USELESS + 1))
+    statuses = [one.status for one in row.captions]
+    assert statuses == ["captioned", *["failed:cut_answer"] * USELESS]

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from stages.base import RunEnds, ServiceDown
+from stages.inference.backend import unreachable
 from stages.inference.question import Answer, NoAnswer, Question
 from stages.inference.server import Server
 from tests.chat_server import ALWAYS, MODEL, ChatServer, Fault, caption, chatting
@@ -189,6 +190,15 @@ def test_an_hour_is_not_waited_for_with_a_patience_of_minutes(chat: ChatServer, 
     chat.faults = [Fault("429", retry_after=3000)]
     with pytest.raises(ServiceDown):
         ask(config(chat, patience=60), [question(BAD)], turns)
+    assert len(chat.asked) == 1
+
+
+def test_a_pause_that_outlasts_the_patience_is_told_to_those_who_come_later(chat: ChatServer, turns: Seen) -> None:
+    """Such as the next run."""
+    chat.faults = [Fault("429", retry_after=3000)]
+    for _ in range(2):
+        with pytest.raises(ServiceDown, match=r"wants to be left alone for \d+ s"):
+            ask(config(chat, patience=60), [question(BAD)], turns)
     assert len(chat.asked) == 1
 
 
@@ -405,6 +415,15 @@ def test_a_proxy_that_cannot_be_one_is_named(chat: ChatServer, turns: Seen, monk
     with pytest.raises(RunEnds, match="HTTP_PROXY") as told:
         ask(config(chat), [question(BAD)], turns)
     assert "secret" not in str(told.value)
+
+
+def test_a_proxy_that_cannot_be_one_is_named_before_the_first_video(
+    chat: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "nonsense://user:secret@127.0.0.1")
+    (told,) = unreachable(STAGE, config(chat))
+    assert "HTTP_PROXY" in told
+    assert "secret" not in told
 
 
 def test_who_is_cancelled_gives_the_slot_back(chat: ChatServer, turns: Seen) -> None:

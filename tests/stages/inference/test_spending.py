@@ -94,3 +94,9 @@ def test_answers_that_are_refused_cost_tokens_too(chat: ChatServer, turns: Seen)
     with pytest.raises(RunEnds, match=r"budget\.tokens"):
         ask(config(chat, concurrency=1, chunk=2, budget={"tokens": 30}), questions(9), turns)
     assert len(chat.asked) == 2
+
+
+def test_requests_that_were_not_made_are_not_told_as_spent(chat: ChatServer, turns: Seen) -> None:
+    with pytest.raises(RunEnds, match=r"requests is spent \(3 of 3\)"):
+        ask(config(chat, budget={"requests": 3}), questions(9), turns)
+    assert len(chat.asked) == 3
