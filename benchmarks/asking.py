@@ -1,8 +1,8 @@
 """What asking a model costs beside the model: `fuse` against a bare loop over OpenAI's client, on one simulated server.
 
-``python -m benchmarks.asking [--latency 0.2] [--slots 64] [--questions 7680]``: the server answers each request after
-so many seconds, so many at a time. Both loops ask the same questions, with as many requests under way; alternating
-rounds, the median of each.
+``python -m benchmarks.asking [--latency 0.2] [--slots 64] [--concurrency 64] [--questions 7680]``: the server answers
+each request after so many seconds, so many at a time. Both loops ask the same questions, with so many requests under
+way; alternating rounds, the median of each.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency", type=float, default=0.2)
     parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--questions", type=int, default=7680)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
@@ -48,7 +49,12 @@ def main() -> None:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         config = FuseConfig(
-            enabled=True, model="eyes", url=url, margin="off", concurrency=asked.slots, chunk=4 * asked.slots
+            enabled=True,
+            model="eyes",
+            url=url,
+            margin="off",
+            concurrency=asked.concurrency,
+            chunk=4 * asked.concurrency,
         )
         videos = _videos(asked.questions // FRAMES)
         questions = [_question(video, place, config) for video in videos for place in range(FRAMES)]
@@ -62,6 +68,7 @@ def main() -> None:
     ideal = len(questions) * asked.latency / asked.slots
     found = {
         "questions": len(questions),
+        "concurrency": asked.concurrency,
         "ideal_s": round(ideal, 2),
         "bare_s": [round(one, 2) for one in bare],
         "fuse_s": [round(one, 2) for one in ours],

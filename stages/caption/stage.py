@@ -65,6 +65,7 @@ class Caption(Stage[CaptionConfig, CaptionsRow]):
         return unreachable(self.name, self.config)
 
     def setup(self) -> None:
+        checks.load()
         self._asking = Asking(self.name, self.config, self.context, backend_of(self.name, self.config, self.context))
 
     def process(self, videos: Iterable[Video]) -> Iterator[Row]:

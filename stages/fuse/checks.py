@@ -123,12 +123,12 @@ class Answer:
     prompt: str = ""
     language: str = ""
 
-    @property
+    @functools.cached_property
     def spoken(self) -> str:
         """ISO 639-1 language of the speech, told by its words where no tag says it; English where they do not."""
         return primary(self.language) or language_of(self.raw) or language_of(self.fused) or "en"
 
-    @property
+    @functools.cached_property
     def written(self) -> str:
         """ISO 639-1 language of the answer; that of the speech where it cannot be told."""
         return language_of(self.fused) or self.spoken
@@ -170,10 +170,9 @@ def refusal(answer: Answer) -> bool:
 
 
 def _speaks_of_itself(answer: Answer) -> bool:
-    spoken = answer.spoken
-    found = words(answer.fused)
     if not _first_person(answer.fused):
         return False
+    spoken, found = answer.spoken, words(answer.fused)
     held = stems(answer.raw, spoken) | stems(answer.caption, spoken)
     content = [word for word in found if is_content(word, answer.written)]
     new = sum(stem(word, spoken) not in held for word in found)
@@ -284,6 +283,12 @@ TOLD = {
     "lost_number": "Keep every number of what was said.",
     "lost_name": "Keep every name of what was said.",
 }
+
+
+def load() -> None:
+    """Load what the checks need, so that the first answer does not wait for it."""
+    word = "Something that is said in plain words is shown here."
+    refused(Answer(word, word, word))
 
 
 def refused(answer: Answer) -> str:

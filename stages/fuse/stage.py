@@ -133,6 +133,7 @@ class Fuse(Stage[FuseConfig, FusedRow]):
         return unreachable(self.name, self.config)
 
     def setup(self) -> None:
+        checks.load()
         self._asking = Asking(self.name, self.config, self.context, backend_of(self.name, self.config, self.context))
         if self.config.margin != "off":
             self._model, _ = image_text_model(self._score, self.timings)
