@@ -59,7 +59,7 @@ class Caption(Stage[CaptionConfig, CaptionsRow]):
 
     def revision(self) -> str:
         told = f"instruction {instruction_hash(self.config.told)}"
-        return f"{model_revision(self.config)}; {told}; {library_versions('pillow')}"
+        return f"{model_revision(self.config)}; {told}; {library_versions('pillow', *checks.LIBRARIES)}"
 
     def unreachable(self) -> list[str]:
         return unreachable(self.name, self.config)

