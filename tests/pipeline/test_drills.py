@@ -35,14 +35,8 @@ CLIPS = 6
 SETTINGS = ["parts.videos=2", "parts.group=2", "filter.threshold=0.0", "filter.min_words=1"]
 """Three parts in two groups and two waves; no calibration, so that a clip stands for itself."""
 
-ASKING = [
-    "caption.enabled=true",
-    f"caption.model={MODEL}",
-    "fuse.enabled=true",
-    f"fuse.model={MODEL}",
-    "fuse.min_words=1",
-]
-"""Settings of the stages that ask a server."""
+ASKING = ("caption.enabled=true", "fuse.enabled=true", "fuse.min_words=1")
+"""Settings that have two more stages ask a server."""
 
 PATIENCE = 600.0
 
@@ -59,20 +53,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ChatServer]:
-    with chatting() as found:
-        yield found
-
-
-def settings(server: ChatServer) -> list[str]:
-    """The settings of all drills; a server is asked in each of them."""
-    return [*SETTINGS, *ASKING, f"caption.url={server.url}", f"fuse.url={server.url}"]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(clips: Path, server: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    places = [f"manifest={clips}", "runner.kind=inline"]
-    config = demo_config(tmp_path_factory.mktemp("undisturbed"), *places, *settings(server))
+def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    config = demo_config(tmp_path_factory.mktemp("undisturbed"), f"manifest={clips}", *SETTINGS, "runner.kind=inline")
     run_quietly(config)
     return Finished(config)
 
@@ -119,6 +101,12 @@ def cluster(nodes: int, **environment: str) -> Iterator[Any]:
             os.environ.update(before)
 
 
+def asking(server: ChatServer) -> list[str]:
+    """The settings of the stages that ask this server."""
+    places = [f"{stage}.{key}" for stage in ("caption", "fuse") for key in (f"url={server.url}", f"model={MODEL}")]
+    return [*places, *ASKING]
+
+
 @contextmanager
 def dying_once(server: ChatServer) -> Iterator[None]:
     """A server that dies over its fifth request, with all that is in its hand, and comes back."""
@@ -142,15 +130,14 @@ class Run:
         self,
         folder: str | Path,
         clips: Path,
-        server: ChatServer,
         *options: str,
         address: str = "",
         runner: str = "ray",
         program: Sequence[str] = (sys.executable, "-m", "pipeline.cli"),
     ) -> None:
         places = [f"manifest={clips}", f"work={folder}/work", f"output={folder}/out"]
-        self.config = load_config(ROOT / "configs" / "demo.yaml", [*places, *settings(server)])
-        overrides = [part for setting in [*places, *settings(server), *options] for part in ("--set", setting)]
+        self.config = load_config(ROOT / "configs" / "demo.yaml", [*places, *SETTINGS])
+        overrides = [part for setting in [*places, *SETTINGS, *options] for part in ("--set", setting)]
         command = [*program, "run", str(ROOT / "configs" / "demo.yaml"), *overrides]
         command += ["--runner", runner, *(["--address", address] if address else [])]
         self.process = subprocess.Popen(
@@ -201,23 +188,36 @@ def key_of(clips: Path, name: str) -> str:
 
 
 @IN_BOTH
-def test_a_worker_of_every_stage_and_the_server_are_killed(
-    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
-) -> None:
+def test_a_worker_of_every_stage_is_killed(clips: Path, folder: str, tmp_path: Path, undisturbed: Finished) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
-    with cluster(2, DRILL_KILL=str(killed)) as nodes, dying_once(server):
-        run = Run(folder, clips, server, address=nodes.address)
+    with cluster(2, DRILL_KILL=str(killed)) as nodes:
+        run = Run(folder, clips, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert {mark.name for mark in killed.iterdir()} == set(run.config.graph.names) - {"calibrate"}
     assert_like(run.config, undisturbed)
 
 
-def test_a_node_is_removed_in_the_middle(clips: Path, server: ChatServer, folder: str, undisturbed: Finished) -> None:
+def test_workers_that_ask_and_their_server_are_killed(clips: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    places = [f"manifest={clips}", *SETTINGS, "runner.kind=inline"]
+    with chatting() as server:
+        told = Finished(demo_config(tmp_path / "told", *places, *asking(server)))
+        run_quietly(told.config)
+    with chatting() as server, cluster(2, DRILL_KILL=str(killed)) as nodes, dying_once(server):
+        run = Run(tmp_path, clips, *asking(server), address=nodes.address)
+        code, said = run.ended()
+    assert code == 0, said
+    assert {"caption", "fuse"} <= {mark.name for mark in killed.iterdir()}
+    assert content_of(run.config.output) == content_of(told.config.output)
+
+
+def test_a_node_is_removed_in_the_middle(clips: Path, folder: str, undisturbed: Finished) -> None:
     with cluster(1) as nodes:
         lost = nodes.add_node(num_cpus=6)
-        run = Run(folder, clips, server, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         run.wait_for("download", 2)
         nodes.remove_node(lost, allow_graceful=False)
         code, said = run.ended()
@@ -226,12 +226,12 @@ def test_a_node_is_removed_in_the_middle(clips: Path, server: ChatServer, folder
 
 
 def test_a_worker_of_every_stage_is_told_to_end_and_ends_its_part(
-    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
+    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     told = tmp_path / "told"
     told.mkdir()
     with cluster(2, DRILL_TERM=str(told)) as nodes:
-        run = Run(folder, clips, server, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert {mark.name for mark in told.iterdir()} == set(run.config.graph.names) - {"calibrate"}
@@ -239,11 +239,11 @@ def test_a_worker_of_every_stage_is_told_to_end_and_ends_its_part(
 
 
 def test_a_worker_that_does_not_end_within_the_grace_drops_its_part(
-    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
+    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     told = tmp_path / "told"
     with cluster(1, DRILL_TERM_SLOW=str(told)) as nodes:
-        run = Run(folder, clips, server, "runner.grace_seconds=1", address=nodes.address)
+        run = Run(folder, clips, "runner.grace_seconds=1", address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert told.exists()
@@ -251,11 +251,11 @@ def test_a_worker_that_does_not_end_within_the_grace_drops_its_part(
 
 
 def test_a_worker_that_hangs_is_ended_and_its_part_done_again(
-    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
+    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     hung = tmp_path / "hung"
     with cluster(1, DRILL_HANG=str(hung)) as nodes:
-        run = Run(folder, clips, server, "runner.stall_seconds=60", address=nodes.address)
+        run = Run(folder, clips, "runner.stall_seconds=60", address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert hung.exists()
@@ -263,15 +263,13 @@ def test_a_worker_that_hangs_is_ended_and_its_part_done_again(
 
 
 @IN_BOTH
-def test_the_driver_is_killed_and_the_same_command_goes_on(
-    clips: Path, server: ChatServer, folder: str, undisturbed: Finished
-) -> None:
+def test_the_driver_is_killed_and_the_same_command_goes_on(clips: Path, folder: str, undisturbed: Finished) -> None:
     with cluster(2) as nodes:
-        first = Run(folder, clips, server, address=nodes.address)
+        first = Run(folder, clips, address=nodes.address)
         first.wait_for("sample", 1)
         os.killpg(first.process.pid, signal.SIGKILL)
         first.process.wait()
-        second = Run(folder, clips, server, address=nodes.address)
+        second = Run(folder, clips, address=nodes.address)
         code, said = second.ended()
     assert code == 0, said
     assert "sample     3 of 3" not in said
@@ -279,19 +277,17 @@ def test_the_driver_is_killed_and_the_same_command_goes_on(
 
 
 @IN_BOTH
-def test_two_drivers_work_on_one_folder_at_once(
-    clips: Path, server: ChatServer, folder: str, undisturbed: Finished
-) -> None:
+def test_two_drivers_work_on_one_folder_at_once(clips: Path, folder: str, undisturbed: Finished) -> None:
     with cluster(2) as nodes:
-        runs = [Run(folder, clips, server, address=nodes.address) for _ in range(2)]
+        runs = [Run(folder, clips, address=nodes.address) for _ in range(2)]
         ends = [run.ended() for run in runs]
     assert [code for code, _ in ends] == [0, 0], ends
     assert_like(runs[0].config, undisturbed)
 
 
-def test_a_video_that_crashes_native_code_fails_alone(clips: Path, server: ChatServer, folder: str) -> None:
+def test_a_video_that_crashes_native_code_fails_alone(clips: Path, folder: str) -> None:
     with cluster(1, DRILL_CRASH=key_of(clips, "3.mp4")) as nodes:
-        run = Run(folder, clips, server, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert "sample.worker_crashed 1" in said
@@ -305,12 +301,12 @@ def test_a_video_that_crashes_native_code_fails_alone(clips: Path, server: ChatS
 
 
 def test_six_killed_workers_in_one_video_lose_no_video(
-    clips: Path, server: ChatServer, folder: str, tmp_path: Path, undisturbed: Finished
+    clips: Path, folder: str, tmp_path: Path, undisturbed: Finished
 ) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
     with cluster(1, DRILL_KILL_ON=key_of(clips, "3.mp4"), DRILL_KILLED=str(killed)) as nodes:
-        run = Run(folder, clips, server, address=nodes.address)
+        run = Run(folder, clips, address=nodes.address)
         code, said = run.ended()
     assert code == 0, said
     assert len(list(killed.iterdir())) == 6
@@ -318,7 +314,7 @@ def test_six_killed_workers_in_one_video_lose_no_video(
 
 
 def test_a_full_disk_ends_the_run_with_its_reason_and_space_mends_it(
-    clips: Path, server: ChatServer, tmp_path: Path, undisturbed: Finished
+    clips: Path, tmp_path: Path, undisturbed: Finished
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -326,13 +322,13 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_space_mends_it(
         pytest.skip("a small disk can be mounted by root only")
     try:
         with cluster(1) as nodes:
-            full = Run(disk, clips, server, address=nodes.address, program=FOR_FULL_DISKS)
+            full = Run(disk, clips, address=nodes.address, program=FOR_FULL_DISKS)
             code, said = full.ended()
             assert code == 1, said
             assert "No space left on device" in said
             assert "Traceback" not in said
             subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
-            mended = Run(disk, clips, server, address=nodes.address)
+            mended = Run(disk, clips, address=nodes.address)
             code, said = mended.ended()
         assert code == 0, said
         assert_like(mended.config, undisturbed)
@@ -340,20 +336,18 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_space_mends_it(
         subprocess.run(["umount", "--lazy", str(disk)], check=True)  # whoever ends a little later may have a file open
 
 
-def test_a_work_folder_that_cannot_be_written_is_named_before_anything_starts(
-    clips: Path, server: ChatServer, tmp_path: Path
-) -> None:
+def test_a_work_folder_that_cannot_be_written_is_named_before_anything_starts(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "work").write_text("a file where the folder should be")
-    code, said = Run(tmp_path, clips, server).ended()
+    code, said = Run(tmp_path, clips).ended()
     assert code == 2
     assert f"{tmp_path / 'work'} is no folder: choose another `work`" in said
     assert (tmp_path / "work").read_text() == "a file where the folder should be"
 
 
-def test_most_videos_failing_is_no_quiet_success(clips: Path, server: ChatServer, tmp_path: Path) -> None:
+def test_most_videos_failing_is_no_quiet_success(clips: Path, tmp_path: Path) -> None:
     names = "\n".join(str(file) for file in [clips / "0.mp4", clips / "gone-1.mp4", clips / "gone-2.mp4"])
     (tmp_path / "list.txt").write_text(names)
-    run = Run(tmp_path, tmp_path / "list.txt", server, runner="inline")
+    run = Run(tmp_path, tmp_path / "list.txt", runner="inline")
     code, said = run.ended()
     assert code == 1
     assert "2 of 3 videos failed" in said
