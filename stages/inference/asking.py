@@ -63,10 +63,15 @@ class Usable:
 
     async def answers(self, questions: Sequence[Question]) -> list[Answer | NoAnswer]:
         """See `Backend.answers`."""
+        self._check()
         found = await self._backend.answers(questions)
         if not self._good:
             self._good = any(isinstance(answer, Answer) for answer in found)
             self._useless.update(answer.reason for answer in found if isinstance(answer, NoAnswer))
+            self._check()
+        return found
+
+    def _check(self) -> None:
         useless = sum(number for reason, number in self._useless.items() if reason in OF_THE_MODEL)
         if not self._good and useless >= USELESS:
             counted = ", ".join(f"{number} {reason}" for reason, number in sorted(self._useless.items()))
@@ -74,7 +79,6 @@ class Usable:
                 f"{self._named} gave no usable answer ({counted}): raise max_tokens, have it not think aloud (body), or"
                 " name another model; docs/errors.md has the reasons"
             )
-        return found
 
     def prove(self) -> None:
         """Take the model as usable: an answer of its is remembered."""

@@ -186,6 +186,13 @@ def test_a_model_that_never_answers_in_form_ends_the_run(chat: ChatServer, tmp_p
         captioned(chat, tmp_path, useless(USELESS), concurrency=1)
 
 
+def test_nothing_more_is_asked_once_a_model_is_known_to_be_useless(chat: ChatServer, tmp_path: Path) -> None:
+    chat.faults = [Fault("length", times=ALWAYS)]
+    with pytest.raises(RunEnds, match=r"no usable answer .* cut_answer"):
+        captioned(chat, tmp_path, useless(10 * USELESS), concurrency=1, chunk=2)
+    assert len(chat.asked) <= USELESS + 2
+
+
 def test_a_model_that_answered_before_is_asked_on(chat: ChatServer, tmp_path: Path) -> None:
     captioned(chat, tmp_path, useless(1))
     chat.faults = [Fault("length", times=ALWAYS)]
