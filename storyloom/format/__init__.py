@@ -1,9 +1,10 @@
 """The shard format `storyloom/2`, as docs/format.md states it. All of `storyloom` stands on this and on `fs`.
 
 A finished dataset is a folder of shards. A shard is a plain tar file: `KEY.json` of a document, then its images
-`KEY.000.jpg`, `KEY.001.jpg`, and so on; `.tar.idx` beside it says where each document begins.
+`KEY.000.jpg`, `KEY.001.jpg`, and so on; `.tar.idx` beside it says where each document begins, `.parquet` what it holds.
 
 - `sample`: the model of `KEY.json`, with every rule that concerns one document
+- `items`: the table beside a shard, a row a document
 - `tar`: the bytes of headers, members and the index, written and read
 - `shard`: the one writer of shards, and the model of a shard's entry in the manifest
 - `reader`: the one reader of shards, from a folder or a URL; `BadShard` names what is broken

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, Valida
 
 from storyloom.errors import BadDataset, UsageError, printable
 from storyloom.format.counts import Count, Counts
-from storyloom.format.layout import PUBLISHED
+from storyloom.format.layout import PUBLISHED, beside
 from storyloom.format.model import Model
 from storyloom.format.sample import IMAGE_DIGITS, MANY_ERRORS, Name, SchemaName
 from storyloom.format.shard import SPLITS, Shard, Split
@@ -29,7 +29,7 @@ MOST_VALUES = 4_000_000
 
 
 MOST_NAMES = 100_000
-"""Languages, and licences, of a shard or split of a manifest that is read (our choice)."""
+"""Languages, licences, sizes of images, of a shard or split of a manifest that is read (our choice)."""
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +115,23 @@ class Published(Model):
     def most_sounds(self) -> int:
         """Most texts of a document with their sound; 0 for a dataset without sound."""
         return max((totals.most_sounds for totals in self.splits.values()), default=0)
+
+    @property
+    def has_items(self) -> bool:
+        """Whether a table of items lies beside each shard, as in every dataset of `storyloom/2`."""
+        return self.schema_ != "storyloom/1"
+
+    @property
+    def beside_shards(self) -> list[str]:
+        """Paths of the files that lie beside the shards: tables of items and indexes."""
+        return [
+            name for shard in self.shards for name in (beside(shard.file) if self.has_items else beside(shard.file)[1:])
+        ]
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether each image has discrete codes beside it."""
+        return any(totals.ncodes for totals in self.splits.values())
 
     def of(self, split: Split) -> list[Shard]:
         """The shards of one split, in order."""
@@ -239,7 +256,8 @@ def values_flaw(content: bytes) -> str:
 def names_flaw(published: Published) -> str:
     """Whether a manifest counts more names than a machine's patience; empty when it does not."""
     counts = (*published.shards, *published.splits.values())
-    most = max((len(names) for one in counts for names in (one.languages, one.licenses, one.fuse_statuses)), default=0)
+    tables = ("languages", "licenses", "fuse_statuses", "image_sizes")
+    most = max((len(getattr(one, table)) for one in counts for table in tables), default=0)
     return f"it counts {most} names of a kind, more than {MOST_NAMES}" if most > MOST_NAMES else ""
 
 

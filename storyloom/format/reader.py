@@ -6,18 +6,23 @@ so nothing on top of them resumes exactly. With `.tar.idx` a document is one byt
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from storyloom.errors import BadDataset, UsageError, printable
+from storyloom.format.items import read_items
+from storyloom.format.layout import items_name
 from storyloom.format.manifest import MANIFEST, shard_hashes
-from storyloom.format.sample import Sample, refusal
+from storyloom.format.sample import Sample, codes_name, refusal, sound_name
 from storyloom.format.tar import (
     BLOCK,
     INDEX_TYPE,
@@ -30,7 +35,7 @@ from storyloom.format.tar import (
 )
 from storyloom.fs.failure import SERVER, is_of_server
 from storyloom.fs.folder import DataFolder
-from storyloom.fs.ranges import ByteRange
+from storyloom.fs.ranges import MOST_WHOLE, ByteRange
 from storyloom.fs.remote import Stated
 from storyloom.fs.url import without_secrets
 
@@ -40,7 +45,7 @@ JSON_BYTES = 8192
 JSON_BATCH = 256
 """Documents whose JSON is requested at once (our choice)."""
 
-BATCH_BYTES = 64 * 2**20
+BATCH_BYTES = 32 * 2**20
 """Bytes of the documents that are requested at once, or a single larger one (our choice)."""
 
 RUN_BYTES = 8 * 2**20
@@ -80,6 +85,10 @@ class Replaced(BadShard):
     """Another dataset was put in the place of the one that is read, or is about to be: nothing of it was given."""
 
 
+NONE_FAILED: Mapping[str, BadShard] = MappingProxyType({})
+"""No index that could not be read."""
+
+
 class ShardFile(Protocol):
     """The fields of a shard that the reader needs."""
 
@@ -99,6 +108,20 @@ class ShardFile(Protocol):
     def sha256(self) -> str:
         """Of the file, hexadecimal."""
 
+    @property
+    def items_sha256(self) -> str:
+        """Of the table beside it, hexadecimal; empty where there is none."""
+
+    @property
+    def ncodes(self) -> int:
+        """Discrete codes of its images; 0 where these have none."""
+
+    @property
+    def most_sounds(self) -> int:
+        """Most texts of a document with their sound; 0 where no text has any."""
+
+
+Content = TypeVar("Content", bound=bytes | memoryview)
 
 Picked = tuple[ShardFile, int, ByteRange]
 """A document's shard, its number in it, and where it lies there."""
@@ -115,6 +138,9 @@ class StoredDocument:
         content: `KEY.json` byte for byte.
         jpegs: Its images by member name, in their order; empty where only the JSON was read.
         sounds: The sounds of its texts likewise; empty in a dataset without them.
+        codes: The codes of its images likewise; empty in a dataset without them.
+        has_sounds: Whether the texts of its shard have sounds, as `manifest.json` says.
+        has_codes: Whether the images of its shard have codes, as `manifest.json` says.
     """
 
     shard: str
@@ -123,6 +149,16 @@ class StoredDocument:
     content: bytes
     jpegs: Mapping[str, bytes] = field(default_factory=dict)
     sounds: Mapping[str, bytes] = field(default_factory=dict)
+    codes: Mapping[str, bytes] = field(default_factory=dict)
+    has_sounds: bool = False
+    has_codes: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of its members."""
+        return len(self.content) + sum(
+            len(one) for kind in (self.jpegs, self.sounds, self.codes) for one in kind.values()
+        )
 
     def bad(self, flaw: str) -> BadShard:
         """The error that says what is wrong with this document."""
@@ -149,6 +185,32 @@ class StoredDocument:
             raise self.bad(f"it lists the images {sample.pictures}, but {list(self.jpegs)} follow it")
         return list(self.jpegs.values())
 
+    def check_beside(self, images: int, texts: int) -> None:
+        """See that each image has its codes and each text its sound where the shard has them, and nothing else has.
+
+        Args:
+            images: Number of the document's images.
+            texts: Number of its texts.
+
+        Raises:
+            BadShard: One of these files is missing, or there is one too many.
+        """
+        kinds = (
+            (self.codes, self.has_codes, codes_name, images, "images"),
+            (self.sounds, self.has_sounds, sound_name, texts, "texts"),
+        )
+        for files, stated, name, count, what in kinds:
+            wanted = {name(self.key, number) for number in range(count)} if stated else set()
+            if lost := min(wanted - files.keys(), default=""):
+                raise self.bad(f"there is no {lost!r}, but manifest.json counts such files in the shard")
+            if extra := min(files.keys() - wanted, default=""):
+                why = (
+                    f"belongs to none of its {count} {what}"
+                    if stated
+                    else "is in a shard without such, by manifest.json"
+                )
+                raise self.bad(f"{extra!r} {why}")
+
 
 class ShardReader:
     """Reads documents of a dataset's shards. Every error of a shard is a `BadShard`.
@@ -172,21 +234,83 @@ class ShardReader:
         self.folder = DataFolder(place, options)
         self._walk = walk
         self._offsets: dict[str, NDArray[np.uint64]] = {}
-        self._manifest: Stated | None = None
-        self._hashes: Mapping[str, str] = {}
+        self._known: tuple[Stated, Mapping[str, str]] | None = None  # the manifest, and the hashes that it names
 
     def offsets(self, shard: ShardFile) -> NDArray[np.uint64]:
         """The start of each document in a shard, then the end of the last one's padded data, in bytes."""
         if shard.file not in self._offsets:
-            self._offsets[shard.file] = self._read_offsets(shard)
+            (content,) = self._read([shard], [_index(shard)])
+            self._offsets[shard.file] = self._offsets_in(shard, content)
         return self._offsets[shard.file]
 
-    def pick(self, wanted: Sequence[tuple[ShardFile, int]]) -> Iterator[StoredDocument]:
-        """Documents by shard and number, with their images; requested at once where the store supports it."""
-        for some in _batches([(shard, number, self._range(shard, number)) for shard, number in wanted]):
-            contents = self._read([shard for shard, _, _ in some], [one for _, _, one in some])
-            for (_, number, one), content in zip(some, contents, strict=True):
-                yield self._document(one, number, content)
+    def look_up(self, shards: Iterable[ShardFile]) -> dict[str, BadShard]:
+        """Read the indexes of these shards that were not read yet, all at once.
+
+        Returns:
+            By a shard's file, the error of an index that is gone or damaged.
+        """
+        unknown = list({one.file: one for one in shards if one.file not in self._offsets}.values())
+        failed: dict[str, BadShard] = {}
+        if not unknown:
+            return failed
+        for shard, content in zip(unknown, self._read(unknown, [_index(one) for one in unknown]), strict=True):
+            try:
+                self._offsets[shard.file] = self._offsets_in(shard, content)
+            except BadShard as reason:
+                failed[shard.file] = reason
+        return failed
+
+    def items(self, shard: ShardFile) -> pa.Table:
+        """The table beside a shard: a row a document, in the shard's order, as `items.SCHEMA` says.
+
+        No document is read. Its metadata has the SHA-256 of the tokenizer that counted `text_tokens`:
+        `items.tokenizer_of`.
+
+        Raises:
+            BadShard: There is none, it is damaged, or that of another shard.
+        """
+        file = items_name(shard.file)
+        (content,) = self._read([shard], [ByteRange(file, 0, MOST_WHOLE + 1)])
+        address = self._address(file)
+        if isinstance(content, FileNotFoundError):
+            flaw = "is not there; a dataset that an older storyloom wrote has no such table"
+            raise BadShard.at(address, "", flaw, "Write it again with `storyloom run CONFIG`") from None
+        if isinstance(content, Exception):
+            raise self._unread(address, "", content) from None
+        if len(content) > MOST_WHOLE:
+            raise BadShard.at(address, "", f"it has more than {MOST_WHOLE} bytes")
+        if shard.items_sha256 and hashlib.sha256(content).hexdigest() != shard.items_sha256:
+            raise BadShard.at(address, "", "it is another table than the one whose sha256 manifest.json has")
+        try:
+            return read_items(content, shard.nsamples)
+        except ValueError as reason:
+            raise BadShard.at(address, "", str(reason)) from None
+
+    def pick(
+        self, wanted: Sequence[tuple[ShardFile, int]], failed: Mapping[str, BadShard] = NONE_FAILED
+    ) -> Iterator[StoredDocument]:
+        """Documents by shard and number, with their images; requested at once where the store supports it.
+
+        Those that follow one another are read together.
+
+        Args:
+            wanted: Which documents.
+            failed: What `look_up` said of their shards: a server that hangs is not waited for again.
+        """
+        failed = {**failed, **self.look_up(shard for shard, _ in wanted if shard.file not in failed)}
+
+        def place(shard: ShardFile, number: int) -> ByteRange:
+            if shard.file in failed:
+                raise failed[shard.file]
+            return self._range(shard, number)
+
+        for some in _batches((shard, number, place(shard, number)) for shard, number in wanted):
+            runs = list(_adjoining(some))
+            wholes = [ByteRange(run[0][2].file, run[0][2].start, run[-1][2].end) for run in runs]
+            contents = self._read([run[0][0] for run in runs], wholes)
+            for run, whole, content in zip(runs, wholes, contents, strict=True):
+                for shard, number, one in run:
+                    yield self._document(shard, one, number, _part(content, whole, one))
 
     def documents(self, shard: ShardFile) -> Iterator[StoredDocument]:
         """All documents of a shard, with their images. A few are in memory at a time."""
@@ -194,7 +318,7 @@ class ShardReader:
             whole = ByteRange(shard.file, some[0][1].start, some[-1][1].end)
             (content,) = self._read([shard], [whole])
             for number, one in some:
-                yield self._document(one, number, _part(content, whole, one))
+                yield self._document(shard, one, number, _part(content, whole, one))
 
     def json_only(self, shard: ShardFile, numbers: range | None = None) -> Iterator[StoredDocument]:
         """Documents of a shard, all or those of these numbers, without their images, which are not read."""
@@ -257,10 +381,9 @@ class ShardReader:
 
     def _check(self, shards: Iterable[ShardFile]) -> None:
         try:
-            now = self.folder.stated(MANIFEST)
-            if now != self._manifest:
-                self._hashes = shard_hashes(self.folder)
-                self._manifest = now
+            now, known = self.folder.stated(MANIFEST), self._known
+            if known is None or known[0] != now:
+                known = self._known = now, shard_hashes(self.folder)
         except (FileNotFoundError, UsageError):
             raise Replaced.at(
                 self._address(MANIFEST), "", "is gone: a run may be replacing the dataset", AGAIN
@@ -268,7 +391,7 @@ class ShardReader:
         except OSError as reason:
             raise self._unread(self._address(MANIFEST), "", reason) from None
         for shard in shards:
-            if self._hashes.get(shard.file) != shard.sha256:
+            if known[1].get(shard.file) != shard.sha256:
                 flaw = "is another one since the dataset was replaced"
                 raise Replaced.at(self._address(shard.file), "", flaw, AGAIN)
 
@@ -296,19 +419,21 @@ class ShardReader:
             raise BadShard.at(self._address(shard.file), f"document {number}", flaw)
         return ByteRange(shard.file, start, end)
 
-    def _document(self, one: ByteRange, number: int, content: bytes | Exception) -> StoredDocument:
+    def _document(
+        self, shard: ShardFile, one: ByteRange, number: int, content: memoryview | bytes | Exception
+    ) -> StoredDocument:
         address, place = self._address(one.file), f"document {number}"
         whole = self._whole(address, place, content, (one.end or 0) - one.start)
         try:
             members = list(tar_members(whole))
         except ValueError as reason:
             raise BadShard.at(address, place, str(reason)) from None
-        return _stored(address, number, members)
+        stored = _stored(address, number, members)
+        return replace(stored, has_sounds=shard.most_sounds > 0, has_codes=shard.ncodes > 0)
 
-    def _read_offsets(self, shard: ShardFile) -> NDArray[np.uint64]:
-        file = f"{shard.file}.idx"
-        wanted = (shard.nsamples + 1) * INDEX_TYPE.itemsize
-        (content,) = self._read([shard], [ByteRange(file, 0, wanted + INDEX_TYPE.itemsize)])
+    def _offsets_in(self, shard: ShardFile, content: bytes | Exception) -> NDArray[np.uint64]:
+        """The offsets in the content of a shard's index, or in its headers where that may stand for an index."""
+        file = _index(shard).file
         if self._walk and isinstance(content, FileNotFoundError):
             file, offsets = shard.file, self._walked(shard)
         elif isinstance(content, Exception):
@@ -346,7 +471,7 @@ class ShardReader:
                 starts.append(offset)
             offset += BLOCK + padded(size)
 
-    def _whole(self, address: str, place: str, content: bytes | Exception, size: int) -> bytes:
+    def _whole(self, address: str, place: str, content: Content | Exception, size: int) -> Content:
         if isinstance(content, Exception):
             raise self._unread(address, place, content) from None  # torch sends the texts of causes along
         if len(content) < size:
@@ -364,26 +489,51 @@ class ShardReader:
         return f"{self.folder.address}/{file}"
 
 
-def _batches(wanted: Sequence[Picked]) -> Iterator[list[Picked]]:
-    """Documents of at most `BATCH_BYTES` at a time."""
+def _index(shard: ShardFile) -> ByteRange:
+    """The index of a shard, and one entry more, which says that it has too many."""
+    return ByteRange(f"{shard.file}.idx", 0, (shard.nsamples + 2) * INDEX_TYPE.itemsize)
+
+
+def _batches(wanted: Iterable[Picked]) -> Iterator[list[Picked]]:
+    """Documents of at most `BATCH_BYTES` at a time; those before one that has no place in its shard are given first."""
     some: list[Picked] = []
     filled = 0
-    for picked in wanted:
-        size = (picked[2].end or 0) - picked[2].start
-        if some and filled + size > BATCH_BYTES:
+    try:
+        for picked in wanted:
+            size = (picked[2].end or 0) - picked[2].start
+            if some and filled + size > BATCH_BYTES:
+                yield some
+                some, filled = [], 0
+            some.append(picked)
+            filled += size
+    except BadShard:
+        if some:
             yield some
-            some, filled = [], 0
-        some.append(picked)
-        filled += size
+        raise
     if some:
         yield some
 
 
-def _part(content: bytes | Exception, whole: ByteRange, part: ByteRange) -> bytes | Exception:
-    """A range within another one's content; all of a content that is longer than it."""
+def _adjoining(picked: Iterable[Picked]) -> Iterator[list[Picked]]:
+    """Documents that follow one another in a shard, of `RUN_BYTES` together."""
+    some: list[Picked] = []
+    for one in picked:
+        place = one[2]
+        if some and (
+            place[:2] != (some[-1][2].file, some[-1][2].end) or (place.end or 0) - some[0][2].start > RUN_BYTES
+        ):
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some
+
+
+def _part(content: bytes | Exception, whole: ByteRange, part: ByteRange) -> memoryview | bytes | Exception:
+    """A range within another one's content, not copied; all of a content that is longer than it."""
     if isinstance(content, Exception) or len(content) > (whole.end or 0) - whole.start:
         return content
-    return content[part.start - whole.start : (part.end or 0) - whole.start]
+    return memoryview(content)[part.start - whole.start : (part.end or 0) - whole.start]
 
 
 def _stored(address: str, number: int, members: Sequence[tuple[str, bytes]]) -> StoredDocument:
@@ -391,5 +541,6 @@ def _stored(address: str, number: int, members: Sequence[tuple[str, bytes]]) -> 
     if not name.endswith(".json"):
         raise BadShard.at(address, f"document {number}", f"it begins with {name!r} instead of KEY.json")
     sounds = {part: data for part, data in members[1:] if part.endswith(".opus")}
-    jpegs = {part: data for part, data in members[1:] if part not in sounds}
-    return StoredDocument(address, number, name.removesuffix(".json"), content, jpegs, sounds)
+    codes = {part: data for part, data in members[1:] if part.endswith(".codes.npy")}
+    jpegs = {part: data for part, data in members[1:] if part not in sounds and part not in codes}
+    return StoredDocument(address, number, name.removesuffix(".json"), content, jpegs, sounds, codes)

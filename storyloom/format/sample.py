@@ -408,6 +408,11 @@ def sound_name(key: str, number: int) -> str:
     return f"{key}.t{number:0{IMAGE_DIGITS}d}.opus"
 
 
+def codes_name(key: str, number: int) -> str:
+    """Name of the codes of a document's image in the tar, e.g. ``KEY.000.codes.npy``."""
+    return f"{key}.{number:0{IMAGE_DIGITS}d}.codes.npy"
+
+
 def frames_first(image_times: Sequence[float], text_intervals: Sequence[tuple[float, float]]) -> list[bool]:
     """The order of a document's positions: for each, whether it is an image (else a text).
 

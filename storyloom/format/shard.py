@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, StringConstraints
 
 from storyloom.format.counts import Counts
+from storyloom.format.items import Items, write_items
+from storyloom.format.layout import index_of, items_of
 from storyloom.format.tar import index_bytes, trailer
 from storyloom.fs.atomic import replacing, write_atomically
 
@@ -27,11 +29,13 @@ class Shard(Counts):
 
     Attributes:
         split: Which part of the dataset it belongs to.
-        file: Its path relative to the folder it lies in; its index lies beside it, as ``<stem>.tar.idx``.
+        file: Its path relative to the folder it lies in; beside it lie its index,
+            ``<stem>.tar.idx``, and its table of items, ``<stem>.parquet``.
         nsamples: Documents; no shard is empty.
         filesize: Bytes.
         sha256: Of the whole file, hexadecimal.
         md5sum: Of the whole file, hexadecimal; wids checks it.
+        items_sha256: Of the table of items, hexadecimal; empty where there is none, as in a dataset of `storyloom/1`.
     """
 
     split: Split
@@ -40,6 +44,7 @@ class Shard(Counts):
     filesize: Annotated[int, Field(gt=0, lt=2**63)]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     md5sum: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    items_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
 
     @property
     def is_rest(self) -> bool:
@@ -69,11 +74,30 @@ def shard_numbers(sizes: Iterable[int], target: int) -> Iterator[int]:
         yield number
 
 
-def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Counts]]) -> Shard:
-    """Write a shard and its index from each document's tar members and counts."""
+class ShardDocument(NamedTuple):
+    """A document as it is written into a shard: its tar members, its counts, and its row of the table of items."""
+
+    members: bytes
+    counts: Counts
+    items: Items
+
+
+def write_shard(path: Path, split: Split, documents: Iterable[ShardDocument], tokenizer: str = "") -> Shard:
+    """Write a shard, its table of items, and its index.
+
+    Args:
+        path: Of the tar file.
+        split: Its split.
+        documents: In its order.
+        tokenizer: SHA-256 of the `tokenizer.json` that counted the texts' tokens; empty without one.
+
+    Raises:
+        FormatError: The table would be larger than a reader takes.
+    """
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     sizes: list[int] = []
     counts: list[Counts] = []
+    items: list[Items] = []
     with replacing(path) as file:
 
         def put(block: bytes) -> None:
@@ -81,19 +105,23 @@ def write_shard(path: Path, split: Split, documents: Iterable[tuple[bytes, Count
             sha256.update(block)
             md5.update(block)
 
-        for members, counted in documents:
-            put(members)
-            sizes.append(len(members))
-            counts.append(counted)
+        for document in documents:
+            put(document.members)
+            sizes.append(len(document.members))
+            counts.append(document.counts)
+            items.append(document.items)
         end = trailer(sum(sizes))
         put(end)
+    with replacing(items_of(path)) as table:
+        items_sha256 = write_items(table, items, tokenizer)
     # Its presence marks the shard as finished, so it comes last.
-    write_atomically(path.with_suffix(".tar.idx"), index_bytes(sizes))
+    write_atomically(index_of(path), index_bytes(sizes))
     return Shard(
         split=split,
         file=path.name,
         filesize=sum(sizes) + len(end),
         sha256=sha256.hexdigest(),
         md5sum=md5.hexdigest(),
+        items_sha256=items_sha256,
         **Counts.total(counts).counted(),
     )

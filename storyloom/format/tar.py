@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from storyloom.format.sample import image_name, sound_name
+from storyloom.format.sample import codes_name, image_name, sound_name
 
 MODE = 0o444
 """Read-only for everybody; shards are never changed in place."""
@@ -64,11 +64,18 @@ def member(name: str, data: bytes) -> bytes:
     return header.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict") + data + bytes(-len(data) % BLOCK)
 
 
-def sample_bytes(key: str, document: bytes, jpegs: Sequence[bytes], sounds: Sequence[bytes] = ()) -> bytes:
-    """All members of one sample: `KEY.json`, then `KEY.000.jpg` and so on, then `KEY.t000.opus` and so on."""
+def sample_bytes(
+    key: str,
+    document: bytes,
+    jpegs: Sequence[bytes],
+    sounds: Sequence[bytes] = (),
+    codes: Sequence[bytes] = (),
+) -> bytes:
+    """All members of one sample: `KEY.json`, then all `KEY.000.jpg`, all `KEY.000.codes.npy`, all `KEY.t000.opus`."""
     images = [member(image_name(key, number), jpeg) for number, jpeg in enumerate(jpegs)]
+    drawn = [member(codes_name(key, number), one) for number, one in enumerate(codes)]
     spoken = [member(sound_name(key, number), sound) for number, sound in enumerate(sounds)]
-    return b"".join([member(f"{key}.json", document), *images, *spoken])
+    return b"".join([member(f"{key}.json", document), *images, *drawn, *spoken])
 
 
 def read_header(block: bytes) -> tuple[str, int]:
@@ -102,7 +109,7 @@ def padded(size: int) -> int:
     return size + -size % BLOCK
 
 
-def tar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
+def tar_members(data: bytes | memoryview) -> Iterator[tuple[str, bytes]]:
     """Name and content of the tar members in these bytes: the inverse of `sample_bytes`.
 
     Raises:
@@ -111,13 +118,13 @@ def tar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
     offset = 0
     while offset < len(data):
         try:
-            name, size = read_header(data[offset : offset + BLOCK])
+            name, size = read_header(bytes(data[offset : offset + BLOCK]))
         except ValueError as reason:
             raise ValueError(f"no tar header at its byte {offset}: {reason}") from None
         start = offset + BLOCK
         if start + size > len(data):
             raise ValueError(f"{name} is cut off")
-        yield name, data[start : start + size]
+        yield name, bytes(data[start : start + size])
         offset = start + padded(size)
 
 

@@ -36,24 +36,27 @@ async def read(files: Any, url: str, wanted: ByteRange) -> bytes:
     """
     most = (MOST_WHOLE if wanted.end is None else wanted.end) - wanted.start
     seconds = PATIENCE + most / SLOWEST
-    content = bytearray()
+    pieces: list[bytes] = []
+    size = 0
     try:
         async with asyncio.timeout(seconds) as clock, await _asked(files, url, wanted) as answer:
             if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # the file ends before it
                 return b""
             if (coding := answer.headers.get("Content-Encoding", "identity")) != "identity":
                 raise Refused(f"the server sends {wanted.file} as {coding}, which was not asked for")
-            async for piece in answer.content.iter_chunked(CHUNK):
-                content += piece
-                if len(content) > most:
+            async for piece in answer.content.iter_any():
+                pieces.append(piece)
+                size += len(piece)
+                if size > most:
                     break
     except TimeoutError:
         if not clock.expired():  # one of the connection's own, which may pass
             raise
         raise Refused(f"no whole answer in {seconds:.0f} s") from None
-    if wanted.end is None and len(content) > most:
+    if wanted.end is None and size > most:
         raise Refused(f"{wanted.file} has more than {most} bytes")
-    return bytes(content[: most + 1])
+    content = b"".join(pieces)
+    return content[: most + 1] if size > most else content
 
 
 async def state(files: Any, url: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from storyloom.errors import BadDataset
-from storyloom.format.layout import index_of
+from storyloom.format.layout import beside
 from storyloom.format.manifest import MANIFEST, Published
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.place import absolute
@@ -48,6 +48,7 @@ def validate_dataset(
     published = load_manifest(folder, about_files)
     files = find_shards(folder, published, about_files)
     stated = _stated(published) if published else {}
+    has_items = published is None or published.has_items
     tasks = [ShardTask(place, file, number, stated, deep) for number, file in enumerate(files)]
     facts: dict[str, ShardFacts] = {}
     with Places() as keys, Places() as videos:
@@ -69,7 +70,7 @@ def validate_dataset(
     if _version(folder) != before:
         raise BadDataset(f"{folder.address} was replaced, or began to be, while it was checked: check it again")
     about_shards.extend(about_files)
-    shard_files = [name for file in files for name in (file, str(index_of(Path(file))))]
+    shard_files = [name for file in files for name in (file, *beside(file)[0 if has_items else 1 :])]
     return ValidationReport(
         dataset=folder.address,
         deep=deep,
@@ -88,6 +89,7 @@ def _stated(published: Published) -> dict[str, Any]:
         "max_images": published.max_images,
         "schema": published.schema_,
         "has_sound": published.most_sounds > 0,
+        "has_codes": published.has_codes,
     }
 
 

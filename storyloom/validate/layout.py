@@ -74,10 +74,11 @@ def _shards_of(folder: DataFolder, split: str, violations: Violations) -> list[s
         if SHARD_FILE.fullmatch(name) and path.suffix == ".tar":
             shards.append(str(path))
         elif SHARD_FILE.fullmatch(name):
-            if path.stem not in names:
-                _surplus(str(path), "an index without its shard", violations)
+            if f"{name.partition('.')[0]}.tar" not in names:
+                what = "an index" if path.suffix == ".idx" else "a table of items"
+                _surplus(str(path), f"{what} without its shard", violations)
         elif name != "sizes.json":
-            _surplus(str(path), "neither a shard, nor a shard's index, nor sizes.json", violations)
+            _surplus(str(path), "neither a shard, nor its index or table, nor sizes.json", violations)
     if not shards:
         violations.add(f"data/{split}", "surplus_file", "a split without a shard has no folder")
     return shards

@@ -48,6 +48,8 @@ class ShardFacts:
         ntexts: Texts of the documents.
         whole: Whether the archive could be read to its end, so that documents and images are counted.
         counts: The shard's counts; None when a document could not be parsed.
+        items_sha256: Of the table beside it, hexadecimal; empty where there is none that can be read.
+        has_tokens: Whether the tokens in its counts are those of a table that agrees with the documents.
     """
 
     filesize: int = 0
@@ -58,6 +60,8 @@ class ShardFacts:
     ntexts: int = 0
     whole: bool = False
     counts: Counts | None = None
+    items_sha256: str = ""
+    has_tokens: bool = False
 
 
 @dataclass

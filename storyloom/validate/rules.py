@@ -29,12 +29,12 @@ TAR = {
     "record_padding": "the file does not end at the next multiple of 10,240 bytes",
     "after_end": "something follows the blocks that end the archive",
     "empty_shard": "a shard holds no document",
-    "member_size": "a document has over 4 MiB, an image or sound over 64 MiB, or all together over 192 MiB",
+    "member_size": "a document has over 4 MiB, any other member over 64 MiB, or all together over 192 MiB",
 }
 
 MEMBERS = {
     "key_pattern": "a key does not match `^[0-9a-z][0-9a-z_-]{0,63}$`",
-    "member_suffix": "a member is neither `KEY.json` nor `KEY.NNN.jpg` nor `KEY.tNNN.opus`",
+    "member_suffix": "a member is neither `KEY.json` nor `KEY.NNN.jpg`, `KEY.NNN.codes.npy`, `KEY.tNNN.opus`",
     "no_document": "images without their `KEY.json`",
     "document_first": "`KEY.json` does not come before its images",
     "contiguous": "members of one key lie apart",
@@ -42,8 +42,11 @@ MEMBERS = {
     "image_count": "the document lists more or fewer images than follow it",
     "sound_numbers": "sounds are not numbered `t000`, `t001`, … in this order, after the images",
     "sound_count": "a document has not one sound for each text, or has any where the manifest says that there are none",
+    "code_numbers": "files of codes are not numbered `000`, `001`, … in this order, between images and sounds",
+    "code_count": "a document has not codes of each image, or has any where the manifest says that there are none",
     "duplicate_key": "two documents of the dataset have one key",
     "video_in_two_splits": "documents of one source video are in two splits",
+    "items": "a shard's table, `shard-NNNNNN.parquet`, is damaged, or holds something else than its documents",
     "tar_idx": "`.tar.idx` does not hold where each document begins and where the last one's padded data ends",
 }
 
@@ -54,6 +57,7 @@ IMAGES = {
     "image_size": "an image's size differs from `image_width` and `image_height`",
     "opus": "a sound is no Ogg Opus file with one channel",
     "sound_length": "a sound is over 1 ms shorter or longer than its text, or than 20 ms where its text is shorter",
+    "codes": "codes are no file of NumPy's format 1.0 with uint16 in C order, 1 to 4,096 rows and columns",
     "image_decode": "`--deep`: an image cannot be decoded whole, or has over 64 million pixels",
 }
 
@@ -95,8 +99,8 @@ DOCUMENT = {
 INDEXES = {
     "manifest": "`manifest.json` is not JSON, or not a manifest of this version",
     "manifest_shards": "the manifest's shards are not those of the folder, training shards first, in order",
-    "manifest_count": "the manifest's documents, images, words, seconds or languages of a shard are not what is in it",
-    "manifest_hash": "the manifest's size, SHA-256 or MD5 of a shard is not the file's",
+    "manifest_count": "the manifest's documents, images, sizes, words, seconds … of a shard are not what is in it",
+    "manifest_hash": "the manifest's size, SHA-256 or MD5 of a shard, or SHA-256 of its table, is not the file's",
     "manifest_funnel": "the manifest's funnel does not add up, or says something else than what the shards hold",
     "manifest_total": "the manifest's sums over a split are not those of its shards",
     "dataset_hash": "the manifest's `sha256` is not that of its shards' lines",
@@ -110,7 +114,7 @@ INDEXES = {
     "croissant": "`croissant.json` is not Croissant 1.0, or loads something else than the manifest's files",
     "card_syntax": "`README.md` has no YAML front matter",
     "card_data_files": "the card's `configs` do not name each split by the glob `data/SPLIT/shard-*.tar`",
-    "card_features": "the card's features are not `__key__`, `__url__`, `json`, `max_images` images and the sounds",
+    "card_features": "the card's features are not `__key__`, `__url__`, `json`, `max_images` images, codes and sounds",
 }
 
 RULES = FOLDER | TAR | MEMBERS | IMAGES | DOCUMENT | INDEXES

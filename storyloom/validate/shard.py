@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
+from storyloom.format.codes import codes_shape
 from storyloom.format.counts import Counts
 from storyloom.format.layout import index_of
 from storyloom.format.opus import LEAST, RATE, opus_samples
-from storyloom.format.sample import KEY_PATTERN, Sample, image_name, sound_name
+from storyloom.format.sample import KEY_PATTERN, Sample, codes_name, image_name, sound_name
 from storyloom.format.tar import INDEX_TYPE, MAX_SAMPLE
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.ranges import ByteRange
 from storyloom.validate.document import read_document
+from storyloom.validate.items import ItemsCheck
 from storyloom.validate.jpeg import COLOUR, JpegHeader, decoding_problems, picture
 from storyloom.validate.result import PLACE, ShardFacts, ShardResult, ShardTask
 from storyloom.validate.stream import HashedStream
@@ -35,6 +37,7 @@ INEXACT = RATE // 1000
 """Samples by which a sound may be shorter or longer than its text: times have 3 decimals."""
 
 IMAGE_PART = re.compile(r"\d{3}\.jpg", re.ASCII)
+CODES_PART = re.compile(r"\d{3}\.codes\.npy", re.ASCII)
 SOUND_PART = re.compile(r"t\d{3}\.opus", re.ASCII)
 
 
@@ -49,6 +52,8 @@ class _Run:
     pictures: dict[str, JpegHeader] = field(default_factory=dict)
     sounds: dict[str, int] = field(default_factory=dict)
     """Samples of each."""
+    codes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Rows and columns of each."""
 
 
 class _Reader:
@@ -64,6 +69,7 @@ class _Reader:
         self._understood = True
         self._seen: set[str] = set()
         self._run: _Run | None = None
+        self._items: ItemsCheck | None = None
 
     def report(self, rule: str, message: str, key: str = "") -> None:
         self.violations.add(self.task.file, rule, message, key)
@@ -85,6 +91,8 @@ class _Reader:
         file.seek(0)
         stream = HashedStream(file)
         members = Members(stream, size, self.report)
+        if self._has_items:
+            self._items = ItemsCheck(self._folder, self.task.file, self.violations)
         for member in members:
             self._take(member)
         self._finish_run(cut_off=not members.whole)
@@ -93,10 +101,28 @@ class _Reader:
         self.facts.filesize = stream.offset
         self.facts.sha256, self.facts.md5sum = stream.sha256.hexdigest(), stream.md5.hexdigest()
         self.facts.counts = Counts.total(self._counts) if self._understood else None
+        self._finish_items(whole=members.whole)
         if members.whole and not self.facts.nsamples:
             self.report("empty_shard", "it holds no document; a split that has none has no shard")
         elif members.whole:
             self._check_index([*self.starts, members.end])
+
+    @property
+    def _has_items(self) -> bool:
+        """Whether the dataset's version of the format has a table beside each shard."""
+        return self.task.stated.get("schema") != "storyloom/1"
+
+    def _finish_items(self, *, whole: bool) -> None:
+        """End the check of the table, and take from it what the documents do not say."""
+        counts = self.facts.counts
+        if self._items is None:
+            self.facts.counts = counts.without_sizes() if counts else None
+            return
+        if whole:
+            self._items.finish()
+        self.facts.items_sha256 = self._items.sha256
+        self.facts.has_tokens = self._items.whole
+        self.facts.counts = counts.model_copy(update={"ntokens": self._items.tokens}) if counts else None
 
     def _take(self, member: Member) -> None:
         key, _, part = member.name.partition(".")
@@ -115,14 +141,24 @@ class _Reader:
         elif SOUND_PART.fullmatch(part):
             if member.data is not None:
                 self._take_sound(member.name, part, member.data, run)
+        elif CODES_PART.fullmatch(part):
+            if member.data is not None:
+                self._take_codes(member.name, part, member.data, run)
         else:
-            self.report("member_suffix", f"{member.name!r} is neither KEY.json nor KEY.NNN.jpg nor KEY.tNNN.opus", key)
+            forms = "KEY.json, KEY.NNN.jpg, KEY.NNN.codes.npy, KEY.tNNN.opus"
+            self.report("member_suffix", f"{member.name!r} is none of {forms}", key)
 
     def _take_sound(self, name: str, part: str, data: bytes, run: _Run) -> None:
         try:
             run.sounds[part] = opus_samples(data)
         except ValueError as flaw:
             self.report("opus", f"{name!r} is no Ogg Opus file: {flaw}", run.key)
+
+    def _take_codes(self, name: str, part: str, data: bytes, run: _Run) -> None:
+        try:
+            run.codes[part] = codes_shape(data)
+        except ValueError as flaw:
+            self.report("codes", f"{name!r} is no file of codes: {flaw}", run.key)
 
     def _picture(self, name: str, key: str, data: bytes) -> JpegHeader | None:
         found = picture(data)
@@ -151,6 +187,11 @@ class _Reader:
         if sounds and run.parts[-len(sounds) :] != [sound_name("", number)[1:] for number in range(len(sounds))]:
             message = f"sounds are numbered {_short(sounds)}, must be t000, t001, … after the images"
             self.report("sound_numbers", message, run.key)
+        codes = [part for part in run.parts if CODES_PART.fullmatch(part)]
+        between = [part for part in run.parts if part not in sounds][-len(codes) :]
+        if codes and between != [codes_name("", number)[1:] for number in range(len(codes))]:
+            message = f"codes are numbered {_short(codes)}, must be 000, 001, … after the images"
+            self.report("code_numbers", message, run.key)
         if "json" not in run.parts:
             apart = run.key in self._seen
             message = "members lie apart from its document" if apart else f"{_short(run.parts)} without KEY.json"
@@ -163,13 +204,17 @@ class _Reader:
         self.facts.nsamples += 1
         self.keys.append((digest(run.key), self.task.number, run.offset))
         if run.document is not None:
-            counts = (None, None) if cut_off else (len(images), len(sounds))
+            counts = (None, None, None) if cut_off else (len(images), len(sounds), len(codes))
             self._check_document(run, run.document, *counts)
         else:
             self._understood = False
+            self._check_items(run, None)
 
-    def _check_document(self, run: _Run, content: bytes, images: int | None, sounds: int | None) -> None:
+    def _check_document(
+        self, run: _Run, content: bytes, images: int | None, sounds: int | None, codes: int | None
+    ) -> None:
         sample = read_document(run.key, content, self.task.stated, self.report)
+        self._check_items(run, sample)
         if sample is None:
             self._understood = False
             return
@@ -183,7 +228,24 @@ class _Reader:
                 self.report("image_size", f"{image_name(run.key, number)!r} {message}", run.key)
         if sounds is not None:
             self._check_sounds(run, sample, sounds)
-        self._count(sample, run.offset, sounds or 0)
+        if codes is not None:
+            self._check_codes(run, sample, codes)
+        self._count(sample, run, sounds or 0)
+
+    def _check_items(self, run: _Run, sample: Sample | None) -> None:
+        if self._items is not None:
+            damaged = len(run.codes) < sum(map(bool, map(CODES_PART.fullmatch, run.parts)))
+            self._items.take(run.key, sample, None if damaged else [run.codes[part] for part in sorted(run.codes)])
+
+    def _check_codes(self, run: _Run, sample: Sample, codes: int) -> None:
+        """Check that a document has codes of each image, or none where the dataset has none."""
+        images = len(sample.pictures)
+        has_codes = self.task.stated.get("has_codes", codes > 0)
+        if codes != (images if has_codes else 0):
+            of_all = "one for each" if has_codes else "the manifest says that no document has any"
+            self.report(
+                "code_count", f"{codes} files of codes follow the document of {images} images: {of_all}", run.key
+            )
 
     def _check_sounds(self, run: _Run, sample: Sample, sounds: int) -> None:
         """Check that a document has one for each text and as long as that, or none where the dataset has none."""
@@ -198,12 +260,13 @@ class _Reader:
                 message = f"lasts {found / RATE:.3f} s, its text {end - start:.3f} s"
                 self.report("sound_length", f"{sound_name(run.key, number)!r} {message}", run.key)
 
-    def _count(self, sample: Sample, offset: int, sounds: int) -> None:
-        self._counts.append(Counts.of(sample, sounds))
+    def _count(self, sample: Sample, run: _Run, sounds: int) -> None:
+        codes = sum(rows * columns for rows, columns in run.codes.values())
+        self._counts.append(Counts.of(sample, sounds, codes=codes))
         self.facts.ntexts += len(sample.spoken)
         if len(self._counts) == FOLD:
             self._counts = [Counts.total(self._counts)]
-        self.videos.setdefault(digest(video_of(sample)), offset)
+        self.videos.setdefault(digest(video_of(sample)), run.offset)
 
     def _check_index(self, ends: list[int]) -> None:
         file = str(index_of(Path(self.task.file)))

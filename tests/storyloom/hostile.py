@@ -278,6 +278,7 @@ PATHS = {
 }
 
 INDEX_FILES = ("wids-train.json", "data/train/sizes.json", ".nv-meta/.info.json", ".nv-meta/split.yaml", "README.md")
+TABLE = SHARD.replace(".tar", ".parquet")
 MAIN_FILES = ("manifest.json", SHARD, f"{SHARD}.idx")
 
 NUMBERS: dict[str, Any] = {
@@ -380,22 +381,24 @@ def miscounted() -> Iterator[tuple[str, Change]]:
     yield "name-long", at("name", "x" * 16_385)
     yield "language-long", at("shards.0.languages", {"x" * 16_385: 2})
     yield "languages-many", at("shards.0.languages", {f"l{n}": 1 for n in range(100_001)})
+    yield "sizes-many", at("shards.0.image_sizes", {f"{1 + n // 999}x{1 + n % 999}": 1 for n in range(100_001)})
+    yield "sizes-wrong", at("shards.0.image_sizes", {"640x0": 2})
     yield "histogram-nan", at("shards.0.images_per_document", {"nan": 1})
     yield "histogram-text", at("shards.0.images_per_document", {"x": 1})
 
 
 def noticed() -> Iterator[tuple[str, Change]]:
     """Datasets that `validate` must find something in; whether the others can read them is theirs to say."""
-    for file in (*INDEX_FILES, "croissant.json", ".nv-meta/sample_loader.py"):
+    for file in (TABLE, *INDEX_FILES, "croissant.json", ".nv-meta/sample_loader.py"):
         yield f"secret-{file}", link(file, "../secret")
         yield f"twin-{file}", link(file, f"TWIN/{file}")
     for place in COUNTED_PLACES:
         for value in (0, 1, 10**18):
             yield f"{place}-{value}", at(place, value)
-    for file in INDEX_FILES:
+    for file in (TABLE, *INDEX_FILES):
         yield f"pipe-{file}", special(file, "pipe")
         yield f"sparse-{file}", sparse(file, 2**40)
-    for file in (SHARD, f"{SHARD}.idx", *INDEX_FILES):
+    for file in (SHARD, f"{SHARD}.idx", TABLE, *INDEX_FILES):
         yield f"missing-{file}", lambda folder, file=file: (folder / file).unlink()  # type: ignore[misc]
     yield "link-meta", link(".nv-meta", "TWIN/.nv-meta")
     yield "link-surplus", lambda folder: (folder / "data/more").symlink_to(folder.with_name("twin"))

@@ -71,6 +71,16 @@ def test_a_url_gives_what_the_folder_gives_and_the_json_alone_fetches_no_image(
     assert keys == list(read_documents(out / shard.file))
 
 
+def test_the_indexes_of_documents_of_several_shards_are_checked_together(published: tuple[Published, Path]) -> None:
+    made, out = published
+    with serving_folder(out) as server:
+        found = list(ShardReader(server.url).pick([(shard, 0) for shard in made.shards]))
+        sent = server.sent[MANIFEST]
+    assert [one.number for one in found] == [0] * len(made.shards)
+    # The whole once; and a byte after all indexes, and another one after all documents, say that it is the same still
+    assert sent == (out / MANIFEST).stat().st_size + 2
+
+
 def test_a_json_longer_than_the_first_read_is_whole(published: tuple[Published, Path]) -> None:
     made, out = published
     sizes = {stored.key: len(stored.content) for shard in made.shards for stored in ShardReader(out).json_only(shard)}

@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from storyloom.card.card import card
 from storyloom.card.croissant import croissant
 from storyloom.card.indexes import as_json, index_files
+from storyloom.format.items import Items, write_items
+from storyloom.format.layout import items_of
 from storyloom.format.manifest import Published, describe, read_manifest
+from storyloom.format.sample import Sample
 from storyloom.format.tar import index_bytes, member, trailer
 from storyloom.validate.dataset import validate_dataset
 from storyloom.validate.report import ValidationReport
@@ -52,7 +58,24 @@ def write_members(folder: Path, wanted: Sequence[Member], file: str = SHARD) -> 
     runs = groupby(parts, key=lambda part: part[0].partition(".")[0])
     sizes = [sum(len(data) for _, data in run) for _, run in runs]
     (folder / file).with_suffix(".tar.idx").write_bytes(index_bytes(sizes))
+    write_table(folder, [_row(name, data) for name, data in wanted if name.endswith(".json")], file)
     reseal(folder)
+
+
+def write_table(folder: Path, rows: Sequence[Items], file: str = SHARD) -> None:
+    """Write a shard's table of items anew; the file may be linked elsewhere."""
+    path = items_of(folder / file)
+    path.unlink(missing_ok=True)
+    with path.open("wb") as table:
+        write_items(table, rows)
+
+
+def _row(name: str, document: bytes) -> Items:
+    """The row of a document; of one that breaks a rule its key alone, which is all that is looked at."""
+    try:
+        return replace(Items.of(Sample.model_validate_json(document)), key=name.partition(".")[0])
+    except ValidationError:
+        return Items(name.partition(".")[0], [], [], [], [])
 
 
 def write_raw(folder: Path, content: bytes, file: str = SHARD, end: bytes | None = None) -> None:
@@ -110,6 +133,9 @@ def reseal(folder: Path) -> None:
     for shard in before.shards:
         content = (folder / shard.file).read_bytes()
         hashes = {"sha256": hashlib.sha256(content).hexdigest(), "md5sum": hashlib.md5(content).hexdigest()}
+        table = items_of(folder / shard.file)
+        if table.is_file():
+            hashes["items_sha256"] = hashlib.sha256(table.read_bytes()).hexdigest()
         new = {"filesize": len(content), **hashes}
         shards.append(shard.model_copy(update=new))
     write_files(folder, describe(before.name, before.max_images, shards, before.provenance))

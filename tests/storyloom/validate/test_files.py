@@ -120,6 +120,7 @@ def test_a_link_is_not_followed_wherever_it_leads(out: Path, target: str) -> Non
         ("surplus_file", "data/test/shard-000000.tar"),
         ("surplus_file", "data/train/notes.txt"),
         ("surplus_file", "data/train/shard-000007.tar.idx"),
+        ("surplus_file", "data/train/shard-000007.parquet"),
         ("surplus_file", "data/train/shard-0.tar"),
         ("surplus_file", "wids-test.json"),
         ("leftover", ".storyloom"),
@@ -153,7 +154,7 @@ def test_a_shard_that_the_manifest_lists_must_be_there(out: Path) -> None:
 
 
 def test_a_shard_that_the_manifest_does_not_list_is_surplus(out: Path) -> None:
-    for end in (".tar", ".tar.idx"):
+    for end in (".tar", ".tar.idx", ".parquet"):
         (out / f"data/train/shard-000002{end}").write_bytes((out / f"data/val/shard-000000{end}").read_bytes())
     rules = {(file, rule) for file, _, rule in check(out)}
     assert ("data/train/shard-000002.tar", "surplus_file") in rules
@@ -162,8 +163,8 @@ def test_a_shard_that_the_manifest_does_not_list_is_surplus(out: Path) -> None:
 
 def test_numbers_of_shards_have_no_gap(out: Path) -> None:
     new = "data/train/shard-000002.tar"
-    for end in ("", ".idx"):
-        (out / f"{LAST}{end}").rename(out / f"{new}{end}")
+    for end in (".tar", ".tar.idx", ".parquet"):
+        (out / LAST).with_suffix(end).rename((out / new).with_suffix(end))
     edit_manifest(
         out, lambda p: p.update(shards=[{**s, "file": s["file"].replace(LAST, new)} for s in p["shards"]]), follow=True
     )
