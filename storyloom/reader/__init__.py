@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from storyloom.format.reader import BadShard
+    from storyloom.reader.counts import TokenCounts
     from storyloom.reader.dataset import DocumentDataset
     from storyloom.reader.document import Document, Frame, Text
     from storyloom.reader.documents import Documents
     from storyloom.reader.packing import PackedDataset, PackedSequence
     from storyloom.reader.pieces import Origin, PatchTokens, TokenLayout
+    from storyloom.reader.planned import PlannedDataset
 
 __all__ = [
     "BadShard",
@@ -26,7 +28,9 @@ __all__ = [
     "PackedDataset",
     "PackedSequence",
     "PatchTokens",
+    "PlannedDataset",
     "Text",
+    "TokenCounts",
     "TokenLayout",
 ]
 
@@ -40,7 +44,9 @@ _HOMES = {
     "PackedDataset": "storyloom.reader.packing",
     "PackedSequence": "storyloom.reader.packing",
     "PatchTokens": "storyloom.reader.pieces",
+    "PlannedDataset": "storyloom.reader.planned",
     "Text": "storyloom.reader.document",
+    "TokenCounts": "storyloom.reader.counts",
     "TokenLayout": "storyloom.reader.pieces",
 }
 

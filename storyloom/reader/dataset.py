@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from storyloom.errors import UsageError
+from storyloom.format.interleave import Mode, check_interleaving
 from storyloom.format.reader import ShardReader
 from storyloom.format.texts import Texts, check_texts
 from storyloom.fs.url import without_secrets
 from storyloom.reader.document import Document
 from storyloom.reader.order import Order, Share, Shuffle
-from storyloom.reader.shards import load_documents, load_manifest
+from storyloom.reader.shards import as_document, load_documents, load_manifest
 
-READ_AHEAD = 16
-"""Documents that are requested at once: hides the latency of a remote store (our choice)."""
+BEFORE_CHOICES = {"texts": "text", "interleave": "sentence"}
+"""What the states that do not say so were saved with: they are older than the choice."""
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class DocumentDataset(IterableDataset[Document]):
@@ -26,6 +34,10 @@ class DocumentDataset(IterableDataset[Document]):
 
     `state_dict` and `load_state_dict` follow torchdata's StatefulDataLoader, which carries them to and from workers.
     With torch's own DataLoader they work only without workers.
+
+    Attributes:
+        content: What the documents are, whatever their order: the dataset's SHA-256, split, texts and places of frames.
+        shuffle: How they are mixed; None in the order in which they were written.
     """
 
     def __init__(
@@ -40,6 +52,8 @@ class DocumentDataset(IterableDataset[Document]):
         world_size: int | None = None,
         storage_options: Mapping[str, Any] | None = None,
         texts: Texts = "text",
+        interleave: Mode = "sentence",
+        fps: float = 1.0,
     ) -> None:
         """Read the manifest; shards are opened by the process that reads the documents.
 
@@ -55,10 +69,13 @@ class DocumentDataset(IterableDataset[Document]):
             storage_options: fsspec's options for the URL.
             texts: Which texts stand beside the frames: ``text``, what was said; ``caption``; or ``fused``, where one
                 image's text says both. docs/reader.md has the rule.
+            interleave: Where the frames stand: before whole sentences; at the ``word``; or interval by interval, as a
+                ``stream``. The last two need word times. docs/reader.md has the rule.
+            fps: Intervals a second of ``stream``, 1 or 2.
 
         Raises:
-            UsageError: There is no finished dataset at `url`, it has no such split or texts, or an argument makes no
-                sense.
+            UsageError: There is no finished dataset at `url`, it has no such split or texts, or no word times where
+                they are needed, or an argument makes no sense.
         """
         if window < 1:
             raise UsageError(f"window is {window}: at least 1 document")
@@ -76,15 +93,10 @@ class DocumentDataset(IterableDataset[Document]):
             raise UsageError(f"{self._url} has no split {split!r}, only {', '.join(present)}")
         check_texts(texts, manifest.shards, without_secrets(self._url))
         self._texts = texts
-        self._shuffle = Shuffle(seed, window) if shuffle else None
-        self._source = {
-            "dataset": manifest.sha256,
-            "split": split,
-            "texts": texts,
-            "shuffle": shuffle,
-            "seed": seed,
-            "window": window,
-        }
+        self._how = check_interleaving(interleave, fps, texts, manifest.shards, without_secrets(self._url))
+        self.shuffle = Shuffle(seed, window) if shuffle else None
+        self.content = {"dataset": manifest.sha256, "split": split, "texts": texts, "interleave": str(self._how)}
+        self._source = {**self.content, "shuffle": shuffle, "seed": seed, "window": window}
         # In shared memory, so that persistent workers learn of a new epoch
         self._epoch = torch.tensor(0).share_memory_()  # type: ignore[no-untyped-call]
         self._current = 0, 0
@@ -99,7 +111,7 @@ class DocumentDataset(IterableDataset[Document]):
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[Document]:
-        self._check_node()
+        self.check_node()
         # Eagerly, not with the first document: a loader may take the state before
         self._current = self._loaded or (int(self._epoch), 0)
         self._loaded = None
@@ -121,6 +133,42 @@ class DocumentDataset(IterableDataset[Document]):
         """Documents by their position in this worker's order of the current epoch."""
         return self._read(self._order(self._current[0]), positions)
 
+    def numbers(self, epoch: int) -> NDArray[np.int64]:
+        """The documents of all ranks in the order of an epoch: each one's number in the split.
+
+        Returns:
+            int64, shape (documents,).
+        """
+        counts = [shard.nsamples for shard in self._shards]
+        begins = list(accumulate(counts, initial=0))
+        order = Order(counts, Share(), self.shuffle, epoch)
+        return np.fromiter((begins[shard] + number for shard, number in order), np.int64, len(order))
+
+    def numbered(self, numbers: Iterable[int]) -> Iterator[Document]:
+        """Documents by their number in the split."""
+        ends = list(accumulate(shard.nsamples for shard in self._shards))
+        shards = ((bisect_right(ends, number), number) for number in numbers)
+        return self._load((shard, number - ends[shard] + self._shards[shard].nsamples) for shard, number in shards)
+
+    def without_pictures(self) -> Iterator[Document]:
+        """All documents of the split, of all ranks, in the order of their numbers; no frame has a JPEG."""
+        reader = ShardReader(self._url, self._options)
+        for shard in self._shards:
+            yield from (
+                as_document(stored, self._texts, self._how, pictures=False) for stored in reader.json_only(shard)
+            )
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The table beside each shard of the split, with a row a document: see `ShardReader.items`."""
+        reader = ShardReader(self._url, self._options)
+        return (reader.items(shard) for shard in self._shards)
+
+    def share(self) -> Share:
+        """The part of an epoch that this process reads: of this rank, and of the DataLoader's worker that it is."""
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        return Share(self._rank, self._world_size, worker, workers)
+
     def state_dict(self) -> dict[str, Any]:
         """The state of the iteration: the epoch, and how many of its documents this worker has yielded."""
         epoch, position = self._loaded or self._current
@@ -133,30 +181,32 @@ class DocumentDataset(IterableDataset[Document]):
             UsageError: The state is of another dataset, split, order, rank or worker.
         """
         for name, here in self._identity().items():
-            then = ({"texts": "text"} | state_dict["source"])[name]  # those without `texts` are older than the choice
+            then = (BEFORE_CHOICES | state_dict["source"])[name]
             if then != here:
                 raise UsageError(f"the state was saved with {name} = {then!r}, but here it is {here!r}")
         self._loaded = state_dict["epoch"], state_dict["position"]
 
-    def _read(self, order: Order, positions: Sequence[int]) -> Iterator[Document]:
+    def _read(self, order: Order, positions: Iterable[int]) -> Iterator[Document]:
+        return self._load(order[position] for position in positions)
+
+    def _load(self, places: Iterable[tuple[int, int]]) -> Iterator[Document]:
+        """Documents by the number of their shard and their number in it, in that order."""
         reader = ShardReader(self._url, self._options)  # a connection does not survive the fork to a worker
-        for first in range(0, len(positions), READ_AHEAD):
-            wanted = (order[position] for position in positions[first : first + READ_AHEAD])
-            places = [(self._shards[shard], number) for shard, number in wanted]
-            yield from load_documents(reader, places, self._texts)
+        wanted = ((self._shards[shard], number) for shard, number in places)
+        yield from load_documents(reader, wanted, self._texts, self._how)
 
     def _order(self, epoch: int) -> Order:
-        return Order([shard.nsamples for shard in self._shards], self._share(), self._shuffle, epoch)
-
-    def _share(self) -> Share:
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        return Share(self._rank, self._world_size, worker, workers)
+        return Order([shard.nsamples for shard in self._shards], self.share(), self.shuffle, epoch)
 
     def _identity(self) -> dict[str, Any]:
-        return self._source | vars(self._share())
+        return self._source | vars(self.share())
 
-    def _check_node(self) -> None:
+    def check_node(self) -> None:
+        """See that rank and world size are still those that the dataset was made for.
+
+        Raises:
+            UsageError: torch.distributed says otherwise by now.
+        """
         if not self._given and _distributed() and _node() != (self._rank, self._world_size):
             rank, world_size = _node()
             raise UsageError(

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storyloom.errors import BadDataset, printable
+from storyloom.format.codes import read_codes
+from storyloom.format.interleave import SILENT, Mode, Part, Said, check_mode, interleaved, part_numbers
 from storyloom.format.model import MOST_SECONDS
-from storyloom.format.sample import SCHEMA, Pixels, SchemaName, TimedWord, added, sound_name
+from storyloom.format.sample import SCHEMA, Pixels, SchemaName, TimedWord, added, codes_name, sound_name
 from storyloom.format.tar import MAX_PIXELS
 from storyloom.format.texts import Texts, placed, text_numbers
 
@@ -37,6 +39,7 @@ class Frame:
         caption: What a model says that it shows; empty without one.
         fused: What is said and what is shown, as one text; empty without one.
         fuse_status: ``fused``; ``kept:`` and why what was said stays; ``failed:`` and why; or ``off``.
+        codes: Its discrete codes, uint16, shape (rows, columns); None in a dataset without codes.
     """
 
     time: float
@@ -49,6 +52,7 @@ class Frame:
     caption: str = ""
     fused: str = ""
     fuse_status: str = "off"
+    codes: NDArray[np.uint16] | None = field(default=None, repr=False, compare=False)
 
     def pixels(self) -> NDArray[np.uint8]:
         """The decoded picture: RGB, uint8, shape (height, width, 3).
@@ -63,7 +67,7 @@ class Frame:
             # Image.open would open other formats, too, some of them with programs, and warn of a size
             with JpegImageFile(io.BytesIO(self.jpeg)) as image:
                 if image.size == (self.width, self.height) and self.width * self.height <= MAX_PIXELS:
-                    return np.asarray(image.convert("RGB"))
+                    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
                 flaw = f"it has {image.width}x{image.height} pixels, should have {self.width}x{self.height}"
         except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as reason:
             flaw = printable(str(reason))
@@ -72,15 +76,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence that was spoken.
+    """A sentence that was spoken, or a part of one.
 
     Attributes:
         start: Seconds from the start of the video, of its first word.
         end: Seconds, of its last word.
         text: The words.
-        source: Where they come from, e.g. ``asr``.
+        source: Where they come from, e.g. ``asr``; ``silence`` for the ``...`` of `interleave` ``stream``.
         words: Each word with its start and end in seconds, in time order; empty without word times.
-        sound: An Ogg Opus file from `start` to `end`, with one channel; empty in a dataset without sound.
+        sound: An Ogg Opus file from `start` to `end`, with one channel; empty in a dataset without sound, and for a
+            part of a sentence.
     """
 
     start: float
@@ -97,7 +102,8 @@ class Document:
 
     Attributes:
         key: Unique in the dataset.
-        items: Frames and texts in the document's order: time order, a frame before the text whose interval holds it.
+        items: Frames and texts in the document's order: time order, a frame before the text whose interval holds it,
+            unless it was read with another `interleave`.
         video_id: The manifest's id of the video.
         video_url: URL of the media.
         title: Empty when unknown.
@@ -158,11 +164,46 @@ class Document:
                 items.append(said[number] if kind == "text" else _told(frames[number], kind, said))
         return replace(self, items=tuple(items))
 
+    def interleaved(self, mode: Mode, fps: float = 1.0) -> Document:
+        """The document with its frames among the words: the rule of `storyloom.format.interleave`.
+
+        A part of a sentence has its own words and their times, and no sound, which is the sentence's.
+
+        Args:
+            mode: ``sentence``, as the shard has it; ``word``; or ``stream``.
+            fps: Intervals a second of ``stream``, 1 or 2.
+
+        Raises:
+            UsageError: There is no such mode, or none at so many intervals.
+        """
+        how = check_mode(mode, fps)
+        if how.mode == "sentence":
+            return self
+        frames, said = self.frames, self.texts
+        times, text_of = [frame.time for frame in frames], [frame.text for frame in frames]
+        spoken = [Said(text.text, text.start, text.end, text.words) for text in said]
+        is_image = [isinstance(item, Frame) for item in self.items]
+        order = interleaved(how, is_image, times, spoken, (self.start, self.end))
+        numbers = part_numbers(order, times, text_of)
+        items = [
+            _part(item, said) if isinstance(item, Part) else replace(frames[item], text=numbers[item]) for item in order
+        ]
+        return replace(self, items=tuple(items))
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from storyloom.reader.html import document_html
 
         return document_html(self)
+
+
+def _part(part: Part, said: Sequence[Text]) -> Text:
+    """A text, or a part of one, or a silence."""
+    if part.number < 0:
+        return Text(part.start, part.end, part.text, SILENT)
+    if part.whole:
+        return said[part.number]
+    return Text(part.start, part.end, part.text, said[part.number].source, tuple(part.words))
 
 
 def _told(frame: Frame, kind: str, said: Sequence[Text]) -> Text:
@@ -217,8 +258,13 @@ class _Values(BaseModel):
     video_start: Number = 0.0
 
 
-def parse(content: bytes, jpegs: Mapping[str, bytes], sounds: Mapping[str, bytes] | None = None) -> Document:
-    """The document of a `KEY.json`, its images and the sounds of its texts.
+def parse(
+    content: bytes,
+    jpegs: Mapping[str, bytes],
+    sounds: Mapping[str, bytes] | None = None,
+    codes: Mapping[str, bytes] | None = None,
+) -> Document:
+    """The document of a `KEY.json`, its images, the sounds of its texts and the codes of its images.
 
     Rules of the format that reading does not depend on are not checked; `storyloom validate` checks them.
 
@@ -226,6 +272,7 @@ def parse(content: bytes, jpegs: Mapping[str, bytes], sounds: Mapping[str, bytes
         content: Of `KEY.json`.
         jpegs: Images by member name.
         sounds: Sounds by member name; None or empty in a dataset without sound.
+        codes: Files of codes by member name; None or empty in a dataset without codes.
 
     Raises:
         ValueError: The bytes are something else; the message says what is wrong.
@@ -240,7 +287,7 @@ def parse(content: bytes, jpegs: Mapping[str, bytes], sounds: Mapping[str, bytes
         _Values.model_validate(values)
         if values["schema"] != SCHEMA:
             values = added(len(values.get("image_time", [])), len(values.get("text_start", []))) | values
-        return _document(values, jpegs, sounds or {})
+        return _document(values, jpegs, sounds or {}, codes or {})
     except ValidationError as error:
         raise ValueError(f"{error.error_count()} of its values have another type or range than the format's") from None
     except KeyError as error:
@@ -262,13 +309,16 @@ def _words_of_texts(values: Mapping[str, Any]) -> list[tuple[TimedWord, ...]]:
     return [tuple(words[start:end]) for start, end in pairwise(ends)]
 
 
-def _document(values: Mapping[str, Any], jpegs: Mapping[str, bytes], sounds: Mapping[str, bytes]) -> Document:
+def _document(
+    values: Mapping[str, Any], jpegs: Mapping[str, bytes], sounds: Mapping[str, bytes], codes: Mapping[str, bytes]
+) -> Document:
     in_order = [jpegs[name] for name in values["images"] if name is not None]
     words = [text for text in values["texts"] if text is not None]
     of_images = [values[f"image_{name}"] for name in OF_IMAGES]
     heard = [sounds[sound_name(values["sample_id"], number)] if sounds else b"" for number in range(len(words))]
     of_texts = [values["text_start"], values["text_end"], words, values["text_source"], _words_of_texts(values), heard]
-    frames = iter([Frame(*row) for row in zip(values["image_time"], in_order, *of_images, strict=True)])
+    drawn = [read_codes(codes[codes_name(values["sample_id"], n)]) if codes else None for n in range(len(in_order))]
+    frames = iter([Frame(*row) for row in zip(values["image_time"], in_order, *of_images, drawn, strict=True)])
     texts = iter([Text(*row) for row in zip(*of_texts, strict=True)])
     items: list[Frame | Text] = []
     for name, text in zip(values["images"], values["texts"], strict=True):

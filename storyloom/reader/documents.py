@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
+from storyloom.format.interleave import Mode, check_interleaving
 from storyloom.format.reader import ShardReader
 from storyloom.format.texts import Texts, check_texts
 from storyloom.reader.document import Document
@@ -27,9 +28,12 @@ class Documents:
         split: ``train`` or ``val``; None for all.
         options: fsspec's options for the URL, e.g. credentials.
         texts: Which texts stand beside the frames: ``text``, what was said; ``caption``; or ``fused``.
+        interleave: Where the frames stand: before whole sentences; at the ``word``; or interval by interval, as a
+            ``stream``. docs/reader.md has the rule.
+        fps: Intervals a second of ``stream``, 1 or 2.
 
     Raises:
-        UsageError: There is no finished dataset, or none with these texts.
+        UsageError: There is no finished dataset, or none with these texts, or with word times where they are needed.
         BadDataset: Its manifest is damaged or of another version.
 
     Attributes:
@@ -44,6 +48,8 @@ class Documents:
         options: Mapping[str, Any] | None = None,
         *,
         texts: Texts = "text",
+        interleave: Mode = "sentence",
+        fps: float = 1.0,
     ) -> None:
         self._reader = ShardReader(place, options)
         self.address = self._reader.folder.address
@@ -52,6 +58,7 @@ class Documents:
         self._shards = [one for one in shards if split in (None, one.split)]
         check_texts(texts, shards, self.address)
         self._texts = texts
+        self._how = check_interleaving(interleave, fps, texts, shards, self.address)
         self._ends = list(accumulate(shard.nsamples for shard in self._shards))
         self._places: dict[str, tuple[ShardEntry, int]] = {}
         self._unread = iter(self._shards)
@@ -62,7 +69,7 @@ class Documents:
     def __iter__(self) -> Iterator[Document]:
         """All documents, a few in memory at a time."""
         for shard in self._shards:
-            yield from (as_document(stored, self._texts) for stored in self._reader.documents(shard))
+            yield from (as_document(stored, self._texts, self._how) for stored in self._reader.documents(shard))
 
     def __getitem__(self, which: str | int) -> Document:
         """A document by its key or its number; negative numbers count from the end.
@@ -76,7 +83,7 @@ class Documents:
         if not isinstance(which, str | int):
             raise TypeError(f"a document is asked for by its key or number, not by {which!r}")
         place = self._by_key(which) if isinstance(which, str) else self._by_number(which)
-        (document,) = load_documents(self._reader, [place], self._texts)
+        (document,) = load_documents(self._reader, [place], self._texts, self._how)
         return document
 
     def __contains__(self, key: object) -> bool:

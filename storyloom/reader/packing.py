@@ -26,7 +26,7 @@ class PackedSequence:
         loss_weight: float32, shape (tokens,): weight of each token as a target. 0.0 for the first of a piece, which
             has no context (as in transformers' DataCollatorWithFlattening); the layout's
             `image_loss_weight` for images; 1.0 elsewhere.
-        image_mask: bool, shape (tokens,): where the placeholders of `images` are.
+        image_mask: bool, shape (tokens,): where the placeholders, or codes, of `images` are; not their start and end.
         cu_seqlens: int32, shape (pieces + 1,): where each piece starts, and where the last ends, as flash-attention's
             variable-length kernels take it.
         item_spans: int32, shape (items, 2): start and end of each item's tokens.
@@ -34,6 +34,8 @@ class PackedSequence:
         item_is_image: bool, shape (items,).
         images: The frames, in order.
         origins: Where each piece comes from.
+        image_grid_thw: int64, shape (images, 3): patches of each image in time, height and width, as transformers'
+            processors and torchtitan's collator (``grid_thw``) have them; None where the layout's model has no grid.
     """
 
     tokens: torch.Tensor
@@ -45,6 +47,18 @@ class PackedSequence:
     item_is_image: torch.Tensor
     images: list[Frame]
     origins: list[Origin]
+    image_grid_thw: torch.Tensor | None = None
+
+    @property
+    def document_ids(self) -> torch.Tensor:
+        """int32, shape (tokens,): number of each token's piece, from 0, for block-diagonal attention.
+
+        FlexAttention's document masks compare them, as torchtitan's ``get_document_mask_mod`` does, which derives the
+        same numbers from `position_ids`. NeMo AutoModel's ``neat_packing_vlm`` counts them from 1 in what it calls
+        ``attention_mask``, where 0 is padding.
+        """
+        lengths = self.cu_seqlens.diff()
+        return torch.arange(len(lengths), dtype=torch.int32).repeat_interleave(lengths)
 
     @property
     def position_ids(self) -> torch.Tensor:
@@ -175,21 +189,35 @@ def assemble(packed: list[Piece], layout: TokenLayout) -> PackedSequence:
             size += len(layout.document_end)
         starts.append(size)
     items = [tokens.item for piece in packed for tokens in piece.items]
+    images = [item for item in items if isinstance(item, Frame)]
+    image_mask = torch.zeros(size, dtype=torch.bool)
+    for (start, stop), item in zip(spans, items, strict=True):
+        if isinstance(item, Frame):
+            image_mask[start + len(layout.image_start) : stop - len(layout.image_end)] = True
     times = [(item.start, item.end) if isinstance(item, Text) else (item.time, item.time) for item in items]
-    joined = torch.from_numpy(np.concatenate(ids))
     loss_weight = torch.from_numpy(np.concatenate(weights))
     loss_weight[[start for start in starts if start < size]] = 0.0
     return PackedSequence(
-        tokens=joined,
+        tokens=torch.from_numpy(np.concatenate(ids)),
         loss_weight=loss_weight,
-        image_mask=joined == layout.image_token,
+        image_mask=image_mask,
         cu_seqlens=torch.tensor(starts, dtype=torch.int32),
         item_spans=torch.tensor(spans, dtype=torch.int32),
         item_times=torch.tensor(times, dtype=torch.float64),
         item_is_image=torch.tensor([isinstance(item, Frame) for item in items]),
-        images=[item for item in items if isinstance(item, Frame)],
+        images=images,
         origins=[piece.origin for piece in packed],
+        image_grid_thw=_grids(images, layout),
     )
+
+
+def _grids(images: list[Frame], layout: TokenLayout) -> torch.Tensor | None:
+    if layout.image_grid is None:
+        return None
+    found = [layout.image_grid(image.width, image.height) for image in images]
+    if None in found:
+        return None
+    return torch.tensor(found, dtype=torch.int64).reshape(-1, 3)
 
 
 def _names(bins: Iterable[Bin]) -> list[list[tuple[int, int, int]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +53,17 @@ class TokenLayout:
         tokenize: Token ids of a text, without special tokens. It is called once per text, so it must add any
             separator between two texts, such as a space, itself.
         image_token: Id of the placeholder for one token of an image.
-        image_tokens: Placeholders per image, or a function of its width and height in pixels, e.g. `PatchTokens`.
+        image_tokens: Placeholders per image, or a function of its width and height in pixels, e.g. `PatchTokens`. With
+            `image_ids` the number of those, or a function of the columns and rows of its discrete codes.
         image_start: Ids before an image's placeholders.
         image_end: Ids after them.
         document_end: Ids after a document's last item (Multimodal Textbook's end of video, or an end-of-text token).
         image_loss_weight: Weight of an image's tokens in the loss: 0 where the model is not to predict them, 0.5 in
             Emu3.5, which does.
+        image_grid: Patches of an image in time, height and width, from its width and height in pixels, as
+            transformers' ``image_grid_thw`` has them; None where the model has no grid.
+        image_ids: Ids of an image in place of placeholders, e.g. its discrete codes (`Frame.codes`) with a header and
+            row ends; `image_start` and `image_end` stand around them.
     """
 
     tokenize: Callable[[str], Sequence[int]]
@@ -68,6 +73,8 @@ class TokenLayout:
     image_end: Sequence[int] = ()
     document_end: Sequence[int] = ()
     image_loss_weight: float = 0.0
+    image_grid: Callable[[int, int], tuple[int, int, int] | None] | None = None
+    image_ids: Callable[[Frame], Sequence[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,61 +122,125 @@ class Piece:
     size: int
 
 
-def pieces(document: Document, layout: TokenLayout, budget: int) -> list[Piece]:
-    """Cut a document into pieces of at most `budget` tokens.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The tokens of an item that go into one piece: all of them, but where a long text is cut.
+
+    Attributes:
+        item: Number of the item in the document.
+        start: Its first token in the piece.
+        stop: The token after its last one there.
+    """
+
+    item: int
+    start: int
+    stop: int
+
+
+def cut(sizes: Sequence[int], is_image: Sequence[bool], room: int) -> list[list[Part]]:
+    """Where a document is cut into pieces, from its counts alone: the one rule of those who tokenize and who plan.
 
     A cut comes before a frame rather than between a frame and the text it precedes, unless these alone are too long.
-    Only a text that is longer than the budget is cut itself; its parts keep its times.
+    Only a text that is longer than `room` is cut itself.
 
-    Raises:
-        UsageError: An image does not fit the budget, or a text holds the image token.
+    Args:
+        sizes: Tokens of each item; an image has at most `room`.
+        is_image: Whether each item is one.
+        room: Most tokens of a piece.
     """
-    room = budget - len(layout.document_end)
-    filled: list[list[Tokens]] = [[]]
+    filled: list[list[Part]] = [[]]
     used = 0
-    for run in _runs(document, layout, room):
-        size = sum(len(tokens.ids) for tokens in run)
+    for run in _runs(sizes, is_image, room):
+        size = sum(part.stop - part.start for part in run)
         if used + size > room and filled[-1]:
             filled.append([])
             used = 0
         filled[-1] += run
         used += size
-    origins = (Origin(document.key, document.video_id, n, n == len(filled) - 1) for n in range(len(filled)))
-    return [_piece(origin, items, layout) for origin, items in zip(origins, filled, strict=True)]
+    return filled
 
 
-def _piece(origin: Origin, items: Sequence[Tokens], layout: TokenLayout) -> Piece:
-    size = sum(len(tokens.ids) for tokens in items) + (len(layout.document_end) if origin.last else 0)
-    return Piece(origin, tuple(items), size)
+def pieces(document: Document, layout: TokenLayout, budget: int) -> list[Piece]:
+    """Cut a document into pieces of at most `budget` tokens; `cut` says where. Parts of a text keep its times.
+
+    Raises:
+        UsageError: An image does not fit the budget, or a text holds the image token.
+    """
+    room = budget - len(layout.document_end)
+    ids = [item_ids(document.key, item, layout) for item in document.items]
+    is_image = [isinstance(item, Frame) for item in document.items]
+    for item, tokens in zip(document.items, ids, strict=True):
+        if isinstance(item, Frame) and len(tokens) > room:
+            what = f"{document.key}: an image of {item.width}x{item.height} pixels"
+            raise UsageError(too_large(what, len(tokens), room))
+    parts = cut([len(one) for one in ids], is_image, room)
+    return [piece_of(document, layout, dict(enumerate(ids)), some, n, len(parts)) for n, some in enumerate(parts)]
 
 
-def _runs(document: Document, layout: TokenLayout, room: int) -> Iterator[list[Tokens]]:
-    """Uncuttable runs: frames with the text after them; single items where such a run is longer than `room`."""
-    run: list[Tokens] = []
-    for number, item in enumerate(document.items):
-        run.append(Tokens(item, _ids(document.key, item, layout, room)))
-        if isinstance(item, Text) or number == len(document.items) - 1:
-            whole = sum(len(tokens.ids) for tokens in run) <= room
-            yield from [run] if whole else ([part] for tokens in run for part in _parts(tokens, room))
-            run = []
+def piece_of(
+    document: Document,
+    layout: TokenLayout,
+    ids: Mapping[int, NDArray[np.int64]],
+    parts: Sequence[Part],
+    number: int,
+    of: int,
+) -> Piece:
+    """The piece with these parts of a document's items.
+
+    Args:
+        document: Where they come from.
+        layout: By which it was tokenized.
+        ids: Of the items, by their number.
+        parts: What is in the piece.
+        number: Of the piece in the document.
+        of: How many there are.
+    """
+    origin = Origin(document.key, document.video_id, number, last=number == of - 1)
+    items = tuple(Tokens(document.items[part.item], ids[part.item][part.start : part.stop]) for part in parts)
+    return Piece(origin, items, sum(len(one.ids) for one in items) + origin.last * len(layout.document_end))
 
 
-def _parts(tokens: Tokens, room: int) -> Iterator[Tokens]:
-    for start in range(0, max(1, len(tokens.ids)), room):
-        yield Tokens(tokens.item, tokens.ids[start : start + room])
+def item_ids(key: str, item: Frame | Text, layout: TokenLayout) -> NDArray[np.int64]:
+    """An item as tokens: int64, shape (tokens,).
 
-
-def _ids(key: str, item: Frame | Text, layout: TokenLayout, room: int) -> NDArray[np.int64]:
+    Raises:
+        UsageError: A text holds the image token.
+    """
     if isinstance(item, Text):
         ids = np.asarray(layout.tokenize(item.text), dtype=np.int64)
         if np.any(ids == layout.image_token):
             message = f"{key}: tokenize gave the image token {layout.image_token} for {item.text!r}"
             raise UsageError(f"{message}: tokenize texts without special tokens")
         return ids
+    if layout.image_ids:
+        inner = layout.image_ids(item)
+    else:
+        inner = [layout.image_token] * placeholders(layout, item.width, item.height)
+    return np.array([*layout.image_start, *inner, *layout.image_end], dtype=np.int64)
+
+
+def placeholders(layout: TokenLayout, columns: int, rows: int) -> int:
+    """Tokens of an image without its start and end: see `TokenLayout.image_tokens`."""
     count = layout.image_tokens
-    placeholders = count if isinstance(count, int) else count(item.width, item.height)
-    ids = np.array([*layout.image_start, *[layout.image_token] * placeholders, *layout.image_end], dtype=np.int64)
-    if len(ids) > room:
-        message = f"{key}: an image of {item.width}x{item.height} pixels has {len(ids)} tokens"
-        raise UsageError(f"{message}, but the budget leaves {room}: raise the budget or count fewer per image")
-    return ids
+    return count if isinstance(count, int) else count(columns, rows)
+
+
+def too_large(what: str, tokens: int, room: int) -> str:
+    """That an image does not fit, and the way out."""
+    return f"{what} has {tokens} tokens, but the budget leaves {room}: raise the budget or count fewer per image"
+
+
+def _runs(sizes: Sequence[int], is_image: Sequence[bool], room: int) -> Iterator[list[Part]]:
+    """Uncuttable runs: frames with the text after them; single items where such a run is longer than `room`."""
+    run: list[Part] = []
+    for number, (size, image) in enumerate(zip(sizes, is_image, strict=True)):
+        run.append(Part(number, 0, size))
+        if not image or number == len(sizes) - 1:
+            whole = sum(part.stop for part in run) <= room
+            yield from [run] if whole else ([part] for one in run for part in _parts(one, room))
+            run = []
+
+
+def _parts(whole: Part, room: int) -> Iterator[Part]:
+    for start in range(0, max(1, whole.stop), room):
+        yield Part(whole.item, start, min(whole.stop, start + room))

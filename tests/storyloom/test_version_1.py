@@ -14,9 +14,10 @@ from storyloom.card.card import card, summary
 from storyloom.card.croissant import croissant
 from storyloom.card.indexes import as_json, index_files
 from storyloom.format.counts import Counts
+from storyloom.format.items import Items
 from storyloom.format.manifest import Provenance, describe
 from storyloom.format.sample import Sample
-from storyloom.format.shard import write_shard
+from storyloom.format.shard import ShardDocument, write_shard
 from storyloom.format.tar import sample_bytes
 from storyloom.reader.document import parse
 from tests.documents import jpeg
@@ -53,9 +54,11 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("version-1")
     members = sample_bytes(KEY, CONTENT, [jpeg(0)])
     (folder / "data/train").mkdir(parents=True)
-    counts = Counts.of(Sample.model_validate_json(CONTENT))
-    shard = write_shard(folder / "data/train/shard-000000.tar", "train", [(members, counts)])
-    shard = shard.model_copy(update={"file": "data/train/shard-000000.tar"})
+    sample = Sample.model_validate_json(CONTENT)
+    document = ShardDocument(members, Counts.of(sample).without_sizes(), Items.of(sample))
+    shard = write_shard(folder / "data/train/shard-000000.tar", "train", [document])
+    (folder / "data/train/shard-000000.parquet").unlink()  # version 1 has no tables
+    shard = shard.model_copy(update={"file": "data/train/shard-000000.tar", "items_sha256": ""})
     published = describe("old", 3, [shard], Provenance()).model_copy(update={"schema_": "storyloom/1"})
     files = {
         **index_files(published),

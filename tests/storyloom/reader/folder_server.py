@@ -20,6 +20,7 @@ class FolderServer(ThreadingHTTPServer):
         status: With which they fail.
         ignores_ranges: Whether to answer with whole files.
         sent: Bytes sent by path.
+        hangs: Paths that are never answered.
     """
 
     daemon_threads = True
@@ -31,6 +32,7 @@ class FolderServer(ThreadingHTTPServer):
         self.status = 503
         self.ignores_ranges = False
         self.sent: Counter[str] = Counter()
+        self.hangs: set[str] = set()
 
     def handle_error(self, *_: object) -> None:
         """Nothing on the terminal when a client has gone."""
@@ -47,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.lstrip("/")
         file = self.server.folder / name
+        if name in self.server.hangs:
+            threading.Event().wait()
         if self.server.failures[name] > 0:
             self.server.failures[name] -= 1
             self.answer(self.server.status, b"")

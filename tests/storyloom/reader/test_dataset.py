@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from stages.write.stage import WriteConfig
 from storyloom.errors import BadDataset, UsageError
 from storyloom.fs import folder
-from storyloom.reader import BadShard, Document, DocumentDataset
-from tests.documents import read_documents
+from storyloom.fs.folder import DataFolder
+from storyloom.fs.ranges import ByteRange
+from storyloom.reader import BadShard, Document, DocumentDataset, shards
+from tests.documents import dataset, document, jpeg, read_documents, video
 from tests.storyloom.reader.folder_server import serving_folder
 
 
@@ -199,6 +208,34 @@ def test_a_share_over_http_fetches_no_more_than_its_documents(out: Path) -> None
     assert images < tars < 3 * images
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_each_index_is_fetched_once_by_all_that_read_ahead(out: Path, *, shuffle: bool) -> None:
+    with serving_folder(out) as server:
+        read = list(DocumentDataset(server.url, shuffle=shuffle))
+        sent = {name: size for name, size in server.sent.items() if name.endswith(".idx")}
+    assert len(read) > shards.READ_AHEAD
+    assert sent == {f"data/train/{one.name}": one.stat().st_size for one in (out / "data/train").glob("*.idx")}
+
+
+def test_no_document_waits_for_an_index_that_could_have_been_read_before(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "READ_AHEAD", 1)
+    monkeypatch.setattr(shards, "IN_FLIGHT", 2)
+    read: list[tuple[str, str]] = []
+    as_it_is = DataFolder.read
+
+    def noting(self: DataFolder, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
+        read.extend((one.file, threading.current_thread().name) for one in ranges if one.file.endswith(".idx"))
+        return as_it_is(self, ranges)
+
+    monkeypatch.setattr(DataFolder, "read", noting)
+    assert len(list(DocumentDataset(out))) > 4 * shards.IN_FLIGHT
+    indexes = {f"data/train/{one.name}" for one in (out / "data/train").glob("*.idx")}
+    assert sorted(file for file, _ in read) == sorted(indexes)
+    assert {thread for _, thread in read} == {"storyloom-index"}
+
+
 def test_reading_from_memory_equals_reading_the_folder(out: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.put(str(out), "/dataset", recursive=True)
@@ -210,6 +247,22 @@ def test_a_server_that_fails_for_a_moment_loses_nothing(out: Path, monkeypatch: 
     with serving_folder(out) as server:
         server.failures.update({"manifest.json": 1, "data/train/shard-000000.tar": 3})
         assert list(DocumentDataset(server.url)) == list(DocumentDataset(out))
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_an_index_that_a_server_refuses_is_asked_for_no_more_often_than_another_file(
+    out: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """A server that hangs would be waited for as often."""
+    monkeypatch.setattr(folder, "PAUSE", 0.01)
+    monkeypatch.setattr(shards, "READ_AHEAD", 1)
+    monkeypatch.setattr(shards, "IN_FLIGHT", 2)
+    index = sorted(f"data/train/{one.name}" for one in (out / "data/train").glob("*.idx"))[place]
+    with serving_folder(out) as server:
+        server.failures[index] = 1000
+        with pytest.raises(BadShard, match=f"{index}: cannot be read"):
+            list(DocumentDataset(server.url, shuffle=False))
+        assert 1000 - server.failures[index] == folder.ATTEMPTS
 
 
 def test_a_server_that_ignores_ranges_is_named(out: Path) -> None:
@@ -272,3 +325,79 @@ def test_documents_pass_through_a_batch_with_a_list_as_collate_function(out: Pat
     batches = list(DataLoader(DocumentDataset(out), batch_size=4, collate_fn=list))
     assert all(isinstance(one, Document) for batch in batches for one in batch)
     assert [one.key for batch in batches for one in batch] == keys(DocumentDataset(out))
+
+
+def test_documents_before_a_damaged_one_are_given(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "cut")
+    shard = sorted((tmp_path / "cut" / "data" / "train").glob("*.tar"))[1]
+    whole = keys(DocumentDataset(out))
+    with shard.open("r+b") as file:
+        file.truncate(shard.stat().st_size // 2)
+    given: list[str] = []
+    with pytest.raises(BadShard, match="the shard is cut off") as failure:
+        given.extend(document.key for document in DocumentDataset(tmp_path / "cut"))
+    first = len(read_documents(min((out / "data" / "train").glob("*.tar"))))
+    broken = int(str(failure.value).split("document ")[1].split(":")[0])
+    assert given == whole[: first + broken]
+    assert broken > 0
+
+
+@pytest.mark.parametrize("at_once", [1, shards.READ_AHEAD])
+def test_documents_before_a_damaged_index_are_given(
+    copy: Path, out: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(shards, "READ_AHEAD", at_once)
+    monkeypatch.setattr(shards, "IN_FLIGHT", 2)
+    (copy / "data/train/shard-000001.tar.idx").unlink()
+    given: list[str] = []
+    with pytest.raises(BadShard, match=r"shard-000001\.tar\.idx"):
+        given.extend(document.key for document in DocumentDataset(copy))
+    first = len(read_documents(out / "data/train/shard-000000.tar"))
+    assert given == keys(DocumentDataset(out))[:first]
+
+
+def test_what_is_read_ahead_is_bounded_in_bytes_where_documents_are_of_very_different_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = [jpeg(n, 640, 480) for n in range(4)]
+    small = [video(f"a{n}", document(frames=1, texts=1)) for n in range(200)]
+    longer = [video(f"b{n}", document(frames=4), jpegs=large) for n in range(60)]
+    dataset(tmp_path, [small, longer], WriteConfig(name="sizes"))
+    monkeypatch.setattr(shards, "BYTES_AHEAD", 2 * sum(map(len, large)))  # 16 documents, by their mean
+    monkeypatch.setattr(shards, "IN_FLIGHT", 4)
+    monkeypatch.setattr("storyloom.format.reader.BATCH_BYTES", sum(map(len, large)))
+    lock, read = threading.Lock(), [0]
+    as_it_is = DataFolder.read
+
+    def noting(self: DataFolder, ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
+        found = as_it_is(self, ranges)
+        with lock:
+            read[0] += sum(len(one) for one in found if isinstance(one, bytes))
+        return found
+
+    monkeypatch.setattr(DataFolder, "read", noting)
+    taken = most = 0
+    for one in DocumentDataset(tmp_path / "out"):
+        time.sleep(0.001)
+        most = max(most, read[0] - taken)
+        taken += sum(len(frame.jpeg) for frame in one.frames)
+    assert most < 5 * 4 * sum(map(len, large))
+
+
+def test_a_server_that_hangs_does_not_keep_an_interrupted_process(out: Path) -> None:
+    code = (
+        "import sys; from storyloom.reader import DocumentDataset\n"
+        "for one in DocumentDataset(sys.argv[1]): print(one.key, flush=True)"
+    )
+    with serving_folder(out) as server:
+        server.hangs = {f"data/train/{max((out / 'data/train').glob('*.tar')).name}"}
+        command = [sys.executable, "-c", code, server.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            try:
+                _, said = process.communicate(timeout=20)  # else it waits for a minute
+            finally:
+                process.kill()
+    assert b"KeyboardInterrupt" in said

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storyloom.errors import UsageError
+from storyloom.format.image_tokens import image_model
 from storyloom.reader import Document, Frame, PatchTokens, Text, TokenLayout
 from storyloom.reader.pieces import Piece, pieces
 
@@ -127,3 +128,9 @@ def test_patch_tokens_are_those_of_qwen2_vl(width: int, height: int, settings: t
 def test_emu3_5_has_1024_tokens_for_512_pixels_squared() -> None:
     assert PatchTokens(side=16, least=1, most=1024)(512, 512) == 1024
     assert PatchTokens(side=16, least=1, most=1024)(1920, 1080) <= 1024
+
+
+@given(st.integers(28, 2000), st.floats(0.2, 5.0))
+def test_patch_tokens_agree_with_the_table_of_models(width: int, aspect: float) -> None:
+    height = max(28, round(width * aspect))
+    assert PatchTokens()(width, height) == image_model("qwen2-vl").tokens(width, height)

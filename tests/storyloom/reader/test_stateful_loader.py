@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storyloom.errors import UsageError
-from storyloom.reader import DocumentDataset, PackedDataset, TokenLayout
+from storyloom.reader import DocumentDataset, PackedDataset, PlannedDataset, TokenCounts, TokenLayout
 
 torchdata = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is in the group consumers")
 
@@ -98,3 +98,44 @@ def test_a_state_of_another_rank_is_refused_in_a_worker(out: Path) -> None:
     other.load_state_dict(first.state_dict())
     with pytest.raises(UsageError, match="saved with shuffle = True, but here it is False"):
         next(iter(other))
+
+
+def planned(out: Path, workers: int, rank: int = 0, world_size: int = 1) -> Any:
+    documents, layout = (
+        DocumentDataset(out, shuffle=True, rank=rank, world_size=world_size),
+        TokenLayout(letters, 300, 5),
+    )
+    dataset = PlannedDataset(documents, layout, budget=80, counts=TokenCounts.measure(documents, layout))
+    return torchdata.StatefulDataLoader(dataset, batch_size=None, num_workers=workers)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_planned_run_goes_on_with_the_next_sequence(out: Path, workers: int) -> None:
+    uninterrupted = named(planned(out, 0))
+    first = planned(out, workers)
+    before = named(itertools.islice(first, 5))
+    second = planned(out, workers)
+    second.load_state_dict(first.state_dict())
+    assert before + named(second) == uninterrupted
+
+
+def test_a_planned_run_goes_on_with_other_numbers_of_ranks_and_workers(out: Path) -> None:
+    uninterrupted = named(planned(out, 0))
+    first = planned(out, 2)
+    before = named(itertools.islice(first, 6))
+    state = first.dataset.state_after(6)
+    ranks = [planned(out, workers, rank, 2) for rank, workers in enumerate((0, 1))]
+    for one in ranks:
+        one.dataset.load_state_dict(state)
+    after = [named(one) for one in ranks]
+    found = before + [one for turn in zip(*after, strict=True) for one in turn]
+    assert found[: len(uninterrupted)] == uninterrupted
+    assert len(found) - len(uninterrupted) < 2
+
+
+def test_a_planned_state_of_one_worker_is_refused_by_another_number_of_them(out: Path) -> None:
+    first = planned(out, 2)
+    list(itertools.islice(first, 6))
+    ((_, worker), *_) = first.state_dict()["_snapshot"]["_worker_snapshots"].items()
+    with pytest.raises(UsageError, match="save state_after"):
+        planned(out, 0).dataset.load_state_dict(worker["dataset_state"])
