@@ -13,6 +13,11 @@ def compact(value: dict[str, Any] | list[Any]) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+def ascii_line(value: Any) -> bytes:
+    """JSON as a line of ASCII, of which a reader may count characters for bytes."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+
+
 def write_lines(path: Path, items: Iterable[dict[str, Any]]) -> None:
     """Write JSON Lines: an item a line."""
     with path.open("w", encoding="utf-8", newline="\n") as file:

@@ -14,4 +14,8 @@ class FormatName(StrEnum):
     LLAMA_FACTORY = "llama-factory"
     LLAVA_INTERLEAVE = "llava-interleave"
     QWEN_VL = "qwen-vl"
+    QWEN3_VL = "qwen3-vl"
+    LIVECC = "livecc"
+    EMU3 = "emu3"
+    EMU35 = "emu3.5"
     MOSAICML = "mosaicml"

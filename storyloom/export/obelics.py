@@ -112,6 +112,9 @@ def row(document: SourceDocument) -> dict[str, Any]:
     whole = json.loads(document.content)
     per_position = ("texts", "images", "text_", "image_")
     rest = {key: value for key, value in whole.items() if not key.startswith(per_position)}
+    if document.rows > 1:
+        words = {key: getattr(sample, key) for key in ("words", "word_start", "word_end")}
+        rest |= {"row": document.row, "rows": document.rows, **words}
     return {
         "images": [None if name is None else {"bytes": jpegs[name], "path": name} for name in sample.images],
         "texts": sample.texts,

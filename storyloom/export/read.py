@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from storyloom.export.interleave import with_frames_among_words
 from storyloom.export.texts import with_texts
+from storyloom.format.interleave import AS_STORED, Interleaving
 from storyloom.format.reader import BadShard, ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
@@ -28,15 +30,21 @@ class SourceDocument:
 
     Attributes:
         shard: Stem of the shard's file name, e.g. ``shard-000000``; unique within a split.
-        sample: `KEY.json`, checked, with the texts that are exported.
+        sample: `KEY.json`, checked, with the texts that are exported, and its images where they are to stand.
         content: `KEY.json` as the shard has it, byte for byte unless its texts held special tokens of trainers.
         jpegs: The images, in the order of `sample.pictures`.
+        codes: Files of their discrete codes, in the same order; empty in a dataset without them.
+        row: Number among the rows that the document was cut into.
+        rows: How many these are; `content` is the whole document's.
     """
 
     shard: str
     sample: Sample
     content: bytes
     jpegs: list[bytes]
+    row: int = 0
+    rows: int = 1
+    codes: Sequence[bytes] = ()
 
     @property
     def key(self) -> str:
@@ -50,7 +58,7 @@ class SourceDocument:
 
 
 def documents(
-    output: str | os.PathLike[str], shards: Iterable[Shard], texts: Texts = "text"
+    output: str | os.PathLike[str], shards: Iterable[Shard], texts: Texts = "text", how: Interleaving = AS_STORED
 ) -> Iterator[SourceDocument]:
     """The documents of these shards. A few documents are in memory at a time, never a shard.
 
@@ -60,23 +68,26 @@ def documents(
         output: Folder of the finished dataset, or its URL.
         shards: As its manifest lists them.
         texts: Which texts they are to have.
+        how: Where their frames are to stand.
 
     Raises:
-        BadShard: A shard cannot be read, breaks the format, or has more or fewer documents or images than the
-            manifest says; or a document is small here and vast in another format.
+        BadShard: A shard cannot be read, breaks the format, or has more or fewer documents, images, codes or sounds
+            than the manifest says; or a document is small here and vast in another format.
     """
     reader = ShardReader(output, walk=True)
     for shard in shards:
         nimages = 0
         for stored in reader.documents(shard):
             sample, content = _neutralised(stored.sample(), stored.content)
-            sample = with_texts(sample, texts)
+            stored.check_beside(len(sample.pictures), len(sample.spoken))
+            sample = with_frames_among_words(with_texts(sample, texts), how)
             if flaw := _size_flaw(sample):
                 raise BadShard.at(stored.shard, f"document {stored.number}", flaw, SHORTER)
             jpegs = stored.pictures(sample)
             nimages += len(jpegs)
+            codes = [data for _, data in sorted(stored.codes.items())]
             if sample.spoken:
-                yield SourceDocument(Path(shard.file).stem, sample, content, jpegs)
+                yield SourceDocument(Path(shard.file).stem, sample, content, jpegs, codes=codes)
         if nimages != shard.nimages:
             flaw = f"it has {nimages} images, but manifest.json says {shard.nimages}"
             raise BadShard.at(f"{reader.folder.address}/{shard.file}", "", flaw)

@@ -19,6 +19,8 @@ from storyloom.export.names import FormatName
 from storyloom.export.place import RECORD, as_record, earlier_export, replacing_folder
 from storyloom.export.read import SourceDocument, documents
 from storyloom.export.registry import FORMATS
+from storyloom.export.sequences import Rows, SequenceRule
+from storyloom.format.interleave import AS_STORED, Interleaving, Mode, check_interleaving
 from storyloom.format.manifest import Published, finished_dataset
 from storyloom.format.shard import Shard
 from storyloom.format.texts import Texts, check_texts
@@ -75,6 +77,9 @@ def export(
     file_bytes: int | None = None,
     progress: Progress = nullcontext,
     texts: Texts = "text",
+    interleave: Mode = "sentence",
+    fps: float | None = None,
+    sequences: SequenceRule | None = None,
 ) -> Exported:
     """Write a finished dataset in another format. The folder appears when it is complete.
 
@@ -86,38 +91,73 @@ def export(
         file_bytes: Size at which a new file begins; None for the format's own.
         progress: A context whose value iterates over the shards, e.g. with a progress bar.
         texts: Which texts stand beside the images: see `storyloom.format.texts`.
+        interleave: Where the images stand among the words: see `storyloom.format.interleave`.
+        fps: Intervals a second of ``stream``; None for 1.
+        sequences: How long rows of OBELICS may be; None for whole documents.
 
     Raises:
-        UsageError: `output` holds no finished dataset, or none with these texts, the format does not take a
-            size, or `dest` can be no folder.
+        UsageError: `output` holds no finished dataset, or none with these texts, word times or tokens where they are
+            needed, the format does not take a size, or `dest` can be no folder.
         DestinationTaken: `dest` holds something else; nothing was changed.
         BadShard: A shard is damaged; `dest` is as it was.
     """
     published = finished_dataset(output)
-    check_texts(texts, published.shards, redacted(os.fspath(output)))
+    address = redacted(os.fspath(output))
+    check_texts(texts, published.shards, address)
+    how = check_interleaving(interleave, fps or 1.0, texts, published.shards, address)
+    _check_options(name, texts, interleave, fps, file_bytes, sequences)
     form = FORMATS[name]
-    if file_bytes is not None and form.file_bytes is None:
-        raise UsageError(f"{name} writes one file a split, so --file-bytes says nothing. Leave it out.")
+    if form.needs_words and not any(shard.timed_words for shard in published.shards):
+        raise UsageError(f"{address} has no word times, which {name} needs: make it with write.words: true")
+    if form.needs_codes and not published.has_codes:
+        raise UsageError(f"{address} has no visual tokens, which {name} needs: make it with tokenize.enabled: true")
+    how = AS_STORED if form.needs_words else how  # words alone are the same in every mode
     limit = file_bytes or form.file_bytes or 0
     dest = _destination(os.fspath(dest))
-    done = Exported(dest, published.name, {}, {}, [], replaced=earlier_export(dest) is not None)
+    done = Exported(dest, published.name, {}, {}, form.odd(published), replaced=earlier_export(dest) is not None)
     with replacing_folder(dest) as folder:
         for split in published.splits:
             with progress(published.of(split)) as shards:
-                counted = _counted(documents(output, shards, texts), done, SPLIT_NAMES[split])
+                found = documents(output, shards, texts, how)
+                counted = _counted(found, done, SPLIT_NAMES[split], images=not form.needs_words)
                 first = list(islice(counted, 1))
                 if first:  # loaders take no empty split
-                    done.warnings += form.write(chain(first, counted), folder, SPLIT_NAMES[split], limit)
+                    whole = chain(first, counted)
+                    rows = Rows(sequences) if sequences else None
+                    done.warnings += form.write(rows.of(whole) if rows else whole, folder, SPLIT_NAMES[split], limit)
+                    done.warnings += _cuts(rows, split) if rows else []
             if left_out := published.splits[split].nsamples - done.documents.get(SPLIT_NAMES[split], 0):
                 why = f"none of their images has a text with --texts {texts}"
                 done.warnings.append(f"{count_of(left_out, 'documents')} of {split} left out: {why}")
         if not done.documents:
-            address = redacted(os.fspath(output))
             raise UsageError(f"{address} has no document with --texts {texts}, whatever its manifest says")
         for path, content in form.files(published, list(done.documents)).items():
             (folder / path).write_bytes(content)
-        (folder / RECORD).write_bytes(as_record(folder, _record(published, name, texts, done)))
+        (folder / RECORD).write_bytes(as_record(folder, _record(published, name, texts, how, sequences, done)))
     return done
+
+
+def _check_options(
+    name: FormatName,
+    texts: Texts,
+    interleave: Mode,
+    fps: float | None,
+    file_bytes: int | None,
+    sequences: SequenceRule | None,
+) -> None:
+    """Refuse options that say nothing for a format or a mode.
+
+    Raises:
+        UsageError: One of them does.
+    """
+    if fps is not None and interleave != "stream":
+        raise UsageError(f"--fps is about --interleave stream, and says nothing with {interleave}. Leave it out.")
+    if FORMATS[name].needs_words and texts != "text":
+        raise UsageError(f"{name} is about words that were said: it takes no --texts {texts}. Leave it out.")
+    if file_bytes is not None and FORMATS[name].file_bytes is None:
+        raise UsageError(f"{name} writes one file a split, so --file-bytes says nothing. Leave it out.")
+    if sequences is not None and name != FormatName.OBELICS:
+        raise UsageError(f"--sequence-length cuts rows of obelics, and says nothing with {name}. Leave it out.")
 
 
 def load_hint(name: FormatName, done: Exported) -> str:
@@ -136,6 +176,15 @@ def load_hint(name: FormatName, done: Exported) -> str:
     return re.sub("|".join(filled), lambda found: filled[found[0]], line)
 
 
+def _cuts(rows: Rows, split: str) -> list[str]:
+    """What was cut so that no row is too long."""
+    if not rows.documents:
+        return []
+    cut = f"{count_of(rows.documents, 'documents')} of {split} became {count_of(rows.rows, 'rows')}"
+    texts = f", {count_of(rows.texts, 'texts')} cut within" if rows.texts else ""
+    return [f"{cut}{texts}, so that none has over {rows.rule.length:,} tokens"]
+
+
 def _destination(dest: str) -> str:
     """A destination as an absolute path without links, or as a URL.
 
@@ -148,18 +197,28 @@ def _destination(dest: str) -> str:
         raise UsageError(f"{redacted(dest)} cannot hold an export: {reason}") from None
 
 
-def _counted(found: Iterable[SourceDocument], done: Exported, split: str) -> Iterator[SourceDocument]:
+def _counted(found: Iterable[SourceDocument], done: Exported, split: str, *, images: bool) -> Iterator[SourceDocument]:
     for document in found:
         done.documents[split] = done.documents.get(split, 0) + 1
-        done.images[split] = done.images.get(split, 0) + len(document.jpegs)
+        done.images[split] = done.images.get(split, 0) + (len(document.jpegs) if images else 0)
         yield document
 
 
-def _record(published: Published, name: FormatName, texts: Texts, done: Exported) -> dict[str, Any]:
+def _record(
+    published: Published,
+    name: FormatName,
+    texts: Texts,
+    how: Interleaving,
+    sequences: SequenceRule | None,
+    done: Exported,
+) -> dict[str, Any]:
     """The content of `export.json`: the source dataset and how it was made."""
     return {
         "format": name.value,
         "texts": texts,
+        "interleave": how.mode,
+        **({"fps": how.fps} if how.mode == "stream" else {}),
+        **({"sequence_length": sequences.length, **sequences.counted_by} if sequences else {}),
         "dataset": published.name,
         "dataset_sha256": published.sha256,
         "documents": done.documents,

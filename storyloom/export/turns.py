@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 from storyloom.export.images import TAG
@@ -13,7 +14,7 @@ ANSWER = "gpt"
 Turns = list[dict[str, str]]
 
 
-def conversation(sample: Sample, *, closed: bool = False) -> Turns:
+def conversation(sample: Sample, *, closed: bool = False, tags: Sequence[str] = ()) -> Turns:
     """Frames as the human's turns and the sentences that follow them as the answers, in the document's order.
 
     Every text is in an answer, so that all of it is learnt; every image is in a human turn. A document that starts with
@@ -21,11 +22,13 @@ def conversation(sample: Sample, *, closed: bool = False) -> Turns:
 
     Args:
         sample: The document.
+        tags: What stands for each image; by default its tag alone.
         closed: Whether frames at the end get an empty answer, for trainers that take pairs of turns only.
     """
     turns: Turns = []
+    shown = iter(tags or [TAG] * len(sample.image_time))
     for spoken, group in groupby(sample.texts, key=lambda text: text is not None):
-        words = [text or TAG for text in group]
+        words = [text or next(shown) for text in group]
         if spoken and not turns:
             turns.append({"from": HUMAN, "value": ""})
         turns.append({"from": ANSWER, "value": " ".join(words)} if spoken else {"from": HUMAN, "value": "".join(words)})

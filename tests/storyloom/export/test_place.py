@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from stages.write.stage import WriteConfig
 from storyloom.export.names import FormatName
 from storyloom.export.place import DestinationTaken
 from storyloom.export.registry import FORMATS
 from storyloom.export.run import export, tracked
 from storyloom.format.reader import BadShard
-from tests.documents import tree
+from tests.documents import complete, dataset, tree, videos, with_codes
 from tests.storyloom.export.made import made
 
 ROOT = Path(__file__).parents[3]
@@ -35,10 +36,23 @@ def test_every_name_has_a_format() -> None:
     assert set(FORMATS) == set(FormatName)
 
 
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with word times and codes."""
+    folder = tmp_path_factory.mktemp("spoken")
+    dataset(folder, [[with_codes(complete(one)) for one in videos(2)]], WriteConfig())
+    return folder / "out"
+
+
 @pytest.mark.parametrize("name", list(FormatName))
-def test_the_same_dataset_gives_the_same_bytes(out: Path, name: FormatName, tmp_path: Path) -> None:
+def test_the_same_dataset_gives_the_same_bytes(out: Path, spoken: Path, name: FormatName, tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        export(out, name, tmp_path / folder, 40_000 if FORMATS[name].file_bytes else None)
+        export(
+            spoken if FORMATS[name].needs_words or FORMATS[name].needs_codes else out,
+            name,
+            tmp_path / folder,
+            40_000 if FORMATS[name].file_bytes else None,
+        )
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
