@@ -10,7 +10,9 @@ from storyloom.card.indexes import as_yaml
 from storyloom.card.markdown import bar_chart, table
 from storyloom.card.snippets import FOLDER, snippets
 from storyloom.format.counts import SIMILARITY_STEP, Counts
+from storyloom.format.image_tokens import MODELS
 from storyloom.format.manifest import FunnelRow, Published
+from storyloom.tokens.account import account, has_sizes, told_texts
 from storyloom.view.counts import count_of
 
 LAYOUT = """\
@@ -31,6 +33,11 @@ at it, and `image_fuse_status` what became of that.
 SOUNDS = """\
 `KEY.t000.opus`, `KEY.t001.opus`, … are the sound of each text, from its `text_start` to its `text_end`, as Ogg Opus
 files with one channel.
+"""
+
+CODES = """\
+`KEY.000.codes.npy`, `KEY.001.codes.npy`, … are discrete codes of each image, uint16 by rows and columns, in NumPy's
+file format; `tokenize` under "How it was made" says of which codebook, and to a model of another one they mean nothing.
 """
 
 MADE_UP = (
@@ -57,6 +64,7 @@ def card(published: Published) -> str:
         f"# {published.name}\n\n{summary(published)}\n",
         _counts(published),
         _plots(published),
+        *([_tokens(published)] if has_sizes(published) else []),
         _layout(published),
         _loading(published),
         _making(published),
@@ -119,9 +127,38 @@ def _plots(published: Published) -> str:
     return "\n".join(parts)
 
 
+def _tokens(published: Published) -> str:
+    """What an epoch costs each model, by the same account as `storyloom tokens`."""
+    text = told_texts(published)
+    found = account(published, list(MODELS.values()), text)
+    rows = [
+        {"model": name}
+        | {f"an image of {size}": "refused" if cost is None else cost for size, cost in rule.per_image.items()}
+        | {SPLIT_NAMES[split]: one.models[name].epoch for split, one in found.splits.items()}
+        for name, rule in found.models.items()
+    ]
+    how = (
+        "Texts were counted by the tokenizer of `write.tokenizer`."
+        if text.how == "counted"
+        else "Texts are an estimate, the pieces into which byte-level BPE tokenizers split them."
+    )
+    refused = {name: sum(one.models[name].refused for one in found.splits.values()) for name in found.models}
+    told = ", ".join(f"{name} {count}" for name, count in refused.items() if count)
+    how += f" Images that a model refuses for their shape are not counted: {told}." if told else ""
+    return (
+        f"## Tokens\n\nTokens of an image of the commonest sizes, and of an epoch of each split, images and texts"
+        f" together. {how} `storyloom tokens` says more.\n\n{table(rows)}"
+    )
+
+
 def _layout(published: Published) -> str:
     total = Counts.total(published.splits.values())
-    return LAYOUT + (CAPTIONS if _has_captions(total) else "") + (SOUNDS if total.most_sounds else "")
+    return (
+        LAYOUT
+        + (CAPTIONS if _has_captions(total) else "")
+        + (CODES if total.ncodes else "")
+        + (SOUNDS if total.most_sounds else "")
+    )
 
 
 def _has_captions(total: Counts) -> bool:

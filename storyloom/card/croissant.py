@@ -77,6 +77,11 @@ def croissant(published: Published, description: str) -> dict[str, Any]:
             ),
             _members("documents-json", "application/json", "*.json", archives),
             _members("images-jpeg", "image/jpeg", "*.jpg", archives),
+            *(
+                [_members("codes-npy", "application/octet-stream", "*.codes.npy", archives)]
+                if published.has_codes
+                else []
+            ),
             *([_members("sounds-opus", "audio/ogg", "*.opus", archives)] if published.most_sounds else []),
         ],
         "recordSet": [
@@ -96,6 +101,7 @@ def croissant(published: Published, description: str) -> dict[str, Any]:
                     _field("images/image", "sc:ImageObject", "images-jpeg", "content"),
                 ],
             ),
+            *([_CODES] if published.has_codes else []),
             *([_SOUNDS] if published.most_sounds else []),
         ],
     }
@@ -129,6 +135,15 @@ def _field(name: str, kind: str, files: str, file_property: str, regex: str = ""
         source["transform"] = {"regex": regex}
     return {"@type": "cr:Field", "@id": name, "name": name.split("/")[1], "dataType": kind, "source": source}
 
+
+_CODES = _records(
+    "codes",
+    "Discrete codes of each image, a file of NumPy's: KEY.000.codes.npy has those of KEY.000.jpg.",
+    [
+        _field("codes/name", "sc:Text", "codes-npy", "filename"),
+        _field("codes/codes", "sc:Text", "codes-npy", "content"),
+    ],
+)
 
 _SOUNDS = _records(
     "sounds",

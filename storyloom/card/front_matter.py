@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.manifest import Published
-from storyloom.format.sample import ADDED, IMAGE_DIGITS, SCHEMA, Sample, sound_name
+from storyloom.format.sample import ADDED, IMAGE_DIGITS, SCHEMA, Sample, codes_name, sound_name
 
 SPLIT_NAMES = {"train": "train", "val": "validation"}
 """A split's folder, and the split's name in Hugging Face's `datasets`."""
@@ -28,11 +28,13 @@ def front_matter(published: Published) -> dict[str, Any]:
     data_files = [{"split": SPLIT_NAMES[split], "path": f"data/{split}/shard-*.tar"} for split in published.splits]
     images = [f"{number:0{IMAGE_DIGITS}d}.jpg" for number in range(published.max_images)]
     sounds = [sound_name("", number)[1:] for number in range(published.most_sounds)]
+    codes = [codes_name("", number)[1:] for number in range(published.max_images if published.has_codes else 0)]
     features = [
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},
         {"name": "json", "struct": [_feature(name, column) for name, column in _document_columns(published).items()]},
         *({"name": image, "dtype": "image"} for image in images),
+        *({"name": one, "sequence": {"sequence": "uint16"}} for one in codes),
         # "audio" would be decoded by torchcodec, which few have; readers decode the bytes as they like
         *({"name": sound, "dtype": "binary"} for sound in sounds),
     ]

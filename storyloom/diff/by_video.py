@@ -69,7 +69,7 @@ class ByVideo:
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute(
             "CREATE TABLE documents"
-            " (video BLOB, side INTEGER, shard INTEGER, number INTEGER, content BLOB, images BLOB)"
+            " (video BLOB, side INTEGER, shard INTEGER, number INTEGER, content BLOB, images BLOB, codes BLOB)"
         )
         return self
 
@@ -85,16 +85,17 @@ class ByVideo:
             side: 0 or 1.
             reader: Of the dataset.
             published: Its manifest.
-            shared: SHA-256 of the shards that both datasets have, whose pictures are not read; None reads none at all.
+            shared: SHA-256 of the shards that both datasets have, whose pictures and codes are not read; None reads
+                none at all.
             on_shard: Called after each shard.
 
         Raises:
             BadShard: A shard is damaged, or not what the manifest says.
         """
         for place, shard in enumerate(published.shards):
-            for stored, sample, images in _documents(reader, shard, shared):
-                row = _of_video(sample), side, place, stored.number, zlib.compress(stored.content, 1), images
-                self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
+            for stored, sample, *digests in _documents(reader, shard, shared):
+                row = _of_video(sample), side, place, stored.number, zlib.compress(stored.content, 1), *digests
+                self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", row)
                 self._note_scores(side, sample)
             on_shard()
 
@@ -105,11 +106,11 @@ class ByVideo:
         for _, some in groupby(rows, key=itemgetter(0)):
             sides: tuple[list[Placed], list[Placed]] = ([], [])
             name = title = ""
-            for _, side, place, number, content, images in some:
+            for _, side, place, number, content, *digests in some:
                 shard = (first, second)[side].shards[place]
                 values: dict[str, Any] = json.loads(zlib.decompress(content))
-                pictures = [images[n : n + DIGEST] for n in range(0, len(images), DIGEST)]
-                sides[side].append(Placed(values["sample_id"], told(values, shard.split, pictures), shard.file, number))
+                seen = told(values, shard.split, *map(_apart, digests))
+                sides[side].append(Placed(values["sample_id"], seen, shard.file, number))
                 name, title = values["video_id"] or values["video_url"], values["title"] or title
             yield VideoPair(name, title, sides)
 
@@ -122,19 +123,27 @@ class ByVideo:
 
 def _documents(
     reader: ShardReader, shard: Shard, shared: Collection[str] | None
-) -> Iterator[tuple[StoredDocument, Sample, bytes]]:
-    """A shard's documents with the digests of their pictures, one after another in one string of bytes."""
+) -> Iterator[tuple[StoredDocument, Sample, bytes, bytes]]:
+    """A shard's documents with the digests of their pictures and of these' codes, each kind in one string of bytes."""
     if shared is not None and shard.sha256 not in shared:
         for stored in reader.documents(shard):
             sample = stored.sample()
-            yield stored, sample, b"".join(map(_digest, stored.pictures(sample)))
+            pictures = stored.pictures(sample)
+            stored.check_beside(len(sample.pictures), len(sample.spoken))
+            codes = [data for _, data in sorted(stored.codes.items())]
+            yield stored, sample, b"".join(map(_digest, pictures)), b"".join(map(_digest, codes))
         return
     for stored in reader.json_only(shard):
         sample = stored.sample()
-        # Of a shard that both have, a picture is the same where its place is
+        # Of a shard that both have, a picture is the same where its place is, and so are its codes
         here = shard.sha256 if shared is not None else ""
         places = (f"{here} {stored.number} {n}" if here else "" for n in range(len(sample.pictures)))
-        yield stored, sample, b"".join(_digest(place.encode()) for place in places)
+        digests = b"".join(_digest(place.encode()) for place in places)
+        yield stored, sample, digests, digests if shard.ncodes else b""
+
+
+def _apart(digests: bytes) -> list[bytes]:
+    return [digests[n : n + DIGEST] for n in range(0, len(digests), DIGEST)]
 
 
 def _digest(content: bytes) -> bytes:

@@ -71,6 +71,7 @@ class VideoDiff:
         sides: What only the first has, and only the second.
         renamed: Documents with the same content under another key.
         pictures: Frames at the same time with another picture.
+        codes: Frames at the same time with other codes, or of which one alone has any.
         pairings: Frames at the same time whose own sentence is another one.
         scores: Frames with the same sentence and another score, or another shift.
     """
@@ -80,6 +81,7 @@ class VideoDiff:
     sides: tuple[SideDiff, SideDiff]
     renamed: int = 0
     pictures: int = 0
+    codes: int = 0
     pairings: int = 0
     scores: int = 0
 
@@ -143,6 +145,7 @@ def _frames(sides: Sides, left: Sides, others: tuple[Other, Other], found: Video
         here = at[0].get(time, []), at[1].get(time, [])
         for (first, _), (second, _) in zip(*here, strict=False):
             found.pictures += first.picture != second.picture
+            found.codes += first.codes != second.codes
             found.pairings += first.sentence != second.sentence
             found.scores += first.sentence == second.sentence and (first.score, first.shift) != (
                 second.score,
@@ -237,6 +240,7 @@ def _changes(one: Told, others: Sequence[Told]) -> Iterator[str]:
         "boundaries": all((other.start, other.end) != (one.start, one.end) for other in others),
         "frames": sorted(times) != sorted(frame.time for frame in inside),
         "pictures": any(mine.picture != theirs.picture for mine, theirs in shared),
+        "codes": any(mine.codes != theirs.codes for mine, theirs in shared),
         "text": Counter(one.texts) != Counter(said),
         "pairing": any(mine.sentence != theirs.sentence for mine, theirs in shared),
         "scores": any(

@@ -124,13 +124,15 @@ class Difference(Model):
         second: The second.
         equal: Whether both have the same documents under the same keys, whatever their order and shards.
         settings: With which they were made, where they differ.
-        pictures_compared: Whether pictures were read; otherwise a frame is the same where its time and size are.
+        pictures_compared: Whether pictures and their codes were read; otherwise a frame is the same where its time and
+            size are, and whether it has codes.
         lost: What only the first has.
         gained: What only the second has.
         same_documents: With the same content.
         renamed_documents: Of those, under another key.
         same_frames: At the same time.
         other_pictures: Of those, with another picture.
+        other_codes: Of those, with other codes, or with codes in one dataset alone.
         other_pairings: Of those, with another sentence as their own.
         other_scores: Of those, with the same sentence and another score or shift.
         largest: Videos with the largest changes.
@@ -149,6 +151,7 @@ class Difference(Model):
     renamed_documents: int
     same_frames: int
     other_pictures: int
+    other_codes: int
     other_pairings: int
     other_scores: int
     largest: list[VideoChange]
@@ -177,7 +180,7 @@ def diff(
     Args:
         first: The one that is taken for the earlier.
         second: The later.
-        pictures: Whether to read the pictures, too, but for those in shards that both have.
+        pictures: Whether to read the pictures and their codes, too, but for those in shards that both have.
         on_shard: Called with the progress.
 
     Raises:
@@ -251,7 +254,8 @@ class _Sums:
             self._reasons["words"][side].update(mine.lone_words)
             for one in mine.lone_frames:
                 self._keep_frame(side, found, one)
-        self._both.update(renamed=found.renamed, pictures=found.pictures, pairings=found.pairings, scores=found.scores)
+        names = ("renamed", "pictures", "codes", "pairings", "scores")
+        self._both.update({name: getattr(found, name) for name in names})
         if any(found.size):
             item = (found.size, found.video, next(self._number), _change(found))
             _push(self._largest, item, LARGEST)
@@ -308,6 +312,7 @@ class _Sums:
             renamed_documents=self._both["renamed"],
             same_frames=first.frames - lost.frames,
             other_pictures=self._both["pictures"],
+            other_codes=self._both["codes"],
             other_pairings=self._both["pairings"],
             other_scores=self._both["scores"],
             largest=[one[-1] for one in sorted(self._largest, key=_by_size)],

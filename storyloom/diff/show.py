@@ -43,7 +43,7 @@ def print_difference(found: Difference, console: Console) -> None:
 
 def verdict(found: Difference) -> str:
     """The difference in one sentence."""
-    looked = "" if found.pictures_compared else "; pictures were not compared"
+    looked = "" if found.pictures_compared else "; pictures and codes were not compared"
     if found.equal:
         return f"the same {count_of(found.first.documents, 'documents')} on both sides{looked}"
     lost, gained = (_amount(one) for one in (found.lost, found.gained))
@@ -71,11 +71,12 @@ def figures(found: Difference) -> list[tuple[str, int, int, int, int, int, str]]
     first, second, lost, gained = found.first, found.second, found.lost, found.gained
     documents = f"{lost.changed:,} of A, {gained.changed:,} of B changed"
     frames = ", ".join(
-        f"{number:,} with another {what}"
+        f"{number:,} with {what}"
         for number, what in (
-            (found.other_pictures, "picture"),
-            (found.other_pairings, "sentence"),
-            (found.other_scores, "score"),
+            (found.other_pictures, "another picture"),
+            (found.other_codes, "other codes"),
+            (found.other_pairings, "another sentence"),
+            (found.other_scores, "another score"),
         )
         if number
     )

@@ -53,6 +53,7 @@ class ToldFrame:
         shift: Seconds by which the sentence was moved.
         sentence: Its own sentence; None without one.
         shown: Its caption, fused text and status.
+        codes: Digest of its discrete codes; empty without them.
     """
 
     time: int
@@ -61,6 +62,7 @@ class ToldFrame:
     shift: float
     sentence: ToldText | None
     shown: tuple[str, ...] = ()
+    codes: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,14 @@ class Told:
     details: bytes
 
 
-def told(values: Mapping[str, Any], split: str, pictures: Sequence[bytes]) -> Told:
+def told(values: Mapping[str, Any], split: str, pictures: Sequence[bytes], codes: Sequence[bytes] = ()) -> Told:
     """The content of a document.
 
     Args:
         values: Of `KEY.json`, a valid sample's.
         split: Of its shard.
         pictures: Digest of each image.
+        codes: Digest of each image's codes; empty without them.
     """
     spoken = [text for text in values["texts"] if text is not None]
     texts = [
@@ -108,6 +111,7 @@ def told(values: Mapping[str, Any], split: str, pictures: Sequence[bytes]) -> To
             values["image_shift"][n],
             texts[index] if index >= 0 else None,
             tuple(whole[f"image_{name}"][n] for name in SHOWN),
+            codes[n] if codes else b"",
         )
         for n, (index, picture) in enumerate(zip(values["image_text_index"], pictures, strict=True))
     ]

@@ -17,6 +17,7 @@ CHANGES = {
     "boundaries": "it starts or ends elsewhere",
     "frames": "it has other frames",
     "pictures": "frames at the same time show another picture",
+    "codes": "frames at the same time have other codes, or codes in one dataset alone",
     "text": "its sentences are others, or cut otherwise",
     "pairing": "frames have another sentence as their own",
     "scores": "frames have another score or shift with the same sentence",

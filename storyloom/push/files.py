@@ -8,11 +8,9 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from storyloom.card.indexes import index_files
-from storyloom.format.layout import index_of
 from storyloom.format.manifest import MANIFEST, Published
 from storyloom.fs.folder import DataFolder
 
@@ -22,7 +20,7 @@ PICTURES = "pictures"
 """Folder of the card's pictures; it is in what is pushed alone."""
 
 OURS = re.compile(
-    r"data/(train|val)/(shard-[0-9]{6}\.tar(\.idx)?|sizes\.json)|wids-(train|val)\.json|manifest\.json|croissant\.json"
+    r"data/(train|val)/(shard-[0-9]{6}\.(tar|tar\.idx|parquet)|sizes\.json)|wids-(train|val)\.json|manifest\.json|croissant\.json"
     rf"|README\.md|\.nv-meta/[\w.-]+|{PICTURES}/story-[0-9]\.jpg"
 )
 """Paths of what a push may have left at its target: the only ones that it replaces or removes."""
@@ -85,7 +83,7 @@ def dataset_files(folder: DataFolder, published: Published, changed: Mapping[str
         changed: Path and content of files that are sent instead of, or beside, those of the folder.
     """
     shards = [PushFile(shard.file, shard.filesize, shard.sha256, shard.md5sum, folder) for shard in published.shards]
-    small = [*(str(index_of(Path(shard.file))) for shard in published.shards), *index_files(published), CROISSANT, CARD]
+    small = [*published.beside_shards, *index_files(published), CROISSANT, CARD]
     contents = {path: changed.get(path) for path in [*small, *changed, MANIFEST]}
     return [*shards, *(_small(folder, path, content) for path, content in contents.items())]
 

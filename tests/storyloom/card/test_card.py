@@ -11,7 +11,9 @@ from schemas.rows import DocumentDraft
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
 from storyloom.card.card import card
 from storyloom.card.markdown import bar_chart, table
+from storyloom.format.image_tokens import MODELS
 from storyloom.format.manifest import Published
+from storyloom.tokens.account import account, told_texts
 from tests.documents import complete, dataset, document, read_documents, video
 
 CONFIG = WriteConfig(name="carded", shard_bytes=20_000, max_images=8, val_share=0.3)
@@ -126,3 +128,19 @@ def test_the_card_says_what_captions_and_sounds_are_where_there_are_some(
     assert [line for line in text.splitlines() if ".opus" in line and "name:" in line] == [
         f"  - name: t00{number}.opus" for number in range(3)
     ]
+
+
+def test_the_card_says_what_an_epoch_costs_each_model(published: tuple[Published, Path]) -> None:
+    made = published[0]
+    found = account(made, list(MODELS.values()), told_texts(made))
+    text = card(made)
+    assert "## Tokens" in text
+    for name, rule in found.models.items():
+        per_image = [str(cost) for cost in rule.per_image.values()]
+        epochs = [str(one.models[name].epoch) for one in found.splits.values()]
+        assert f"| {name} | {' | '.join([*per_image, *epochs])} |" in text
+
+
+def test_the_card_of_a_dataset_without_sizes_says_nothing_of_tokens(published: tuple[Published, Path]) -> None:
+    splits = {split: one.model_copy(update={"image_sizes": {}}) for split, one in published[0].splits.items()}
+    assert "## Tokens" not in card(published[0].model_copy(update={"splits": splits}))

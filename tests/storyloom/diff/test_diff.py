@@ -1,16 +1,20 @@
 """Two datasets beside each other, read from their shards."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.rows import DocumentDraft
 from stages.write.stage import VideoDocuments, WriteConfig
 from storyloom.diff.diff import Compared, Difference, diff, pictures_of
+from storyloom.diff.show import figures
 from storyloom.errors import BadDataset
-from tests.documents import dataset, document, jpeg, video
+from storyloom.format.codes import codes_bytes, read_codes
+from tests.documents import dataset, document, jpeg, video, with_codes
 from tests.storyloom.stats.made import with_provenance
 
 
@@ -82,6 +86,41 @@ def test_another_picture_at_the_same_time_is_seen_and_without_pictures_it_is_not
     assert (found.equal, found.other_pictures, found.lost.changes) == (False, 1, {"pictures": 1})
     quick = compared(a, b, pictures=False)
     assert (quick.equal, quick.pictures_compared) == (True, False)
+
+
+def recoded(one: VideoDocuments) -> VideoDocuments:
+    """The video with other codes of its last frame, of the same shape."""
+    assert one.additions.codes is not None
+    row = one.additions.codes()
+    last = codes_bytes(read_codes(row.npy[-1]) + np.uint16(1))
+    other = row.model_copy(update={"npy": [*row.npy[:-1], last]})
+    return one._replace(additions=replace(one.additions, codes=lambda: other))
+
+
+def test_other_codes_of_the_same_pictures_are_seen_and_without_pictures_they_are_not(tmp_path: Path) -> None:
+    one = with_codes(video("v", document(0), document(1, start=50.0)))
+    a, b = made(tmp_path / "a", one), made(tmp_path / "b", recoded(one))
+    found = compared(a, b)
+    assert (found.equal, found.other_codes, found.other_pictures) == (False, 1, 0)
+    assert (found.lost.changes, found.gained.changes, found.lost.frames) == ({"codes": 1}, {"codes": 1}, 0)
+    assert figures(found)[2] == ("frames", 4, 4, 4, 0, 0, "1 with other codes")
+    assert compared(a, b, pictures=False).equal
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_a_dataset_without_codes_is_another_than_the_same_with_them(tmp_path: Path, *, pictures: bool) -> None:
+    one = video("v", document(0))
+    a, b = made(tmp_path / "a", one), made(tmp_path / "b", with_codes(one))
+    found = compared(a, b, pictures=pictures)
+    assert (found.equal, found.other_codes, found.lost.changes) == (False, 2, {"codes": 1})
+
+
+def test_the_same_codes_in_other_shards_are_the_same(tmp_path: Path) -> None:
+    videos = [with_codes(video(f"v{n}", document(0), document(1, start=50.0))) for n in range(4)]
+    a = made(tmp_path / "a", *videos)
+    dataset(tmp_path / "b", [videos[:1], videos[1:]], WriteConfig(shard_bytes=9_000))
+    for pictures in (True, False):
+        assert compared(a, tmp_path / "b" / "out", pictures=pictures).equal
 
 
 def test_another_title_is_a_detail_and_no_loss(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""How many tokens a dataset has for each model, from its manifest alone."""
