@@ -399,6 +399,53 @@ class SoundsRow(Row):
         return {"documents": self.documents, "frames": self.frames, "sentences": len(self.texts)}
 
 
+class FrameCodes(Model):
+    """Which frame codes are those of.
+
+    Attributes:
+        frame: Index into the video's frames.
+        time: Seconds, of the frame.
+        rows: Rows of codes.
+        columns: Columns of codes.
+    """
+
+    frame: int
+    time: Seconds
+    rows: int
+    columns: int
+
+
+class CodesRow(Row):
+    """The output of `tokenize`: discrete codes of the frames of the documents.
+
+    Attributes:
+        documents: Number of the video's documents.
+        sentences: Number of their texts.
+        frames: Each frame of the documents once, in the order of the frames.
+        npy: For each of them a file of NumPy's with codes, uint16, shape (rows, columns): see `storyloom.format.codes`.
+    """
+
+    documents: int = 0
+    sentences: int = 0
+    frames: list[FrameCodes] = []
+    npy: list[bytes] = []
+
+    @model_validator(mode="after")
+    def _codes_for_each_frame(self) -> Self:
+        if self.npy and len(self.npy) != len(self.frames):
+            raise ValueError(f"{len(self.frames)} frames but codes of {len(self.npy)}")
+        return self
+
+    def counts(self) -> dict[str, int]:
+        codes = sum(one.rows * one.columns for one in self.frames)
+        return {
+            "documents": self.documents,
+            "frames": len(self.frames),
+            "sentences": self.sentences,
+            "codes": codes,
+        }
+
+
 class FrameCaption(Model):
     """What a model says that a frame shows.
 

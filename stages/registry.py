@@ -29,6 +29,7 @@ from stages.fuse.stage import Fuse
 from stages.sample.stage import SampleFrames
 from stages.score.stage import Score
 from stages.sound.stage import Sound
+from stages.tokenize.stage import Tokenize
 from stages.transcribe.stage import Transcribe
 from stages.write.stage import Write
 from storyloom.errors import UsageError
@@ -49,6 +50,7 @@ STAGES: tuple[AnyStageClass, ...] = (
     Caption,
     Fuse,
     Sound,
+    Tokenize,
     Write,
 )
 

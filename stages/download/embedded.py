@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from schemas.embedded import media_column
 from stages.base import VideoFailed, of_the_machine
 from stages.download.fetch import Bounds
 from stages.media.held import Held
+from storyloom.format.parquet import ParquetFile
 
 BUFFER = 1 << 20
 """Bytes that are read of a column at once (our choice): a row group may have gigabytes."""
@@ -37,12 +37,12 @@ def from_parquet(table: Held, row: int, file: Path, bounds: Bounds) -> None:
 
 
 def _content(table: Path, row: int) -> bytes | None:
-    with pq.ParquetFile(table, buffer_size=BUFFER) as source:
+    with ParquetFile(table, buffer_size=BUFFER) as source:
         column = media_column(source.schema_arrow)
         for group in range(source.num_row_groups if column else 0):
             rows = source.metadata.row_group(group).num_rows
             if row < rows:
-                for number, batch in enumerate(source.iter_batches(1, [group], [f"{column}.bytes"], use_threads=False)):
+                for number, batch in enumerate(source.iter_batches(1, [group], [f"{column}.bytes"])):
                     if number == row:
                         found: bytes | None = batch.column(0).field("bytes")[0].as_py()
                         return found

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.sample.colour import PRIMARIES, TRANSFERS, Floats, to_srgb
+from stages.sample.sides import LEAST_SIDE, longest_side, scaled
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -141,11 +142,11 @@ class Developer:
     """Develops the frames of a video.
 
     Args:
-        max_side: Pixels of the longer side; smaller pictures are not enlarged.
+        max_side: Pixels of the longer side, or a budget of tokens (see `sides`); smaller pictures are not enlarged.
         qscale: ffmpeg's JPEG scale, 2 (best) to 31.
     """
 
-    def __init__(self, max_side: int, qscale: int) -> None:
+    def __init__(self, max_side: int | str, qscale: int) -> None:
         self._max_side = max_side
         self._qscale = qscale
         self._encoded = 0
@@ -177,8 +178,8 @@ class Developer:
         """Filters from the frame to the shown picture: a JPEG's format, or 16 bits a colour with the alpha."""
         shape = look.shape
         sides = float(shape.width * shape.aspect), float(shape.height)
-        fit = min(1.0, self._max_side / max(sides))
-        width, height = (max(1, round(side * fit)) for side in sides)
+        upright = sides[::-1] if look.orientation[1] else sides
+        width, height = scaled(*sides, longest_side(*upright, self._max_side) or LEAST_SIDE)
         scale: dict[str, Any] = {
             "w": width,
             "h": height,

@@ -50,7 +50,7 @@ class PictureSettings:
         min_scene: Seconds; see `FrameSelector`.
         step: Seconds between candidates inside a scene.
         scene_threshold: ffmpeg's scene score above which a scene begins, 0 to 1.
-        max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged.
+        max_side: Pixels of a JPEG's longer side, or a budget of tokens; smaller pictures are not enlarged.
         qscale: ffmpeg's JPEG scale, 2 (best) to 31.
         skip_frame: Frames that the decoder skips: ``DEFAULT`` decodes every frame, ``NONREF`` skips frames without
             references to them, ``NONKEY`` all but keyframes.
@@ -61,7 +61,7 @@ class PictureSettings:
     min_scene: float
     step: float
     scene_threshold: float
-    max_side: int
+    max_side: int | str
     qscale: int
     skip_frame: Literal["DEFAULT", "NONREF", "NONKEY"] = "DEFAULT"
     hwaccel: Literal["none", "cuda"] = "none"

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from schemas.config import LEAST_MEMORY, LONGEST, MOST_MEMORY, OPERATIONAL, StageConfig
 from schemas.media import MediaRow
@@ -26,6 +26,7 @@ from stages.models.device import resolved_device
 from stages.models.revision import library_versions
 from stages.sample import pictures
 from stages.sample.pictures import PictureSettings
+from stages.sample.sides import BUDGET, LEAST_SIDE, MOST_SIDE, budget_of, longest_side
 from stages.sample.thinning import Most, Thinned
 from storyloom.format.model import to_milliseconds
 
@@ -62,6 +63,15 @@ Luma = npt.NDArray[np.uint8]
 """Brightness, 0 to 255, shape (height, width)."""
 
 
+def _budget(text: str) -> str:
+    budget_of(text)
+    return text
+
+
+Budget = Annotated[str, Field(json_schema_extra={"pattern": BUDGET}), AfterValidator(_budget)]
+"""Most tokens of a frame for a model, ``for:MODEL@TOKENS``."""
+
+
 class SampleConfig(StageConfig):
     """Settings of the selection and encoding of frames.
 
@@ -77,7 +87,9 @@ class SampleConfig(StageConfig):
         near_duplicate: A frame whose structural similarity with the last kept one is above this is left out
             (Multimodal Textbook, Algorithm 1, publishes no value; ours is from inspecting talks and slides). 1.0 keeps
             every frame.
-        max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged (our choice).
+        max_side: Pixels of a JPEG's longer side; smaller pictures are not enlarged (our choice). Or a budget of
+            tokens, as in ``for:qwen3-vl@256``: each video's frames get the largest size with which one takes no more of
+            the model's tokens; `storyloom tokens` lists the models.
         jpeg_qscale: ffmpeg's JPEG scale, 2 (best) to 31 (our choice).
         max_per_minute: Most frames of a minute; of more, as in a flood of cuts, an even share is kept (our choice: a
             talk has 15, quickly cut videos have 30 to 60).
@@ -95,7 +107,7 @@ class SampleConfig(StageConfig):
     scene_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_scene: Annotated[float, Field(ge=0, le=LONGEST)] = 0.5
     near_duplicate: Annotated[float, Field(ge=0, le=1)] = 0.95
-    max_side: Annotated[int, Field(ge=16, le=16_384)] = 640
+    max_side: Annotated[int, Field(ge=LEAST_SIDE, le=MOST_SIDE)] | Budget = 640
     jpeg_qscale: Annotated[int, Field(ge=2, le=31)] = 3
     max_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 90
     max_frames: Annotated[int, Field(ge=1, le=100_000)] = 5000
@@ -135,6 +147,10 @@ class SampleFrames(Stage[SampleConfig, FramesRow]):
         media = video[MediaRow]
         if not media.has_video:
             raise VideoDropped("no_picture", f"streams: {media.audio_codec or 'none'}")
+        if longest_side(media.width, media.height, self.config.max_side) is None:
+            size = f"a picture of {media.width}x{media.height} pixels takes more"
+            message = f"{size} even where its longer side is {LEAST_SIDE}: raise the budget"
+            raise VideoFailed("token_budget", f"sample.max_side is {self.config.max_side}, and {message}")
         with reading(self.context.media, media) as path:
             return self._frames(video, media, path)
 

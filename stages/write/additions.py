@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from schemas.rows import (
     AlignedRow,
     CaptionsRow,
+    CodesRow,
     DocumentDraft,
     DocumentText,
     FrameCaption,
@@ -35,12 +36,14 @@ class Additions:
         fusions: What is said and what is shown at them.
         aligned: Its sentences with their words; None where word times are not wanted.
         sounds: Loads the sound of its texts.
+        codes: Loads the codes of its frames.
     """
 
     captions: CaptionsRow | None = None
     fusions: FusedRow | None = None
     aligned: AlignedRow | None = None
     sounds: Callable[[], SoundsRow] | None = None
+    codes: Callable[[], CodesRow] | None = None
 
     def of_images(self, key: str, document: DocumentDraft) -> dict[str, list[str]]:
         """The keys of `KEY.json` that say what a document's images show.
@@ -132,6 +135,20 @@ def sounds_of(key: str, document: DocumentDraft, row: SoundsRow) -> list[bytes]:
         message = f"`sound` has nothing of text {missing[0][1]} from {missing[0][2]} to {missing[0][3]} s"
         raise FormatError(key, "text_without_sound", f"{message}: `filter` was done again since; run from `sound` on")
     return [row.opus[places[text]] for text in wanted]
+
+
+def codes_of(key: str, document: DocumentDraft, row: CodesRow) -> list[bytes]:
+    """The codes of each of a document's frames, joined by the frame's number and checked against its time.
+
+    Raises:
+        FormatError: A frame has none, or those of another time.
+    """
+    places = {(one.frame, one.time): place for place, one in enumerate(row.frames)}
+    if missing := [frame for frame in document.frames if (frame.frame, frame.time) not in places]:
+        message = f"`tokenize` has nothing of frame {missing[0].frame} at {missing[0].time} s"
+        again = "`filter` was done again since; run from `tokenize` on"
+        raise FormatError(key, "frame_without_codes", f"{message}: {again}")
+    return [row.npy[places[frame.frame, frame.time]] for frame in document.frames]
 
 
 def _checked(key: str, texts: Sequence[DocumentText], sentences: Sequence[Sentence]) -> Sequence[DocumentText]:

@@ -16,15 +16,21 @@ from pydantic import Field, StringConstraints
 from schemas.config import OPERATIONAL, StageConfig
 from schemas.manifest import ManifestRow
 from schemas.media import MediaRow
-from schemas.rows import AlignedRow, CaptionsRow, DocumentDraft, DocumentsRow, FramesRow, FusedRow, SoundsRow
-from stages.base import GroupStage, Input, Video
-from stages.write.additions import NOTHING, Additions, sounds_of
+from schemas.rows import AlignedRow, CaptionsRow, CodesRow, DocumentDraft, DocumentsRow, FramesRow, FusedRow, SoundsRow
+from stages.base import Context, GroupStage, Input, StageSetupError, Video
+from stages.models.revision import library_versions
+from stages.write.additions import NOTHING, Additions, codes_of, sounds_of
 from stages.write.document import to_sample
+from storyloom.errors import UsageError
+from storyloom.format.codes import codes_shape
 from storyloom.format.counts import Counts
+from storyloom.format.items import Items
+from storyloom.format.layout import items_name
 from storyloom.format.model import Model
 from storyloom.format.sample import FormatError
-from storyloom.format.shard import SPLITS, Shard, Split, rest_file, shard_numbers, write_shard
+from storyloom.format.shard import SPLITS, Shard, ShardDocument, Split, rest_file, shard_numbers, write_shard
 from storyloom.format.tar import MAX_DOCUMENT, MAX_SAMPLE, sample_bytes
+from storyloom.format.tokenizer import TextTokenizer, tokenizer_sha256
 
 UNWRITTEN = ("frame_times", "pairs", "null_pairs", "null_texts", "null_text_pairs")
 """Columns of an `AlignedRow` that no document holds."""
@@ -61,6 +67,8 @@ class WriteConfig(StageConfig):
         val_share: Share of the videos that go to the validation split, 0 to 1; chosen by a hash of the file's content,
             so that no video is in two splits, under whatever names and in whatever clips, and a growing manifest moves
             none.
+        tokenizer: A `tokenizer.json`, or a folder that holds one, by which the tokens of the texts are counted, for
+            packing and for `storyloom tokens`; empty counts none. Its content enters the stage's key, not its path.
         words: Whether documents hold the times of single words, too, in `words`, `word_start`, `word_end` and
             `text_words`.
     """
@@ -70,6 +78,11 @@ class WriteConfig(StageConfig):
     max_images: Annotated[int, Field(ge=1, le=1000), OPERATIONAL] = 30
     val_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     words: bool = False
+    tokenizer: Annotated[str, OPERATIONAL] = ""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ("tokenizers",) if self.tokenizer else ()
 
 
 class GroupShards(Model):
@@ -82,7 +95,7 @@ class Write(GroupStage[WriteConfig, GroupShards]):
     """Writes the documents of a group's videos; `storyloom run` publishes the shards of all groups as one dataset."""
 
     name = "write"
-    version = 5
+    version = 6
     reads = (
         Input("filter"),
         Input("sample"),
@@ -90,11 +103,16 @@ class Write(GroupStage[WriteConfig, GroupShards]):
         Input("caption", optional=True),
         Input("fuse", optional=True),
         Input("sound", optional=True),
+        Input("tokenize", optional=True),
     )
     manifest_fields = ("published_url", "source_id", "title", "license", "extra", "start")
     seeded = True
     result = GroupShards
     Config = WriteConfig
+
+    def __init__(self, config: WriteConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._tokenizer: TextTokenizer | None = None
 
     @classmethod
     def inputs(cls, config: WriteConfig) -> tuple[Input, ...]:
@@ -110,9 +128,24 @@ class Write(GroupStage[WriteConfig, GroupShards]):
                 " dataset's card declares"
             )
 
+    def revision(self) -> str:
+        if not self.config.tokenizer:
+            return ""
+        try:
+            return f"tokenizer sha256:{tokenizer_sha256(self.config.tokenizer)}, {library_versions('tokenizers')}"
+        except UsageError as reason:
+            raise StageSetupError(f"write.tokenizer: {reason}") from None
+
+    def setup(self) -> None:
+        try:
+            self._tokenizer = TextTokenizer(self.config.tokenizer) if self.config.tokenizer else None
+        except UsageError as reason:
+            raise StageSetupError(f"write.tokenizer: {reason}") from None
+
     def write(self, videos: Iterable[Video], folder: Path) -> GroupShards:
         documents = (self._documents(video) for video in videos if video[DocumentsRow].documents)
-        return GroupShards(shards=write_group(documents, folder, self.config, self.context.seed))
+        shards = write_group(documents, folder, self.config, self.context.seed, self._tokenizer)
+        return GroupShards(shards=shards)
 
     def _documents(self, video: Video) -> VideoDocuments:
         return VideoDocuments(
@@ -125,17 +158,19 @@ class Write(GroupStage[WriteConfig, GroupShards]):
                 fusions=video[FusedRow] if video.has(FusedRow) else None,
                 aligned=video[AlignedRow] if self.config.words else None,
                 sounds=partial(video.__getitem__, SoundsRow) if video.has(SoundsRow) else None,
+                codes=partial(video.__getitem__, CodesRow) if video.has(CodesRow) else None,
             ),
         )
 
     @staticmethod
     def files(result: GroupShards) -> dict[str, str]:
-        return {shard.file: shard.sha256 for shard in result.shards}
+        tables = {items_name(shard.file): shard.items_sha256 for shard in result.shards}
+        return {shard.file: shard.sha256 for shard in result.shards} | tables
 
 
 @dataclass(frozen=True)
 class SpoolEntry:
-    """A document's tar members in the spool file, and its counts.
+    """A document's tar members in the spool file, its counts, and its row of the table of items.
 
     Attributes:
         key: The sample's key.
@@ -143,6 +178,7 @@ class SpoolEntry:
         offset: Bytes from the start of the spool.
         size: Bytes.
         counts: Its counts.
+        items: Its row.
     """
 
     key: str
@@ -150,9 +186,16 @@ class SpoolEntry:
     offset: int
     size: int
     counts: Counts
+    items: Items
 
 
-def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteConfig, seed: int) -> list[Shard]:
+def write_group(
+    videos: Iterable[VideoDocuments],
+    folder: Path,
+    config: WriteConfig,
+    seed: int,
+    tokenizer: TextTokenizer | None = None,
+) -> list[Shard]:
     """Write the documents of a group's videos as shards into `folder`, training shards first.
 
     Every shard has about the target size except each split's last one, the rest, whose file is named `rest_file`. The
@@ -164,15 +207,15 @@ def write_group(videos: Iterable[VideoDocuments], folder: Path, config: WriteCon
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as spool:
-        documents = _shuffled(_spool(videos, spool, config), seed)
+        documents = _shuffled(_spool(videos, spool, config, tokenizer), seed)
         shards: list[Shard] = []
         for split in SPLITS:
             of_split = [document for document in documents if document.split == split]
             numbers = list(shard_numbers((document.size for document in of_split), config.shard_bytes))
             for number, some in groupby(zip(numbers, of_split, strict=True), key=lambda numbered: numbered[0]):
                 name = rest_file(split) if number == numbers[-1] else f"{split}-{number:06d}.tar"
-                members = ((_members(spool, document), document.counts) for _, document in some)
-                shards.append(write_shard(folder / name, split, members))
+                written = (_stored(spool, document) for _, document in some)
+                shards.append(write_shard(folder / name, split, written, tokenizer.sha256 if tokenizer else ""))
     return shards
 
 
@@ -182,11 +225,14 @@ def split_of(content: str, val_share: float) -> Split:
     return "val" if place < val_share else "train"
 
 
-def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig) -> Iterator[SpoolEntry]:
+def _spool(
+    videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConfig, tokenizer: TextTokenizer | None
+) -> Iterator[SpoolEntry]:
     seen: set[str] = set()
     for manifest, row, load_frames, media, additions in videos:
         sounds = additions.sounds() if additions.sounds and row.documents else None
-        if sounds and not sounds.live:
+        codes = additions.codes() if additions.codes and row.documents else None
+        if (sounds and not sounds.live) or (codes and not codes.live):
             continue
         if manifest.video != row.video:
             raise FormatError(manifest.video, "wrong_row", f"its documents are those of video {row.video}")
@@ -200,10 +246,14 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
             sample = to_sample(key, manifest, row, document, images, config.max_images, media, additions)
             content = sample.to_json_bytes()
             heard = sounds_of(key, document, sounds) if sounds else []
-            members = sample_bytes(key, content, images, heard)
+            drawn = codes_of(key, document, codes) if codes else []
+            shapes = [codes_shape(one) for one in drawn]
+            members = sample_bytes(key, content, images, heard, drawn)
             if len(content) > MAX_DOCUMENT or len(members) > MAX_SAMPLE:  # no reader would take it
-                message = f"it has {len(members)} bytes: lower write.max_images, filter.max_words or sound.bitrate"
+                lower = "lower write.max_images, filter.max_words, sound.bitrate or tokenize.max_side"
+                message = f"it has {len(members)} bytes: {lower}"
                 raise FormatError(key, "member_size", message)
+            tokens = tokenizer.count(sample.spoken) if tokenizer else []
             offset = spool.tell()
             spool.write(members)
             yield SpoolEntry(
@@ -211,7 +261,8 @@ def _spool(videos: Iterable[VideoDocuments], spool: IO[bytes], config: WriteConf
                 split=split_of(media.sha256 if media else manifest.video, config.val_share),
                 offset=offset,
                 size=len(members),
-                counts=Counts.of(sample, len(heard)),
+                counts=Counts.of(sample, len(heard), sum(tokens), sum(rows * columns for rows, columns in shapes)),
+                items=Items.of(sample, tokens, shapes),
             )
 
 
@@ -235,6 +286,6 @@ def _shuffled(documents: Iterable[SpoolEntry], seed: int) -> list[SpoolEntry]:
     return sorted(documents, key=place)
 
 
-def _members(spool: IO[bytes], document: SpoolEntry) -> bytes:
+def _stored(spool: IO[bytes], document: SpoolEntry) -> ShardDocument:
     spool.seek(document.offset)
-    return spool.read(document.size)
+    return ShardDocument(spool.read(document.size), document.counts, document.items)

@@ -8,15 +8,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.row import RowError
 from schemas.rows import AlignedRow, CaptionsRow, FrameCaption, FrameFusion, FusedRow, Sentence, SoundsRow
 from stages.write.additions import Additions
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
+from storyloom.format.codes import read_codes
 from storyloom.format.sample import FormatError
 from storyloom.format.tar import member
-from tests.documents import complete, document, read_documents, read_shard, tone, video
+from tests.documents import complete, document, picture_codes, read_documents, read_shard, tone, video, with_codes
 
 KEY = "ca978112ca1bbdcafac2-0000"
 
@@ -205,6 +207,30 @@ def test_a_video_without_sound_is_not_written_where_others_have_it(tmp_path: Pat
     ended = replace(failed.additions, sounds=lambda: SoundsRow(video=failed.row.video, error=error))
     write_group([one, failed._replace(additions=ended)], tmp_path, WriteConfig(), 0)
     assert list(read_documents(tmp_path)) == [KEY]
+
+
+def test_codes_follow_the_images_and_come_before_the_sounds(tmp_path: Path) -> None:
+    one = with_codes(complete(video("a", document(frames=2, texts=1))))
+    (shard,) = write_group([one], tmp_path, WriteConfig(), 0)
+    members = read_shard(tmp_path / "train-rest.tar")
+    parts = ["json", "000.jpg", "001.jpg", "000.codes.npy", "001.codes.npy", "t000.opus"]
+    assert list(members) == [f"{KEY}.{part}" for part in parts]
+    for number in range(2):
+        assert read_codes(members[f"{KEY}.00{number}.codes.npy"]).tolist() == picture_codes(number).tolist()
+    assert shard.ncodes == 24
+    (row,) = pq.read_table(tmp_path / "train-rest.parquet").to_pylist()
+    assert (row["code_rows"], row["code_columns"]) == ([3, 3], [4, 4])
+
+
+def test_a_frame_without_codes_is_refused(tmp_path: Path) -> None:
+    one = with_codes(video("a", document()))
+    assert one.additions.codes is not None
+    row = one.additions.codes()
+    later = row.frames[1].model_copy(update={"time": 2.6})
+    moved = row.model_copy(update={"frames": [row.frames[0], later]})
+    with pytest.raises(FormatError, match=r"`tokenize` has nothing of frame 1 at 2\.5 s") as refused:
+        written(one._replace(additions=Additions(codes=lambda: moved)), tmp_path)
+    assert refused.value.rule == "frame_without_codes"
 
 
 def test_more_texts_than_names_of_sounds_can_count_are_refused(tmp_path: Path) -> None:

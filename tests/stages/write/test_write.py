@@ -90,12 +90,16 @@ def test_a_shard_says_what_is_in_it(tmp_path: Path) -> None:
         nsamples=2,
         nimages=5,
         nwords=15,
+        nchars=42,
+        npieces=15,
         seconds=10.0,
         filesize=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         md5sum=hashlib.md5(content).hexdigest(),
+        items_sha256=hashlib.sha256((tmp_path / "train-rest.parquet").read_bytes()).hexdigest(),
         languages={"en": 1, "fr": 1},
         licenses={"": 2},
+        image_sizes={"64x48": 5},
         images_per_document={"2": 1, "3": 1},
         similarities={"0.25": 3},
         shifts={"0": 3},
@@ -152,7 +156,9 @@ def test_a_document_larger_than_a_shard_gets_one_and_leaves_none_empty(tmp_path:
 def test_every_shard_has_an_index_and_nothing_else_is_left(tmp_path: Path) -> None:
     shards = write_group(videos(12), tmp_path, WriteConfig(shard_bytes=40_000, val_share=0.4), 0)
     names = {shard.file for shard in shards}
-    assert {path.name for path in tmp_path.iterdir()} == names | {f"{name}.idx" for name in names}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        beside for name in names for beside in (name, f"{name}.idx", name.replace(".tar", ".parquet"))
+    }
 
 
 def test_documents_are_shuffled_and_the_seed_decides_how(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""tokenize: discrete visual tokens of the frames of documents."""
