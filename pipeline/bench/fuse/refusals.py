@@ -132,10 +132,11 @@ def answers(file: Path, columns: Columns, prompt: str = "") -> Iterator[Answer]:
 
 def _parquet(file: Path, columns: Columns) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from storyloom.format.parquet import ParquetFile
 
     try:
-        with pq.ParquetFile(file) as opened:
+        with ParquetFile(file) as opened:
             if missing := [name for name in columns.named if name not in opened.schema_arrow.names]:
                 raise _lacks(file, "", missing, opened.schema_arrow.names)
             number = 0

@@ -1,0 +1,1 @@
+"""What tokenizers of pictures cost and keep: `storyloom bench tokenizers`."""
