@@ -247,7 +247,8 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
         steps, section = _place(model, error["loc"])
         by_place.setdefault(".".join(step for step in steps if step != "[key]"), []).append((error, section))
     for where, found in by_place.items():
-        error, section = found[0]
+        # Of a union, the member that the value was meant for says more than the kinds of all.
+        error, section = next((one for one in found if one[0]["type"] in OTHERWISE), found[0])
         if error["type"] == "extra_forbidden":
             known = list(section.model_fields)
             nearest = difflib.get_close_matches(where.rpartition(".")[2], known, n=1)
@@ -258,7 +259,7 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
         elif error["type"] == "missing":
             yield f"{where}: missing; add it to the file or pass --set {where}=…"
         else:
-            message = _expected(where, found) or error["msg"].removeprefix("Value error, ")
+            message = _expected(where, error, section) or error["msg"].removeprefix("Value error, ")
             message = message.replace("Input should be", "expected")
             hint = "; a text that looks like something else needs quotes" if error["type"] == "string_type" else ""
             fields = [section.model_fields[step] for step in where.split(".") if step in section.model_fields]
@@ -267,9 +268,8 @@ def _explained(errors: Iterable[Any], model: type[BaseModel]) -> Iterator[str]:
             yield f"{where}: {message}{got}{hint}" if where else message
 
 
-def _expected(where: str, found: Sequence[tuple[Any, type[BaseModel]]]) -> str:
+def _expected(where: str, error: Any, section: type[BaseModel]) -> str:
     """What a key takes, where its kind of value or a bound is wrong; empty where something else is."""
-    error, section = found[0]
     field = section.model_fields.get(where.rpartition(".")[2])
     if field is None or error["type"] in OTHERWISE or isinstance(error["loc"][-1], int):
         return ""

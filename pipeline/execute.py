@@ -10,8 +10,6 @@ from functools import cached_property, lru_cache, partial
 from importlib import metadata
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipeline import seam
 from pipeline.attempts import Attempts, given_up, of_device, one_by_one
 from pipeline.config import RunConfig
@@ -26,6 +24,7 @@ from schemas.row import Row, RowError
 from stages.base import ROWS, AnyStage, Context, CorpusStep, GroupStage, Input, Stage, StageSetupError, Video, passed_on
 from stages.turns import FolderTurns, Turns
 from storyloom.format.model import Model
+from storyloom.format.parquet import ParquetFile
 
 LINES_KEPT = 16
 """Parts whose lines a process remembers (our choice)."""
@@ -267,7 +266,7 @@ class _ByVideo:
 class LazyVideo(Video):
     """A video whose rows are read on access."""
 
-    def __init__(self, manifest: ManifestRow, files: Mapping[type[Row], tuple[pq.ParquetFile, int]]) -> None:
+    def __init__(self, manifest: ManifestRow, files: Mapping[type[Row], tuple[ParquetFile, int]]) -> None:
         super().__init__(manifest, [])
         self._files = files
 

@@ -45,10 +45,11 @@ EXTRA_OF = dict.fromkeys(RUN, "run") | {
     "ray": "cluster",
     "safetensors": "demo",
     "scipy": "bench",
+    "skimage": "bench",
     "snowballstemmer": "fuse",
     "stopwordsiso": "fuse",
     "text_to_num": "fuse",
-    "tokenizers": "demo",
+    "tokenizers": "tokens",
     "torch": "train",
     "torchvision": "transformers",
     "transformers": "forced-aligner",
@@ -57,13 +58,19 @@ EXTRA_OF = dict.fromkeys(RUN, "run") | {
 }
 """The smallest extra that contains an imported package."""
 
-BESIDE = ("vllm",)
-"""Packages that no extra contains: vLLM wants other versions of torch and transformers than uv.lock has."""
+BESIDE = ("lpips", "vllm")
+"""Packages that no extra contains: vLLM wants other versions of torch and transformers than uv.lock has,
+and lpips is of use only with weights that it would fetch."""
 
 CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
 """Whether this is a clone, whose environment uv made: it has no pip."""
 
-IMPORTED_AS = {"open_clip_torch": "open_clip", "openai_whisper": "whisper", "text2num": "text_to_num"}
+IMPORTED_AS = {
+    "open_clip_torch": "open_clip",
+    "openai_whisper": "whisper",
+    "scikit_image": "skimage",
+    "text2num": "text_to_num",
+}
 """Distributions whose import name differs."""
 
 

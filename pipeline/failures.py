@@ -20,6 +20,7 @@ from pipeline.attempts import Attempt
 from pipeline.store import FAILURES, Address
 from pipeline.workspace import Workspace
 from schemas.manifest import ManifestRow
+from storyloom.format.parquet import ParquetFile
 from storyloom.fs.files import Entry, Files
 from storyloom.fs.url import redacted, without_secrets
 from storyloom.view.text import shown
@@ -186,7 +187,7 @@ def _of_part(workspace: Workspace, part: str, address: Address, known: Mapping[s
     try:
         marked = store.files.entry(store.mark_file(address))
         with store.unchecked(address) as file:
-            rows = file.read(columns=["video", "error"], use_threads=False).to_pylist()
+            rows = file.read(columns=["video", "error"]).to_pylist()
     except (OSError, pa.ArrowException):  # a run does it again, now or when it finds it damaged
         return
     if marked is None:
@@ -268,7 +269,7 @@ def _lines(files: Files) -> Iterator[Failure]:
     with (
         contextlib.suppress(OSError, pa.ArrowException),
         files.open(FAILURES) as file,
-        pq.ParquetFile(file) as found,
+        ParquetFile(file) as found,
     ):
         if found.schema_arrow.equals(SCHEMA):
             for batch in found.iter_batches(ROWS_AT_ONCE):

@@ -28,6 +28,7 @@ from pipeline.plan import Plan, keys_in_files
 from pipeline.store import PLAN, SUMMARIES, Store, canonical_digest
 from stages.base import AnyStage
 from stages.registry import AnyStageClass
+from storyloom.format.parquet import ParquetFile
 from storyloom.fs.disk import SETTLED_NS
 
 VERSION = 1
@@ -221,7 +222,8 @@ def keep(config: RunConfig, store: Store, before: State, kept: Kept, folders: di
 def _read(content: bytes) -> tuple[pa.Table, dict[str, Any]] | None:
     """What is kept in a file; None where it is damaged."""
     try:
-        table = pq.read_table(pa.BufferReader(content)).combine_chunks()
+        with ParquetFile(content) as file:
+            table = file.read().combine_chunks()
         header = json.loads((table.schema.metadata or {})[HEADER])
         same = table.schema.equals(COLUMNS) and header.pop("sha256") == _digest(table, header)
     except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError):

@@ -25,6 +25,7 @@ from pipeline.plan import Plan
 from pipeline.store import MANIFESTS
 from schemas.manifest import ManifestRow
 from storyloom.errors import RunFailed
+from storyloom.format.parquet import ParquetFile
 from storyloom.fs.files import Files
 
 ROW_GROUP = 4096
@@ -244,7 +245,7 @@ class Lines:
         return ends
 
     @contextmanager
-    def _opened(self) -> Iterator[pq.ParquetFile]:
+    def _opened(self) -> Iterator[ParquetFile]:
         """The file.
 
         Raises:
@@ -254,8 +255,7 @@ class Lines:
             with _opened(self._files, self.name) as file:
                 yield file
             return
-        content = pa.BufferReader(self._content) if isinstance(self._content, bytes) else self._content
-        with pq.ParquetFile(content, page_checksum_verification=True) as file:
+        with ParquetFile(self._content, page_checksum_verification=True) as file:
             yield file
 
     def _row_group(self, number: int) -> pa.Table:
@@ -263,7 +263,7 @@ class Lines:
         kept = self._group
         if kept is None or kept[0] != number:
             with self._opened() as file:
-                kept = number, file.read_row_group(number, columns=SCHEMA.names, use_threads=False)
+                kept = number, file.read_row_group(number, columns=SCHEMA.names)
             self._group = kept
         return kept[1]
 
@@ -271,7 +271,7 @@ class Lines:
         """Some columns of each row group."""
         with self._opened() as file:
             for number in range(file.num_row_groups):
-                yield file.read_row_group(number, columns=columns, use_threads=False)
+                yield file.read_row_group(number, columns=columns)
 
 
 _FILE_SCHEMA = SCHEMA.insert(0, pa.field("part", pa.string(), nullable=False))
@@ -320,7 +320,7 @@ def _texts(table: pa.Table) -> pa.StringArray:
 
 
 @contextmanager
-def _opened(files: Files, name: str) -> Iterator[pq.ParquetFile]:
+def _opened(files: Files, name: str) -> Iterator[ParquetFile]:
     """A file that `Lines.save` wrote; what a machine's cache has of it is held against the hash in its name.
 
     Raises:
@@ -338,7 +338,7 @@ def _opened(files: Files, name: str) -> Iterator[pq.ParquetFile]:
         except FileNotFoundError as gone:
             raise _lost(files, name, "gone") from gone
         try:
-            with pq.ParquetFile(file, page_checksum_verification=True) as found:
+            with ParquetFile(file, page_checksum_verification=True) as found:
                 yield found
         except (pa.ArrowException, OSError) as reason:
             if isinstance(reason, OSError) and reason.errno:  # of the machine; Arrow's own for a damaged file have none
@@ -375,7 +375,7 @@ def part_lines(files: Files, name: str, part: str) -> list[ManifestRow]:
         group = _row_group(found.metadata, part)
         if group == found.num_row_groups:
             raise KeyError(part)
-        rows = found.read_row_group(group, use_threads=False)
+        rows = found.read_row_group(group)
     rows = rows.filter(pc.equal(rows["part"], part)).drop_columns("part")
     if not rows.num_rows:
         raise KeyError(part)

@@ -40,6 +40,7 @@ from pipeline.parts import (
 from pipeline.store import PLAN
 from schemas.config import PartsConfig
 from storyloom.errors import UsageError
+from storyloom.format.parquet import ParquetFile
 from storyloom.fs.files import Files
 
 COLUMNS = pa.schema(
@@ -365,7 +366,7 @@ def _parts_of(files: Files, file: str) -> _Planned:
     try:
         if content is None:
             raise pa.ArrowInvalid("there is nothing behind its name")
-        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as table:
+        with ParquetFile(content, page_checksum_verification=True) as table:
             return _checked(table)
     except (pa.ArrowException, OSError) as reason:
         raise UsageError(
@@ -374,7 +375,7 @@ def _parts_of(files: Files, file: str) -> _Planned:
         ) from reason
 
 
-def _checked(table: pq.ParquetFile) -> _Planned:
+def _checked(table: ParquetFile) -> _Planned:
     """The parts in a file's table.
 
     Raises:

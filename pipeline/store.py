@@ -27,6 +27,7 @@ from stages.base import ROWS
 from storyloom.errors import UsageError
 from storyloom.format.arrow import arrow_schema
 from storyloom.format.model import Model
+from storyloom.format.parquet import ParquetFile
 from storyloom.fs.files import Files, files_at
 
 RowT = TypeVar("RowT", bound=Row)
@@ -223,7 +224,7 @@ class Store:
         return found if same else None
 
     @contextmanager
-    def table(self, address: Address, mark: Mark, table: str = ROWS) -> Iterator[pq.ParquetFile]:
+    def table(self, address: Address, mark: Mark, table: str = ROWS) -> Iterator[ParquetFile]:
         """A table of a finished unit, whose content was checked against the mark.
 
         Raises:
@@ -238,7 +239,7 @@ class Store:
                     file = self._opened(stack, name, wanted)
                 if file is None:
                     raise Damaged(address, f"{name} was changed since it was written")
-                with pq.ParquetFile(file) as found:
+                with ParquetFile(file) as found:
                     yield found
         except FileNotFoundError:
             raise Damaged(address, f"{name} is gone") from None
@@ -255,7 +256,7 @@ class Store:
         return file
 
     @contextmanager
-    def unchecked(self, address: Address, table: str = ROWS) -> Iterator[pq.ParquetFile]:
+    def unchecked(self, address: Address, table: str = ROWS) -> Iterator[ParquetFile]:
         """A table of a finished unit for who only shows it: each page that is read is checked, not the whole.
 
         Raises:
@@ -267,7 +268,7 @@ class Store:
             raise FileNotFoundError(f"{self.address}/{self.mark_file(address)}")
         with (
             self.files.open(self.table_file(address, table, mark.tables.get(table, ""))) as file,
-            pq.ParquetFile(file, page_checksum_verification=True) as found,
+            ParquetFile(file, page_checksum_verification=True) as found,
         ):
             yield found
 
@@ -425,17 +426,17 @@ def _stem(name: str) -> str:
     return ".".join(name.rpartition("/")[2].split(".")[:2])
 
 
-def rows_of(file: pq.ParquetFile, row: type[RowT], without: tuple[str, ...] = ()) -> Iterator[RowT]:
+def rows_of(file: ParquetFile, row: type[RowT], without: tuple[str, ...] = ()) -> Iterator[RowT]:
     """The rows of a table, one after the other, some columns left out."""
     columns = [name for name in file.schema_arrow.names if name not in without]
     for group in range(file.num_row_groups):
-        for values in file.read_row_group(group, columns=columns, use_threads=False).to_pylist():
+        for values in file.read_row_group(group, columns=columns).to_pylist():
             yield row.model_validate(values)
 
 
-def row_at(file: pq.ParquetFile, row: type[RowT], position: int) -> RowT:
+def row_at(file: ParquetFile, row: type[RowT], position: int) -> RowT:
     """One row of a table, by its position; no other row is read."""
-    return row.model_validate(file.read_row_group(position, use_threads=False).to_pylist()[0])
+    return row.model_validate(file.read_row_group(position).to_pylist()[0])
 
 
 def canonical_digest(value: object) -> str:

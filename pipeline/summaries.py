@@ -20,6 +20,7 @@ from pipeline.logs.logs import Logs, Place
 from pipeline.logs.segments import KINDS, NUMBERS, Totals, sums_of
 from pipeline.logs.voids import Void
 from pipeline.store import SUMMARIES, Address, Mark, Store
+from storyloom.format.parquet import ParquetFile
 from storyloom.fs.files import Files
 
 FEW, PROBED = 1_000, 5
@@ -329,7 +330,7 @@ def marks_in(files: Files, folder: str) -> dict[str, str]:
 
 def _kept(files: Files, name: str) -> pa.Table:
     """The cached table; empty when the file is missing, damaged or of another version."""
-    with contextlib.suppress(OSError, pa.ArrowInvalid), pq.ParquetFile(pa.BufferReader(files.read(name))) as kept:
+    with contextlib.suppress(OSError, pa.ArrowInvalid), ParquetFile(files.read(name)) as kept:
         if kept.schema_arrow.equals(SCHEMA):
             return kept.read()
     return SCHEMA.empty_table()

@@ -17,6 +17,7 @@ from pipeline.cli.bench import (
     bench_narration_command,
     bench_orchestration_command,
     bench_speed_command,
+    bench_tokenizers_command,
     htm_align_command,
 )
 from pipeline.cli.dataset import export_command, show_command, stats_command, validate_command
@@ -29,6 +30,7 @@ from pipeline.cli.review import review_command
 from pipeline.cli.run import gc_command, report_command, run_command, status_command
 from pipeline.cli.schema import schema_check, schema_export, schema_settings, settings_command
 from pipeline.cli.start import init_command, try_command
+from pipeline.cli.tokens import tokens_command
 from pipeline.cli.view import view_command
 from pipeline.extras import how_to_install
 from storyloom.errors import FAILED, USAGE, StoryloomError
@@ -72,6 +74,7 @@ app.command("gc")(gc_command)
 app.command("show")(show_command)
 app.command("export")(export_command)
 app.command("stats")(stats_command)
+app.command("tokens")(tokens_command)
 app.command("validate")(validate_command)
 app.command("view")(view_command)
 app.command("diff")(diff_command)
@@ -85,13 +88,14 @@ schema_app.command("check")(schema_check)
 schema_app.command("settings")(schema_settings)
 app.add_typer(schema_app, name="schema")
 
-bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, fused texts, speed and overhead.")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure alignment, fused texts, tokenizers, speed and overhead.")
 bench_app.command("align")(bench_align_command)
 bench_app.command("assign")(bench_assign_command)
 bench_app.command("narration")(bench_narration_command)
 bench_app.command("hearing")(bench_hearing_command)
 bench_app.command("htm-align")(htm_align_command)
 bench_app.command("fuse")(bench_fuse_command)
+bench_app.command("tokenizers")(bench_tokenizers_command)
 bench_app.command("orchestration")(bench_orchestration_command)
 bench_app.command("speed")(bench_speed_command)
 app.add_typer(bench_app, name="bench")

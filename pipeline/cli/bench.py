@@ -1,15 +1,15 @@
-"""Commands that measure: bench align, assign, narration, hearing, htm-align, fuse, orchestration and speed."""
+"""Commands that measure: bench align, narration, hearing, fuse, tokenizers, speed and the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.options import AsJson, Overrides, local_path
+from pipeline.cli.options import AsJson, Output, Overrides, local_path, new_file
 from storyloom.errors import UsageError
 
 DEMO_CONFIG = Path("configs/demo.yaml")
@@ -28,7 +28,7 @@ def bench_align_command(
     ] = "plain",
     only_lag: Annotated[list[str] | None, typer.Option(help="Seconds, e.g. +4, or drift; repeatable.")] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the report there too.")
+        Path | None, typer.Option("--json", metavar="FILE", parser=new_file, help="Write the report there too.")
     ] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -72,7 +72,7 @@ def bench_narration_command(
     videos: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Two or more narrated videos.")],
     config: Annotated[Path, typer.Option(metavar="CONFIG", help="Whose models and settings are used.")] = DEMO_CONFIG,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the results there too.")
+        Path | None, typer.Option("--json", metavar="FILE", parser=new_file, help="Write the results there too.")
     ] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -156,6 +156,42 @@ def bench_fuse_command(
     typer.echo(found.as_json() if as_json else "\n".join(markdown(found)))
 
 
+def bench_tokenizers_command(
+    output: Output,
+    further: Annotated[
+        str, typer.Option("--with", metavar="NAME,…", help="Further tokenizers, as tokenize.model takes them.")
+    ] = "",
+    frames: Annotated[int, typer.Option(min=1, max=4096, help="Most frames that are measured on.")] = 64,
+    side: Annotated[int, typer.Option(min=16, max=4096, help="Pixels of a picture's longer side, for all.")] = 256,
+    model: Annotated[
+        str, typer.Option(metavar="NAME[/TAG]", help="Image-text model, as score.model. [the dataset's]")
+    ] = "",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where models run.")] = "auto",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", parser=new_file, help="Write the report there too.")
+    ] = None,
+    svg_file: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", parser=new_file, help="Draw it there.")
+    ] = None,
+) -> None:
+    """Measure what tokenizers of pictures cost and keep on the frames of a dataset: compact, lossless, discrete."""
+    import json
+    from dataclasses import asdict
+
+    from pipeline.bench.tokenizers.bench import Options, bench_tokenizers
+    from pipeline.bench.tokenizers.plot import drawn
+    from pipeline.bench.tokenizers.report import markdown
+
+    names = [name.strip() for name in further.split(",") if name.strip()]
+    options = Options(names, frames, side, model, device)
+    report = bench_tokenizers(output, options, lambda line: typer.echo(line, err=True))
+    typer.echo("\n".join(markdown(report)))
+    if json_file:
+        json_file.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if svg_file:
+        svg_file.write_text(drawn(report), encoding="utf-8")
+
+
 @contextmanager
 def _checkout_needed(bench: str) -> Iterator[None]:
     """Turn a failed import of the folder `benchmarks`, which is not in the wheel, into a message.
@@ -183,7 +219,7 @@ def bench_orchestration_command(
     rounds: Annotated[int, typer.Option(min=1, help="How often the clips are worked on; the fastest counts.")] = 3,
     by: Annotated[list[str] | None, typer.Option(help="loop, inline or ray; repeatable. [all]")] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the report there too.")
+        Path | None, typer.Option("--json", metavar="FILE", parser=new_file, help="Write the report there too.")
     ] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -218,7 +254,7 @@ def bench_speed_command(
     run_seconds: Annotated[float, typer.Option(min=1, help="Limit of a peer's turn.")] = 3600.0,
     memory_hours: Annotated[float, typer.Option(min=0, help="Length of a generated 1080p video; 0: none.")] = 0.0,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", parser=local_path, help="Write the report there too.")
+        Path | None, typer.Option("--json", metavar="FILE", parser=new_file, help="Write the report there too.")
     ] = None,
     overrides: Overrides = None,
 ) -> None:

@@ -12,6 +12,7 @@ import typer
 from pipeline.cli.options import AsJson, Output, Overrides, local_path, place, terminal
 from storyloom.errors import FAILED, INTERRUPTED, UsageError
 from storyloom.export.names import FormatName
+from storyloom.format.interleave import Mode
 from storyloom.format.texts import Texts
 from storyloom.fs.url import redacted
 
@@ -88,12 +89,43 @@ def export_command(
         Texts,
         typer.Option(help="Texts beside the images: what was said, captions, or both fused into one text."),
     ] = "text",
+    interleave: Annotated[
+        Mode,
+        typer.Option(
+            help="Where the images stand: before whole sentences, at the word, or as a stream: the images of an "
+            "interval, then the words that end in it. The last two need write.words: true."
+        ),
+    ] = "sentence",
+    fps: Annotated[
+        float | None, typer.Option(help="Intervals a second of --interleave stream, 1 or 2; default: 1.")
+    ] = None,
+    sequence_length: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Most tokens of a row (obelics): longer documents become several. Needs --for or --image-tokens.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--for", metavar="MODEL", help="Count tokens of images as this model, e.g. qwen3-vl.")
+    ] = None,
+    image_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of every image, instead of --for.")] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            parser=local_path,
+            help="tokenizer.json that counts the tokens of texts; without one, each byte and one more a text.",
+        ),
+    ] = None,
 ) -> None:
     """Write the dataset again in another trainer's format. docs/export.md says how to load it."""
     from storyloom.export.run import export, load_hint, tracked
+    from storyloom.export.sequences import sequence_rule
     from storyloom.view.counts import count_of
 
-    done = export(output, to, dest, file_bytes, tracked(terminal()), texts)
+    sequences = sequence_rule(sequence_length, image_tokens, model, tokenizer)
+    done = export(output, to, dest, file_bytes, tracked(terminal()), texts, interleave, fps, sequences)
     for warning in done.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if done.replaced:

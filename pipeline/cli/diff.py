@@ -29,7 +29,10 @@ def diff_command(
         typer.Option("--html", metavar="FILE", parser=local_path, help="Write a page with pictures of lost frames."),
     ] = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures/--no-pictures", help="Read the pictures, too, but for shards that both have.")
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures", help="Read the pictures and their codes, too, but for shards that both have."
+        ),
     ] = True,
     overrides: Overrides = None,
 ) -> None:

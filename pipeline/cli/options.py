@@ -30,6 +30,20 @@ def local_path(place: str) -> Path:
         raise typer.BadParameter(str(reason)) from reason
 
 
+def new_file(place: str) -> Path:
+    """The path of a file that is written at the end: what is in its way is said at the start, not after all the work.
+
+    Raises:
+        typer.BadParameter: It is a URL or a folder, or its folder is not there.
+    """
+    path = local_path(place)
+    if path.is_dir():
+        raise typer.BadParameter(f"{place} is a folder, name a file")
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
 def place(name: str) -> str:
     """A folder of this machine, or a URL: whether it can be opened is said where it is.
 

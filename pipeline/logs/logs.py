@@ -38,6 +38,7 @@ from pipeline.logs.segments import (
     sums_over,
 )
 from pipeline.logs.voids import BEGUN, LOGS, Void, drop_answered, end_killed, voids_of
+from storyloom.format.parquet import ParquetFile
 from storyloom.fs.files import Entry, Files
 
 MERGED = 16
@@ -255,9 +256,11 @@ class Logs:
                         if hashlib.file_digest(content, "sha256").hexdigest() != segment.units_sha256:
                             return None
                     _checked.add(file_address)
-                every = len(groups) == len(segment.groups)
-                filters = None if every else pc.is_in(pc.field("group"), value_set=pa.array(groups))
-                return pq.read_table(file, filters=filters)
+                with ParquetFile(file) as found:
+                    if len(groups) == len(segment.groups):
+                        return found.read()
+                    table = found.read_row_groups(_row_groups(found.metadata, groups))
+                return table.filter(pc.is_in(table["group"], value_set=pa.array(groups)))
         except (FileNotFoundError, pa.ArrowException):
             return None
 
@@ -341,6 +344,15 @@ _checked: set[str] = set()
 
 def _folder(place: Place) -> str:
     return f"{LOGS}/{place[0]}/{place[1]}"
+
+
+def _row_groups(metadata: pq.FileMetaData, groups: Positions) -> list[int]:
+    """The row groups of a file of units that may have units of some groups; one without statistics may have any."""
+    column = metadata.schema.names.index("group")
+    held = [metadata.row_group(number).column(column).statistics for number in range(metadata.num_row_groups)]
+    return [
+        number for number, one in enumerate(held) if one is None or np.any((one.min <= groups) & (groups <= one.max))
+    ]
 
 
 def _size_class(groups: int) -> int:

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from storyloom.format.parquet import ParquetFile
+
 DIGEST_BYTES = 16
 """Bytes of the digests in a log (our choice: 128 bits)."""
 
@@ -120,7 +122,7 @@ def sums_of(numbers: pa.ChunkedArray) -> dict[str, dict[str, int]]:
     flat = pc.list_flatten(numbers)
     table = pa.table({name: pc.struct_field(flat, name) for name in ("kind", "name", "n")})
     sums: dict[str, dict[str, int]] = defaultdict(dict)
-    for line in table.group_by(["kind", "name"]).aggregate([("n", "sum")]).to_pylist():
+    for line in table.group_by(["kind", "name"], use_threads=False).aggregate([("n", "sum")]).to_pylist():
         sums[line["kind"]][line["name"]] = line["n_sum"]
     return {kind: dict(sorted(sums[kind].items())) for kind in KINDS}
 
@@ -136,7 +138,7 @@ def segment_of(name: str, content: bytes | None) -> Segment | None:
     assert named is not None
     if content is None or hashlib.sha256(content).hexdigest()[:32] != named["hash"]:
         return None
-    with pq.ParquetFile(pa.BufferReader(content)) as file:
+    with ParquetFile(content) as file:
         header = json.loads((file.schema_arrow.metadata or {})[HEADER])
         table = file.read(columns=["group", "given", "output", "retryable", "own"])
     return Segment(
@@ -156,7 +158,8 @@ def segment_of(name: str, content: bytes | None) -> Segment | None:
 
 def sums_over(segment: Segment, rows: Positions) -> Totals:
     """The sums over some rows of a segment."""
-    table = pq.read_table(pa.BufferReader(segment.content)).take(pa.array(rows))
+    with ParquetFile(segment.content) as file:
+        table = file.read().take(pa.array(rows))
     return Totals(
         **{name: pc.sum(table[name], min_count=0).as_py() for name in SUMS},
         numbers=sums_of(table["numbers"]),
@@ -208,7 +211,8 @@ def _groups_table(rows: Sequence[GroupRow]) -> pa.Table:
 
 def group_rows(content: bytes, keep: npt.NDArray[np.bool_]) -> Iterator[GroupRow]:
     """Rows of a file of groups."""
-    table = pq.read_table(pa.BufferReader(content)).filter(pa.array(keep))
+    with ParquetFile(content) as file:
+        table = file.read().filter(pa.array(keep))
     for line in table.to_pylist():
         yield GroupRow(line["group"], line["given"], line["output"], _totals(line))
 

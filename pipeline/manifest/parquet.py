@@ -29,9 +29,9 @@ def parquet_batches(source: Any, url: str, columns: Columns, told: Told) -> Iter
         ListUnreadable: There is no needed column, or a column is there twice.
         pa.ArrowException: It is no Parquet, or damaged.
     """
-    import pyarrow.parquet as pq
+    from storyloom.format.parquet import ParquetFile
 
-    with pq.ParquetFile(source) as file:
+    with ParquetFile(source) as file:
         schema = file.schema_arrow
         media = "" if columns.needed & set(schema.names) else media_column(schema)
         ours = columns.of(schema.names) if media else columns.ours(schema.names, told)

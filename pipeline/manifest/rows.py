@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.parts import Keys, Numbers, keys_of
 from storyloom.errors import UsageError
+from storyloom.format.parquet import ParquetFile
 
 IN_MEMORY = 1 << 18
 """Most rows that are held in memory (our choice: about 100 MB)."""
@@ -109,7 +110,7 @@ class Rows:
             except OSError as reason:
                 raise no_room(reason) from reason
             self._writer = None
-        with pq.ParquetFile(self._file) as file:
+        with ParquetFile(self._file) as file:
             for number in range(file.num_row_groups):
                 yield file.read_row_group(number, columns=list(columns))
 

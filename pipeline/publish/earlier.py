@@ -125,7 +125,7 @@ def remember(workspace: Workspace, published: Published, made: str, output: str)
 
 def made_of(workspace: Workspace, published: str, groups: Sequence[Sequence[Shard]]) -> str:
     """A digest of what a published dataset is made of: the groups' shards and the settings of the last stage."""
-    shards = [shard.sha256 for group in groups for shard in group]
+    shards = [sha256 for group in groups for shard in group for sha256 in (shard.sha256, shard.items_sha256)]
     return digest(*shards, canonical_digest(workspace.config.stage(published).model_dump(mode="json")))
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storyloom.format.layout import index_name
+from storyloom.format.layout import beside, index_name, items_name
 from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard
@@ -37,6 +37,11 @@ class ShardSource:
     def index(self) -> str:
         """Name of its index."""
         return index_name(self.name)
+
+    @property
+    def items(self) -> str:
+        """Name of its table of items."""
+        return items_name(self.name)
 
 
 def check(sources: Sequence[ShardSource]) -> None:
@@ -69,12 +74,14 @@ def _flaw(source: ShardSource, there: dict[str, Entry]) -> str:
         return "is gone"
     if source.index not in there:
         return "has no index, so it was not finished"
+    if source.items not in there:
+        return f"has no table of items ({source.items})"
     size = there[source.name].size
     return "" if size == source.shard.filesize else f"has {size} bytes instead of {source.shard.filesize}"
 
 
 def hold_against_hash(source: ShardSource) -> None:
-    """Make sure that a shard and its index are what was written.
+    """Make sure that a shard, its table of items and its index are what was written.
 
     Raises:
         BadShard: One of them is not.
@@ -85,10 +92,12 @@ def hold_against_hash(source: ShardSource) -> None:
         tar.seek(0)
         if index_of_tar(tar) != source.files.read(source.index):
             raise broken(source, "has an index that was damaged since it was written")
+    if hashlib.sha256(source.files.read(source.items)).hexdigest() != source.shard.items_sha256:
+        raise broken(source, "has a table of items that was damaged since it was written")
 
 
 def put(source: ShardSource, output: Files) -> None:
-    """Place a shard and its index in the output, the index last: its presence marks a finished shard.
+    """Place a shard, its table and its index in the output, the index last: its presence marks a finished shard.
 
     Raises:
         BadShard: The shard does not match its hash.
@@ -98,7 +107,8 @@ def put(source: ShardSource, output: Files) -> None:
     target = source.shard.file
     output.remove(index_name(target))
     output.copy(target, source.files, source.name)
-    output.replace(index_name(target), source.files.read(source.index))
+    for name, of_source in zip(beside(target), beside(source.name), strict=True):
+        output.replace(name, source.files.read(of_source))
 
 
 def sha256_of(files: Files, name: str) -> str:

@@ -16,7 +16,7 @@ from storyloom.card.card import card, summary
 from storyloom.card.croissant import croissant
 from storyloom.card.indexes import as_json, index_files
 from storyloom.errors import RunFailed, UsageError
-from storyloom.format.layout import MARKER, index_name
+from storyloom.format.layout import MARKER, beside, index_name, items_name
 from storyloom.format.manifest import MANIFEST, Provenance, Published, describe, values_flaw
 from storyloom.format.shard import SPLITS, Shard
 from storyloom.fs.files import Entry, Files
@@ -26,8 +26,8 @@ ENERGON_DERIVED = (".nv-meta/index.sqlite", ".nv-meta/index.uuid")
 """Files that `energon prepare` adds: offsets in the shards, which are wrong once a shard has changed."""
 
 
-OF_SHARDS = re.compile(r"data/(train|val)/shard-[0-9]{6}\.tar(\.idx)?")
-"""A shard of a dataset, or its index."""
+OF_SHARDS = re.compile(r"data/(train|val)/shard-[0-9]{6}\.(tar|tar\.idx|parquet)")
+"""A shard of a dataset, or a file beside it."""
 
 
 class OutputNotOurs(UsageError):
@@ -164,7 +164,7 @@ def _changes(output: Files, sources: Sequence[ShardSource], files: dict[str, byt
     there = {entry.name: entry for folder in _folders() for entry in output.entries(folder)}
     shards = [source for source in sources if not _in_place(output, source, known, there)]
     names = {source.shard.file for source in sources}
-    wanted = {*names, *map(index_name, names), *files}
+    wanted = {*names, *(name for tar in names for name in beside(tar)), *files}
     stale = [name for name in _written_by_us(there) if name not in wanted]
     if shards or stale:
         stale += [name for name in ENERGON_DERIVED if name in there]
@@ -184,12 +184,18 @@ def _in_place(output: Files, source: ShardSource, known: dict[str, str], there: 
     target, index = there.get(source.shard.file), there.get(index_name(source.shard.file))
     if target is None or index is None or output.read(index.name) != source.files.read(source.index):
         return False
+    if items_name(source.shard.file) not in there or not _has_items(output, source):
+        return False
     vouched = known.get(source.shard.file) == source.shard.sha256 and target.size == source.shard.filesize
     original = source.files.entry(source.name)
     if not (vouched or (original is not None and target.version == original.version)):
         return False
     # The index is written last: a newer shard was changed afterwards.
     return target.modified <= index.modified or sha256_of(output, source.shard.file) == source.shard.sha256
+
+
+def _has_items(output: Files, source: ShardSource) -> bool:
+    return output.read(items_name(source.shard.file)) == source.files.read(source.items)
 
 
 def _folders() -> list[str]:

@@ -40,7 +40,7 @@ def frame(run: Run) -> Callable[[Request], Response]:
             raise HTTPException(404)
         try:
             with place.workspace.job.store.unchecked(found[0]) as opened:
-                row = opened.read_row_group(place.position, columns=["jpegs"], use_threads=False)
+                row = opened.read_row_group(place.position, columns=["jpegs"])
         except (OSError, pa.ArrowException):
             raise HTTPException(404) from None
         jpegs = row["jpegs"][0]

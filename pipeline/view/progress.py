@@ -176,7 +176,7 @@ def _rows(workspace: Workspace, address: Address, model: type[Row], columns: lis
     wanted = columns or [name for name in arrow_schema(model).names if name not in BIG]
     try:
         with workspace.job.store.unchecked(address) as file:
-            values = file.read(columns=wanted, use_threads=False).to_pylist()
+            values = file.read(columns=wanted).to_pylist()
     except (OSError, pa.ArrowException):
         return
     yield from map((model if columns is None else Row).model_validate, values)

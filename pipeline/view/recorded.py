@@ -218,7 +218,7 @@ def _table(workspace: Workspace, name: str, part: str, columns: list[str]) -> pa
     if found is None or found[1] is None:
         raise FileNotFoundError(f"part {part} is not done in {name}")
     with workspace.job.store.unchecked(found[0]) as opened:
-        table = opened.read(columns=columns, use_threads=False).combine_chunks()
+        table = opened.read(columns=columns).combine_chunks()
     wanted = [line.video for line in workspace.lines[part]]
     if table["video"].to_pylist() != wanted:
         raise pa.ArrowInvalid(f"the table of {name} does not hold the videos of part {part}")

@@ -97,7 +97,7 @@ class Place:
         columns = [name for name in arrow_schema(model).names if name not in without]
         try:
             with self.workspace.job.store.unchecked(found[0]) as opened:
-                values = opened.read_row_group(self.position, columns=columns, use_threads=False).to_pylist()[0]
+                values = opened.read_row_group(self.position, columns=columns).to_pylist()[0]
         except (OSError, pa.ArrowException):  # a run does it again, now or when it finds it damaged
             return None
         row = model.model_validate(values)

@@ -39,6 +39,7 @@ DAMAGES: tuple[Callable[[Path], None], ...] = (flipped, cut, emptied, removed)
 PUBLISHED = (
     "data/train/shard-000000.tar",
     "data/train/shard-000000.tar.idx",
+    "data/train/shard-000000.parquet",
     "data/train/sizes.json",
     "wids-train.json",
     "README.md",
@@ -120,7 +121,13 @@ def test_a_damaged_result_over_the_corpus_is_made_again(
 def test_shards_of_groups_that_are_damaged_are_written_again(
     work: Finished, settled: Finished, damage: Callable[[Path], None]
 ) -> None:
-    for what in ("train-rest.tar", "train-rest.tar.idx", "train-000000.tar"):
+    for what in (
+        "train-rest.tar",
+        "train-rest.tar.idx",
+        "train-rest.parquet",
+        "train-000000.tar",
+        "train-000000.parquet",
+    ):
         damage(files_of(work, "write", f"group-*/{what}")[0])
     shutil.rmtree(work.config.output)
     for merged in files_of(work, "write", "rests"):
@@ -140,7 +147,7 @@ def test_a_damaged_mark_of_a_group_is_written_again(
 def test_merged_rests_that_are_damaged_are_merged_again(
     work: Finished, settled: Finished, damage: Callable[[Path], None]
 ) -> None:
-    for what in ("rests/*/*.tar", "rests/*/*.tar.idx", "rests/*/*.json"):
+    for what in ("rests/*/*.tar", "rests/*/*.tar.idx", "rests/*/*.parquet", "rests/*/*.json"):
         damage(files_of(work, "write", what)[0])
     shutil.rmtree(work.config.output)
     assert_mended(work, settled)

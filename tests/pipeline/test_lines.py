@@ -129,6 +129,6 @@ def test_what_fails_on_this_machine_is_not_said_of_the_file(tmp_path: Path, monk
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(pq, "ParquetFile", fail)
+    monkeypatch.setattr("pipeline.lines.ParquetFile", fail)
     with pytest.raises(OSError, match="Too many open files"):
         part_lines(files, name, plan.parts[0])

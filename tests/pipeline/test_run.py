@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.funnel import funnel
 from pipeline.preview import preview
@@ -21,6 +22,7 @@ from pipeline.workspace import survey
 from schemas.rows import DocumentsRow, TranscriptRow
 from stages.base import Stage
 from stages.registry import registered
+from stages.tokenize.tokenizer import load_tokenizer
 from storyloom.errors import RunFailed, UsageError
 from storyloom.format.manifest import finished_dataset
 from storyloom.reader import Documents
@@ -63,11 +65,29 @@ def test_a_frame_that_nobody_speaks_of_is_dropped_for_its_score(demo_run: Finish
     ]
 
 
-def test_words_and_sound_of_a_text_are_those_of_its_interval(tmp_path: Path) -> None:
-    config = demo_config(tmp_path, "write.words=true", "sound.enabled=true")
-    run_quietly(config)
-    published = finished_dataset(tmp_path / "out")
-    (document,) = Documents(tmp_path / "out")
+@pytest.fixture(scope="module")
+def with_everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo with words, sound and codes."""
+    folder = tmp_path_factory.mktemp("everything")
+    run_quietly(demo_config(folder, "write.words=true", "sound.enabled=true", "tokenize.enabled=true"))
+    return folder / "out"
+
+
+def test_the_codes_of_a_frame_decode_to_what_it_and_no_other_shows(with_everything: Path) -> None:
+    published = finished_dataset(with_everything)
+    (document,) = Documents(with_everything)
+    codes = [frame.codes for frame in document.frames if frame.codes is not None]
+    wanted = [np.asarray(Image.fromarray(frame.pixels()).resize((256, 144))).astype(float) for frame in document.frames]
+    for number, shown in enumerate(load_tokenizer("fitted-16").decode(codes)):
+        errors = [((shown - one) ** 2).mean() for one in wanted]
+        assert int(np.argmin(errors)) == number
+    assert published.splits["train"].ncodes == 144 * len(document.frames)
+    assert "fitted-16 sha256:" in published.provenance.revisions["tokenize"]
+
+
+def test_words_and_sound_of_a_text_are_those_of_its_interval(with_everything: Path) -> None:
+    published = finished_dataset(with_everything)
+    (document,) = Documents(with_everything)
     assert published.most_sounds == len(document.texts)
     for text in document.texts:
         assert words("".join(word.text + " " for word in text.words)) == words(text.text)
@@ -76,7 +96,7 @@ def test_words_and_sound_of_a_text_are_those_of_its_interval(tmp_path: Path) -> 
             heard = np.concatenate([frame.to_ndarray()[0] for frame in sound.decode(audio=0)])
         assert len(heard) == round((text.end - text.start) * 48_000)
         assert np.abs(heard).max() > 0.1
-    assert validate_dataset(tmp_path / "out", deep=True).violations.total == 0
+    assert validate_dataset(with_everything, deep=True).violations.total == 0
 
 
 def test_nothing_of_the_machine_is_in_the_shards(demo_run: Finished) -> None:
@@ -275,7 +295,7 @@ def bad_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     names = ["good", "no_sound", "no_speech", "cut_off", "page", "empty", "not_there"]
     lines = [f"{name}.mp4" for name in names] + ["no_picture.m4a", "gopher://example.org/v.mp4"]
     (folder / "list.txt").write_text("\n".join(lines))
-    sections = ["filter.threshold=-1.0", "parts.videos=3", "sound.enabled=true"]
+    sections = ["filter.threshold=-1.0", "parts.videos=3", "sound.enabled=true", "tokenize.enabled=true"]
     config = demo_config(folder, f"manifest={folder / 'list.txt'}", *sections)
     run_quietly(config)
     return Finished(config)
@@ -297,7 +317,9 @@ OUTCOMES = {
 ON = [
     stage.name
     for stage in registered()
-    if issubclass(stage, Stage) and stage.name != "calibrate" and (stage.Config().enabled or stage.name == "sound")
+    if issubclass(stage, Stage)
+    and stage.name != "calibrate"
+    and (stage.Config().enabled or stage.name in ("sound", "tokenize"))
 ]
 
 

@@ -51,7 +51,7 @@ def test_the_folder_holds_what_the_format_lists_and_nothing_else(published: Publ
     for split, totals in published.splits.items():
         expected |= {f"data/{split}/sizes.json"}
         tars = {f"data/{split}/shard-{number:06d}.tar" for number in range(totals.nshards)}
-        expected |= tars | {f"{tar}.idx" for tar in tars}
+        expected |= {name for tar in tars for name in (tar, f"{tar}.idx", tar.replace(".tar", ".parquet"))}
     assert set(tree(tmp_path / "out")) == expected
     assert set(published.splits) == {"train", "val"}
 
@@ -335,11 +335,13 @@ def test_nothing_to_publish_leaves_the_output_alone(published: Published, tmp_pa
     assert tree(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("name", ["train-rest.tar", "train-rest.tar.idx"])
+@pytest.mark.parametrize("name", ["train-rest.tar", "train-rest.tar.idx", "train-rest.parquet"])
 def test_a_shard_that_is_gone_is_named_before_anything_is_touched(tmp_path: Path, name: str) -> None:
     shards = write_group(videos(2), tmp_path, WriteConfig(), 0)
     (tmp_path / name).unlink()
-    with pytest.raises(BadShard, match=r"train-rest\.tar: (is gone|has no index).* `--only write --force"):
+    with pytest.raises(
+        BadShard, match=r"train-rest\.tar: (is gone|has no index|has no table of items).* `--only write --force"
+    ):
         publish_here([shards], [tmp_path], tmp_path / "rests", tmp_path / "out", CONFIG, PROVENANCE)
     assert not (tmp_path / "out").exists()
 
