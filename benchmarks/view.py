@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ import numpy as np
 from starlette.testclient import TestClient
 
 from storyloom.format.counts import Counts
+from storyloom.format.items import Items
 from storyloom.format.manifest import MANIFEST, Provenance, describe
 from storyloom.format.sample import Sample
-from storyloom.format.shard import write_shard
+from storyloom.format.shard import ShardDocument, write_shard
 from storyloom.format.tar import sample_bytes
 from storyloom.view.app import create_app
 from storyloom.view.dataset import Dataset
@@ -73,18 +75,23 @@ def make(folder: Path, documents: int) -> Path:
     return output
 
 
-def _documents(numbers: range, draw: np.random.Generator) -> Iterator[tuple[bytes, Counts]]:
+def _documents(numbers: range, draw: np.random.Generator) -> Iterator[ShardDocument]:
     jpeg = b"\xff\xd8" + bytes(400) + b"\xff\xd9"
     words = np.minimum(draw.zipf(1.3, (len(numbers), 60)) - 1, VOCABULARY - 1)
     scores = np.clip(draw.normal(0.28, 0.05, len(numbers)), -1, 1).round(4)
-    kept: Counts | None = None
+    kept: tuple[Counts, Items] | None = None
     for place, number in enumerate(numbers):
         texts = [" ".join(f"word{word}" for word in words[place, n : n + 15]) for n in range(0, 60, 15)]
         if number % 50 == 0:
             texts = [text[:30] for text in texts]
         document = _document(number, texts, float(scores[place]))
-        kept = kept or Counts.of(Sample.model_validate(document))  # those of one stand for all: they cost the time
-        yield sample_bytes(document["sample_id"], json.dumps(document).encode(), [jpeg]), kept
+        if kept is None:  # those of one stand for all: they cost the time
+            sample = Sample.model_validate(document)
+            kept = Counts.of(sample), Items.of(sample)
+        counts, items = kept
+        key = document["sample_id"]
+        members = sample_bytes(key, json.dumps(document).encode(), [jpeg])
+        yield ShardDocument(members, counts, replace(items, key=key))
 
 
 def _document(number: int, texts: list[str], score: float) -> dict[str, Any]:
