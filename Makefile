@@ -63,6 +63,10 @@ test-slow: install ## the tests that take too long for `make test`
 test-long: install ## drills that CI does on a disk alone, in a store
 	$(UV) run --no-sync pytest -m long
 
+.PHONY: test-explore
+test-explore: install ## the property tests, each with examples that no run had before
+	$(UV) run --no-sync pytest -n 2 --dist loadfile -m hypothesis --hypothesis-profile explore
+
 FUZZ_SECONDS ?= 600
 SEED ?= 0
 

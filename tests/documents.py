@@ -6,12 +6,14 @@ import io
 import json
 import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.publish.publish import publish
@@ -20,11 +22,13 @@ from schemas.row import video_key
 from schemas.rows import (
     AlignedRow,
     CaptionsRow,
+    CodesRow,
     DocumentDraft,
     DocumentFrame,
     DocumentsRow,
     DocumentText,
     FrameCaption,
+    FrameCodes,
     FrameFusion,
     FramesRow,
     FusedRow,
@@ -36,10 +40,12 @@ from schemas.rows import (
 from stages.sound.opus import opus
 from stages.write.additions import Additions
 from stages.write.stage import VideoDocuments, WriteConfig, write_group
+from storyloom.format.codes import codes_bytes
 from storyloom.format.manifest import FunnelRow, Provenance, Published
 from storyloom.format.model import to_milliseconds
 from storyloom.format.opus import RATE
 from storyloom.format.shard import Shard
+from storyloom.format.tokenizer import TextTokenizer
 from storyloom.fs.files import files_at
 
 PROVENANCE = Provenance(
@@ -136,6 +142,22 @@ def complete(one: VideoDocuments) -> VideoDocuments:
     return one._replace(row=one.row.model_copy(update={"documents": drafts}), additions=additions)
 
 
+def with_codes(one: VideoDocuments) -> VideoDocuments:
+    """The video with codes of all frames: 3 rows of 4, which differ for every frame."""
+    frames = [frame for draft in one.row.documents for frame in draft.frames]
+    codes = CodesRow(
+        video=one.row.video,
+        frames=[FrameCodes(frame=frame.frame, time=frame.time, rows=3, columns=4) for frame in frames],
+        npy=[codes_bytes(picture_codes(frame.frame)) for frame in frames],
+    )
+    return one._replace(additions=replace(one.additions, codes=lambda: codes))
+
+
+def picture_codes(frame: int) -> NDArray[np.uint16]:
+    """The codes that `with_codes` gives a frame."""
+    return (np.arange(12) + 100 * frame).astype(np.uint16).reshape(3, 4)
+
+
 def spoken(key: str, texts: Sequence[DocumentText]) -> AlignedRow:
     """Sentences of these texts, whose words follow one another without a gap."""
     words = [(text, n, len(text.text.split()), word) for text in texts for n, word in enumerate(text.text.split())]
@@ -200,10 +222,12 @@ def published(
     return publish(groups, [files_at(one) for one in folders], files_at(rests), files_at(output), config, provenance)
 
 
-def dataset(folder: Path, groups: list[list[VideoDocuments]], config: WriteConfig) -> Published:
+def dataset(
+    folder: Path, groups: list[list[VideoDocuments]], config: WriteConfig, tokenizer: TextTokenizer | None = None
+) -> Published:
     """Write and publish the groups; the dataset lies at ``folder/out``."""
     work = [folder / "work" / f"group-{number}" for number in range(len(groups))]
-    shards = [write_group(some, place, config, 7) for some, place in zip(groups, work, strict=True)]
+    shards = [write_group(some, place, config, 7, tokenizer) for some, place in zip(groups, work, strict=True)]
     return published(shards, work, folder / "work" / "rests", folder / "out", config, made_of(groups))
 
 

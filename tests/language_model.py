@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,7 +60,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes any")
-    port = parser.parse_args().port or _free_port()
+    port = parser.parse_args().port or free_ports(1)[0]
     params = xllamacpp.CommonParams()
     params.model.path = str(weights())
     params.model_alias = {MODEL}
@@ -75,13 +76,6 @@ def main() -> None:
         answer.read()
     print(address, flush=True)
     signal.pause()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

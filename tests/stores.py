@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.ports import free_ports
 
 READY = 60.0
 """Seconds that a server has to answer."""
@@ -194,13 +195,3 @@ def _serving(command: list[str], store: Store, folder: Path) -> Iterator[Store]:
     finally:
         server.kill()
         server.wait()
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports of loopback that nothing listens at."""
-    opened = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    try:
-        return [one.getsockname()[1] for one in opened]
-    finally:
-        for one in opened:
-            one.close()

@@ -41,7 +41,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_commands_of_the_pages_run_in_their_order(checkout: Path) -> None:
     pages = [
         ROOT / "README.md",
-        *(ROOT / "docs" / f"{name}.md" for name in ("manifest", "alignment", "fusion", "cluster", "stats", "profile")),
+        *(
+            ROOT / "docs" / f"{name}.md"
+            for name in ("manifest", "alignment", "fusion", "tokenizers", "cluster", "stats", "profile")
+        ),
     ]
     found = [line for page in pages for line in commands(page) if line.startswith(".venv/bin/storyloom")]
     found = [line for line in found if line.split()[1] not in SERVERS]

@@ -46,7 +46,7 @@ neither is a part of the machine."""
 LATE = {"pipeline/cli/bench.py": {"benchmarks"}, "storyloom/__init__.py": {"pipeline"}}
 """Commands that are there in a checkout only; `storyloom.run`, which is looked up when somebody runs something."""
 
-DATASETS_OF_TORCH = {"storyloom/reader/dataset.py", "storyloom/reader/packing.py"}
+DATASETS_OF_TORCH = {"storyloom/reader/dataset.py", "storyloom/reader/packing.py", "storyloom/reader/planned.py"}
 """Loaded when somebody asks for one of their classes; the reader's other modules do without."""
 
 HEAVY = {"av", "datasets", "faster_whisper", "fsspec", "httpx", "open_clip", "ray", "skimage", "torch", "transformers"}
@@ -95,6 +95,18 @@ def test_a_room_imports_of_ours_only_what_it_stands_on(place: str) -> None:
         if module.partition(".")[0] in PACKAGES and not begins_with(module, STORYLOOM[place])
     }
     assert wrong == set()
+
+
+@pytest.mark.parametrize("package", ["storyloom", "schemas", "stages", "pipeline"])
+def test_parquet_is_read_by_one_class_whose_threads_cannot_outlive_the_program(package: str) -> None:
+    reads = {"ParquetDataset", "ParquetFile", "read_pandas", "read_table"}
+    of_arrow = {"pyarrow.dataset", *(f"pyarrow.parquet.{name}" for name in reads)}
+    used = {
+        name_of(file): {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
+        for file in files_of(package)
+    }
+    wrong = {name for name, names in used.items() if names & reads or of_arrow & set(modules(ROOT / name))}
+    assert wrong - {"storyloom/format/parquet.py"} == set()
 
 
 def test_the_machine_names_no_stage() -> None:

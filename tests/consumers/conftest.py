@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from schemas.rows import DocumentDraft
-from stages.write.stage import WriteConfig
-from tests.documents import complete, dataset, document, read_documents, read_shard, video, videos
+from stages.write.stage import VideoDocuments, WriteConfig
+from tests.documents import complete, dataset, document, read_documents, read_shard, video, videos, with_codes
 
 CONFIG = WriteConfig(name="consumed", shard_bytes=25_000, max_images=6, val_share=0.3)
 
@@ -18,7 +18,8 @@ CONFIG = WriteConfig(name="consumed", shard_bytes=25_000, max_images=6, val_shar
 def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Several shards per split. The first documents of a shard say little about the later ones.
 
-    Once with nothing but frames and texts, once with captions, fused texts, word times and the sound of each text.
+    Once with nothing but frames and texts, once with captions, fused texts, word times, the sound of each text and the
+    codes of each image.
     """
     folder = tmp_path_factory.mktemp("dataset")
     odd = [
@@ -29,11 +30,15 @@ def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         )
         for n in range(7)
     ]
-    add = complete if request.param == "complete" else (lambda one: one)
+    add = complete_with_codes if request.param == "complete" else (lambda one: one)
     published = dataset(folder, [list(map(add, videos(6))), list(map(add, odd))], CONFIG)
     assert published.splits["train"].nshards >= 3
     assert published.splits["val"].nshards >= 2
     return folder / "out"
+
+
+def complete_with_codes(one: VideoDocuments) -> VideoDocuments:
+    return with_codes(complete(one))
 
 
 def shifted(one: DocumentDraft) -> DocumentDraft:

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from storyloom.format.codes import read_codes
 from tests.documents import read_documents, read_shard
 
 pytestmark = pytest.mark.consumers
@@ -31,6 +33,17 @@ def sounds_of(out: Path, key: str) -> list[bytes]:
     members = (read_shard(path) for path in sorted(out.rglob("*.tar")))
     return [
         data for shard in members for name, data in shard.items() if name.startswith(key) and name.endswith(".opus")
+    ]
+
+
+def codes_of(out: Path, key: str) -> list[Any]:
+    """The codes of a document's images, in their order."""
+    members = (read_shard(path) for path in sorted(out.rglob("*.tar")))
+    return [
+        read_codes(data).tolist()
+        for shard in members
+        for name, data in shard.items()
+        if name.startswith(key) and name.endswith(".codes.npy")
     ]
 
 
@@ -54,6 +67,8 @@ def test_webdataset_reads_every_document_and_decodes_every_image(out: Path, spli
         images = [value for name, value in sample.items() if name.endswith(".jpg")]
         assert [image.shape for image in images] == [(48, 64, 3)] * len(sample["json"]["image_time"])
         assert [sample[name] for name in sample if name.endswith(".opus")] == sounds_of(out, sample["__key__"])
+        codes = [value.tolist() for name, value in sample.items() if name.endswith(".codes.npy")]
+        assert codes == codes_of(out, sample["__key__"])
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -99,6 +114,9 @@ def test_hugging_face_datasets_loads_the_folder_with_every_key_and_image(
     for row in rows:
         sounds = [value for name, value in row.items() if name.endswith(".opus") and value is not None]
         assert sounds == sounds_of(out, row["__key__"])
+        given = [value for name, value in row.items() if name.endswith(".codes.npy") and value is not None]
+        codes = [np.asarray(value).tolist() for value in given]  # arrays when they are streamed, else lists
+        assert codes == codes_of(out, row["__key__"])
 
 
 def energon_samples(out: Path, split: str, dataset_config: str, task_encoder: Any = None) -> list[Any]:
