@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storyloom.format.layout import beside, index_name, items_name
-from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import Shard
+from storyloom.format.stored import BadShard
 from storyloom.format.tar import index_of_tar
 from storyloom.fs.files import Entry, Files
 

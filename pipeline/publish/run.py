@@ -17,8 +17,8 @@ from pipeline.workspace import Workspace
 from stages.write.stage import GroupShards, Write, WriteConfig
 from storyloom.errors import RunFailed
 from storyloom.format.manifest import read_manifest
-from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
+from storyloom.format.stored import BadShard
 from storyloom.fs.files import files_at
 from storyloom.fs.place import absolute
 from storyloom.view.counts import count_of

@@ -14,9 +14,10 @@ from typing import Any, Self
 
 from storyloom.diff.told import Place, Told, told
 from storyloom.format.manifest import Published
-from storyloom.format.reader import ShardReader, StoredDocument
+from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
+from storyloom.format.stored import StoredDocument
 
 OnShard = Callable[[], None]
 """Called after each shard."""

@@ -11,9 +11,10 @@ from typing import Any
 from storyloom.export.interleave import with_frames_among_words
 from storyloom.export.texts import with_texts
 from storyloom.format.interleave import AS_STORED, Interleaving
-from storyloom.format.reader import BadShard, ShardReader
+from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
+from storyloom.format.stored import BadShard
 from storyloom.format.texts import Texts
 from storyloom.format.tokens import neutralised, special_token
 

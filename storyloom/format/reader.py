@@ -9,20 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from storyloom.errors import BadDataset, UsageError, printable
+from storyloom.errors import UsageError
 from storyloom.format.items import read_items
 from storyloom.format.layout import items_name
 from storyloom.format.manifest import MANIFEST, shard_hashes
-from storyloom.format.sample import Sample, codes_name, refusal, sound_name
+from storyloom.format.stored import WAY_OUT, BadShard, Replaced, StoredDocument, stored_document
 from storyloom.format.tar import (
     BLOCK,
     INDEX_TYPE,
@@ -37,7 +36,6 @@ from storyloom.fs.failure import SERVER, is_of_server
 from storyloom.fs.folder import DataFolder
 from storyloom.fs.ranges import MOST_WHOLE, ByteRange
 from storyloom.fs.remote import Stated
-from storyloom.fs.url import without_secrets
 
 JSON_BYTES = 8192
 """Bytes read at first where only a document's JSON is wanted: header and JSON of most documents (our choice)."""
@@ -51,39 +49,7 @@ BATCH_BYTES = 32 * 2**20
 RUN_BYTES = 8 * 2**20
 """Bytes of documents one after another that are read together, or a single larger one (our choice)."""
 
-WAY_OUT = (
-    "Compare it with its sha256 in manifest.json, as `storyloom validate` does; then fetch it again, or write it again"
-    " with `storyloom run CONFIG --only write --force`"
-)
-
-
 AGAIN = "Open the dataset again"
-
-
-class BadShard(BadDataset):
-    """A shard or its index is gone, cut off, damaged, or not what the manifest says.
-
-    Raise it through `at`. The constructor takes a message alone, since torch's DataLoader rebuilds a worker's exception
-    from its message.
-
-    Attributes:
-        shard: Path or URL of the tar file, or of its index.
-        place: Where in it, such as ``document 3``; empty where it is the file.
-    """
-
-    shard = place = ""
-
-    @classmethod
-    def at(cls, shard: str, place: str, flaw: str, way_out: str = WAY_OUT) -> Self:
-        """The error that names a shard, a place in it, what is wrong there, and the way out."""
-        error = cls(without_secrets(f"{shard}{', ' if place else ''}{place}: {printable(flaw)}. {way_out}."))
-        error.shard, error.place = shard, place
-        return error
-
-
-class Replaced(BadShard):
-    """Another dataset was put in the place of the one that is read, or is about to be: nothing of it was given."""
-
 
 NONE_FAILED: Mapping[str, BadShard] = MappingProxyType({})
 """No index that could not be read."""
@@ -125,91 +91,6 @@ Content = TypeVar("Content", bound=bytes | memoryview)
 
 Picked = tuple[ShardFile, int, ByteRange]
 """A document's shard, its number in it, and where it lies there."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A document as its shard holds it; nothing is checked but the tar's headers.
-
-    Attributes:
-        shard: Path or URL of the shard.
-        number: Of the document in the shard, from 0.
-        key: Of its members.
-        content: `KEY.json` byte for byte.
-        jpegs: Its images by member name, in their order; empty where only the JSON was read.
-        sounds: The sounds of its texts likewise; empty in a dataset without them.
-        codes: The codes of its images likewise; empty in a dataset without them.
-        has_sounds: Whether the texts of its shard have sounds, as `manifest.json` says.
-        has_codes: Whether the images of its shard have codes, as `manifest.json` says.
-    """
-
-    shard: str
-    number: int
-    key: str
-    content: bytes
-    jpegs: Mapping[str, bytes] = field(default_factory=dict)
-    sounds: Mapping[str, bytes] = field(default_factory=dict)
-    codes: Mapping[str, bytes] = field(default_factory=dict)
-    has_sounds: bool = False
-    has_codes: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes of its members."""
-        return len(self.content) + sum(
-            len(one) for kind in (self.jpegs, self.sounds, self.codes) for one in kind.values()
-        )
-
-    def bad(self, flaw: str) -> BadShard:
-        """The error that says what is wrong with this document."""
-        return BadShard.at(self.shard, f"document {self.number}", flaw)
-
-    def sample(self) -> Sample:
-        """The JSON, with every rule of the format checked.
-
-        Raises:
-            BadShard: It breaks a rule.
-        """
-        try:
-            return Sample.model_validate_json(self.content)
-        except ValidationError as error:
-            raise self.bad(str(refusal(self.key, error))) from error
-
-    def pictures(self, sample: Sample) -> list[bytes]:
-        """The JPEGs in the order of the sample's images.
-
-        Raises:
-            BadShard: The images after the JSON are not those that it lists.
-        """
-        if list(self.jpegs) != sample.pictures:
-            raise self.bad(f"it lists the images {sample.pictures}, but {list(self.jpegs)} follow it")
-        return list(self.jpegs.values())
-
-    def check_beside(self, images: int, texts: int) -> None:
-        """See that each image has its codes and each text its sound where the shard has them, and nothing else has.
-
-        Args:
-            images: Number of the document's images.
-            texts: Number of its texts.
-
-        Raises:
-            BadShard: One of these files is missing, or there is one too many.
-        """
-        kinds = (
-            (self.codes, self.has_codes, codes_name, images, "images"),
-            (self.sounds, self.has_sounds, sound_name, texts, "texts"),
-        )
-        for files, stated, name, count, what in kinds:
-            wanted = {name(self.key, number) for number in range(count)} if stated else set()
-            if lost := min(wanted - files.keys(), default=""):
-                raise self.bad(f"there is no {lost!r}, but manifest.json counts such files in the shard")
-            if extra := min(files.keys() - wanted, default=""):
-                why = (
-                    f"belongs to none of its {count} {what}"
-                    if stated
-                    else "is in a shard without such, by manifest.json"
-                )
-                raise self.bad(f"{extra!r} {why}")
 
 
 class ShardReader:
@@ -339,7 +220,7 @@ class ShardReader:
                     name, _ = read_header(self._whole(address, place, block, BLOCK))
                 except ValueError as reason:
                     raise BadShard.at(address, place, f"no tar header at byte {start}: {reason}") from None
-                yield _stored(address, number, [(name, b"")]).key
+                yield stored_document(address, number, [(name, b"")]).key
 
     def find(self, shards: Iterable[ShardFile], key: str | None) -> StoredDocument | None:
         """The document with this key, or the first one for None; None when there is none. Images are not read."""
@@ -366,7 +247,7 @@ class ShardReader:
             if missing > 0:
                 (rest,) = self._read([shard], [ByteRange(one.file, end, end + missing)])
                 begun += self._whole(address, place, rest, missing)
-            yield _stored(address, number, [(name, begun[BLOCK : BLOCK + size])])
+            yield stored_document(address, number, [(name, begun[BLOCK : BLOCK + size])])
 
     def _read(self, shards: Iterable[ShardFile], ranges: Sequence[ByteRange]) -> list[bytes | Exception]:
         """The content of ranges of shards, or of their indexes, as they were asked for: see `DataFolder.read`.
@@ -428,7 +309,7 @@ class ShardReader:
             members = list(tar_members(whole))
         except ValueError as reason:
             raise BadShard.at(address, place, str(reason)) from None
-        stored = _stored(address, number, members)
+        stored = stored_document(address, number, members)
         return replace(stored, has_sounds=shard.most_sounds > 0, has_codes=shard.ncodes > 0)
 
     def _offsets_in(self, shard: ShardFile, content: bytes | Exception) -> NDArray[np.uint64]:
@@ -534,13 +415,3 @@ def _part(content: bytes | Exception, whole: ByteRange, part: ByteRange) -> memo
     if isinstance(content, Exception) or len(content) > (whole.end or 0) - whole.start:
         return content
     return memoryview(content)[part.start - whole.start : (part.end or 0) - whole.start]
-
-
-def _stored(address: str, number: int, members: Sequence[tuple[str, bytes]]) -> StoredDocument:
-    name, content = members[0] if members else ("nothing", b"")
-    if not name.endswith(".json"):
-        raise BadShard.at(address, f"document {number}", f"it begins with {name!r} instead of KEY.json")
-    sounds = {part: data for part, data in members[1:] if part.endswith(".opus")}
-    codes = {part: data for part, data in members[1:] if part.endswith(".codes.npy")}
-    jpegs = {part: data for part, data in members[1:] if part not in sounds and part not in codes}
-    return StoredDocument(address, number, name.removesuffix(".json"), content, jpegs, sounds, codes)

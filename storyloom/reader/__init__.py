@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storyloom.format.reader import BadShard
+    from storyloom.format.stored import BadShard
     from storyloom.reader.counts import TokenCounts
     from storyloom.reader.dataset import DocumentDataset
     from storyloom.reader.document import Document, Frame, Text
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BadShard": "storyloom.format.reader",
+    "BadShard": "storyloom.format.stored",
     "Document": "storyloom.reader.document",
     "DocumentDataset": "storyloom.reader.dataset",
     "Documents": "storyloom.reader.documents",

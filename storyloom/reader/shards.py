@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from storyloom.format.interleave import AS_STORED, Interleaving
 from storyloom.format.manifest import bad_manifest, broken_rules, manifest_bytes, shards_flaw
-from storyloom.format.reader import BadShard, ShardReader, StoredDocument
+from storyloom.format.reader import ShardReader
 from storyloom.format.sample import SchemaName
 from storyloom.format.shard import MOST_DOCUMENTS
+from storyloom.format.stored import BadShard, StoredDocument
 from storyloom.format.texts import Texts
 from storyloom.reader.document import Document, parse
 

@@ -13,9 +13,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from storyloom.format.manifest import Published
-from storyloom.format.reader import ShardReader, StoredDocument
+from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Sample
 from storyloom.format.shard import Shard
+from storyloom.format.stored import StoredDocument
 from storyloom.review.judgements import Answer, Notebook
 from storyloom.review.summary import interval, percent, summary
 from storyloom.view.app import Room, page

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from storyloom.format.model import MOST_SECONDS
-from storyloom.format.reader import ShardReader, StoredDocument
+from storyloom.format.reader import ShardReader
 from storyloom.format.sample import Name, refusal
 from storyloom.format.shard import Shard
+from storyloom.format.stored import StoredDocument
 from storyloom.format.words import count_words
 from storyloom.stats.distributions import Grid, GridCount, add_names
 from storyloom.stats.flags import Flag, digest, flags_of, lags

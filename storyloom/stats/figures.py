@@ -11,8 +11,8 @@ from itertools import repeat
 from pydantic import BaseModel
 
 from storyloom.format.manifest import FunnelRow, Published, finished_dataset
-from storyloom.format.reader import BadShard
 from storyloom.format.shard import Shard, Split
+from storyloom.format.stored import BadShard
 from storyloom.fs.url import redacted
 from storyloom.stats.counting import DocumentSums, count
 from storyloom.stats.distributions import Distribution

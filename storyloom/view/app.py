@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storyloom.errors import StoryloomError
-from storyloom.format.reader import BadShard
+from storyloom.format.stored import BadShard
 from storyloom.fs.url import without_secrets
 from storyloom.view.dataset import Dataset, Shown
 from storyloom.view.index import is_damaged

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from storyloom.errors import BadDataset, RunFailed, UsageError
 from storyloom.format.manifest import MANIFEST, manifest_bytes, parsed_manifest
-from storyloom.format.reader import ShardReader, StoredDocument
+from storyloom.format.reader import ShardReader
 from storyloom.format.shard import Shard
+from storyloom.format.stored import StoredDocument
 from storyloom.view.index import Index
 from storyloom.view.rendering import segment
 from storyloom.view.storyboard import Story, beats

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from storyloom.errors import UsageError
 from storyloom.format.manifest import Published
-from storyloom.format.reader import BadShard, ShardReader
+from storyloom.format.reader import ShardReader
 from storyloom.format.shard import Shard, Split
+from storyloom.format.stored import BadShard
 from storyloom.stats.counting import DocumentSums
 from storyloom.stats.flags import Flag
 from storyloom.view.index_rows import BITS, FACTS, SCHEMA, Indexed, Placed, Writer, indexed, unpacked

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from pydantic import ValidationError
 
-from storyloom.format.reader import StoredDocument
 from storyloom.format.sample import Name, refusal
 from storyloom.format.shard import Shard
+from storyloom.format.stored import StoredDocument
 from storyloom.format.words import WITHOUT_SPACES
 from storyloom.fs.url import scheme_of
 from storyloom.stats.counting import DocumentSums, Values, add

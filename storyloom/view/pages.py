@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from storyloom.format.reader import BadShard
 from storyloom.format.shard import Split
+from storyloom.format.stored import BadShard
 from storyloom.stats.counting import DocumentSums
 from storyloom.stats.figures import Figures, Stats, figures_of, target_of
 from storyloom.stats.flags import Flag

@@ -17,9 +17,9 @@ from stages.write.stage import WriteConfig, write_group
 from storyloom.errors import UsageError
 from storyloom.format.layout import MARKER
 from storyloom.format.manifest import Provenance, Published, read_manifest
-from storyloom.format.reader import BadShard
 from storyloom.format.sample import FormatError
 from storyloom.format.shard import SPLITS, Shard
+from storyloom.format.stored import BadShard
 from tests.documents import PROVENANCE, dataset, document, made_of, read_documents, read_shard, tree, video, videos
 from tests.documents import published as publish_here
 

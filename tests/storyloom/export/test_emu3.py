@@ -18,7 +18,7 @@ from storyloom.export.names import FormatName
 from storyloom.export.run import export
 from storyloom.format.codes import codes_bytes
 from storyloom.format.manifest import Provenance, finished_dataset
-from storyloom.format.reader import BadShard
+from storyloom.format.stored import BadShard
 from tests.documents import dataset, document, picture_codes, video, videos, with_codes
 from tests.storyloom.validate.damage import members, write_members
 

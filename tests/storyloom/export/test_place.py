@@ -16,7 +16,7 @@ from storyloom.export.names import FormatName
 from storyloom.export.place import DestinationTaken
 from storyloom.export.registry import FORMATS
 from storyloom.export.run import export, tracked
-from storyloom.format.reader import BadShard
+from storyloom.format.stored import BadShard
 from tests.documents import complete, dataset, tree, videos, with_codes
 from tests.storyloom.export.made import made
 

@@ -21,7 +21,8 @@ from storyloom.format import items
 from storyloom.format.items import OPTIONS, ROWS, SCHEMA, Items, read_items, rows_of, tokenizer_of, write_items
 from storyloom.format.manifest import finished_dataset
 from storyloom.format.pages import pages
-from storyloom.format.reader import BadShard, ShardReader
+from storyloom.format.reader import ShardReader
+from storyloom.format.stored import BadShard
 from storyloom.format.tokenizer import TextTokenizer
 from tests.documents import dataset, document, read_documents, video, videos
 

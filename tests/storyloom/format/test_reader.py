@@ -17,8 +17,9 @@ from yarl import URL
 from stages.write.stage import WriteConfig
 from storyloom.errors import BadDataset
 from storyloom.format.manifest import MANIFEST, Published, finished_dataset
-from storyloom.format.reader import JSON_BYTES, BadShard, Replaced, ShardReader
+from storyloom.format.reader import JSON_BYTES, ShardReader
 from storyloom.format.shard import Shard
+from storyloom.format.stored import BadShard, Replaced
 from storyloom.format.tar import BLOCK, member, read_header, read_index, tar_members
 from storyloom.fs.failure import why
 from tests.documents import dataset, document, read_documents, read_shard, video, videos

@@ -9,7 +9,7 @@ import pytest
 import storyloom
 from stages.write.stage import WriteConfig
 from storyloom.format.codes import codes_bytes
-from storyloom.format.reader import BadShard
+from storyloom.format.stored import BadShard
 from storyloom.reader import DocumentDataset
 from tests.documents import complete, dataset, picture_codes, tone, videos, with_codes
 from tests.storyloom.validate.damage import SHARD, Member, first_key, members, write_members

@@ -8,7 +8,7 @@ import pytest
 
 from stages.write.stage import WriteConfig
 from storyloom.errors import UsageError
-from storyloom.format.reader import BadShard
+from storyloom.format.stored import BadShard
 from storyloom.stats import figures
 from storyloom.stats.figures import Stats, dataset_stats
 from tests.documents import dataset, videos

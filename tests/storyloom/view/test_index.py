@@ -8,8 +8,9 @@ import pytest
 
 from stages.write.stage import WriteConfig
 from storyloom.format.manifest import finished_dataset
-from storyloom.format.reader import ShardReader, StoredDocument
+from storyloom.format.reader import ShardReader
 from storyloom.format.shard import Shard
+from storyloom.format.stored import StoredDocument
 from storyloom.stats.counting import DocumentSums
 from storyloom.stats.figures import dataset_stats, figures_of, target_of
 from storyloom.stats.flags import Flag

@@ -20,7 +20,7 @@ from stages.tokenize.fitted import FITTED
 from stages.write.stage import WriteConfig
 from storyloom.errors import UsageError
 from storyloom.format.manifest import finished_dataset
-from storyloom.format.reader import BadShard
+from storyloom.format.stored import BadShard
 from tests.documents import dataset, videos
 from tests.runs import Finished
 
