@@ -93,8 +93,9 @@ def test_a_song_alone_is_no_speech_and_the_drop_says_how_long_it_is(
 def test_a_loop_costs_the_sentences_of_its_window_nothing_and_is_counted(
     stage: Transcribe, sentences: Sequence[Wave], tmp_path: Path
 ) -> None:
-    backwards = [sentence[::-1] for sentence in sentences[4:]]
-    row = heard(stage, written(tmp_path, *sentences[:4], *backwards))
+    # Which of them loop hangs on the kernels that the processor has, so there are many; some do on all that were tried.
+    backwards = [sentence[::-1] for sentence in (*sentences, *reversed(sentences))]
+    row = heard(stage, written(tmp_path, *sentences[:4], *backwards), language="en")
     for part in ("orange space suit", "green eyes", "red cup of coffee", "white rocket"):
         assert part in said(row)
     assert row.looped_words > 0
