@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from storyloom.errors import BadDataset, UsageError
 from storyloom.export.json_text import write_lines
+from storyloom.export.one_text import one_text
 from storyloom.export.read import SourceDocument
 from storyloom.format.codes import read_codes
 from storyloom.format.manifest import Published
-from storyloom.format.sample import Sample
 
 START, SIZE_END, END = "<|image start|>", "<|image token|>", "<|image end|>"
 ROW_END, FRAME_END = "<|extra_200|>", "<|extra_201|>"
@@ -61,16 +61,7 @@ def _rows(documents: Iterable[SourceDocument], image: Callable[[Codes], str]) ->
             images = [image(read_codes(codes)) for codes in document.codes]
         except ValueError as flaw:
             raise BadDataset(f"{document.key}: its codes are damaged: {flaw}") from None
-        yield {"key": document.key, "text": sequence(document.sample, images), "metadata": document.metadata}
-
-
-def sequence(sample: Sample, images: list[str]) -> str:
-    """The document as one text: its images in their places, a space between two texts."""
-    drawn = iter(images)
-    return "".join(
-        next(drawn) if text is None else f" {text}" if place and sample.texts[place - 1] is not None else text
-        for place, text in enumerate(sample.texts)
-    )
+        yield {"key": document.key, "text": one_text(document.sample, images), "metadata": document.metadata}
 
 
 def emu3_image(codes: Codes) -> str:

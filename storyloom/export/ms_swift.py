@@ -8,8 +8,8 @@ from typing import Any
 
 from storyloom.export.images import TAG, extract
 from storyloom.export.json_text import write_lines
+from storyloom.export.one_text import one_text
 from storyloom.export.read import SourceDocument
-from storyloom.format.sample import Sample
 
 
 def write(documents: Iterable[SourceDocument], folder: Path, split: str, file_bytes: int) -> list[str]:
@@ -21,17 +21,10 @@ def write(documents: Iterable[SourceDocument], folder: Path, split: str, file_by
 
 def _rows(documents: Iterable[SourceDocument], folder: Path, split: str) -> Iterator[dict[str, Any]]:
     for document in documents:
+        tags = [TAG] * len(document.sample.image_time)
         yield {
-            "messages": [{"role": "assistant", "content": interleaved(document.sample)}],
+            "messages": [{"role": "assistant", "content": one_text(document.sample, tags)}],
             "images": extract(document, folder, split),
             "key": document.key,
             "metadata": document.metadata,
         }
-
-
-def interleaved(sample: Sample) -> str:
-    """The document as one text: a tag for each image, a space between two texts."""
-    return "".join(
-        TAG if text is None else f" {text}" if position and sample.texts[position - 1] is not None else text
-        for position, text in enumerate(sample.texts)
-    )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from storyloom.export.bounded import bounded
 from storyloom.export.mmc4 import placed_before, similarity_matrix
-from storyloom.export.ms_swift import interleaved
+from storyloom.export.one_text import one_text
 from storyloom.export.turns import conversation
 from storyloom.format.sample import Sample, added, frames_first, image_name
 
@@ -63,7 +63,7 @@ def test_a_closed_conversation_ends_with_an_answer() -> None:
 
 
 def test_a_text_document_keeps_its_order_and_separates_texts_by_a_space() -> None:
-    assert interleaved(TEXT_FIRST) == "text 0<image><image>text 1 text 2<image>"
+    assert one_text(TEXT_FIRST, ["<image>"] * 3) == "text 0<image><image>text 1 text 2<image>"
 
 
 def test_a_frame_without_a_text_stands_before_the_text_that_follows_or_the_last() -> None:
