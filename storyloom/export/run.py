@@ -104,7 +104,7 @@ def export(
     published = finished_dataset(output)
     address = redacted(os.fspath(output))
     check_texts(texts, published.shards, address)
-    how = check_interleaving(interleave, fps or 1.0, texts, published.shards, address)
+    how = check_interleaving(interleave, 1.0 if fps is None else fps, texts, published.shards, address)
     _check_options(name, texts, interleave, fps, file_bytes, sequences)
     form = FORMATS[name]
     if form.needs_words and not any(shard.timed_words for shard in published.shards):

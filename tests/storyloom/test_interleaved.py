@@ -148,6 +148,11 @@ def test_intervals_without_a_stream_are_refused(out: Path, tmp_path: Path) -> No
         export(out, FormatName.MMC4, tmp_path / "dest", interleave="word", fps=2.0)
 
 
+def test_no_intervals_a_second_are_refused(out: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="fps is 0, but must be 1 or 2"):
+        export(out, FormatName.MMC4, tmp_path / "dest", interleave="stream", fps=0.0)
+
+
 @pytest.mark.parametrize("mode", ["word", "stream"])
 def test_a_dataset_without_word_times_says_how_to_get_them(plain: Path, tmp_path: Path, mode: Any) -> None:
     for read in (Documents, DocumentDataset):
