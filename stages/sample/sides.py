@@ -16,12 +16,15 @@ BUDGET = r"^for:[A-Za-z0-9._-]{1,64}@[1-9][0-9]{0,6}$"
 LEAST_SIDE, MOST_SIDE = 16, 16_384
 """Pixels of the longer side, at least and at most (our choice)."""
 
+SHAPES = [shape for side in range(1, LEAST_SIDE + 1) for shape in ((side, LEAST_SIDE), (LEAST_SIDE, side))]
+"""Width and height of pictures of `LEAST_SIDE`: some models take more tokens for a square than for a wide picture."""
+
 
 def budget_of(text: str) -> tuple[ImageModel, int]:
     """The model and the tokens of a budget.
 
     Raises:
-        ValueError: It is none, or the model is not known, or no picture takes so few of its tokens.
+        ValueError: It is none, or the model is not known, or no picture of `LEAST_SIDE` takes so few of its tokens.
     """
     if not re.match(BUDGET, text):
         raise ValueError(f"{text!r} is neither a number of pixels nor for:MODEL@TOKENS, such as for:qwen3-vl@256")
@@ -30,10 +33,10 @@ def budget_of(text: str) -> tuple[ImageModel, int]:
         model = image_model(name)
     except UsageError as reason:
         raise ValueError(str(reason)) from None
-    least = model.tokens(LEAST_SIDE, LEAST_SIDE)
+    least = min(_tokens(model, *shape, LEAST_SIDE) for shape in SHAPES)
     if int(tokens) < least:
         raise ValueError(
-            f"{model.name} takes {least:,} tokens for a picture of {LEAST_SIDE} pixels; {tokens} are fewer"
+            f"{model.name} takes at least {least:,} tokens for a picture of {LEAST_SIDE} pixels; {tokens} are fewer"
         )
     return model, int(tokens)
 

@@ -42,6 +42,12 @@ def test_frames_have_the_largest_size_that_the_budget_allows(tmp_path: Path, sha
         assert image_model(model).tokens(*scaled(width, height, max(shown) + 1)) > 256
 
 
+def test_a_budget_that_only_a_square_exceeds_is_taken() -> None:
+    assert image_model("idefics3").tokens(LEAST_SIDE, LEAST_SIDE) > 2500
+    SampleConfig(max_side="for:idefics3@2500")
+    assert longest_side(640, 360, "for:idefics3@2500") == 640
+
+
 def test_a_video_whose_smallest_picture_takes_more_is_named(tmp_path: Path) -> None:
     wide = made(tmp_path / "wide.mp4", "-t", "2", "-i", NARRATED, "-an", "-vf", "scale=640:360,setsar=1")
     error = frames(wide, "for:internvl@256").error
@@ -89,7 +95,7 @@ def test_a_line_of_pixels_fits_a_small_budget_of_fuyu_and_none_of_internvl() -> 
     ("wanted", "told"),
     [
         ("for:qwen3-vll@256", "did you mean 'qwen3-vl'"),
-        ("for:emu3@256", "emu3 takes 4,160 tokens for a picture of 16 pixels; 256 are fewer"),
+        ("for:emu3@256", "emu3 takes at least 4,112 tokens for a picture of 16 pixels; 256 are fewer"),
         ("for:qwen3-vl", "is neither a number of pixels nor for:MODEL@TOKENS"),
         ("for:qwen3-vl@0", "is neither a number of pixels nor for:MODEL@TOKENS"),
         (8, "greater than or equal to 16"),
