@@ -89,7 +89,7 @@ class VqTokenizer:
             self._network = _network(model, self._class, config).to(
                 device, torch.bfloat16 if precision(device) == "bf16" else torch.float32
             )
-            colours = PLAIN | {key: value for key, value in _preprocessor(model).items() if key in PLAIN}
+            colours = _colours(_preprocessor(model))
             self._rescale = float(colours["rescale_factor"])
             self._mean, self._std = (
                 torch.tensor(np.broadcast_to(colours[key], 3).tolist(), device=device).view(1, 3, 1, 1)
@@ -215,6 +215,13 @@ def _network(model: str, name: str, config: Any) -> Any:
     if missing := sorted(told["missing_keys"]):
         raise StageSetupError(f"tokenize.model {model!r} lacks {len(missing)} weights of {name}, first {missing[0]}")
     return network.eval()
+
+
+def _colours(stated: dict[str, Any]) -> dict[str, Any]:
+    """How a model takes colours, as `PLAIN` has it, by what its image processor states; a step may be left out."""
+    rescaled = {"rescale_factor": 1.0} if stated.get("do_rescale") is False else {}
+    normalized = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3} if stated.get("do_normalize") is False else {}
+    return PLAIN | {key: value for key, value in stated.items() if key in PLAIN} | rescaled | normalized
 
 
 def _preprocessor(model: str) -> dict[str, Any]:

@@ -141,6 +141,29 @@ def test_colours_are_taken_as_the_folder_says(folders: dict[str, Path], tmp_path
     assert np.abs(other[inside] - (plain[inside] * 2 - 255)).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("flag", "same"),
+    [
+        ("do_normalize", {"rescale_factor": 1 / 255, "image_mean": [0.0] * 3, "image_std": [1.0] * 3}),
+        ("do_rescale", {"rescale_factor": 1.0, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}),
+    ],
+)
+def test_what_a_preprocessor_says_that_it_leaves_out_is_left_out(
+    folders: dict[str, Path], tmp_path: Path, flag: str, same: dict[str, Any]
+) -> None:
+    stated = {"rescale_factor": 1 / 255, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, flag: False}
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    codes = []
+    for name, said in (("flag", stated), ("same", same), ("without", {**stated, flag: True})):
+        (tmp_path / name).mkdir()
+        for file in folders["janus"].iterdir():
+            (tmp_path / name / file.name).write_bytes(file.read_bytes())
+        (tmp_path / name / "preprocessor_config.json").write_text(json.dumps(said))
+        codes.append(loaded(tmp_path / name).encode([picture])[0])
+    assert np.array_equal(codes[0], codes[1])
+    assert not np.array_equal(codes[0], codes[2])
+
+
 def test_more_codes_than_uint16_counts_are_refused(tmp_path: Path) -> None:
     tiny("emu3", codes=70_000).save_pretrained(tmp_path)
     with pytest.raises(StageSetupError, match="has 70000 codes, over the 65536"):
